@@ -1,0 +1,100 @@
+/*
+ * Storage under a volume.
+ *
+ * Built in: files and block devices, and memory. A host can bring storage of
+ * its own with struct vdo_device_ops.
+ */
+#ifndef VDO_DEVICE_H
+#define VDO_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <vdo/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vdo_device;
+
+enum vdo_device_op {
+	VDO_DEVICE_READ,
+	VDO_DEVICE_WRITE,
+	VDO_DEVICE_FLUSH,   /* make all completed writes durable */
+	VDO_DEVICE_DISCARD, /* the range may lose its content */
+};
+
+/* A write that is durable when it completes. */
+#define VDO_DEVICE_FUA 1u
+
+/*
+ * One operation on a device. Offset and length are multiples of 4096 bytes. The
+ * memory is the library's and stays valid until complete() was called.
+ */
+struct vdo_device_io {
+	enum vdo_device_op op;
+	unsigned flags;          /* VDO_DEVICE_FUA, writes only */
+	uint64_t offset;         /* not for flush */
+	uint64_t length;         /* of all iov together; discard: no iov */
+	const struct iovec *iov;
+	unsigned iov_count;
+
+	/* To be called exactly once, from any thread, also inside of submit:
+	 * 0 when all of length was transferred, or a negative errno. */
+	void (*complete)(struct vdo_device_io *io, int result);
+
+	void *host_data[4];      /* the device's, until complete() */
+};
+
+/* The device keeps completed writes in a cache that a power failure empties:
+ * it needs VDO_DEVICE_FLUSH and VDO_DEVICE_FUA. Without this flag they are
+ * never sent, and each completed write counts as durable. */
+#define VDO_DEVICE_VOLATILE_CACHE 1u
+/* VDO_DEVICE_DISCARD is supported. */
+#define VDO_DEVICE_CAN_DISCARD    2u
+/* Writes fail; the volume can only be opened read-only. */
+#define VDO_DEVICE_READ_ONLY      4u
+
+struct vdo_device_ops {
+	size_t size;                      /* sizeof(struct vdo_device_ops) */
+	uint64_t (*get_size)(void *ctx);  /* in bytes; constant while open */
+	unsigned (*get_flags)(void *ctx); /* VDO_DEVICE_*; constant while open */
+
+	/* Start an operation. Must not block for long. Any thread. */
+	void (*submit)(void *ctx, struct vdo_device_io *io);
+
+	/* Optional: the library is done with the device. */
+	void (*close)(void *ctx);
+};
+
+/*
+ * Open a file or block device. It is locked against being opened twice (an
+ * open-file-description lock; O_EXCL on block devices).
+ *
+ * @flags: VDO_OPEN_READ_ONLY; VDO_OPEN_CREATE makes a missing file (empty).
+ * Errors: -VDO_EINUSE if somebody has it open; -errno of open(2).
+ */
+#define VDO_OPEN_READ_ONLY 1u
+#define VDO_OPEN_CREATE    2u
+int vdo_device_open(const char *path, unsigned flags,
+		    struct vdo_device **device, struct vdo_error *error);
+
+/* @size_bytes of zeroed memory. Untouched parts cost nothing. */
+int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device);
+
+/* The host's own storage. @ops and @ctx must outlive the device. */
+int vdo_device_open_custom(const struct vdo_device_ops *ops, void *ctx,
+			   struct vdo_device **device);
+
+uint64_t vdo_device_size(const struct vdo_device *device);
+
+/* Close a device that no volume is using; NULL is fine. */
+void vdo_device_close(struct vdo_device *device);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

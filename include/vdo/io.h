@@ -1,0 +1,122 @@
+/*
+ * Reading and writing.
+ *
+ * Each operation exists twice: vdo_X() waits, vdo_aio_X() calls back. The first
+ * is the second plus a wait. Offsets and lengths are bytes and multiples of
+ * vdo_volume_alignment(); any length that lies inside of the volume is fine.
+ *
+ * The contract of the asynchronous calls:
+ *  - 0 returned: the callback runs exactly once. Negative: it never runs.
+ *  - Submission never blocks on I/O. Beyond the depth limit (option depth)
+ *    operations queue; with VDO_IO_NOWAIT they return -EAGAIN.
+ *  - The callback runs on a thread of the volume (or, with executor=inline,
+ *    inside of vdo_poll() or a synchronous call), with no lock held. It may
+ *    submit asynchronous operations on any volume. A synchronous call or a
+ *    close in it returns -EDEADLK.
+ *  - Buffers belong to the library from submission to completion. The iovec
+ *    array itself is copied where it is needed longer than the call.
+ *  - A flush covers every write that was acknowledged before the flush was
+ *    submitted. With VDO_IO_FUA a write is durable when it is acknowledged.
+ *
+ * Errors: -EINVAL not aligned; -ERANGE beyond the end; -ENOSPC no space left
+ * for new data; -EIO the storage failed; -VDO_EREADONLY the volume is read-only;
+ * -VDO_EMAPPING, -VDO_EFRAGMENT a block is damaged; -ENOMEM; -EAGAIN;
+ * -EDEADLK; -VDO_EFORKED.
+ */
+#ifndef VDO_IO_H
+#define VDO_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include <vdo/volume.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VDO_IO_FUA         1u /* write, discard, zero: durable when done */
+#define VDO_IO_NO_DEDUPE   2u /* write: store even if the data is there */
+#define VDO_IO_NO_COMPRESS 4u /* write: store as it is */
+#define VDO_IO_NOWAIT      8u /* asynchronous only: -EAGAIN beyond the depth */
+
+int vdo_pread(struct vdo_volume *volume, void *buf, size_t count,
+	      uint64_t offset, unsigned flags);
+int vdo_pwrite(struct vdo_volume *volume, const void *buf, size_t count,
+	       uint64_t offset, unsigned flags);
+int vdo_preadv(struct vdo_volume *volume, const struct iovec *iov, int iovcnt,
+	       uint64_t offset, unsigned flags);
+int vdo_pwritev(struct vdo_volume *volume, const struct iovec *iov,
+		int iovcnt, uint64_t offset, unsigned flags);
+int vdo_flush(struct vdo_volume *volume, unsigned flags);
+
+/* Forget a range; it reads as zeroes afterwards and occupies no space. */
+int vdo_discard(struct vdo_volume *volume, uint64_t count, uint64_t offset,
+		unsigned flags);
+/* As discard, but the blocks count as used in the statistics. */
+int vdo_write_zeroes(struct vdo_volume *volume, uint64_t count,
+		     uint64_t offset, unsigned flags);
+
+/* @result: 0 or negative. */
+typedef void (*vdo_callback)(void *arg, int result);
+
+int vdo_aio_pread(struct vdo_volume *volume, void *buf, size_t count,
+		  uint64_t offset, vdo_callback callback, void *arg,
+		  unsigned flags);
+int vdo_aio_pwrite(struct vdo_volume *volume, const void *buf, size_t count,
+		   uint64_t offset, vdo_callback callback, void *arg,
+		   unsigned flags);
+int vdo_aio_preadv(struct vdo_volume *volume, const struct iovec *iov,
+		   int iovcnt, uint64_t offset, vdo_callback callback,
+		   void *arg, unsigned flags);
+int vdo_aio_pwritev(struct vdo_volume *volume, const struct iovec *iov,
+		    int iovcnt, uint64_t offset, vdo_callback callback,
+		    void *arg, unsigned flags);
+int vdo_aio_flush(struct vdo_volume *volume, vdo_callback callback, void *arg,
+		  unsigned flags);
+int vdo_aio_discard(struct vdo_volume *volume, uint64_t count,
+		    uint64_t offset, vdo_callback callback, void *arg,
+		    unsigned flags);
+int vdo_aio_write_zeroes(struct vdo_volume *volume, uint64_t count,
+			 uint64_t offset, vdo_callback callback, void *arg,
+			 unsigned flags);
+
+/*
+ * A completion queue, for hosts that reap instead of being called back: pass
+ * vdo_cq_complete as callback and a struct vdo_cq_entry as its argument.
+ *
+ *	struct vdo_cq_entry e = { .cq = cq, .user = request };
+ *	vdo_aio_pread(volume, buf, n, offset, vdo_cq_complete, &e, 0);
+ *
+ * The entry is the caller's memory, in use until it was reaped. Nothing is
+ * allocated for it, so the queue never overflows. Any thread may complete and
+ * reap; one queue serves any number of volumes.
+ */
+struct vdo_cq;
+
+struct vdo_cq_entry {
+	struct vdo_cq *cq;  /* set by the caller */
+	void *user;         /* the caller's */
+	int result;         /* set when done */
+	struct vdo_cq_entry *next; /* private */
+};
+
+int vdo_cq_new(struct vdo_cq **cq);   /* -ENOMEM, -EMFILE */
+void vdo_cq_free(struct vdo_cq *cq);  /* empty, or its entries are dropped */
+
+/* A descriptor that polls readable (POLLIN) while entries are there. */
+int vdo_cq_fd(const struct vdo_cq *cq);
+
+/* Up to @max entries in the order of their completion; their number. */
+size_t vdo_cq_reap(struct vdo_cq *cq, struct vdo_cq_entry **entries,
+		   size_t max);
+
+/* The callback: puts the entry @arg into its queue. */
+void vdo_cq_complete(void *arg, int result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

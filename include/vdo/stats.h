@@ -1,0 +1,44 @@
+/*
+ * Statistics of an open volume.
+ *
+ * A snapshot is an array of named values, so that programs can print all of
+ * them without knowing them; names as those of the Linux driver's statistics
+ * message where the meaning is equal.
+ */
+#ifndef VDO_STATS_H
+#define VDO_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vdo/volume.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vdo_stat {
+	const char *name;  /* "journal.entries.committed" */
+	const char *label; /* "journal entries committed"; may be "" */
+	const char *help;  /* one line */
+	const char *text;  /* value of textual statistics (mode); else NULL */
+	uint64_t value;
+};
+
+struct vdo_stats;
+
+/* Take a snapshot. Free it with vdo_stats_free(). -ENOMEM, -EDEADLK. */
+int vdo_stats_get(struct vdo_volume *volume, struct vdo_stats **stats);
+void vdo_stats_free(struct vdo_stats *stats);
+
+size_t vdo_stats_count(const struct vdo_stats *stats);
+const struct vdo_stat *vdo_stats_at(const struct vdo_stats *stats, size_t i);
+
+/* The value of @name, or 0 if there is none. */
+uint64_t vdo_stats_value(const struct vdo_stats *stats, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

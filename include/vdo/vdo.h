@@ -1,0 +1,30 @@
+/*
+ * libvdo: deduplicated, compressed, thinly provisioned block storage in a
+ * library, in the on-disk format of Linux's dm-vdo.
+ *
+ * All objects are opaque. See libvdo(3) for an introduction.
+ */
+#ifndef VDO_VDO_H
+#define VDO_VDO_H
+
+#include <vdo/config.h>
+#include <vdo/device.h>
+#include <vdo/error.h>
+#include <vdo/executor.h>
+#include <vdo/io.h>
+#include <vdo/log.h>
+#include <vdo/stats.h>
+#include <vdo/volume.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The version of the library: "MAJOR.MINOR.PATCH". */
+const char *vdo_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

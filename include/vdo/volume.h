@@ -1,0 +1,129 @@
+/*
+ * A volume: format, open, close, and what is known about it.
+ *
+ * Threads: any call on an open volume from any thread, except vdo_close() and
+ * vdo_abandon(), which are the last ones. A volume must not be used after
+ * fork(): calls in the child return -VDO_EFORKED.
+ */
+#ifndef VDO_VOLUME_H
+#define VDO_VOLUME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <vdo/config.h>
+#include <vdo/device.h>
+#include <vdo/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vdo_volume;
+
+/*
+ * Make a new, empty volume in a file or on a block device, or on @device. All
+ * that was there is lost. @config may be NULL (all defaults). A file is created
+ * if option size is given, and grown to it.
+ *
+ * Errors: -VDO_ESIGNATURE if something known is there and option force is off;
+ * -VDO_EINUSE, -VDO_ECONFLICT, -VDO_ESIZE, -ENOSPC, -errno.
+ */
+int vdo_format(const char *path, const struct vdo_config *config,
+	       struct vdo_error *error);
+int vdo_format_device(struct vdo_device *device,
+		      const struct vdo_config *config,
+		      struct vdo_error *error);
+
+/*
+ * Open a volume. vdo_open() opens the file or block device by itself;
+ * vdo_open_device() borrows @device until the volume is closed.
+ *
+ * Errors: -VDO_ENOTVDO, -VDO_ECORRUPT, -VDO_ECHECKSUM, -VDO_EVERSION,
+ * -VDO_ENONCE, -VDO_ESIZE, -VDO_EDIRTY, -VDO_EREBUILD, -VDO_EINUSE,
+ * -VDO_ECONFLICT, -ENOMEM, -errno.
+ */
+int vdo_open(const char *path, const struct vdo_config *config,
+	     struct vdo_volume **volume, struct vdo_error *error);
+int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
+		    struct vdo_volume **volume, struct vdo_error *error);
+
+/*
+ * Wait for all I/O, save everything, close. The handle is gone afterwards
+ * whatever is returned. An error means that the volume could not be saved; it
+ * then is as after a crash or read-only. -EDEADLK from a callback (the volume
+ * stays open).
+ */
+int vdo_close(struct vdo_volume *volume);
+
+/* Drop a volume as a crash would: wait for I/O under way, save nothing. */
+void vdo_abandon(struct vdo_volume *volume);
+
+/* Bytes that can be addressed; a multiple of 4096. */
+uint64_t vdo_volume_size(const struct vdo_volume *volume);
+
+/* What offsets and lengths must be multiples of: 512 or 4096. */
+unsigned vdo_volume_alignment(const struct vdo_volume *volume);
+
+/* Did the volume go read-only (or was it opened so)? */
+bool vdo_volume_is_read_only(const struct vdo_volume *volume);
+
+/*
+ * Change an option whose "when" is VDO_OPTION_ONLINE (compression,
+ * deduplication). -VDO_EOPTION for any other, -VDO_EVALUE.
+ */
+int vdo_volume_set(struct vdo_volume *volume, const char *name,
+		   const char *value, struct vdo_error *error);
+
+/*
+ * Without threads (executor=inline): run what is ready; if nothing is, wait up
+ * to @timeout_ms (-1: for ever, 0: not at all) for I/O. Returns the number of
+ * things done, or negative. With threads it returns 0 at once.
+ */
+int vdo_poll(struct vdo_volume *volume, int timeout_ms);
+
+/* What the first blocks of a volume say; for vdo_inspect(). */
+struct vdo_info {
+	/* geometry */
+	uint32_t geometry_major, geometry_minor;
+	uint64_t nonce;
+	uint8_t uuid[16];
+	int64_t bio_offset;          /* blocks */
+	uint64_t index_start;        /* block */
+	uint64_t data_start;         /* block: the super block */
+	int32_t index_memory;        /* code: N GB; -N: N MB; 0: no index */
+	bool index_sparse;
+	/* super block */
+	uint32_t state;
+	const char *state_name;      /* "new", "clean", "dirty", ... */
+	uint64_t complete_recoveries, read_only_recoveries;
+	uint64_t logical_blocks, physical_blocks;
+	uint64_t slab_blocks, slab_count, slab_data_blocks;
+	uint64_t slab_journal_blocks, reference_count_blocks;
+	uint64_t recovery_journal_blocks;
+	uint64_t journal_start;      /* sequence number */
+	uint64_t logical_blocks_used, block_map_data_blocks;
+	uint32_t zone_count;         /* physical zones that saved it last */
+	uint64_t root_origin, root_count;
+	/* partitions: first block and number of blocks */
+	uint64_t block_map_start, block_map_count;
+	uint64_t depot_start, depot_count;
+	uint64_t journal_partition_start, journal_partition_count;
+	uint64_t summary_start, summary_count;
+};
+
+/*
+ * Read and check geometry and super block without opening the volume. @size is
+ * sizeof(struct vdo_info). Errors as vdo_open(), but any state is fine.
+ */
+int vdo_inspect(const char *path, struct vdo_info *info, size_t size,
+		struct vdo_error *error);
+int vdo_inspect_device(struct vdo_device *device, struct vdo_info *info,
+		       size_t size, struct vdo_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

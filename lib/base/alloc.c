@@ -1,0 +1,67 @@
+/*
+ * Allocation through libc, with a counter that lets tests fail the Nth call.
+ */
+#include "config.h"
+
+#include "base/alloc.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+static atomic_ulong fail_at;
+
+void alloc_fail_at(unsigned long n)
+{
+	atomic_store(&fail_at, n);
+}
+
+/* True if this very call is the one that a test wants to fail. */
+static bool must_fail(void)
+{
+	unsigned long n = atomic_load_explicit(&fail_at, memory_order_relaxed);
+
+	if (likely(n == 0))
+		return false;
+	return atomic_fetch_sub(&fail_at, 1) == 1;
+}
+
+void *alloc_zeroed(size_t count, size_t size)
+{
+	if (must_fail())
+		return NULL;
+	return calloc(count ? count : 1, size ? size : 1);
+}
+
+void *alloc_aligned(size_t align, size_t count, size_t size)
+{
+	size_t bytes;
+	void *p;
+
+	VDO_ASSERT(align >= 8 && (align & (align - 1)) == 0);
+	if (__builtin_mul_overflow(count, size, &bytes) || must_fail())
+		return NULL;
+	if (posix_memalign(&p, align, bytes ? bytes : 1) != 0)
+		return NULL;
+	memset(p, 0, bytes);
+	return p;
+}
+
+void alloc_free(void *p)
+{
+	free(p);
+}
+
+char *alloc_strdup(const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *p = alloc_zeroed(n, 1);
+
+	if (p != NULL)
+		memcpy(p, s, n);
+	return p;
+}

@@ -1,0 +1,32 @@
+/*
+ * Zeroed memory that a caller can fail on purpose.
+ *
+ * alloc_zeroed() returns NULL when memory is short. Large areas come from
+ * fresh pages, so what is never touched costs nothing. Nothing on the path of
+ * a request allocates.
+ *
+ * alloc_fail_at() makes the Nth allocation from now fail (0: never); for the
+ * failure loops of the tests. Its count is the process's, and is the only
+ * global state of the library.
+ */
+#ifndef BASE_ALLOC_H
+#define BASE_ALLOC_H
+
+#include <stddef.h>
+
+#include "base/compiler.h"
+
+/* @count objects of @size bytes, zeroed; NULL on overflow or shortage. */
+void *alloc_zeroed(size_t count, size_t size) MUST_CHECK;
+
+/* The same at a multiple of @align (a power of two, at least 8). */
+void *alloc_aligned(size_t align, size_t count, size_t size) MUST_CHECK;
+
+/* Free what either returned; NULL is fine. */
+void alloc_free(void *p);
+
+char *alloc_strdup(const char *s) MUST_CHECK;
+
+void alloc_fail_at(unsigned long n);
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * Assertions about our own code.
+ *
+ * VDO_ASSERT is always on and guards cheap facts: zone ownership, operation
+ * state, lengths. VDO_CHECK runs whole-object walks and is compiled only with
+ * --enable-debug. Neither ever guards data read from a device: that is the
+ * business of error returns.
+ */
+#ifndef BASE_ASSERT_H
+#define BASE_ASSERT_H
+
+#include "base/compiler.h"
+
+_Noreturn void assert_failed(const char *expr, const char *file, int line);
+
+#define VDO_ASSERT(expr)                                                       \
+	do {                                                                   \
+		if (unlikely(!(expr)))                                         \
+			assert_failed(#expr, __FILE__, __LINE__);              \
+	} while (0)
+
+#ifdef VDO_DEBUG
+#define VDO_CHECK(expr) VDO_ASSERT(expr)
+#else
+#define VDO_CHECK(expr) ((void)0)
+#endif
+
+#endif

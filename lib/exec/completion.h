@@ -1,0 +1,78 @@
+/*
+ * A completion: one callback, one home queue, a sticky result.
+ *
+ * The unit of message passing. Whoever owns a completion embeds it in its own
+ * operation, says where it wants to go on (home) and what is to run there (fn),
+ * and hands the operation to somebody else. That one finishes it, from any
+ * thread; fn then runs on home, exactly once.
+ *
+ * Invariants
+ *  (1) A completion is in at most one queue at a time.
+ *  (2) result is 0 or the first error that was set since completion_init().
+ *  (3) Completions posted by one sender to one queue run in that order. The
+ *      sender is a queue or, outside of queues, a thread. The order of the
+ *      recovery journal's releases depends on it (I11).
+ *  (4) Posting never runs anything at once: no recursion.
+ *
+ * Runs on: posting from any thread. Lifetime: its owner's.
+ */
+#ifndef EXEC_COMPLETION_H
+#define EXEC_COMPLETION_H
+
+#include "base/assert.h"
+#include "exec/mpsc.h"
+
+struct completion;
+struct executor;
+
+typedef void (*completion_fn)(struct completion *c);
+
+struct completion {
+	struct mpsc_node link;
+	completion_fn fn;
+	struct queue *home;
+	int result; /* 0 or negative */
+};
+
+/* The common head of each executor's serial queue; see executor.h. */
+struct queue {
+	/* Run c->fn on @q, later. Never fails, never allocates. */
+	void (*post)(struct queue *q, struct completion *c);
+	struct executor *executor;
+	char name[16];
+};
+
+static inline void queue_post(struct queue *q, struct completion *c)
+{
+	q->post(q, c);
+}
+
+static inline void completion_init(struct completion *c, struct queue *home,
+				   completion_fn fn)
+{
+	c->fn = fn;
+	c->home = home;
+	c->result = 0;
+}
+
+/* Remember an error; the first one stays. */
+static inline void completion_fail(struct completion *c, int result)
+{
+	if (unlikely(result != 0) && c->result == 0)
+		c->result = result;
+}
+
+/* Run c->fn on c->home. */
+static inline void completion_post(struct completion *c)
+{
+	queue_post(c->home, c);
+}
+
+/* The operation is over: keep its result, go home. */
+static inline void completion_finish(struct completion *c, int result)
+{
+	completion_fail(c, result);
+	completion_post(c);
+}
+
+#endif

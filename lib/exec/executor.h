@@ -1,0 +1,169 @@
+/*
+ * Executors: where queues run.
+ *
+ * A queue is serial: it runs one completion at a time, in the order in which
+ * they were posted (see completion.h). Everything the engine knows about
+ * threads, time and waiting goes through this table; it cannot tell the four
+ * implementations apart:
+ *
+ *   native   its own threads, each with an inbox; queues bound to threads
+ *   strand   over a thread pool of the host; each queue a serial strand
+ *   inline   no threads; whoever waits or polls runs the queues
+ *   sim      tests only: one thread, a seed decides the order, virtual time
+ *
+ * Runs on: any thread unless said otherwise.
+ * Lifetime: an executor is made before and destroyed after all its queues'
+ * users; executor_stop() first lets everything posted run.
+ */
+#ifndef EXEC_EXECUTOR_H
+#define EXEC_EXECUTOR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vdo/executor.h>
+
+#include "base/compiler.h"
+#include "exec/completion.h"
+
+/* A one-shot flag somebody waits for. Zero-initialise with event_init(). */
+struct event {
+	atomic_uint set;
+};
+
+/* A single-shot timer of one queue; intrusive. */
+struct timer {
+	struct completion done; /* runs on its home when the time has come */
+	uint64_t deadline_ns;   /* of executor_now() */
+	bool armed;             /* private to the executor */
+	struct timer *next;     /* private to the executor */
+};
+
+/*
+ * Somebody who produces completions from outside of the queues and must be
+ * polled while no thread of ours exists (io_uring under the inline executor).
+ * poll() posts what is ready; with @timeout_ns != 0 it may block that long
+ * (UINT64_MAX: until something happens or poller_wake()). It returns the number
+ * of things that happened.
+ */
+struct poller {
+	int (*poll)(struct poller *p, uint64_t timeout_ns);
+	void (*wake)(struct poller *p); /* any thread: end a blocking poll */
+	struct poller *next;            /* private to the executor */
+};
+
+struct vdo_executor_ops {
+	const char *name;
+
+	/*
+	 * Make a serial queue. @thread is a hint: queues with the same number
+	 * share a thread where threads are the executor's own (taken modulo
+	 * their count). @name is at most 15 characters.
+	 */
+	int (*queue_create)(struct executor *x, const char *name,
+			    unsigned thread, struct queue **queue);
+
+	/* Block the calling thread until @e is set, running queues if that is
+	 * the caller's job. Not from inside of a queue. */
+	void (*wait)(struct executor *x, struct event *e);
+
+	/* Set @e and wake whoever waits for it. */
+	void (*signal)(struct executor *x, struct event *e);
+
+	/* Run what is ready, without threads of our own; block up to
+	 * @timeout_ns if nothing is. Returns the number of completions run.
+	 * Executors with threads return 0 at once. */
+	unsigned (*poll)(struct executor *x, uint64_t timeout_ns);
+
+	/* Timers: on the timer's home queue only. Disarming a timer that is
+	 * not armed is harmless; disarm returns false if its completion is
+	 * already on its way. */
+	void (*timer_arm)(struct executor *x, struct timer *t);
+	bool (*timer_disarm)(struct executor *x, struct timer *t);
+
+	uint64_t (*now)(struct executor *x);    /* ns, monotonic */
+	uint64_t (*random)(struct executor *x); /* not secret */
+
+	/* May be NULL: then pollers need a thread of their own. */
+	void (*poller_add)(struct executor *x, struct poller *p);
+	void (*poller_remove)(struct executor *x, struct poller *p);
+
+	/* Let everything posted run, join threads, free queues and @x. */
+	void (*destroy)(struct executor *x);
+};
+
+struct executor {
+	const struct vdo_executor_ops *ops;
+	unsigned thread_count; /* of its own or, with a pool, concurrency */
+};
+
+/* The queue that the calling thread is running, or NULL. */
+extern _Thread_local struct queue *queue_running
+	__attribute__((tls_model("initial-exec")));
+
+static inline bool queue_is_current(const struct queue *q)
+{
+	return queue_running == q;
+}
+
+/* Run one completion as @q; for implementations. */
+static inline void queue_run(struct queue *q, struct completion *c)
+{
+	queue_running = q;
+	c->fn(c);
+	queue_running = NULL;
+}
+
+static inline void event_init(struct event *e)
+{
+	atomic_init(&e->set, 0);
+}
+
+static inline bool event_is_set(const struct event *e)
+{
+	return atomic_load_explicit(&e->set, memory_order_acquire) != 0;
+}
+
+static inline int executor_queue(struct executor *x, const char *name,
+				 unsigned thread, struct queue **queue)
+{
+	return x->ops->queue_create(x, name, thread, queue);
+}
+
+static inline void executor_wait(struct executor *x, struct event *e)
+{
+	x->ops->wait(x, e);
+}
+
+static inline void executor_signal(struct executor *x, struct event *e)
+{
+	x->ops->signal(x, e);
+}
+
+static inline uint64_t executor_now(struct executor *x)
+{
+	return x->ops->now(x);
+}
+
+/*
+ * Constructors. @threads 0 means one per core. @name_prefix (at most 7
+ * characters) names the threads. All signals are blocked in our threads.
+ */
+struct native_config {
+	unsigned threads;
+	bool pin;           /* bind thread i to core i */
+	unsigned spin_us;   /* how long an idle thread spins before it sleeps */
+	const char *name_prefix;
+};
+
+int executor_native_create(const struct native_config *config,
+			   struct executor **x) MUST_CHECK;
+int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
+			   struct executor **x) MUST_CHECK;
+int executor_inline_create(struct executor **x) MUST_CHECK;
+
+/* Lets everything posted run first; NULL is fine. */
+void executor_destroy(struct executor *x);
+
+#endif

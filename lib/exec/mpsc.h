@@ -1,0 +1,67 @@
+/*
+ * Intrusive queue for many producers and one consumer, nearly lock-free.
+ *
+ * A singly linked list from oldest to newest. Producers share one pointer,
+ * newest; the consumer owns oldest. A stub node keeps both non-null, so a put
+ * is one atomic exchange and one store.
+ *
+ * Synchronisation
+ *  - put: the exchange is acq_rel. Release orders the node's content and its
+ *    next = NULL before anybody can find it; acquire orders us behind the
+ *    producer before us, whose next we write afterwards.
+ *  - put: the store of prev->next is release; poll's load of next is acquire:
+ *    together they publish the node's content to the consumer.
+ *  - A producer stopped between exchange and store hides all later nodes: poll
+ *    says "empty" although nodes are there. They show up when that producer
+ *    goes on. So "empty" is no proof of quiescence; sleeping protocols must
+ *    have the producer wake the consumer after its store.
+ *
+ * FIFO per producer. A node may be reused as soon as poll returned it.
+ */
+#ifndef EXEC_MPSC_H
+#define EXEC_MPSC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/compiler.h"
+
+struct mpsc_node {
+	_Atomic(struct mpsc_node *) next;
+};
+
+struct mpsc {
+	_Alignas(CACHE_LINE) _Atomic(struct mpsc_node *) newest;
+	_Alignas(CACHE_LINE) struct mpsc_node *oldest; /* the consumer's */
+	struct mpsc_node stub;
+};
+
+static inline void mpsc_init(struct mpsc *q)
+{
+	atomic_init(&q->stub.next, NULL);
+	atomic_init(&q->newest, &q->stub);
+	q->oldest = &q->stub;
+}
+
+/* Any thread. */
+static inline void mpsc_put(struct mpsc *q, struct mpsc_node *n)
+{
+	struct mpsc_node *prev;
+
+	atomic_store_explicit(&n->next, NULL, memory_order_relaxed);
+	prev = atomic_exchange_explicit(&q->newest, n, memory_order_acq_rel);
+	atomic_store_explicit(&prev->next, n, memory_order_release);
+}
+
+/* The consumer only: the oldest node, removed, or NULL. */
+struct mpsc_node *mpsc_poll(struct mpsc *q);
+
+/* The consumer only: false may be wrong for a moment, true never is. */
+static inline bool mpsc_ready(const struct mpsc *q)
+{
+	return q->oldest != &q->stub ||
+	       atomic_load_explicit(&q->stub.next, memory_order_acquire) != NULL;
+}
+
+#endif

@@ -1,0 +1,87 @@
+/*
+ * Block map pages and their entries.
+ *
+ * Page (4096 bytes)
+ *	OFFSET	SIZE	MEANING
+ *	0	8	version 4.1
+ *	8	8	nonce of the volume
+ *	16	8	own PBN
+ *	24	8	unused
+ *	32	1	initialised: 0 or 1
+ *	33	3	unused
+ *	36	5*812	entries
+ *
+ * Entry (5 bytes)
+ *	0	1	bits 3..0 state, bits 7..4 PBN bits 35..32
+ *	1	4	PBN bits 31..0
+ */
+#ifndef FORMAT_MAPPING_H
+#define FORMAT_MAPPING_H
+
+#include "base/bytes.h"
+#include "format/types.h"
+
+#define MAP_PAGE_ENTRIES 812u
+#define MAP_PAGE_HEADER  36u
+#define MAPPING_SIZE     5u
+#define MAP_LEVELS       5u /* leaf = 0 .. root = 4 */
+
+static inline struct mapping mapping_decode(const uint8_t *p)
+{
+	return (struct mapping){
+		.pbn = (pbn_t)(p[0] >> 4) << 32 | get_u32(p + 1),
+		.state = p[0] & 15,
+	};
+}
+
+static inline void mapping_encode(uint8_t *p, struct mapping m)
+{
+	p[0] = (uint8_t)((m.state & 15) | (m.pbn >> 32) << 4);
+	put_u32(p + 1, (uint32_t)m.pbn);
+}
+
+static inline struct mapping map_page_get(const uint8_t *page, unsigned slot)
+{
+	return mapping_decode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot);
+}
+
+static inline void map_page_put(uint8_t *page, unsigned slot, struct mapping m)
+{
+	mapping_encode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot, m);
+}
+
+enum map_page_validity {
+	MAP_PAGE_VALID,
+	MAP_PAGE_INVALID, /* never written: to be taken as empty */
+	MAP_PAGE_BAD,     /* a page of this volume, but of another place */
+};
+
+enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
+				      pbn_t pbn);
+
+/* Make @page an empty page; the initialised flag is as told. */
+void map_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
+		     bool initialised);
+
+static inline bool map_page_initialised(const uint8_t *page)
+{
+	return page[32] != 0;
+}
+
+static inline void map_page_set_initialised(uint8_t *page, bool on)
+{
+	page[32] = on;
+}
+
+/* The place of an LBN in the forest. */
+struct tree_place {
+	unsigned root;
+	/* Page number in its level of the tree, and slot in that page, for
+	 * levels 0 (leaf) to 4 (root, page 0). */
+	uint64_t page[MAP_LEVELS];
+	uint16_t slot[MAP_LEVELS];
+};
+
+void tree_place_of(lbn_t lbn, unsigned root_count, struct tree_place *place);
+
+#endif

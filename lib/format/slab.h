@@ -1,0 +1,77 @@
+/*
+ * What a slab keeps beside data: reference counts, slab journal; and the slab
+ * summary (V 7).
+ *
+ * Reference block: 8 sectors of { u64 commit point; u8 counts[504]; }.
+ *
+ * Slab journal block
+ *	OFFSET	SIZE	MEANING
+ *	0	8	head
+ *	8	8	sequence number
+ *	16	8	recovery point of the last entry
+ *	24	8	nonce
+ *	32	1	metadata type: 2
+ *	33	1	1: has block map increments
+ *	34	2	entries
+ *	36	3*n	entries; with the flag n <= 1299 and a bitmap at 3933
+ *
+ * Summary entry: byte 0 tail offset, byte 1 hint (0..5), load (6), dirty (7).
+ */
+#ifndef FORMAT_SLAB_H
+#define FORMAT_SLAB_H
+
+#include "base/bytes.h"
+#include "format/types.h"
+
+#define COUNTS_PER_SECTOR      504u
+#define COUNTS_PER_BLOCK       4032u
+#define SLAB_JOURNAL_TYPE      2u
+#define SLAB_ENTRIES_MAX       1353u
+#define SLAB_FULL_ENTRIES_MAX  1299u /* with block map increments */
+#define SUMMARY_ENTRY_SIZE     2u
+#define SUMMARY_PER_BLOCK      2048u
+#define SUMMARY_BLOCKS         64u
+#define SUMMARY_ZONE_BLOCKS    4u
+
+struct slab_journal_header {
+	seq_t head;
+	seq_t seq;
+	struct journal_point recovery_point;
+	uint64_t nonce;
+	uint8_t type;
+	bool has_map_increments;
+	uint16_t entries;
+};
+
+struct slab_journal_entry {
+	uint32_t offset; /* of the block in its slab */
+	bool increment;
+	bool map; /* a block map increment */
+};
+
+struct summary_entry {
+	uint8_t tail_offset;
+	uint8_t hint; /* 0..63 */
+	bool load;
+	bool dirty;
+};
+
+void slab_journal_header_encode(const struct slab_journal_header *h,
+				uint8_t *block);
+void slab_journal_header_decode(const uint8_t *block,
+				struct slab_journal_header *h);
+
+/* Entry @i. With a map increment the bitmap is kept; the caller sets the flag
+ * in the header and keeps to the limits. */
+void slab_journal_put(uint8_t *block, unsigned i,
+		      const struct slab_journal_entry *e);
+void slab_journal_get(const uint8_t *block, bool has_map_increments,
+		      unsigned i, struct slab_journal_entry *e);
+
+void summary_encode(uint8_t *p, struct summary_entry e);
+struct summary_entry summary_decode(const uint8_t *p);
+
+/* The fullness hint of a slab (V 7.3). */
+uint8_t summary_hint(unsigned slab_shift, uint64_t free_blocks);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * Devices: what is behind struct vdo_device.
+ *
+ * A device is a table of calls and a context. Built in: file.c (files and
+ * block devices, through uring.c or worker threads) and mem.c. The pointers are
+ * copied here so that the hot path follows one indirection only.
+ *
+ * Runs on: any thread. Lifetime: vdo_device_open*() to vdo_device_close(); a
+ * volume borrows it (device_claim()/device_release()), one at a time.
+ */
+#ifndef IO_DEVICE_H
+#define IO_DEVICE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include <vdo/device.h>
+
+#include "exec/executor.h"
+
+struct vdo_device {
+	void (*submit)(void *ctx, struct vdo_device_io *io);
+	void *ctx;
+	uint64_t size_bytes;
+	unsigned flags; /* VDO_DEVICE_* */
+	atomic_bool claimed;
+	void (*close)(void *ctx);
+	int (*grow)(void *ctx, uint64_t size_bytes); /* may be NULL */
+
+	/* Built-in devices that need it: tie completion reaping to the
+	 * executor of the volume that claims the device. May be NULL. */
+	int (*attach)(void *ctx, struct executor *x);
+	void (*detach)(void *ctx);
+};
+
+/* Take a device for a volume run by @x. -VDO_EINUSE, -ENOMEM */
+int device_claim(struct vdo_device *d, struct executor *x) MUST_CHECK;
+void device_release(struct vdo_device *d);
+
+/* Files: how vdo_device_open() does it, with the choices of the options. */
+enum device_engine {
+	DEVICE_AUTO,    /* io_uring, or threads where it is missing */
+	DEVICE_URING,
+	DEVICE_THREADS,
+};
+
+struct device_options {
+	enum device_engine engine;
+	unsigned threads; /* worker threads of DEVICE_THREADS; 0: default */
+	bool direct;      /* O_DIRECT if the file system has it */
+};
+
+int device_open_file(const char *path, unsigned flags,
+		     const struct device_options *options,
+		     struct vdo_device **device,
+		     struct vdo_error *error) MUST_CHECK;
+
+/* Blocking I/O from outside of any queue: open, format, inspect. */
+int device_read(struct vdo_device *d, uint64_t offset, void *buf, size_t n)
+	MUST_CHECK;
+int device_write(struct vdo_device *d, uint64_t offset, const void *buf,
+		 size_t n) MUST_CHECK;
+int device_flush(struct vdo_device *d) MUST_CHECK;
+
+/* Grow a file device to @size_bytes; -ENOTSUP where that makes no sense. */
+int device_grow(struct vdo_device *d, uint64_t size_bytes) MUST_CHECK;
+
+#endif
