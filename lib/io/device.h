@@ -31,6 +31,10 @@ struct vdo_device {
 	 * executor of the volume that claims the device. May be NULL. */
 	int (*attach)(void *ctx, struct executor *x);
 	void (*detach)(void *ctx);
+
+	/* Carry out @io in the calling thread and return its result; works
+	 * whether attached or not. May be NULL: submit() and wait. */
+	int (*blocking)(void *ctx, struct vdo_device_io *io);
 };
 
 /* Take a device for a volume run by @x. -VDO_EINUSE, -ENOMEM */

@@ -1,0 +1,206 @@
+/*
+ * Devices in general, the host's own devices, and blocking I/O.
+ *
+ * Blocking I/O is for the time before a volume runs: open, format, inspect. A
+ * device that can carry out an operation in the calling thread offers that as
+ * blocking(), so that no executor is needed to reap completions; all others
+ * get a submit() and the caller sleeps until complete() was called.
+ */
+#include "config.h"
+
+#include "io/device.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "format/types.h"
+
+/* How much device_read() and device_write() copy at a time if they must. */
+#define BOUNCE_BYTES (1u << 20)
+
+/* The host's table has member @m. */
+#define OPS_HAVE(ops, m)                                                       \
+	((ops)->size >= offsetof(struct vdo_device_ops, m) + sizeof((ops)->m))
+
+int vdo_device_open_custom(const struct vdo_device_ops *ops, void *ctx,
+			   struct vdo_device **device)
+{
+	struct vdo_device *d;
+
+	*device = NULL;
+	if (!OPS_HAVE(ops, submit) || ops->get_size == NULL ||
+	    ops->get_flags == NULL || ops->submit == NULL)
+		return -EINVAL;
+	d = alloc_zeroed(1, sizeof(*d));
+	if (d == NULL)
+		return -ENOMEM;
+	d->submit = ops->submit;
+	d->ctx = ctx;
+	d->size_bytes = ops->get_size(ctx);
+	d->flags = ops->get_flags(ctx);
+	d->close = OPS_HAVE(ops, close) ? ops->close : NULL;
+	*device = d;
+	return 0;
+}
+
+uint64_t vdo_device_size(const struct vdo_device *device)
+{
+	return device->size_bytes;
+}
+
+void vdo_device_close(struct vdo_device *device)
+{
+	if (device == NULL)
+		return;
+	VDO_ASSERT(!atomic_load(&device->claimed));
+	if (device->close != NULL)
+		device->close(device->ctx);
+	alloc_free(device);
+}
+
+int device_claim(struct vdo_device *d, struct executor *x)
+{
+	int r;
+
+	if (atomic_exchange(&d->claimed, true))
+		return -VDO_EINUSE;
+	r = d->attach != NULL ? d->attach(d->ctx, x) : 0;
+	if (r != 0)
+		atomic_store(&d->claimed, false);
+	return r;
+}
+
+void device_release(struct vdo_device *d)
+{
+	VDO_ASSERT(atomic_load(&d->claimed));
+	if (d->detach != NULL)
+		d->detach(d->ctx);
+	atomic_store(&d->claimed, false);
+}
+
+int device_grow(struct vdo_device *d, uint64_t size_bytes)
+{
+	int r;
+
+	if (size_bytes < d->size_bytes || size_bytes % BLOCK_SIZE != 0)
+		return -EINVAL;
+	if (d->grow == NULL)
+		return -ENOTSUP;
+	r = d->grow(d->ctx, size_bytes);
+	if (r == 0)
+		d->size_bytes = size_bytes;
+	return r;
+}
+
+/* An operation that a thread sleeps for. */
+struct blocking_io {
+	struct vdo_device_io io;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	bool finished;
+	int result;
+};
+
+static void blocking_done(struct vdo_device_io *io, int result)
+{
+	struct blocking_io *b = container_of(io, struct blocking_io, io);
+
+	pthread_mutex_lock(&b->lock);
+	b->finished = true;
+	b->result = result > 0 ? -EIO : result;
+	pthread_cond_signal(&b->cond);
+	pthread_mutex_unlock(&b->lock);
+}
+
+static int submit_and_wait(struct vdo_device *d, struct blocking_io *b)
+{
+	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->cond, NULL);
+	b->io.complete = blocking_done;
+	d->submit(d->ctx, &b->io);
+	pthread_mutex_lock(&b->lock);
+	while (!b->finished)
+		pthread_cond_wait(&b->cond, &b->lock);
+	pthread_mutex_unlock(&b->lock);
+	pthread_cond_destroy(&b->cond);
+	pthread_mutex_destroy(&b->lock);
+	return b->result;
+}
+
+static int run_blocking(struct vdo_device *d, enum vdo_device_op op,
+			uint64_t offset, void *buf, size_t n)
+{
+	struct iovec vec = {.iov_base = buf, .iov_len = n};
+	struct blocking_io b = {
+		.io = {
+			.op = op,
+			.offset = offset,
+			.length = n,
+			.iov = &vec,
+			.iov_count = op == VDO_DEVICE_FLUSH ? 0 : 1,
+		},
+	};
+
+	if (d->blocking != NULL)
+		return d->blocking(d->ctx, &b.io);
+	return submit_and_wait(d, &b);
+}
+
+/* Memory that starts anywhere goes through an aligned copy. */
+static int run_bounced(struct vdo_device *d, enum vdo_device_op op,
+		       uint64_t offset, char *buf, size_t n)
+{
+	char *copy = alloc_aligned(BLOCK_SIZE, 1, MIN(n, BOUNCE_BYTES));
+	int r = 0;
+
+	if (copy == NULL)
+		return -ENOMEM;
+	for (size_t at = 0; at < n && r == 0; at += BOUNCE_BYTES) {
+		size_t part = MIN(n - at, BOUNCE_BYTES);
+
+		if (op == VDO_DEVICE_WRITE)
+			memcpy(copy, buf + at, part);
+		r = run_blocking(d, op, offset + at, copy, part);
+		if (op == VDO_DEVICE_READ && r == 0)
+			memcpy(buf + at, copy, part);
+	}
+	alloc_free(copy);
+	return r;
+}
+
+static int run_range(struct vdo_device *d, enum vdo_device_op op,
+		     uint64_t offset, char *buf, size_t n)
+{
+	VDO_ASSERT(offset % BLOCK_SIZE == 0 && n % BLOCK_SIZE == 0);
+	if (offset > d->size_bytes || n > d->size_bytes - offset)
+		return -ERANGE;
+	if (n == 0)
+		return 0;
+	if ((uintptr_t)buf % BLOCK_SIZE != 0)
+		return run_bounced(d, op, offset, buf, n);
+	return run_blocking(d, op, offset, buf, n);
+}
+
+int device_read(struct vdo_device *d, uint64_t offset, void *buf, size_t n)
+{
+	return run_range(d, VDO_DEVICE_READ, offset, buf, n);
+}
+
+int device_write(struct vdo_device *d, uint64_t offset, const void *buf,
+		 size_t n)
+{
+	if (d->flags & VDO_DEVICE_READ_ONLY)
+		return -EROFS;
+	/* struct iovec knows no const; nobody writes through it. */
+	return run_range(d, VDO_DEVICE_WRITE, offset, (char *)buf, n);
+}
+
+int device_flush(struct vdo_device *d)
+{
+	if (!(d->flags & VDO_DEVICE_VOLATILE_CACHE))
+		return 0;
+	return run_blocking(d, VDO_DEVICE_FLUSH, 0, NULL, 0);
+}

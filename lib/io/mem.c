@@ -1,0 +1,116 @@
+/*
+ * The memory device: an anonymous mapping.
+ *
+ * Pages are committed by the first write to them, and given back by large
+ * discards. An operation is over when submit() returns. There is no volatile
+ * cache: what is lost with the process is lost as a whole.
+ */
+#include "config.h"
+
+#include "io/device.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+/* Smaller discards are cheaper as a memset than as a system call. */
+#define GIVE_BACK_MIN (64u << 10)
+
+struct mem {
+	char *base;
+	uint64_t size_bytes;
+	size_t page_bytes;
+};
+
+static void zero_range(struct mem *m, uint64_t offset, uint64_t n)
+{
+	uint64_t page = m->page_bytes;
+	uint64_t start = (offset + page - 1) / page * page;
+	uint64_t end = (offset + n) / page * page;
+
+	if (n < GIVE_BACK_MIN || start >= end ||
+	    madvise(m->base + start, end - start, MADV_DONTNEED) != 0) {
+		memset(m->base + offset, 0, n);
+		return;
+	}
+	memset(m->base + offset, 0, start - offset);
+	memset(m->base + end, 0, offset + n - end);
+}
+
+static int transfer(struct mem *m, struct vdo_device_io *io)
+{
+	char *at = m->base + io->offset;
+
+	if (io->op == VDO_DEVICE_FLUSH)
+		return 0;
+	if (io->offset > m->size_bytes ||
+	    io->length > m->size_bytes - io->offset)
+		return -ERANGE;
+	if (io->op == VDO_DEVICE_DISCARD) {
+		zero_range(m, io->offset, io->length);
+		return 0;
+	}
+	for (unsigned i = 0; i < io->iov_count; i++) {
+		const struct iovec *v = &io->iov[i];
+
+		if (io->op == VDO_DEVICE_READ)
+			memcpy(v->iov_base, at, v->iov_len);
+		else
+			memcpy(at, v->iov_base, v->iov_len);
+		at += v->iov_len;
+	}
+	return 0;
+}
+
+static void mem_submit(void *ctx, struct vdo_device_io *io)
+{
+	io->complete(io, transfer(ctx, io));
+}
+
+static int mem_blocking(void *ctx, struct vdo_device_io *io)
+{
+	return transfer(ctx, io);
+}
+
+static void mem_close(void *ctx)
+{
+	struct mem *m = ctx;
+
+	munmap(m->base, m->size_bytes);
+	alloc_free(m);
+}
+
+int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device)
+{
+	struct vdo_device *d;
+	struct mem *m;
+
+	*device = NULL;
+	if (size_bytes == 0 || size_bytes > PTRDIFF_MAX)
+		return -EINVAL;
+	d = alloc_zeroed(1, sizeof(*d));
+	m = alloc_zeroed(1, sizeof(*m));
+	if (d == NULL || m == NULL)
+		goto fail;
+	m->size_bytes = size_bytes;
+	m->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	m->base = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (m->base == MAP_FAILED)
+		goto fail;
+	d->submit = mem_submit;
+	d->blocking = mem_blocking;
+	d->close = mem_close;
+	d->ctx = m;
+	d->size_bytes = size_bytes;
+	d->flags = VDO_DEVICE_CAN_DISCARD;
+	*device = d;
+	return 0;
+fail:
+	alloc_free(m);
+	alloc_free(d);
+	return -ENOMEM;
+}

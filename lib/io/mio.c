@@ -1,0 +1,211 @@
+/*
+ * Block I/O: checks, counts, and hands the operation to the device.
+ *
+ *	  [start_io]           [io_done]
+ *	idle ----> at the device ----> done posted to its home
+ *	  |                                ^
+ *	  +--------------------------------+
+ *	   refused: out of range, read-only; or nothing to do
+ *
+ * The counters are for people who look from outside: relaxed, one increment
+ * when an operation starts and one when it ends.
+ */
+#include "config.h"
+
+#include "io/mio.h"
+
+#include <errno.h>
+
+#include "io/device.h"
+
+static void bump(atomic_ullong *counter)
+{
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+void storage_init(struct storage *s, struct vdo_device *device,
+		  uint64_t bio_offset)
+{
+	s->device = device;
+	s->bio_offset = bio_offset;
+	s->block_count = device->size_bytes >> BLOCK_SHIFT;
+	s->volatile_cache = device->flags & VDO_DEVICE_VOLATILE_CACHE;
+	s->can_discard = device->flags & VDO_DEVICE_CAN_DISCARD;
+	atomic_init(&s->read_only, device->flags & VDO_DEVICE_READ_ONLY);
+	for (unsigned i = 0; i < MIO_KINDS; i++) {
+		atomic_init(&s->counts[i].read, 0);
+		atomic_init(&s->counts[i].write, 0);
+		atomic_init(&s->counts[i].discard, 0);
+		atomic_init(&s->counts[i].fua, 0);
+		atomic_init(&s->counts[i].completed, 0);
+	}
+	atomic_init(&s->flushes, 0);
+}
+
+void storage_set_read_only(struct storage *s)
+{
+	atomic_store_explicit(&s->read_only, true, memory_order_relaxed);
+}
+
+/* From the device, on any thread. The mio may be gone after the post. */
+static void io_done(struct vdo_device_io *io, int result)
+{
+	struct mio *m = container_of(io, struct mio, io);
+
+	bump(&m->storage->counts[m->kind].completed);
+	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
+}
+
+static void flush_done(struct vdo_device_io *io, int result)
+{
+	struct mio *m = container_of(io, struct mio, io);
+
+	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
+}
+
+static void prepare(struct mio *m, struct storage *s, enum mio_kind kind,
+		    enum vdo_device_op op)
+{
+	VDO_ASSERT(kind < MIO_KINDS);
+	m->storage = s;
+	m->kind = kind;
+	m->io.op = op;
+	m->io.flags = 0;
+	m->io.complete = io_done;
+}
+
+/* Fill in where it goes; -ERANGE if that is not on the device. */
+static int place(struct mio *m, pbn_t pbn, uint64_t block_count)
+{
+	const struct storage *s = m->storage;
+	uint64_t block = pbn - s->bio_offset;
+
+	VDO_ASSERT(block_count > 0);
+	if (unlikely(pbn < s->bio_offset || block >= s->block_count ||
+		     block_count > s->block_count - block))
+		return -ERANGE;
+	m->io.offset = block << BLOCK_SHIFT;
+	m->io.length = block_count << BLOCK_SHIFT;
+	return 0;
+}
+
+/* Invariant 1. */
+static int may_write(const struct mio *m)
+{
+	if (unlikely(storage_is_read_only(m->storage)) && m->kind != MIO_SUPER)
+		return -VDO_EREADONLY;
+	return 0;
+}
+
+static void start_io(struct mio *m)
+{
+	struct vdo_device *d = m->storage->device;
+
+	d->submit(d->ctx, &m->io);
+}
+
+static uint64_t iov_blocks(const struct iovec *iov, unsigned iov_count)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < iov_count; i++)
+		bytes += iov[i].iov_len;
+	VDO_ASSERT(bytes % BLOCK_SIZE == 0);
+	return bytes >> BLOCK_SHIFT;
+}
+
+void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
+	       const struct iovec *iov, unsigned iov_count)
+{
+	int r;
+
+	prepare(m, s, kind, VDO_DEVICE_READ);
+	r = place(m, pbn, iov_blocks(iov, iov_count));
+	if (unlikely(r != 0)) {
+		completion_finish(&m->done, r);
+		return;
+	}
+	m->io.iov = iov;
+	m->io.iov_count = iov_count;
+	bump(&s->counts[kind].read);
+	start_io(m);
+}
+
+void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
+		const struct iovec *iov, unsigned iov_count, bool fua)
+{
+	int r;
+
+	prepare(m, s, kind, VDO_DEVICE_WRITE);
+	r = place(m, pbn, iov_blocks(iov, iov_count));
+	if (r == 0)
+		r = may_write(m);
+	if (unlikely(r != 0)) {
+		completion_finish(&m->done, r);
+		return;
+	}
+	m->io.iov = iov;
+	m->io.iov_count = iov_count;
+	if (fua && s->volatile_cache) {
+		m->io.flags = VDO_DEVICE_FUA;
+		bump(&s->counts[kind].fua);
+	}
+	bump(&s->counts[kind].write);
+	start_io(m);
+}
+
+void mio_read(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
+	      uint64_t count, void *buf)
+{
+	m->vec.iov_base = buf;
+	m->vec.iov_len = count << BLOCK_SHIFT;
+	mio_readv(m, s, kind, pbn, &m->vec, 1);
+}
+
+void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
+	       uint64_t count, const void *buf, bool fua)
+{
+	/* struct iovec knows no const; nobody writes through it. */
+	m->vec.iov_base = (void *)buf;
+	m->vec.iov_len = count << BLOCK_SHIFT;
+	mio_writev(m, s, kind, pbn, &m->vec, 1, fua);
+}
+
+void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count)
+{
+	int r;
+
+	prepare(m, s, MIO_DATA, VDO_DEVICE_DISCARD);
+	r = place(m, pbn, count);
+	if (r == 0)
+		r = may_write(m);
+	if (r == 0 && !s->can_discard)
+		r = -ENOTSUP;
+	if (r != 0) {
+		completion_finish(&m->done, r);
+		return;
+	}
+	m->io.iov = NULL;
+	m->io.iov_count = 0;
+	bump(&s->counts[MIO_DATA].discard);
+	start_io(m);
+}
+
+void mio_flush(struct mio *m, struct storage *s)
+{
+	int r;
+
+	prepare(m, s, MIO_DATA, VDO_DEVICE_FLUSH);
+	m->io.complete = flush_done;
+	m->io.offset = 0;
+	m->io.length = 0;
+	m->io.iov = NULL;
+	m->io.iov_count = 0;
+	r = may_write(m);
+	if (r != 0 || !s->volatile_cache) {
+		completion_finish(&m->done, r);
+		return;
+	}
+	bump(&s->flushes);
+	start_io(m);
+}
