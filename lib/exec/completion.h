@@ -14,6 +14,10 @@
  *      recovery journal's releases depends on it (I11).
  *  (4) Posting never runs anything at once: no recursion.
  *
+ * Convention for operations that are often over at once: a call that returns
+ * bool returns true when the operation is over (done is not run; its result is
+ * in done.result) and false when done will run later.
+ *
  * Runs on: posting from any thread. Lifetime: its owner's.
  */
 #ifndef EXEC_COMPLETION_H

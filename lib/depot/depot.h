@@ -1,0 +1,195 @@
+/*
+ * The slab depot: free space, reference counts, and locks on physical blocks.
+ *
+ * All blocks that hold data lie in slabs (V 7). Slab n belongs to physical zone
+ * n mod P. A zone allocates, counts references, writes the slab journals,
+ * reference blocks and its copy of the summary, and knows who has locked which
+ * block.
+ *
+ * Invariants
+ *  (1) A counter changes only after its slab journal entry exists in memory, and
+ *      that only for a durable recovery journal entry (I2, I4).
+ *  (2) Slab journal entries of one slab are in recovery journal order, increment
+ *      before decrement; recovery points strictly grow (I11).
+ *  (3) Slab journal positions are reproducible (E 7.5): block boundaries depend
+ *      on the entries alone, or are on disk; no entry is made after a partial
+ *      commit until the summary that covers it is durable (I10).
+ *  (4) D4 D5 D6: journal block, flush, summary; entry durable, flush, reference
+ *      block; reference blocks, flush, slab journal head (I7, I8, I9).
+ *  (5) free = data blocks - non-zero counters, for each slab (I27).
+ *  (6) A read-locked block is never free; a write-locked one is never shared or
+ *      handed out again (I19). Claims never exceed the limit (I18).
+ *  (7) Provisional references are the lock's: confirmed by an increment, or
+ *      dropped with the lock (I26).
+ *
+ * Runs on: each zone on its queue; pbn_lock_claim() on any thread.
+ * Lifetime: depot_create() to depot_destroy(); ops belong to callers.
+ */
+#ifndef DEPOT_DEPOT_H
+#define DEPOT_DEPOT_H
+
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "exec/completion.h"
+#include "exec/waitq.h"
+#include "format/layout.h"
+#include "format/superblock.h"
+#include "io/mio.h"
+#include "io/readonly.h"
+#include "io/sync.h"
+#include "journal/journal.h"
+
+struct depot;
+
+struct depot_config {
+	unsigned zone_count;
+	struct queue **queues; /* of the zones; copied */
+	struct storage *storage;
+	struct sync *sync;
+	struct readonly *readonly;
+	const struct log *log;
+	struct journal *journal;
+	const struct superblock *sb; /* copied */
+	unsigned locks_max; /* per zone: two per request that can exist */
+};
+
+int depot_create(const struct depot_config *c, struct depot **depot)
+	MUST_CHECK;
+void depot_destroy(struct depot *d);
+
+/*
+ * Load: NEW writes an initial summary; otherwise the summary copies are merged
+ * and written back, tail blocks and reference counts read, dirty slabs
+ * scrubbed (V 7.4, 7.5, 10.1). Everything is ready for service when @done runs.
+ * To be called from outside of the zones or on any queue.
+ */
+void depot_load(struct depot *d, bool is_new, struct completion *done);
+
+/*
+ * Drain all zones. With @save, everything is written: tails, counts, summary
+ * clean. Without, only I/O under way is waited for. @done->result as sticky.
+ */
+void depot_drain(struct depot *d, bool save, struct completion *done);
+
+/* Read-only mode was entered: release whatever waits in zone @zone with
+ * -VDO_EREADONLY. On the zone's queue. */
+void depot_read_only(struct depot *d, unsigned zone);
+
+/* The holders upcall of the journal: commit tails that hold blocks <= @head.
+ * Any queue; coalesced. */
+void depot_commit_tails(struct depot *d, seq_t head);
+
+/* ------------------------------------------------------------- placement */
+
+const struct slab_geometry *depot_geometry(const struct depot *d);
+unsigned depot_zone_count(const struct depot *d);
+/* @pbn must be a data block. */
+unsigned depot_zone_of(const struct depot *d, pbn_t pbn);
+struct queue *depot_queue(const struct depot *d, unsigned zone);
+
+/* ----------------------------------------------------- locks on PBNs, E 3.6 */
+
+enum pbn_lock_type {
+	PBN_LOCK_READ,
+	PBN_LOCK_WRITE,
+	PBN_LOCK_MAP_WRITE,
+};
+
+struct pbn_lock {
+	pbn_t pbn;
+	enum pbn_lock_type type;
+	uint32_t holders;
+	bool provisional; /* it owns the block's provisional reference */
+	uint8_t limit;    /* claims that can be granted */
+	atomic_uint claims;
+	struct pbn_lock *next_free; /* private */
+};
+
+/* Claim one more reference to a read-locked block: false if there is none left.
+ * Claims are never returned. Any thread that shares the lock. */
+bool pbn_lock_claim(struct pbn_lock *lock);
+
+/* ------------------------------------------- on the zone of the block only */
+
+/*
+ * Lock an existing block for comparing and sharing: NULL when it cannot be
+ * shared (write-locked, a map page, no reference left, unscrubbed slab).
+ */
+struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn);
+
+/* One more holder of a lock that the caller's group already holds. */
+void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock);
+
+/*
+ * Turn a write lock into a read lock, exactly once. With @compressed each
+ * fragment claims its own reference (limit 254); without, the writer's own is
+ * one of them (limit 253).
+ */
+void depot_lock_downgrade(struct depot *d, unsigned zone,
+			  struct pbn_lock *lock, bool compressed);
+
+/* One holder less; the last one frees the lock and, if the lock owns a
+ * provisional reference, the block. */
+void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock);
+
+/* ---------------------------------------------------------- allocation, E 3.5 */
+
+struct alloc_op {
+	struct completion done;  /* home and fn set by the caller */
+	enum pbn_lock_type type; /* in: WRITE or MAP_WRITE */
+	struct pbn_lock *lock;   /* out; lock->pbn is the block */
+	unsigned zone;           /* in: where to begin; out: the block's */
+	struct waiter link;      /* private */
+	struct completion go;    /* private */
+	struct depot *depot;     /* private */
+	unsigned visited;        /* private */
+};
+
+/*
+ * Take a free block: provisional reference and write lock. Called on the queue
+ * of zone op->zone. True: over at once, the block is in this very zone. False:
+ * other zones are being asked; done runs at the end. Result 0, -ENOSPC,
+ * -VDO_EREADONLY.
+ */
+bool depot_allocate(struct depot *d, struct alloc_op *op) MUST_CHECK;
+
+/* ----------------------------------------------------- reference counts, E 7 */
+
+enum refs_kind {
+	REFS_INCREMENT,
+	REFS_DECREMENT,
+	REFS_MAP_INCREMENT, /* the block becomes a block map page: 254 */
+};
+
+struct refs_op {
+	struct completion done;
+	enum refs_kind kind;
+	pbn_t pbn;
+	struct journal_point point; /* of the recovery journal entry */
+	struct waiter link;         /* private */
+};
+
+/*
+ * Make the slab journal entry and change the counter. On the queue of the
+ * block's zone, in recovery journal order. True: over at once.
+ */
+bool depot_adjust(struct depot *d, struct refs_op *op) MUST_CHECK;
+
+/* ------------------------------------------------------------- statistics */
+
+struct depot_stats {
+	uint64_t slab_count;      /* the depot's, not a zone's */
+	uint64_t data_blocks;     /* of all slabs */
+	uint64_t allocated;       /* non-zero counters */
+	uint64_t slabs_opened, slabs_reopened;
+	uint64_t journal_disk_full, journal_flush, journal_blocked;
+	uint64_t journal_blocks_written, journal_tail_busy;
+	uint64_t summary_blocks_written;
+	uint64_t reference_blocks_written;
+};
+
+/* Sum over the zones; any thread. */
+void depot_get_stats(const struct depot *d, struct depot_stats *stats);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * Read-only mode: the way any component says "this volume must not be written
+ * any more".
+ *
+ * The first reason wins. From that moment storage refuses all writes (I42), so
+ * what waits for I/O ends with -VDO_EREADONLY by itself; the volume's upcall
+ * then visits each zone's queue so that what waits for something else is
+ * released too, and records the state in the super block.
+ *
+ * Runs on: any thread. Lifetime: the volume's.
+ */
+#ifndef IO_READONLY_H
+#define IO_READONLY_H
+
+#include <stdatomic.h>
+
+#include "base/log.h"
+#include "io/mio.h"
+
+struct readonly {
+	struct storage *storage;
+	const struct log *log;
+	atomic_int reason; /* 0: writable */
+	void (*enter)(void *arg); /* the upcall, once */
+	void *arg;
+};
+
+void readonly_init(struct readonly *r, struct storage *storage,
+		   const struct log *log, void (*enter)(void *arg), void *arg);
+
+/* Enter read-only mode because of @reason (negative); one line of log. */
+void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
+	PRINTF(3, 4);
+
+static inline bool readonly_entered(const struct readonly *r)
+{
+	return atomic_load_explicit(&r->reason, memory_order_relaxed) != 0;
+}
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * The recovery journal: makes changes of the block map durable, in order.
+ *
+ * A ring of blocks with sequence numbers (V 6). An op is appended, gets its
+ * place (point) when it is assigned to a block, and is finished when its block
+ * and all blocks before it are durable. A finished op holds its block (an
+ * "entry hold") until journal_release_entry().
+ *
+ * Invariants
+ *  (1) Ops finish in the order of their points, and only when all earlier blocks
+ *      are durable (I12).
+ *  (2) A block is written only after a flush that began when its entries had
+ *      been appended, so the data they name is durable (I1, D1).
+ *  (3) A buffer under I/O is not touched; a partial block is rewritten only
+ *      after its last image is durable; bytes are encoded when the write starts.
+ *  (4) map_head passes a block only when it has no entry and no map holds,
+ *      slab_head only without entry and slab holds; both are published, and space
+ *      is reused, only after a flush that began later (D7, D8).
+ *  (5) tail - min(heads) never exceeds the ring; reserved blocks (V 6.1) stay
+ *      free of new entries, so a block under write never lands on a head that a
+ *      durable header names.
+ *  (6) Holds never underflow (I37).
+ *
+ * Upcalls: struct journal_holders, called on the journal's queue.
+ * Runs on: its queue, except the hold and release calls (any thread).
+ * Lifetime: journal_create() to journal_destroy(); ops belong to callers.
+ */
+#ifndef JOURNAL_JOURNAL_H
+#define JOURNAL_JOURNAL_H
+
+#include "base/log.h"
+#include "exec/completion.h"
+#include "exec/waitq.h"
+#include "format/journal.h"
+#include "format/superblock.h"
+#include "io/mio.h"
+#include "io/readonly.h"
+#include "io/sync.h"
+
+struct journal;
+
+struct journal_op {
+	struct completion done;     /* home: the journal's queue, usually */
+	struct journal_entry entry; /* in */
+	struct journal_point point; /* out: block and index of the entry */
+	struct waiter link;         /* private */
+};
+
+/* Those who hold old blocks, and can be asked to let go. */
+struct journal_holders {
+	void *arg;
+	/* Block @tail was opened: pages last changed long ago are to be written.
+	 * Called once a block; may be coalesced by the callee. */
+	void (*tail_moved)(void *arg, seq_t tail);
+	/* The ring is 2/3 full: slab journals holding blocks up to and including
+	 * @head are to be committed. */
+	void (*commit_slab_journals)(void *arg, seq_t head);
+};
+
+struct journal_config {
+	struct queue *queue;
+	struct storage *storage;
+	struct sync *sync;
+	struct readonly *readonly;
+	const struct log *log;
+	struct partition partition;
+	uint64_t nonce;
+	uint8_t recovery_count; /* complete_recoveries & 0xff */
+	seq_t start;            /* the first block to open */
+	uint64_t logical_blocks_used;
+	uint64_t block_map_data_blocks;
+	struct journal_holders holders;
+};
+
+int journal_create(const struct journal_config *c, struct journal **journal)
+	MUST_CHECK;
+void journal_destroy(struct journal *j);
+
+/* For wiring: holders may be set before the first append. */
+void journal_set_holders(struct journal *j, const struct journal_holders *h);
+
+/* Make an entry. On the journal's queue. In read-only mode the op finishes with
+ * -VDO_EREADONLY. */
+void journal_append(struct journal *j, struct journal_op *op);
+
+/*
+ * Holds keep block @seq from being reused. Taking one needs another hold on the
+ * same block at that time. Any thread.
+ */
+void journal_hold_map(struct journal *j, seq_t seq);
+void journal_release_map(struct journal *j, seq_t seq);
+void journal_hold_slab(struct journal *j, seq_t seq);
+void journal_release_slab(struct journal *j, seq_t seq);
+void journal_release_entry(struct journal *j, seq_t seq);
+
+/*
+ * Read-only mode was entered: finish all waiting ops with -VDO_EREADONLY. On the
+ * journal's queue.
+ */
+void journal_read_only(struct journal *j);
+
+/*
+ * Wait until all entries are committed and no reaping is under way; with @save,
+ * also close the open block: the journal is then logically empty if nobody
+ * holds blocks. No append may follow. On the journal's queue.
+ */
+void journal_drain(struct journal *j, bool save, struct completion *done);
+
+/* What the super block records; on the journal's queue or after a drain. */
+struct journal_state {
+	seq_t tail; /* the next block */
+	seq_t map_head;
+	seq_t slab_head;
+	uint64_t logical_blocks_used;
+	uint64_t block_map_data_blocks;
+};
+void journal_get_state(const struct journal *j, struct journal_state *state);
+
+/* Counters of E 10.10; written on the queue, read by any thread. */
+struct journal_stats {
+	uint64_t disk_full;
+	uint64_t slab_journal_commits_requested;
+	uint64_t entries_started, entries_written, entries_committed;
+	uint64_t blocks_started, blocks_written, blocks_committed;
+};
+void journal_get_stats(const struct journal *j, struct journal_stats *stats);
+
+#endif

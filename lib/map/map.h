@@ -1,0 +1,121 @@
+/*
+ * The block map: where each logical block is.
+ *
+ * A forest of 60 trees (V 5). Leaf page i belongs to tree i mod 60; tree t to
+ * logical zone t mod L. Interior pages stay in memory once loaded, leaf pages
+ * live in a cache of bounded size per zone, written back by age (eras counted in
+ * blocks of the recovery journal) or when their buffer is needed.
+ *
+ * Invariants
+ *  (1) A page on disk contains only effects of durable journal entries (I5).
+ *  (2) A dirty page holds exactly one block of the recovery journal: the oldest
+ *      one with a change that is not on disk (I36). It takes that hold before
+ *      the entry's own hold is returned.
+ *  (3) The first write of a page is done twice, flag off, a barrier, flag on
+ *      (D9).
+ *  (4) Tree pages are never freed, moved, or decremented (I17).
+ *
+ * Runs on: each zone on its queue. Lifetime: map_create() to map_destroy();
+ * ops belong to callers.
+ */
+#ifndef MAP_MAP_H
+#define MAP_MAP_H
+
+#include "base/log.h"
+#include "depot/depot.h"
+#include "exec/completion.h"
+#include "exec/waitq.h"
+#include "format/mapping.h"
+#include "io/mio.h"
+#include "io/readonly.h"
+#include "io/sync.h"
+#include "journal/journal.h"
+
+struct map;
+
+struct map_config {
+	unsigned zone_count;
+	struct queue **queues; /* of the logical zones; copied */
+	struct queue *journal_queue;
+	struct storage *storage;
+	struct sync *sync;
+	struct readonly *readonly;
+	const struct log *log;
+	struct journal *journal;
+	struct depot *depot;
+	const struct superblock *sb; /* copied */
+	uint64_t cache_pages;  /* leaf pages in memory, all zones together */
+	uint64_t maximum_age;  /* journal blocks until a changed page is written */
+	seq_t journal_tail;    /* where eras begin */
+};
+
+int map_create(const struct map_config *c, struct map **map) MUST_CHECK;
+void map_destroy(struct map *m);
+
+unsigned map_zone_of(const struct map *m, lbn_t lbn);
+
+/*
+ * One operation on the map. find: lbn, allocate -> page, slot. get: page, slot
+ * -> value. put: page, slot, value, seq.
+ */
+struct map_op {
+	struct completion done;
+	/* in */
+	lbn_t lbn;
+	bool allocate;  /* find: create missing pages */
+	unsigned alloc_zone; /* find: physical zone to begin with */
+	/* find: out; get and put: in */
+	pbn_t page;     /* the leaf page; 0: there is none */
+	uint16_t slot;
+	struct mapping value; /* get: out; put: in */
+	seq_t seq;      /* put: journal block whose entry hold is taken over */
+
+	/* private: waiting for a page; climbing and descending the tree */
+	struct waiter link;
+	struct map_zone *zone;
+	void *wanted;
+	struct tree_place place;
+	unsigned level;
+	unsigned operation;
+	struct alloc_op alloc;
+	struct journal_op entry;
+	struct refs_op refs;
+};
+
+/*
+ * Find the leaf page and slot of op->lbn. Without allocate, page is 0 when the
+ * leaf does not exist. Result 0, -ENOSPC, -VDO_EREADONLY, -VDO_EMAPPING, -EIO.
+ * On the zone's queue. True: over at once.
+ */
+bool map_find(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/* Read the entry. A damaged entry gives -VDO_EMAPPING (value as it is). */
+bool map_get(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/*
+ * Store an entry that is durable in journal block op->seq. The page takes over
+ * (or returns) the entry's hold.
+ */
+bool map_put(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/* The holders upcall of the journal. On the journal's queue; coalesced. */
+void map_tail_moved(struct map *m, seq_t tail);
+
+/* Write everything dirty (@save) and wait for all I/O. Any queue. */
+void map_drain(struct map *m, bool save, struct completion *done);
+
+/* Read-only mode was entered: release who waits. On the zone's queue. */
+void map_read_only(struct map *m, unsigned zone);
+
+/* Counters of E 10.10 (blockMap.*); any thread. */
+struct map_stats {
+	uint64_t dirty_pages, clean_pages, free_pages, failed_pages;
+	uint64_t incoming_pages, outgoing_pages;
+	uint64_t cache_pressure, read_count, write_count;
+	uint64_t failed_reads, failed_writes, reclaimed, read_outgoing;
+	uint64_t found_in_cache, discard_required, wait_for_page;
+	uint64_t fetch_required, pages_loaded, pages_saved, flush_count;
+};
+void map_get_stats(const struct map *m, struct map_stats *stats);
+
+#endif
