@@ -25,9 +25,11 @@ static bool must_fail(void)
 {
 	unsigned long n = atomic_load_explicit(&fail_at, memory_order_relaxed);
 
-	if (likely(n == 0))
-		return false;
-	return atomic_fetch_sub(&fail_at, 1) == 1;
+	/* Not a plain subtraction: two threads must not pass 0 together. */
+	while (unlikely(n != 0))
+		if (atomic_compare_exchange_weak(&fail_at, &n, n - 1))
+			return n == 1;
+	return false;
 }
 
 void *alloc_zeroed(size_t count, size_t size)

@@ -1,9 +1,9 @@
 /*
  * Zeroed memory that a caller can fail on purpose.
  *
- * alloc_zeroed() returns NULL when memory is short. Large areas come from
- * fresh pages, so what is never touched costs nothing. Nothing on the path of
- * a request allocates.
+ * alloc_zeroed() returns NULL when memory is short. Its large areas come from
+ * fresh pages, so what is never touched costs nothing; alloc_aligned() touches
+ * all of its area. Nothing on the path of a request allocates.
  *
  * alloc_fail_at() makes the Nth allocation from now fail (0: never); for the
  * failure loops of the tests. Its count is the process's, and is the only

@@ -1,1 +1,11 @@
-lib_libcore_la_SOURCES +=
+lib_libcore_la_SOURCES += \
+	%D%/alloc.c %D%/alloc.h \
+	%D%/assert.c %D%/assert.h \
+	%D%/bytes.h \
+	%D%/compiler.h \
+	%D%/hash128.c %D%/hash128.h \
+	%D%/histogram.c %D%/histogram.h \
+	%D%/intmap.c %D%/intmap.h \
+	%D%/list.h \
+	%D%/log.c %D%/log.h \
+	%D%/prioq.c %D%/prioq.h

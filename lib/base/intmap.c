@@ -1,0 +1,112 @@
+/*
+ * Open addressing with linear probing.
+ *
+ * An entry stands in its home slot or in the run of used slots that follows
+ * it. There are no tombstones: removal closes the gap by moving back each
+ * later entry of the run that may stand in the gap, so a run never grows
+ * longer than its entries and the table needs no rebuild.
+ */
+#include "config.h"
+
+#include "base/intmap.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+/* Fibonacci hashing; the fold lets high bits of the key count as well. */
+static inline uint64_t home(const struct intmap *m, uint64_t key)
+{
+	key ^= key >> 32;
+	return (key * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & m->mask;
+}
+
+/* The slot that holds @key, or the free one where it would be put. */
+static inline uint64_t find(const struct intmap *m, uint64_t key)
+{
+	uint64_t i = home(m, key);
+
+	while (m->slots[i].value != NULL && m->slots[i].key != key)
+		i = (i + 1) & m->mask;
+	return i;
+}
+
+static void fill(struct intmap *m, uint64_t i, uint64_t key, void *value)
+{
+	VDO_ASSERT(m->count < m->entries_max);
+	m->slots[i] = (struct intmap_slot){key, value};
+	m->count++;
+}
+
+int intmap_init(struct intmap *m, size_t entries_max)
+{
+	uint64_t capacity = 8;
+
+	VDO_ASSERT(entries_max <= UINT32_MAX / 4);
+	while (capacity < 2 * (uint64_t)entries_max)
+		capacity *= 2;
+	*m = (struct intmap){
+		.slots = alloc_zeroed(capacity, sizeof(struct intmap_slot)),
+		.mask = capacity - 1,
+		.entries_max = entries_max,
+	};
+	return m->slots != NULL ? 0 : -ENOMEM;
+}
+
+void intmap_fini(struct intmap *m)
+{
+	alloc_free(m->slots);
+	*m = (struct intmap){0};
+}
+
+void *intmap_get(const struct intmap *m, uint64_t key)
+{
+	return m->slots[find(m, key)].value;
+}
+
+void *intmap_put_new(struct intmap *m, uint64_t key, void *value)
+{
+	uint64_t i = find(m, key);
+
+	VDO_ASSERT(value != NULL);
+	if (m->slots[i].value != NULL)
+		return m->slots[i].value;
+	fill(m, i, key, value);
+	return NULL;
+}
+
+void *intmap_put(struct intmap *m, uint64_t key, void *value)
+{
+	uint64_t i = find(m, key);
+	void *old = m->slots[i].value;
+
+	VDO_ASSERT(value != NULL);
+	if (old == NULL)
+		fill(m, i, key, value);
+	else
+		m->slots[i].value = value;
+	return old;
+}
+
+void *intmap_remove(struct intmap *m, uint64_t key)
+{
+	uint64_t gap = find(m, key);
+	void *old = m->slots[gap].value;
+
+	if (old == NULL)
+		return NULL;
+	for (uint64_t i = (gap + 1) & m->mask; m->slots[i].value != NULL;
+	     i = (i + 1) & m->mask) {
+		uint64_t from_home = i - home(m, m->slots[i].key);
+
+		/* Not before its home: the gap must lie between both. */
+		if ((from_home & m->mask) < ((i - gap) & m->mask))
+			continue;
+		m->slots[gap] = m->slots[i];
+		gap = i;
+	}
+	m->slots[gap].value = NULL;
+	m->count--;
+	return old;
+}

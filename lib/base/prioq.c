@@ -1,0 +1,59 @@
+/*
+ * One FIFO list a priority, and a bit a list: the highest is found by counting
+ * leading zeroes.
+ */
+#include "config.h"
+
+#include "base/prioq.h"
+
+#include "base/assert.h"
+#include "base/bytes.h"
+
+static inline uint64_t bit_of(unsigned priority)
+{
+	return UINT64_C(1) << priority;
+}
+
+void prioq_init(struct prioq *q)
+{
+	q->used = 0;
+	for (unsigned i = 0; i < PRIOQ_LEVELS; i++)
+		list_init(&q->lists[i]);
+}
+
+void prioq_node_init(struct prioq_node *n)
+{
+	list_init(&n->link);
+	n->priority = 0;
+}
+
+void prioq_put(struct prioq *q, struct prioq_node *n, unsigned priority)
+{
+	VDO_ASSERT(priority < PRIOQ_LEVELS);
+	VDO_ASSERT(list_empty(&n->link));
+	n->priority = priority;
+	list_push_back(&q->lists[priority], &n->link);
+	q->used |= bit_of(priority);
+}
+
+struct prioq_node *prioq_pop(struct prioq *q)
+{
+	struct prioq_node *n;
+
+	if (q->used == 0)
+		return NULL;
+	n = list_entry(q->lists[log2_floor(q->used)].next, struct prioq_node,
+		       link);
+	prioq_remove(q, n);
+	return n;
+}
+
+void prioq_remove(struct prioq *q, struct prioq_node *n)
+{
+	if (list_empty(&n->link))
+		return;
+	VDO_ASSERT(q->used & bit_of(n->priority));
+	list_remove(&n->link);
+	if (list_empty(&q->lists[n->priority]))
+		q->used &= ~bit_of(n->priority);
+}
