@@ -35,7 +35,8 @@ struct completion {
 	struct mpsc_node link;
 	completion_fn fn;
 	struct queue *home;
-	int result; /* 0 or negative */
+	struct queue *target; /* private to the executor: where it was posted */
+	int result;	      /* 0 or negative */
 };
 
 /* The common head of each executor's serial queue; see executor.h. */

@@ -13,7 +13,7 @@
  *
  * Runs on: any thread unless said otherwise.
  * Lifetime: an executor is made before and destroyed after all its queues'
- * users; executor_stop() first lets everything posted run.
+ * users; executor_destroy() first lets everything posted run.
  */
 #ifndef EXEC_EXECUTOR_H
 #define EXEC_EXECUTOR_H
@@ -29,7 +29,13 @@
 
 /* A one-shot flag somebody waits for. Zero-initialise with event_init(). */
 struct event {
-	atomic_uint set;
+	atomic_uint set; /* an enum event_state */
+};
+
+enum event_state {
+	EVENT_CLEAR,
+	EVENT_SET,
+	EVENT_AWAITED, /* clear, and somebody sleeps until this changes */
 };
 
 /* A single-shot timer of one queue; intrusive. */
@@ -49,8 +55,9 @@ struct timer {
  */
 struct poller {
 	int (*poll)(struct poller *p, uint64_t timeout_ns);
-	void (*wake)(struct poller *p); /* any thread: end a blocking poll */
-	struct poller *next;            /* private to the executor */
+	/* Any thread: end a blocking poll, also one that is about to begin. */
+	void (*wake)(struct poller *p);
+	struct poller *next; /* private to the executor */
 };
 
 struct vdo_executor_ops {
@@ -85,7 +92,8 @@ struct vdo_executor_ops {
 	uint64_t (*now)(struct executor *x);    /* ns, monotonic */
 	uint64_t (*random)(struct executor *x); /* not secret */
 
-	/* May be NULL: then pollers need a thread of their own. */
+	/* May be NULL: then pollers need a thread of their own. Not while
+	 * another thread waits or polls. */
 	void (*poller_add)(struct executor *x, struct poller *p);
 	void (*poller_remove)(struct executor *x, struct poller *p);
 
@@ -117,12 +125,13 @@ static inline void queue_run(struct queue *q, struct completion *c)
 
 static inline void event_init(struct event *e)
 {
-	atomic_init(&e->set, 0);
+	atomic_init(&e->set, EVENT_CLEAR);
 }
 
 static inline bool event_is_set(const struct event *e)
 {
-	return atomic_load_explicit(&e->set, memory_order_acquire) != 0;
+	return atomic_load_explicit(&e->set, memory_order_acquire) ==
+	       EVENT_SET;
 }
 
 static inline int executor_queue(struct executor *x, const char *name,

@@ -1,1 +1,8 @@
-lib_libcore_la_SOURCES +=
+lib_libcore_la_SOURCES += \
+	%D%/completion.h \
+	%D%/executor.c %D%/executor.h %D%/executor_priv.h \
+	%D%/fanout.c %D%/fanout.h \
+	%D%/gate.h \
+	%D%/inline.c \
+	%D%/mpsc.c %D%/mpsc.h \
+	%D%/waitq.h

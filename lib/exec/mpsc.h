@@ -6,9 +6,11 @@
  * is one atomic exchange and one store.
  *
  * Synchronisation
- *  - put: the exchange is acq_rel. Release orders the node's content and its
+ *  - put: the exchange is seq_cst. Release orders the node's content and its
  *    next = NULL before anybody can find it; acquire orders us behind the
- *    producer before us, whose next we write afterwards.
+ *    producer before us, whose next we write afterwards; and the total order
+ *    decides, without a fence, the race of "put, then look whether the
+ *    consumer sleeps" against "say that I sleep, then mpsc_empty()".
  *  - put: the store of prev->next is release; poll's load of next is acquire:
  *    together they publish the node's content to the consumer.
  *  - A producer stopped between exchange and store hides all later nodes: poll
@@ -50,7 +52,7 @@ static inline void mpsc_put(struct mpsc *q, struct mpsc_node *n)
 	struct mpsc_node *prev;
 
 	atomic_store_explicit(&n->next, NULL, memory_order_relaxed);
-	prev = atomic_exchange_explicit(&q->newest, n, memory_order_acq_rel);
+	prev = atomic_exchange_explicit(&q->newest, n, memory_order_seq_cst);
 	atomic_store_explicit(&prev->next, n, memory_order_release);
 }
 
@@ -62,6 +64,17 @@ static inline bool mpsc_ready(const struct mpsc *q)
 {
 	return q->oldest != &q->stub ||
 	       atomic_load_explicit(&q->stub.next, memory_order_acquire) != NULL;
+}
+
+/*
+ * The consumer only: true if no producer has begun a put whose node was not
+ * polled. This, not mpsc_poll(), is the question to ask before sleeping.
+ */
+static inline bool mpsc_empty(const struct mpsc *q)
+{
+	return q->oldest == &q->stub &&
+	       atomic_load_explicit(&q->newest, memory_order_seq_cst) ==
+		       &q->stub;
 }
 
 #endif

@@ -1,0 +1,33 @@
+#include "config.h"
+
+#include "exec/mpsc.h"
+
+static struct mpsc_node *next_of(struct mpsc_node *n)
+{
+	return atomic_load_explicit(&n->next, memory_order_acquire);
+}
+
+struct mpsc_node *mpsc_poll(struct mpsc *q)
+{
+	struct mpsc_node *n = q->oldest;
+	struct mpsc_node *next = next_of(n);
+
+	if (n == &q->stub) {
+		if (next == NULL)
+			return NULL;
+		q->oldest = next;
+		n = next;
+		next = next_of(n);
+	}
+	if (next == NULL) {
+		/* The last one goes only when the stub stands behind it. */
+		if (atomic_load_explicit(&q->newest, memory_order_acquire) != n)
+			return NULL;
+		mpsc_put(q, &q->stub);
+		next = next_of(n);
+		if (next == NULL)
+			return NULL;
+	}
+	q->oldest = next;
+	return n;
+}
