@@ -1,0 +1,77 @@
+/*
+ * Settings: the options of a volume as plain values.
+ *
+ * api/options.c is the table that fills them from a struct vdo_config; nothing
+ * below api/ knows of option names.
+ */
+#ifndef VOLUME_SETTINGS_H
+#define VOLUME_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vdo/executor.h>
+
+#include "base/log.h"
+#include "io/device.h"
+
+enum settings_profile {
+	PROFILE_AUTO, /* small for files under 8 GiB, else kernel */
+	PROFILE_KERNEL,
+	PROFILE_SMALL,
+};
+
+enum settings_executor {
+	EXECUTOR_NATIVE,
+	EXECUTOR_POOL,
+	EXECUTOR_INLINE,
+};
+
+enum settings_topology {
+	TOPOLOGY_SHARD,   /* a queue per core with one zone of each kind */
+	TOPOLOGY_CLASSIC, /* a queue per zone, as in the kernel */
+};
+
+/* 0 means "choose" wherever it is not a sensible value. */
+struct format_settings {
+	enum settings_profile profile;
+	uint64_t size_bytes;         /* 0: that of the device */
+	uint64_t logical_size_bytes; /* 0: what fits */
+	unsigned slab_bits;          /* 0: by profile */
+	uint64_t slab_journal_blocks;
+	uint64_t recovery_journal_blocks;
+	int32_t index_memory;        /* code of V 2.2; 0: by profile */
+	bool no_index;               /* no index region */
+	bool index_sparse;
+	bool force;
+};
+
+struct open_settings {
+	bool read_only;
+	enum settings_executor executor;
+	enum settings_topology topology;
+	unsigned threads;        /* 0: one per core */
+	unsigned logical_zones;  /* 0: by topology */
+	unsigned physical_zones;
+	unsigned hash_zones;
+	bool pin;
+	unsigned spin_us;
+	unsigned depth;          /* requests: 16..2048 */
+	uint64_t cache_bytes;    /* block map cache */
+	uint64_t maximum_age;    /* era length, in journal blocks; 0: choose */
+	unsigned alignment;      /* 512 or 4096 */
+	bool deduplication;
+	bool compression;
+	uint64_t advice_entries; /* 0: choose */
+};
+
+struct settings {
+	struct format_settings format;
+	struct open_settings open;
+	struct device_options device;
+	struct log log;
+	struct vdo_pool_ops pool;
+	void *pool_arg;
+};
+
+#endif
