@@ -21,8 +21,8 @@ struct layout_request {
 
 /*
  * Compute geometry and super block (state NEW). @why, if not NULL, is set to
- * static text. 0, -ENOSPC (too small; *@minimum_blocks, if not NULL, says what
- * would do), -VDO_ECONFLICT, -ERANGE.
+ * static text that says what is wrong, or to NULL. 0, -ENOSPC (too small;
+ * *@minimum_blocks, if not NULL, says what would do), -VDO_ECONFLICT, -ERANGE.
  */
 int layout_compute(const struct layout_request *r, struct geometry *g,
 		   struct superblock *sb, uint64_t *minimum_blocks,
@@ -32,7 +32,7 @@ int layout_compute(const struct layout_request *r, struct geometry *g,
 int slab_config_compute(uint64_t slab_blocks, uint64_t slab_journal_blocks,
 			struct slab_config *c) MUST_CHECK;
 
-/* V 4.4 */
+/* V 4.4; 0 if the block map would take all there is. */
 uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks);
 
 /* Slabs: arithmetic on PBNs that everybody needs. */

@@ -59,7 +59,7 @@ enum map_page_validity {
 enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
 				      pbn_t pbn);
 
-/* Make @page an empty page; the initialised flag is as told. */
+/* Make @page an empty page (all 4096 bytes); the flag is as told. */
 void map_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
 		     bool initialised);
 

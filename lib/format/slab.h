@@ -61,8 +61,11 @@ void slab_journal_header_encode(const struct slab_journal_header *h,
 void slab_journal_header_decode(const uint8_t *block,
 				struct slab_journal_header *h);
 
-/* Entry @i. With a map increment the bitmap is kept; the caller sets the flag
- * in the header and keeps to the limits. */
+/*
+ * Entry @i. Entries are put in order into a block that was all zero. The bit of
+ * a map increment is set; the caller sets the flag in the header and keeps to
+ * the limits. slab_journal_get() wants @i below the capacity for the flag.
+ */
 void slab_journal_put(uint8_t *block, unsigned i,
 		      const struct slab_journal_entry *e);
 void slab_journal_get(const uint8_t *block, bool has_map_increments,

@@ -2,7 +2,8 @@
  * The super block: state and configuration of a volume, in one sector.
  *
  * Offsets are those of V 3; the encoder writes them in order through a cursor.
- * Partitions keep the order in which they were read, reversed, as Linux does.
+ * Linux reverses the order of partitions whenever it loads a super block; so
+ * does superblock_decode(), and each block written after it has that order.
  */
 #ifndef FORMAT_SUPERBLOCK_H
 #define FORMAT_SUPERBLOCK_H
@@ -56,7 +57,7 @@ struct superblock {
 	uint64_t slab_journal_blocks;
 	uint64_t nonce;
 	struct partition partitions[PARTITION_COUNT]; /* by id */
-	uint8_t partition_order[PARTITION_COUNT];     /* ids as on disk */
+	uint8_t partition_order[PARTITION_COUNT];     /* ids, as to write */
 	/* recovery journal */
 	seq_t journal_start;
 	uint64_t logical_blocks_used;
@@ -83,8 +84,9 @@ int superblock_decode(const uint8_t *block, pbn_t data_start,
 		      struct superblock *sb) MUST_CHECK;
 
 /*
- * Check it against the geometry and the limits (V 3.1 items 5 to 8). @why, if
- * not NULL, is set to static text that says what is wrong.
+ * Check it against the geometry and the limits (V 3.1 items 5 to 8), and that
+ * what it describes lies inside the volume. @why, if not NULL, is set to static
+ * text that says what is wrong, or to NULL.
  * 0, -VDO_ENONCE, -VDO_ECORRUPT
  */
 int superblock_validate(const struct superblock *sb, const struct geometry *g,

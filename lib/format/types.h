@@ -27,6 +27,13 @@ typedef uint64_t seq_t; /* sequence number in a journal, from 1 */
 #define HASH_ZONES_MAX      100u
 #define ROOT_COUNT          60u
 
+/* A ring of 2 blocks would have no room to move (V 13). */
+#define RECOVERY_JOURNAL_BLOCKS_MIN 4u
+
+/* The place of a block in its slab's journal is kept in one byte. */
+#define SLAB_JOURNAL_BLOCKS_MIN 2u
+#define SLAB_JOURNAL_BLOCKS_MAX 256u
+
 /* Requests that may hold or await entries in the recovery journal (I40). */
 #define REQUESTS_MAX 2048u
 

@@ -1,0 +1,65 @@
+/*
+ * Whole block map pages, and the way from a logical block to its page.
+ *
+ * An LBN is written in base 812, least digit first: the digits are the slots
+ * from the leaf up. Between the first and the second digit the number of the
+ * tree is taken out, so that consecutive leaf pages belong to consecutive
+ * trees.
+ */
+#include "config.h"
+
+#include "format/mapping.h"
+
+#include "base/assert.h"
+
+#define VERSION_MAJOR 4
+#define VERSION_MINOR 1
+
+#define NONCE_OFFSET       8
+#define PBN_OFFSET         16
+#define INITIALISED_OFFSET 32
+
+_Static_assert(MAP_PAGE_HEADER + MAP_PAGE_ENTRIES * MAPPING_SIZE == BLOCK_SIZE,
+	       "entries fill a page");
+
+enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
+				      pbn_t pbn)
+{
+	if (get_u32(page) != VERSION_MAJOR ||
+	    get_u32(page + 4) != VERSION_MINOR ||
+	    page[INITIALISED_OFFSET] == 0 ||
+	    get_u64(page + NONCE_OFFSET) != nonce)
+		return MAP_PAGE_INVALID;
+	return get_u64(page + PBN_OFFSET) == pbn ? MAP_PAGE_VALID
+						 : MAP_PAGE_BAD;
+}
+
+void map_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
+		     bool initialised)
+{
+	struct writer w = {page};
+
+	write_u32(&w, VERSION_MAJOR);
+	write_u32(&w, VERSION_MINOR);
+	write_u64(&w, nonce);
+	write_u64(&w, pbn);
+	write_u64(&w, 0);
+	write_u8(&w, initialised);
+	write_zeroes(&w, BLOCK_SIZE - INITIALISED_OFFSET - 1);
+	VDO_ASSERT(w.p == page + BLOCK_SIZE);
+}
+
+void tree_place_of(lbn_t lbn, unsigned root_count, struct tree_place *place)
+{
+	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;
+	uint64_t page = leaf / root_count;
+
+	place->root = (unsigned)(leaf % root_count);
+	place->page[0] = page;
+	place->slot[0] = (uint16_t)(lbn % MAP_PAGE_ENTRIES);
+	for (unsigned level = 1; level < MAP_LEVELS; level++) {
+		place->slot[level] = (uint16_t)(page % MAP_PAGE_ENTRIES);
+		page /= MAP_PAGE_ENTRIES;
+		place->page[level] = page;
+	}
+}
