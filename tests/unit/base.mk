@@ -1,0 +1,16 @@
+check_PROGRAMS += tests/unit/test_hash128
+TESTS += tests/unit/test_hash128
+tests_unit_test_hash128_SOURCES = tests/unit/test_hash128.c
+tests_unit_test_hash128_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_intmap
+TESTS += tests/unit/test_intmap
+tests_unit_test_intmap_SOURCES = tests/unit/test_intmap.c
+tests_unit_test_intmap_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_prioq
+TESTS += tests/unit/test_prioq
+tests_unit_test_prioq_SOURCES = tests/unit/test_prioq.c
+tests_unit_test_prioq_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_histogram
+TESTS += tests/unit/test_histogram
+tests_unit_test_histogram_SOURCES = tests/unit/test_histogram.c
+tests_unit_test_histogram_LDADD = $(UNIT_LIBS)
