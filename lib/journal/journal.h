@@ -72,6 +72,7 @@ struct journal_config {
 	struct journal_holders holders;
 };
 
+/* -EINVAL: the ring is no power of two, or smaller than 4 blocks; -ENOMEM */
 int journal_create(const struct journal_config *c, struct journal **journal)
 	MUST_CHECK;
 void journal_destroy(struct journal *j);
@@ -80,7 +81,7 @@ void journal_destroy(struct journal *j);
 void journal_set_holders(struct journal *j, const struct journal_holders *h);
 
 /* Make an entry. On the journal's queue. In read-only mode the op finishes with
- * -VDO_EREADONLY. */
+ * -VDO_EREADONLY, and holds nothing. */
 void journal_append(struct journal *j, struct journal_op *op);
 
 /*
@@ -102,9 +103,14 @@ void journal_read_only(struct journal *j);
 /*
  * Wait until all entries are committed and no reaping is under way; with @save,
  * also close the open block: the journal is then logically empty if nobody
- * holds blocks. No append may follow. On the journal's queue.
+ * holds blocks. No append may follow. On the journal's queue. In read-only mode
+ * @done gets -VDO_EREADONLY.
+ *
+ * Holds may still be released afterwards; nothing follows from that, and the
+ * heads stay, until journal_resume(), after which entries can be made again.
  */
 void journal_drain(struct journal *j, bool save, struct completion *done);
+void journal_resume(struct journal *j);
 
 /* What the super block records; on the journal's queue or after a drain. */
 struct journal_state {

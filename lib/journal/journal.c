@@ -1,0 +1,200 @@
+/*
+ * The recovery journal: life, entries, read-only mode, drain.
+ *
+ * journal_priv.h says which file does what.
+ *
+ * A drain is a question that each idle moment answers [journal_idle]: entries
+ * left? Then their round asks again. With save, the open block is closed, and
+ * one more round moves the heads over it. At last notifications are forbidden;
+ * if one is on its way, its arrival begins the round that asks again. So when
+ * the drain is over nothing of the journal is in any queue.
+ */
+#include "config.h"
+
+#include "journal/journal.h"
+
+#include <errno.h>
+
+#include <vdo/error.h>
+
+#include "base/alloc.h"
+#include "journal/journal_priv.h"
+
+static bool valid(const struct journal_config *c)
+{
+	uint64_t n = c->partition.count;
+
+	return n != 0 && (n & (n - 1)) == 0 && journal_reserved(n) > 0 &&
+	       c->start > 0;
+}
+
+static void init_ring(struct journal *j, const struct journal_config *c)
+{
+	j->origin = c->partition.start;
+	j->size = c->partition.count;
+	j->reserved = (unsigned)journal_reserved(j->size);
+	j->usable = j->size - j->reserved;
+	j->nonce = c->nonce;
+	j->recovery_count = c->recovery_count;
+	j->tail = c->start;
+	j->map_head = c->start;
+	j->slab_head = c->start;
+	j->logical_blocks_used = c->logical_blocks_used;
+	j->block_map_data_blocks = c->block_map_data_blocks;
+	for (unsigned i = 0; i < j->reserved; i++)
+		j->blocks[i].buffer = j->buffers + (size_t)i * BLOCK_SIZE;
+}
+
+int journal_create(const struct journal_config *c, struct journal **journal)
+{
+	struct journal *j;
+
+	if (!valid(c))
+		return -EINVAL;
+	j = alloc_aligned(CACHE_LINE, 1, sizeof(*j));
+	if (j == NULL)
+		return -ENOMEM;
+	j->buffers = alloc_aligned(
+		BLOCK_SIZE, journal_reserved(c->partition.count), BLOCK_SIZE);
+	j->holds = alloc_zeroed(c->partition.count, sizeof(*j->holds));
+	if (j->buffers == NULL || j->holds == NULL)
+		goto fail;
+	j->queue = c->queue;
+	j->storage = c->storage;
+	j->sync = c->sync;
+	j->readonly = c->readonly;
+	j->holders = c->holders;
+	init_ring(j, c);
+	waitq_init(&j->waiting);
+	waitq_init(&j->assigned);
+	waitq_init(&j->committing);
+	for (unsigned i = 0; i < RUNS_MAX; i++)
+		j->runs[i].journal = j;
+	completion_init(&j->begin, j->queue, round_begin);
+	completion_init(&j->let_go, j->queue, holds_let_go);
+	*journal = j;
+	return 0;
+fail:
+	journal_destroy(j);
+	return -ENOMEM;
+}
+
+void journal_destroy(struct journal *j)
+{
+	if (j == NULL)
+		return;
+	VDO_ASSERT(j->runs_pending == 0);
+	alloc_free(j->holds);
+	alloc_free(j->buffers);
+	alloc_free(j);
+}
+
+void journal_set_holders(struct journal *j, const struct journal_holders *h)
+{
+	VDO_ASSERT(j->active == 0);
+	j->holders = *h;
+}
+
+void journal_append(struct journal *j, struct journal_op *op)
+{
+	VDO_ASSERT(queue_is_current(j->queue));
+	if (unlikely(readonly_entered(j->readonly))) {
+		completion_finish(&op->done, -VDO_EREADONLY);
+		return;
+	}
+	VDO_ASSERT(!j->draining);
+	if (likely(waitq_empty(&j->waiting) && ring_has_room(j)))
+		ring_assign(j, op);
+	else
+		waitq_push(&j->waiting, &op->link);
+	round_ask(j);
+}
+
+static void fail_all(struct waitq *q)
+{
+	struct waiter *w;
+
+	while ((w = waitq_pop(q)) != NULL)
+		completion_finish(&op_of(w)->done, -VDO_EREADONLY);
+}
+
+void journal_abandon(struct journal *j)
+{
+	VDO_ASSERT(readonly_entered(j->readonly));
+	fail_all(&j->assigned);
+	fail_all(&j->waiting);
+}
+
+void journal_read_only(struct journal *j)
+{
+	VDO_ASSERT(queue_is_current(j->queue));
+	journal_abandon(j);
+	if (j->drained != NULL)
+		round_ask(j);
+}
+
+void journal_drain(struct journal *j, bool save, struct completion *done)
+{
+	VDO_ASSERT(queue_is_current(j->queue));
+	VDO_ASSERT(!j->draining && j->drained == NULL);
+	j->draining = true;
+	j->save = save;
+	j->drained = done;
+	round_ask(j);
+}
+
+void journal_resume(struct journal *j)
+{
+	VDO_ASSERT(queue_is_current(j->queue));
+	VDO_ASSERT(j->draining && j->drained == NULL);
+	j->draining = false;
+	holds_resume(j);
+	round_ask(j);
+}
+
+void journal_idle(struct journal *j)
+{
+	struct completion *done = j->drained;
+	bool dead = readonly_entered(j->readonly);
+
+	VDO_ASSERT(j->round == ROUND_IDLE);
+	if (likely(done == NULL) || !waitq_empty(&j->waiting))
+		return;
+	if (j->save && !dead && ring_close(j)) {
+		round_ask(j);
+		return;
+	}
+	if (!holds_suspend(j))
+		return;
+	j->drained = NULL;
+	completion_finish(done, dead ? -VDO_EREADONLY : 0);
+}
+
+void journal_get_state(const struct journal *j, struct journal_state *state)
+{
+	state->tail = j->tail;
+	state->map_head = j->map_head;
+	state->slab_head = j->slab_head;
+	state->logical_blocks_used = j->logical_blocks_used;
+	state->block_map_data_blocks = j->block_map_data_blocks;
+}
+
+static inline uint64_t counted(const atomic_ullong *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+void journal_get_stats(const struct journal *j, struct journal_stats *stats)
+{
+	const struct counters *c = &j->counters;
+
+	stats->disk_full = counted(&c->disk_full);
+	stats->slab_journal_commits_requested =
+		counted(&c->slab_journal_commits_requested);
+	stats->entries_started = counted(&c->entries_started);
+	stats->entries_written = counted(&c->entries_written);
+	stats->entries_committed = counted(&c->entries_committed);
+	stats->blocks_started = counted(&c->blocks_started);
+	stats->blocks_written = counted(&c->blocks_written);
+	stats->blocks_committed = counted(&c->blocks_committed);
+}

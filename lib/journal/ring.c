@@ -1,0 +1,178 @@
+/*
+ * Blocks of the journal in memory.
+ *
+ *	free --[open_block]--> open --[full]--> active --[ring_retire_full]-->
+ *free |                                            ^
+ *	                        +----------[ring_close, when saving]---------+
+ *
+ * There are as many buffers as reserved blocks (V 6.1), and a new block is
+ * opened only while head and tail are less than usable = size - reserved apart.
+ * So all blocks that are not durable lie within reserved blocks of the newest
+ * durable one, and the place of each, one lap earlier, is below the head that
+ * the newest durable header names: writing them destroys nothing that recovery
+ * would look for, in whatever order they arrive.
+ *
+ * A place is given as soon as there is one, also in a block under I/O: that
+ * touches counts only. The bytes follow when a round begins.
+ */
+#include "config.h"
+
+#include "journal/journal_priv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+void ring_check_pressure(struct journal *j)
+{
+	if (likely(3 * (j->tail - j->slab_head) <= 2 * j->size))
+		return;
+	count(&j->counters.slab_journal_commits_requested, 1);
+	if (j->holders.commit_slab_journals != NULL)
+		j->holders.commit_slab_journals(j->holders.arg, j->slab_head);
+}
+
+static bool has_space(struct journal *j)
+{
+	if (likely(j->tail - MIN(j->map_head, j->slab_head) < j->usable))
+		return true;
+	if (!j->full)
+		count(&j->counters.disk_full, 1);
+	j->full = true;
+	return false;
+}
+
+/* False: no buffer or no space now, or read-only. */
+static bool open_block(struct journal *j)
+{
+	struct block *b;
+
+	if (j->active == j->reserved || !has_space(j) ||
+	    readonly_entered(j->readonly))
+		return false;
+	if (unlikely(j->tail >= SEQ_MAX)) {
+		readonly_enter(
+			j->readonly, -EOVERFLOW,
+			"journal: no sequence number left, tail=%" PRIu64,
+			j->tail);
+		return false;
+	}
+	b = ring_block(j, j->active++);
+	b->seq = j->tail++;
+	b->assigned = 0;
+	b->encoded = 0;
+	b->written = 0;
+	b->logical_blocks_used = j->logical_blocks_used;
+	b->block_map_data_blocks = j->block_map_data_blocks;
+	memset(b->buffer, 0, BLOCK_SIZE);
+	holds_open(j, b->seq);
+	j->open = b;
+	if (j->holders.tail_moved != NULL)
+		j->holders.tail_moved(j->holders.arg, b->seq);
+	ring_check_pressure(j);
+	return true;
+}
+
+bool ring_has_room(struct journal *j)
+{
+	const struct block *b = j->open;
+
+	if (likely(b != NULL && b->assigned < JOURNAL_ENTRIES_PER_BLOCK))
+		return true;
+	return open_block(j);
+}
+
+static void count_usage(struct journal *j, const struct journal_entry *e)
+{
+	if (e->operation == JOURNAL_BLOCK_MAP) {
+		j->block_map_data_blocks++;
+		return;
+	}
+	j->logical_blocks_used += e->new_mapping.state != STATE_UNMAPPED;
+	j->logical_blocks_used -= e->old_mapping.state != STATE_UNMAPPED;
+}
+
+void ring_assign(struct journal *j, struct journal_op *op)
+{
+	struct block *b = j->open;
+
+	VDO_ASSERT(b->assigned < JOURNAL_ENTRIES_PER_BLOCK);
+	/* A new image of the block begins. */
+	if (b->assigned == b->encoded)
+		count(&j->counters.blocks_started, 1);
+	op->point.seq = b->seq;
+	op->point.entry = (uint16_t)b->assigned++;
+	count_usage(j, &op->entry);
+	waitq_push(&j->assigned, &op->link);
+	count(&j->counters.entries_started, 1);
+}
+
+void ring_assign_waiting(struct journal *j)
+{
+	while (!waitq_empty(&j->waiting) && ring_has_room(j))
+		ring_assign(j, op_of(waitq_pop(&j->waiting)));
+}
+
+unsigned ring_encode(struct journal *j)
+{
+	struct block *b = ring_block(j, 0);
+	unsigned n = (unsigned)j->assigned.count;
+	unsigned i = 0;
+	uint8_t check;
+
+	j->batch = 0;
+	if (n == 0)
+		return 0;
+	check = journal_check(b->seq, j->size);
+	for (struct waiter *w = j->assigned.first; w != NULL; w = w->next) {
+		const struct journal_op *op = op_of(w);
+
+		while (b->seq != op->point.seq) {
+			b = ring_block(j, ++i);
+			check = journal_check(b->seq, j->size);
+		}
+		VDO_ASSERT(op->point.entry == b->encoded);
+		journal_block_put(b->buffer, b->encoded++, check,
+				  j->recovery_count, &op->entry);
+	}
+	VDO_ASSERT(i < j->active);
+	j->batch = i + 1;
+	waitq_splice(&j->committing, &j->assigned);
+	return n;
+}
+
+static void retire_oldest(struct journal *j)
+{
+	j->oldest = j->oldest + 1 == j->reserved ? 0 : j->oldest + 1;
+	j->active--;
+	if (j->active == 0)
+		j->open = NULL;
+}
+
+void ring_retire_full(struct journal *j)
+{
+	for (unsigned n = j->batch; n > 0; n--) {
+		struct block *b = ring_block(j, 0);
+
+		b->written = b->encoded;
+		if (b->written < JOURNAL_ENTRIES_PER_BLOCK) {
+			VDO_ASSERT(n == 1);
+			break;
+		}
+		holds_drop(j, b->seq, 1);
+		retire_oldest(j);
+	}
+	j->batch = 0;
+}
+
+bool ring_close(struct journal *j)
+{
+	struct block *b = j->open;
+
+	if (b == NULL)
+		return false;
+	VDO_ASSERT(j->active == 1 && b->written == b->assigned);
+	holds_drop(j, b->seq, JOURNAL_ENTRIES_PER_BLOCK - b->assigned + 1);
+	retire_oldest(j);
+	return true;
+}
