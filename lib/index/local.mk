@@ -1,1 +1,2 @@
-lib_libcore_la_SOURCES +=
+lib_libcore_la_SOURCES += \
+	%D%/advice.c %D%/advice.h

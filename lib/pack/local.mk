@@ -1,1 +1,4 @@
-lib_libcore_la_SOURCES +=
+lib_libcore_la_SOURCES += \
+	%D%/compress.c \
+	%D%/pack.h %D%/pack_priv.h \
+	%D%/packer.c

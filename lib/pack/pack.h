@@ -81,6 +81,13 @@ void pack_op_reset(struct pack_op *op);
  */
 bool pack_compress(struct pack_op *op, const uint8_t *data) MUST_CHECK;
 
+/*
+ * Undo it: the 4096 bytes of the fragment that @state stands for in @block. 0
+ * or -VDO_EFRAGMENT; @data is then undefined. Any thread.
+ */
+int pack_decompress(const uint8_t *block, uint8_t state, uint8_t *data)
+	MUST_CHECK;
+
 /* May the op still be compressed? Any thread. */
 bool pack_allowed(const struct pack_op *op);
 
@@ -116,6 +123,9 @@ bool pack_enabled(const struct packer *p); /* any thread, relaxed */
 /* Park nothing any more, give all bins out, wait for cancelled ops to be
  * fetched. On the packer's queue. */
 void packer_drain(struct packer *p, struct completion *done);
+
+/* Undo it, after its done has run. On the packer's queue. */
+void packer_resume(struct packer *p);
 
 struct pack_stats {
 	uint64_t fragments_written, blocks_written, fragments_pending;
