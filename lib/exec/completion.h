@@ -57,6 +57,7 @@ static inline void completion_init(struct completion *c, struct queue *home,
 {
 	c->fn = fn;
 	c->home = home;
+	c->target = NULL;
 	c->result = 0;
 }
 

@@ -231,16 +231,18 @@ void timers_fire(struct timers *ts)
 		completion_post(&t->done);
 }
 
-static void take_in(struct runq *r)
+unsigned runq_take_in(struct runq *r, size_t max)
 {
 	struct mpsc_node *n;
+	unsigned i;
 
-	for (unsigned i = 0; i < RUN_BATCH; i++) {
+	for (i = 0; i < max; i++) {
 		n = mpsc_poll(&r->inbox);
 		if (n == NULL)
-			return;
+			break;
 		runq_push(r, n);
 	}
+	return i;
 }
 
 unsigned runq_run(struct runq *r)
@@ -248,11 +250,12 @@ unsigned runq_run(struct runq *r)
 	struct completion *c;
 	unsigned n;
 
-	take_in(r);
+	runq_take_in(r, RUN_BATCH);
 	for (n = 0; n < RUN_BATCH; n++) {
 		c = runq_pop(r);
 		if (c == NULL)
 			break;
+		r->ran++;
 		queue_run(c->target, c);
 	}
 	return n;

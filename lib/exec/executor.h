@@ -13,7 +13,8 @@
  *
  * Runs on: any thread unless said otherwise.
  * Lifetime: an executor is made before and destroyed after all its queues'
- * users; executor_destroy() first lets everything posted run.
+ * users; executor_destroy() first lets everything posted run. Timers that are
+ * armed then need not go off any more.
  */
 #ifndef EXEC_EXECUTOR_H
 #define EXEC_EXECUTOR_H

@@ -99,6 +99,7 @@ struct runq {
 	struct mpsc inbox;	 /* any thread puts, the runner polls */
 	struct mpsc_node *first; /* the rest is the runner's */
 	struct mpsc_node *last;
+	uint64_t ran; /* how many ever, each counted before it runs */
 };
 
 static inline void runq_init(struct runq *r)
@@ -106,6 +107,7 @@ static inline void runq_init(struct runq *r)
 	mpsc_init(&r->inbox);
 	r->first = NULL;
 	r->last = NULL;
+	r->ran = 0;
 }
 
 /* The runner only. */
@@ -135,6 +137,9 @@ static inline bool runq_empty(const struct runq *r)
 {
 	return r->first == NULL && mpsc_empty(&r->inbox);
 }
+
+/* The runner only: take in up to @max; returns how many came. */
+unsigned runq_take_in(struct runq *r, size_t max);
 
 /* Take in and run one batch on the targets; returns how many ran. */
 unsigned runq_run(struct runq *r);

@@ -5,4 +5,6 @@ lib_libcore_la_SOURCES += \
 	%D%/gate.h \
 	%D%/inline.c \
 	%D%/mpsc.c %D%/mpsc.h \
+	%D%/native.c \
+	%D%/strand.c \
 	%D%/waitq.h

@@ -1,0 +1,370 @@
+/*
+ * The executor with threads of its own.
+ *
+ * Each thread has a run queue (executor_priv.h) that serves all queues bound
+ * to it. A queue posts to a queue of its own thread through the run list and
+ * to any other through that one's inbox. The binding is for life, so a pair of
+ * queues always uses the same way and keeps its order.
+ *
+ * Rest. A thread that finds nothing
+ *
+ *	spins a while [spin] -> says idle = 1 -> asks mpsc_empty() once more
+ *	-> sleeps on idle
+ *
+ * A producer puts, then looks at idle; only if it reads 1 it swaps it to 0,
+ * and the one that got the 1 pays for the wake-up. All of it is seq_cst:
+ * either the producer sees idle or the thread sees the put. A thread at work
+ * costs its producers one load.
+ *
+ * The spin adapts: its time doubles after a sleep so short that spinning would
+ * have been cheaper, and halves when spinning or sleeping took longer. An idle
+ * volume hence does not spin at all, and sleeps without a time limit.
+ *
+ * Destruction. "Everything posted" includes what that posts in turn, on other
+ * threads. Nothing on the hot path counts messages in flight; instead each
+ * thread is asked, by a message, how many completions it ever ran. If two
+ * rounds find that no thread ran anything but our question in between, then at
+ * the moment between the rounds nothing ran (it would have been counted) and
+ * nothing was waiting (it would have run before the second question).
+ */
+#include "config.h"
+
+#include "exec/executor.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "exec/executor_priv.h"
+
+#define THREADS_MAX 1024
+
+/* The first spin after a short sleep. */
+#define SPIN_STEP_NS 1000
+
+struct native_queue {
+	struct queue queue;
+	struct native_thread *thread;
+	struct native_queue *next;
+};
+
+struct native_thread {
+	struct runq run;
+	struct timers timers;
+	uint64_t spin_ns; /* at present */
+	uint64_t spin_max_ns;
+	struct native_queue control; /* for our own messages */
+	int core; /* to be bound to, or -1 */
+	bool stop;
+	pthread_t thread;
+	_Alignas(CACHE_LINE) atomic_uint idle;
+};
+
+struct native_executor {
+	struct executor base;
+	struct native_thread *threads;
+	unsigned started;
+	pthread_mutex_t lock; /* of queues */
+	struct native_queue *queues;
+	_Atomic(uint64_t) random;
+};
+
+static struct native_executor *native_of(struct executor *x)
+{
+	return container_of(x, struct native_executor, base);
+}
+
+static struct native_thread *thread_of(const struct queue *q)
+{
+	return container_of(q, const struct native_queue, queue)->thread;
+}
+
+static void native_post(struct queue *q, struct completion *c)
+{
+	const struct queue *from = queue_running;
+	struct native_thread *t = thread_of(q);
+
+	c->target = q;
+	if (from != NULL && from->executor == q->executor &&
+	    thread_of(from) == t) {
+		runq_push(&t->run, &c->link);
+		return;
+	}
+	mpsc_put(&t->run.inbox, &c->link);
+	if (unlikely(atomic_load(&t->idle) != 0) &&
+	    atomic_exchange(&t->idle, 0) != 0)
+		futex_wake(&t->idle, 1);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* True if something came. */
+static bool spin(struct native_thread *t)
+{
+	uint64_t until;
+
+	if (t->spin_ns == 0)
+		return false;
+	until = clock_ns() + t->spin_ns;
+	do {
+		for (unsigned i = 0; i < 16; i++) {
+			if (mpsc_ready(&t->run.inbox))
+				return true;
+			relax();
+		}
+	} while (clock_ns() < until);
+	return false;
+}
+
+static void adapt_spin(struct native_thread *t, uint64_t slept_ns)
+{
+	if (slept_ns <= t->spin_max_ns)
+		t->spin_ns = MIN(MAX(2 * t->spin_ns, SPIN_STEP_NS),
+				 t->spin_max_ns);
+	else
+		t->spin_ns /= 2;
+}
+
+static void rest(struct native_thread *t)
+{
+	uint64_t start, timeout;
+
+	if (spin(t))
+		return;
+	timeout = time_left(timers_next(&t->timers));
+	if (timeout == 0)
+		return;
+	start = t->spin_max_ns == 0 ? 0 : clock_ns();
+	atomic_store(&t->idle, 1);
+	if (runq_empty(&t->run))
+		futex_wait(&t->idle, 1, timeout);
+	else
+		/* Perhaps a producer stands in the middle of its put. */
+		sched_yield();
+	atomic_store(&t->idle, 0);
+	if (t->spin_max_ns != 0)
+		adapt_spin(t, clock_ns() - start);
+}
+
+/* Bind the calling thread to the @n-th core that we may use. */
+static void bind_to_core(int n)
+{
+	cpu_set_t all, one;
+
+	if (sched_getaffinity(0, sizeof(all), &all) != 0)
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (!CPU_ISSET(cpu, &all) || n-- != 0)
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		/* A wish: without it we run as well, only elsewhere. */
+		(void)sched_setaffinity(0, sizeof(one), &one);
+		return;
+	}
+}
+
+static void *thread_main(void *arg)
+{
+	struct native_thread *t = arg;
+
+	if (t->core >= 0)
+		bind_to_core(t->core);
+	while (!t->stop) {
+		timers_fire(&t->timers);
+		if (runq_run(&t->run) == 0)
+			rest(t);
+	}
+	return NULL;
+}
+
+static int native_queue_create(struct executor *base, const char *name,
+			       unsigned thread, struct queue **queue)
+{
+	struct native_executor *x = native_of(base);
+	struct native_queue *q = alloc_zeroed(1, sizeof(*q));
+
+	if (q == NULL)
+		return -ENOMEM;
+	queue_init(&q->queue, base, name, native_post);
+	q->thread = &x->threads[thread % base->thread_count];
+	pthread_mutex_lock(&x->lock);
+	q->next = x->queues;
+	x->queues = q;
+	pthread_mutex_unlock(&x->lock);
+	*queue = &q->queue;
+	return 0;
+}
+
+static void native_timer_arm(struct executor *base, struct timer *t)
+{
+	VDO_ASSERT(queue_is_current(t->done.home));
+	timers_add(&thread_of(t->done.home)->timers, t);
+}
+
+static bool native_timer_disarm(struct executor *base, struct timer *t)
+{
+	VDO_ASSERT(queue_is_current(t->done.home));
+	return timers_remove(&thread_of(t->done.home)->timers, t);
+}
+
+static uint64_t native_random(struct executor *base)
+{
+	return random_next(&native_of(base)->random);
+}
+
+struct question {
+	struct completion asked;
+	struct event answered;
+	uint64_t ran;
+};
+
+static void answer(struct completion *c)
+{
+	struct question *q = container_of(c, struct question, asked);
+
+	q->ran = thread_of(c->home)->run.ran;
+	event_set(&q->answered);
+}
+
+static uint64_t ask_ran(struct native_thread *t)
+{
+	struct question q;
+
+	completion_init(&q.asked, &t->control.queue, answer);
+	event_init(&q.answered);
+	completion_post(&q.asked);
+	event_wait(&q.answered);
+	return q.ran;
+}
+
+/* One round. True if nothing but our last question ran since the one before. */
+static bool is_quiet(struct native_executor *x, uint64_t *ran_before)
+{
+	bool quiet = true;
+
+	for (unsigned i = 0; i < x->started; i++) {
+		uint64_t ran = ask_ran(&x->threads[i]);
+
+		if (ran != ran_before[i] + 1)
+			quiet = false;
+		ran_before[i] = ran;
+	}
+	return quiet;
+}
+
+static void stop_thread(struct completion *c)
+{
+	thread_of(c->home)->stop = true;
+}
+
+static void join_threads(struct native_executor *x)
+{
+	struct completion stop;
+
+	for (unsigned i = 0; i < x->started; i++) {
+		completion_init(&stop, &x->threads[i].control.queue,
+				stop_thread);
+		completion_post(&stop);
+		pthread_join(x->threads[i].thread, NULL);
+	}
+}
+
+static void native_free(struct native_executor *x)
+{
+	struct native_queue *q;
+
+	while ((q = x->queues) != NULL) {
+		x->queues = q->next;
+		alloc_free(q);
+	}
+	pthread_mutex_destroy(&x->lock);
+	alloc_free(x->threads);
+	alloc_free(x);
+}
+
+static void native_destroy(struct executor *base)
+{
+	struct native_executor *x = native_of(base);
+	uint64_t ran[THREADS_MAX] = {0};
+
+	VDO_ASSERT(queue_running == NULL);
+	while (!is_quiet(x, ran))
+		continue;
+	join_threads(x);
+	native_free(x);
+}
+
+static const struct vdo_executor_ops native_ops = {
+	.name = "native",
+	.queue_create = native_queue_create,
+	.wait = executor_event_wait,
+	.signal = executor_event_set,
+	.poll = executor_no_poll,
+	.timer_arm = native_timer_arm,
+	.timer_disarm = native_timer_disarm,
+	.now = executor_clock,
+	.random = native_random,
+	.destroy = native_destroy,
+};
+
+static int start_thread(struct native_executor *x, unsigned i,
+			const struct native_config *config)
+{
+	struct native_thread *t = &x->threads[i];
+	unsigned cores = core_count();
+	char name[24];
+	int r;
+
+	runq_init(&t->run);
+	t->control.thread = t;
+	queue_init(&t->control.queue, &x->base, "control", native_post);
+	t->core = config->pin ? (int)(i % cores) : -1;
+	/* On a single core nothing can come while we spin. */
+	t->spin_max_ns = cores == 1 ? 0 : config->spin_us * NS_PER_US;
+	snprintf(name, sizeof(name), "%.7s%u",
+		 config->name_prefix != NULL ? config->name_prefix : "vdo", i);
+	r = thread_start(&t->thread, name, thread_main, t);
+	if (r == 0)
+		x->started++;
+	return r;
+}
+
+int executor_native_create(const struct native_config *config,
+			   struct executor **executor)
+{
+	struct native_executor *x;
+	unsigned count;
+	int r = 0;
+
+	count = config->threads != 0 ? config->threads : core_count();
+	if (count > THREADS_MAX)
+		return -EINVAL;
+	x = alloc_zeroed(1, sizeof(*x));
+	if (x == NULL)
+		return -ENOMEM;
+	x->base.ops = &native_ops;
+	x->base.thread_count = count;
+	pthread_mutex_init(&x->lock, NULL);
+	atomic_init(&x->random, random_seed(x));
+	x->threads = alloc_aligned(CACHE_LINE, count, sizeof(*x->threads));
+	if (x->threads == NULL)
+		r = -ENOMEM;
+	for (unsigned i = 0; r == 0 && i < count; i++)
+		r = start_thread(x, i, config);
+	if (r != 0) {
+		join_threads(x);
+		native_free(x);
+		return r;
+	}
+	*executor = &x->base;
+	return 0;
+}
