@@ -1,0 +1,19 @@
+check_PROGRAMS += tests/unit/test_mpsc
+TESTS += tests/unit/test_mpsc
+tests_unit_test_mpsc_SOURCES = tests/unit/test_mpsc.c
+tests_unit_test_mpsc_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_exec
+TESTS += tests/unit/test_exec
+tests_unit_test_exec_SOURCES = tests/unit/test_exec.c
+tests_unit_test_exec_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_sim_exec
+TESTS += tests/unit/test_sim_exec
+tests_unit_test_sim_exec_SOURCES = tests/unit/test_sim_exec.c
+tests_unit_test_sim_exec_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_gate_waitq_fanout
+TESTS += tests/unit/test_gate_waitq_fanout
+tests_unit_test_gate_waitq_fanout_SOURCES = tests/unit/test_gate_waitq_fanout.c
+tests_unit_test_gate_waitq_fanout_LDADD = $(UNIT_LIBS)
