@@ -1,0 +1,8 @@
+#include "config.h"
+
+#include <vdo/vdo.h>
+
+const char *vdo_version(void)
+{
+	return PACKAGE_VERSION;
+}

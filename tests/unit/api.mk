@@ -1,0 +1,12 @@
+check_PROGRAMS += tests/unit/test_errors
+TESTS += tests/unit/test_errors
+tests_unit_test_errors_SOURCES = tests/unit/test_errors.c
+tests_unit_test_errors_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_config
+TESTS += tests/unit/test_config
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_cq
+TESTS += tests/unit/test_cq
+tests_unit_test_cq_SOURCES = tests/unit/test_cq.c
+tests_unit_test_cq_LDADD = $(UNIT_LIBS)
