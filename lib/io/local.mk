@@ -1,5 +1,9 @@
 lib_libcore_la_SOURCES += \
 	%D%/device.c %D%/device.h \
+	%D%/file.c %D%/file_priv.h \
 	%D%/mem.c \
 	%D%/mio.c %D%/mio.h \
-	%D%/sync.c %D%/sync.h
+	%D%/readonly.c %D%/readonly.h \
+	%D%/sync.c %D%/sync.h \
+	%D%/threads.c \
+	%D%/uring.c

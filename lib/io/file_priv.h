@@ -1,0 +1,59 @@
+/*
+ * Files and block devices: what file.c and its engines share.
+ *
+ * file.c opens, locks and measures, and can carry out any operation in the
+ * calling thread (file_run()). While a volume has claimed the device an engine
+ * does so asynchronously: uring.c or threads.c.
+ *
+ * Runs on: any thread. Lifetime: an engine from device_claim() to
+ * device_release(); between, the operations of the volume use it.
+ */
+#ifndef IO_FILE_PRIV_H
+#define IO_FILE_PRIV_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/device.h"
+
+struct file;
+
+struct file_engine {
+	/* Have all that is needed ready. -ENOTSUP: not on this system. */
+	int (*start)(struct file *f, struct executor *x);
+
+	/* The device's submit while the engine runs; @ctx is the file. */
+	void (*submit)(void *ctx, struct vdo_device_io *io);
+
+	/* All operations are over. */
+	void (*stop)(struct file *f);
+};
+
+struct file {
+	struct vdo_device *device;
+	int fd;
+	int direct_fd; /* the same with O_DIRECT, or -1 */
+	bool block_device;
+	enum device_engine choice;
+	unsigned threads;
+	const struct file_engine *engine; /* NULL: not attached */
+	void *state;                      /* the engine's */
+};
+
+extern const struct file_engine file_engine_threads;
+extern const struct file_engine file_engine_uring;
+
+/*
+ * Carry out @io in the calling thread, but for the first @done bytes of it,
+ * which were transferred before. 0 or -errno.
+ */
+int file_run(struct file *f, struct vdo_device_io *io, uint64_t done);
+
+/* Which descriptor @io is to use: O_DIRECT needs aligned memory. */
+int file_fd(const struct file *f, const struct vdo_device_io *io);
+
+/* Start a thread that gets no signals. -errno */
+int file_thread(pthread_t *thread, void *(*fn)(void *arg), void *arg);
+
+#endif
