@@ -1,1 +1,2 @@
-lib_libcore_la_SOURCES +=
+lib_libcore_la_SOURCES += %D%/eras.c %D%/forest.c %D%/leaves.c %D%/map.c \
+	%D%/map.h %D%/map_priv.h %D%/pageio.c %D%/tree.c

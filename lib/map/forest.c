@@ -1,0 +1,101 @@
+/*
+ * Directories of interior pages.
+ *
+ * Pages are made one by one when they are needed: a volume of 4 PiB has 1.7
+ * million interior pages, 6.9 GB, and a directory of 13 MB, of which untouched
+ * parts are no memory either. The directories are shared by all zones, which
+ * is safe because each element belongs to one tree and so to one zone.
+ */
+#include "config.h"
+
+#include "map/map_priv.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+
+int forest_init(struct forest *f, uint64_t logical_blocks, unsigned root_count)
+{
+	uint64_t leaves = div_up(logical_blocks, MAP_PAGE_ENTRIES);
+	uint64_t count = div_up(leaves, root_count);
+
+	VDO_ASSERT(root_count > 0);
+	f->root_count = root_count;
+	f->logical_blocks = logical_blocks;
+	for (unsigned level = 1; level < MAP_LEVELS; level++) {
+		count = MAX(div_up(count, MAP_PAGE_ENTRIES), 1);
+		f->page_count[level] = count;
+		f->pages[level] =
+			alloc_zeroed(count * root_count, sizeof(struct page *));
+		if (f->pages[level] == NULL)
+			goto fail;
+	}
+	return 0;
+fail:
+	forest_fini(f);
+	return -ENOMEM;
+}
+
+/* Pages lie at few places of a large directory: find them from above. */
+static void free_children(struct forest *f, unsigned root, unsigned level,
+			  uint64_t page)
+{
+	uint64_t first = page * MAP_PAGE_ENTRIES;
+	uint64_t last = MIN(first + MAP_PAGE_ENTRIES, f->page_count[level]);
+
+	for (uint64_t i = first; i < last; i++) {
+		struct page **slot = &f->pages[level][i * f->root_count + root];
+
+		if (*slot != NULL)
+			alloc_free(container_of(*slot, struct tree_page, page));
+		*slot = NULL;
+	}
+}
+
+/* A page exists only if its parent does. */
+static void free_tree(struct forest *f, unsigned root)
+{
+	for (unsigned level = 1; level < MAP_LEVELS - 1; level++) {
+		for (uint64_t i = 0; i < f->page_count[level + 1]; i++) {
+			if (forest_get(f, root, level + 1, i) != NULL)
+				free_children(f, root, level, i);
+		}
+	}
+	free_children(f, root, MAP_LEVELS - 1, 0);
+}
+
+void forest_fini(struct forest *f)
+{
+	/* All directories were made, or nothing is in any of them. */
+	if (f->pages[MAP_LEVELS - 1] != NULL) {
+		for (unsigned root = 0; root < f->root_count; root++)
+			free_tree(f, root);
+	}
+	for (unsigned level = 1; level < MAP_LEVELS; level++) {
+		alloc_free(f->pages[level]);
+		f->pages[level] = NULL;
+	}
+}
+
+struct page *forest_make(struct forest *f, unsigned root, unsigned level,
+			 uint64_t page)
+{
+	struct page **slot = &f->pages[level][page * f->root_count + root];
+	struct tree_page *t;
+
+	VDO_ASSERT(level > 0 && page < f->page_count[level]);
+	if (*slot != NULL)
+		return *slot;
+	t = alloc_zeroed(1, sizeof(*t));
+	if (t == NULL)
+		return NULL;
+	t->page.bytes = t->bytes;
+	t->page.level = (uint8_t)level;
+	t->page.state = PAGE_FREE;
+	list_init(&t->page.link);
+	list_init(&t->page.lru);
+	waitq_init(&t->page.waiters);
+	*slot = &t->page;
+	return *slot;
+}

@@ -1,0 +1,371 @@
+/*
+ * The cache of leaf pages.
+ *
+ *	FREE --[leaves_pump]--> INCOMING --[leaves_load_done]--> RESIDENT
+ *	  |                        \--> FAILED --> FREE             |  ^
+ *	  |                             (volume read-only)  [eras_add] |
+ *	  |                                                         v  |
+ *	  +--[leaves_insert]------------------------------------> DIRTY |
+ *	                                              [pageio.c]    v   |
+ *	                                                       OUTGOING-+
+ *
+ * Who misses waits for the page if it is on its way, else in line for a buffer:
+ * a free one, or that of the first page which was not used since the clock hand
+ * passed it (second chance: a hit costs one store). A clean page is given up at
+ * once, a dirty one is written first; if it was used meanwhile it stays
+ * (reclaimed) and another one is sought.
+ *
+ * Operations never keep a page between calls, and puts do not wait for writes
+ * (the image is a copy), so pages are never busy. Each end of an I/O looks after
+ * those in line [leaves_pump]: while any page is INCOMING or OUTGOING that
+ * will happen, and else there is a page to evict; only in read-only mode all
+ * can be dirty for good, and then who waits is sent away.
+ *
+ * A page that was never on disk has its flag off. When it was made just now it
+ * is inserted without reading, and dirty, so that the garbage in its block is
+ * overwritten before anybody reads it: it might look like a page of this
+ * volume. The page has no hold then, for it lacks nothing that replay would
+ * have to repeat.
+ */
+#include "config.h"
+
+#include "map/map_priv.h"
+
+#include <errno.h>
+
+#include <vdo/error.h>
+
+#include "base/alloc.h"
+
+int leaves_init(struct map_zone *z, uint64_t cache_size)
+{
+	uint8_t *buffers;
+	int r;
+
+	list_init(&z->free);
+	list_init(&z->lru);
+	waitq_init(&z->wanting);
+	z->cache_size = MAX(cache_size, CACHE_PAGES_MIN);
+	stat_add(&z->stats.states[PAGE_FREE], (long long)z->cache_size);
+	r = intmap_init(&z->leaves, z->cache_size);
+	if (r != 0)
+		return r;
+	z->cache = alloc_zeroed(z->cache_size, sizeof(*z->cache));
+	buffers = pageio_buffers(z->cache_size, &z->cache_memory);
+	if (z->cache == NULL || buffers == NULL)
+		return -ENOMEM;
+	/* Where the buffers begin; the others are set up at their first use. */
+	z->cache[0].bytes = buffers;
+	return 0;
+}
+
+void leaves_fini(struct map_zone *z)
+{
+	alloc_free(z->cache);
+	alloc_free(z->cache_memory);
+	intmap_fini(&z->leaves);
+}
+
+static struct page *free_buffer(struct map_zone *z)
+{
+	struct list_node *n = list_pop(&z->free);
+	struct page *p;
+
+	if (n != NULL)
+		return list_entry(n, struct page, lru);
+	if (z->cache_used == z->cache_size)
+		return NULL;
+	p = &z->cache[z->cache_used];
+	p->bytes = z->cache[0].bytes + z->cache_used * BLOCK_SIZE;
+	z->cache_used++;
+	list_init(&p->link);
+	list_init(&p->lru);
+	waitq_init(&p->waiters);
+	return p;
+}
+
+/* Give up @p, which nobody needs. */
+static void release_buffer(struct map_zone *z, struct page *p)
+{
+	VDO_ASSERT(p->era == 0 && p->hold == 0 && waitq_empty(&p->waiters));
+	page_set_state(z, p, PAGE_FREE);
+	(void)intmap_remove(&z->leaves, p->pbn);
+	list_push_front(&z->free, &p->lru);
+}
+
+static void lru_add(struct map_zone *z, struct page *p)
+{
+	list_push_back(&z->lru, &p->lru);
+	z->lru_count++;
+	p->referenced = true;
+}
+
+static void lru_remove(struct map_zone *z, struct page *p)
+{
+	list_remove(&p->lru);
+	z->lru_count--;
+}
+
+static void begin_eviction(struct map_zone *z, struct page *p)
+{
+	p->evict = true;
+	z->evicting++;
+	pageio_write(z, p);
+}
+
+/*
+ * Go round the clock: true when a clean page was given up; false when there is
+ * none, or enough dirty ones are being written for those who wait.
+ */
+static bool evict_page(struct map_zone *z)
+{
+	bool writable = !readonly_entered(z->map->readonly);
+
+	for (uint64_t n = 2 * z->lru_count; n > 0; n--) {
+		struct page *p = list_entry(z->lru.next, struct page, lru);
+
+		if (z->evicting >= z->wanting.count)
+			return false;
+		list_remove(&p->lru);
+		list_push_back(&z->lru, &p->lru);
+		if (p->referenced) {
+			p->referenced = false;
+		} else if (p->state == PAGE_RESIDENT) {
+			lru_remove(z, p);
+			release_buffer(z, p);
+			return true;
+		} else if (p->state == PAGE_DIRTY && !p->evict && writable) {
+			begin_eviction(z, p);
+		}
+	}
+	if (z->evicting == 0)
+		stat_add(&z->stats.cache_pressure, 1);
+	return false;
+}
+
+static struct page *take_buffer(struct map_zone *z)
+{
+	struct page *p = free_buffer(z);
+
+	if (p == NULL && evict_page(z))
+		p = free_buffer(z);
+	return p;
+}
+
+static int read_entry(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	p->referenced = true;
+	if (p->state == PAGE_OUTGOING)
+		stat_add(&z->stats.read_outgoing, 1);
+	op->value = map_page_get(p->bytes, op->slot);
+	return likely(mapping_plausible(z->map->slabs, op->value))
+		       ? 0
+		       : -VDO_EMAPPING;
+}
+
+static void write_entry(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	p->referenced = true;
+	map_page_put(p->bytes, op->slot, op->value);
+	eras_add_entry(z, p, op->seq);
+}
+
+/* Carry out an operation that had to wait. */
+static void resume(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	int r = 0;
+
+	if (op->operation == MAP_GET)
+		r = read_entry(z, p, op);
+	else
+		write_entry(z, p, op);
+	op_finish(op, r);
+}
+
+static void load(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	p->pbn = op->page;
+	(void)intmap_put_new(&z->leaves, p->pbn, p);
+	waitq_push(&p->waiters, &op->link);
+	pageio_read(z, p);
+}
+
+/* Nobody can free a buffer any more. */
+static bool stuck(const struct map_zone *z)
+{
+	const atomic_ullong *states = z->stats.states;
+
+	return readonly_entered(z->map->readonly) &&
+	       atomic_load_explicit(&states[PAGE_INCOMING],
+				    memory_order_relaxed) == 0 &&
+	       atomic_load_explicit(&states[PAGE_OUTGOING],
+				    memory_order_relaxed) == 0 &&
+	       z->evicting == 0;
+}
+
+void leaves_pump(struct map_zone *z)
+{
+	while (z->wanting.first != NULL) {
+		struct map_op *op = container_of(z->wanting.first,
+						 struct map_op, link);
+		struct page *p = intmap_get(&z->leaves, op->page);
+
+		if (p == NULL) {
+			struct page *buffer = take_buffer(z);
+
+			if (buffer == NULL)
+				break;
+			(void)waitq_pop(&z->wanting);
+			load(z, buffer, op);
+			continue;
+		}
+		(void)waitq_pop(&z->wanting);
+		if (page_loaded(p))
+			resume(z, p, op);
+		else
+			waitq_push(&p->waiters, &op->link);
+	}
+	if (waitq_empty(&z->wanting)) {
+		atomic_store_explicit(&z->stats.cache_pressure, 0,
+				      memory_order_relaxed);
+	} else if (stuck(z)) {
+		struct waiter *w;
+
+		while ((w = waitq_pop(&z->wanting)) != NULL)
+			op_finish(container_of(w, struct map_op, link),
+				  -VDO_EREADONLY);
+	}
+}
+
+/* A miss: @op waits for its page, or for a buffer. */
+static void fetch(struct map_zone *z, struct map_op *op, struct page *p)
+{
+	bool in_line = !waitq_empty(&z->wanting);
+
+	if (p != NULL) {
+		stat_add(&z->stats.wait_for_page, 1);
+		waitq_push(&p->waiters, &op->link);
+		return;
+	}
+	waitq_push(&z->wanting, &op->link);
+	leaves_pump(z);
+	if (in_line || !waitq_empty(&z->wanting))
+		stat_add(&z->stats.discard_required, 1);
+	else
+		stat_add(&z->stats.fetch_required, 1);
+}
+
+/* What was read: 0, or an error; unusable content becomes an empty page. */
+static int check_image(struct map_zone *z, struct page *p)
+{
+	struct map *m = z->map;
+
+	switch (map_page_check(p->bytes, m->nonce, p->pbn)) {
+	case MAP_PAGE_VALID:
+		break;
+	case MAP_PAGE_INVALID:
+		map_page_format(p->bytes, m->nonce, p->pbn, false);
+		break;
+	case MAP_PAGE_BAD:
+		readonly_enter(m->readonly, -VDO_ECORRUPT,
+			       "map: leaf page of another place, pbn=%llu "
+			       "found=%llu",
+			       (unsigned long long)p->pbn,
+			       (unsigned long long)get_u64(p->bytes + 16));
+		return -VDO_ECORRUPT;
+	}
+	return 0;
+}
+
+void leaves_load_done(struct map_zone *z, struct page *p, int result)
+{
+	struct waitq taken;
+	struct waiter *w;
+
+	VDO_ASSERT(p->state == PAGE_INCOMING);
+	if (result == 0)
+		result = check_image(z, p);
+	waitq_take_all(&p->waiters, &taken);
+	if (result == 0) {
+		stat_add(&z->stats.pages_loaded, 1);
+		page_set_state(z, p, PAGE_RESIDENT);
+		lru_add(z, p);
+		while ((w = waitq_pop(&taken)) != NULL)
+			resume(z, p, container_of(w, struct map_op, link));
+	} else {
+		stat_add(&z->stats.failed_reads, 1);
+		page_set_state(z, p, PAGE_FAILED);
+		while ((w = waitq_pop(&taken)) != NULL)
+			op_finish(container_of(w, struct map_op, link), result);
+		release_buffer(z, p);
+	}
+	leaves_pump(z);
+}
+
+void leaves_write_done(struct map_zone *z, struct page *p)
+{
+	if (p->evict) {
+		p->evict = false;
+		z->evicting--;
+		if (p->state == PAGE_RESIDENT && !p->referenced) {
+			lru_remove(z, p);
+			release_buffer(z, p);
+		} else {
+			stat_add(&z->stats.reclaimed, 1);
+		}
+	}
+	leaves_pump(z);
+}
+
+void leaves_insert(struct map_zone *z, pbn_t pbn, seq_t seq)
+{
+	struct page *p;
+
+	/* Only a damaged map can have led to the page before. */
+	if (intmap_get(&z->leaves, pbn) != NULL)
+		return;
+	p = free_buffer(z);
+	if (p == NULL)
+		return;
+	p->pbn = pbn;
+	(void)intmap_put_new(&z->leaves, pbn, p);
+	map_page_format(p->bytes, z->map->nonce, pbn, false);
+	page_set_state(z, p, PAGE_RESIDENT);
+	lru_add(z, p);
+	eras_add(z, p, seq);
+}
+
+bool map_get(struct map *m, unsigned zone, struct map_op *op)
+{
+	struct map_zone *z = &m->zones[zone];
+	struct page *p = intmap_get(&z->leaves, op->page);
+
+	VDO_ASSERT(queue_is_current(z->queue));
+	VDO_ASSERT(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
+	stat_add(&z->stats.read_count, 1);
+	if (likely(p != NULL && page_loaded(p))) {
+		completion_fail(&op->done, read_entry(z, p, op));
+		return true;
+	}
+	op_wait(z, op, MAP_GET);
+	fetch(z, op, p);
+	return false;
+}
+
+bool map_put(struct map *m, unsigned zone, struct map_op *op)
+{
+	struct map_zone *z = &m->zones[zone];
+	struct page *p = intmap_get(&z->leaves, op->page);
+
+	VDO_ASSERT(queue_is_current(z->queue));
+	VDO_ASSERT(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
+	VDO_ASSERT(mapping_valid(op->value));
+	stat_add(&z->stats.write_count, 1);
+	if (likely(p != NULL && page_loaded(p))) {
+		write_entry(z, p, op);
+		return true;
+	}
+	op_wait(z, op, MAP_PUT);
+	fetch(z, op, p);
+	return false;
+}

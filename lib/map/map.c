@@ -1,0 +1,259 @@
+/*
+ * The block map as a whole: life, drains, statistics.
+ *
+ * A drain visits each zone:
+ *
+ *	[drain_zone] save: write all that is dirty --> gate closed
+ *	     ^                                             | empty
+ *	     '---- dirty again (a page was created) ---- [zone_drained] --> part
+ *
+ * The gate counts operations that wait and pages queued for or under I/O, so
+ * it does not matter which of them ends last. In read-only mode pages stay
+ * dirty; they are in no bucket then and do not keep the drain going.
+ */
+#include "config.h"
+
+#include "map/map_priv.h"
+
+#include <errno.h>
+
+#include <vdo/error.h>
+
+#include "base/alloc.h"
+
+/* ------------------------------------------------------------------ life */
+
+static void tail_arrived(struct completion *c);
+static void drain_zone(struct completion *c);
+static void zone_drained(struct completion *c);
+
+static int zone_init(struct map *m, unsigned number,
+		     const struct map_config *c)
+{
+	struct map_zone *z = &m->zones[number];
+	int r;
+
+	z->map = m;
+	z->number = number;
+	z->queue = c->queues[number];
+	gate_init(&z->gate);
+	completion_init(&z->tail_moved, z->queue, tail_arrived);
+	atomic_init(&z->tail_posted, false);
+	r = leaves_init(z, c->cache_pages / c->zone_count);
+	if (r == 0)
+		r = tree_init(z);
+	if (r == 0)
+		r = eras_init(z, c->journal_tail);
+	if (r == 0)
+		r = pageio_init(z);
+	return r;
+}
+
+static void zone_fini(struct map_zone *z)
+{
+	pageio_fini(z);
+	eras_fini(z);
+	tree_fini(z);
+	leaves_fini(z);
+}
+
+int map_create(const struct map_config *c, struct map **map)
+{
+	struct map *m = alloc_zeroed(1, sizeof(*m));
+	int r = -ENOMEM;
+
+	VDO_ASSERT(c->zone_count > 0 && c->zone_count <= LOGICAL_ZONES_MAX);
+	VDO_ASSERT(c->maximum_age > 0 && c->sb->root_count > 0);
+	if (m == NULL)
+		return r;
+	m->zone_count = c->zone_count;
+	m->journal_queue = c->journal_queue;
+	m->storage = c->storage;
+	m->sync = c->sync;
+	m->readonly = c->readonly;
+	m->journal = c->journal;
+	m->depot = c->depot;
+	m->slabs = depot_geometry(c->depot);
+	m->nonce = c->sb->nonce;
+	m->root_origin = c->sb->root_origin;
+	m->maximum_age = c->maximum_age;
+	if (c->log != NULL)
+		m->log = *c->log;
+	atomic_init(&m->tail, c->journal_tail);
+	m->parts = alloc_zeroed(c->zone_count, sizeof(*m->parts));
+	m->zones = alloc_aligned(CACHE_LINE, c->zone_count, sizeof(*m->zones));
+	if (m->parts == NULL || m->zones == NULL)
+		goto fail;
+	r = forest_init(&m->forest, c->sb->logical_blocks,
+			(unsigned)c->sb->root_count);
+	for (unsigned i = 0; r == 0 && i < c->zone_count; i++)
+		r = zone_init(m, i, c);
+	if (r != 0)
+		goto fail;
+	*map = m;
+	return 0;
+fail:
+	map_destroy(m);
+	return r;
+}
+
+void map_destroy(struct map *m)
+{
+	if (m == NULL)
+		return;
+	for (unsigned i = 0; m->zones != NULL && i < m->zone_count; i++)
+		zone_fini(&m->zones[i]);
+	forest_fini(&m->forest);
+	alloc_free(m->zones);
+	alloc_free(m->parts);
+	alloc_free(m);
+}
+
+unsigned map_zone_of(const struct map *m, lbn_t lbn)
+{
+	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;
+	uint64_t root = likely(m->forest.root_count == ROOT_COUNT)
+				? leaf % ROOT_COUNT
+				: leaf % m->forest.root_count;
+
+	return (unsigned)root % m->zone_count;
+}
+
+/* ------------------------------------------------------------------ tail */
+
+/* One message a zone at most is under way; it reads the newest tail. */
+void map_tail_moved(struct map *m, seq_t tail)
+{
+	atomic_store_explicit(&m->tail, tail, memory_order_relaxed);
+	for (unsigned i = 0; i < m->zone_count; i++) {
+		struct map_zone *z = &m->zones[i];
+
+		if (!atomic_exchange_explicit(&z->tail_posted, true,
+					      memory_order_acq_rel))
+			completion_post(&z->tail_moved);
+	}
+}
+
+static void tail_arrived(struct completion *c)
+{
+	struct map_zone *z = container_of(c, struct map_zone, tail_moved);
+
+	/* First the flag: whoever stores a tail from now on posts again. */
+	(void)atomic_exchange_explicit(&z->tail_posted, false,
+				       memory_order_acq_rel);
+	eras_advance(z, atomic_load_explicit(&z->map->tail,
+					     memory_order_relaxed));
+}
+
+void map_read_only(struct map *m, unsigned zone)
+{
+	struct map_zone *z = &m->zones[zone];
+
+	VDO_ASSERT(queue_is_current(z->queue));
+	/* I/O, allocation and journal end by themselves; this may not. */
+	leaves_pump(z);
+}
+
+/* ----------------------------------------------------------------- drain */
+
+static void close_gate(struct map_zone *z)
+{
+	completion_init(&z->drained, z->queue, zone_drained);
+	gate_close(&z->gate, &z->drained);
+}
+
+static void drain_zone(struct completion *c)
+{
+	struct fanout_part *part = container_of(c, struct fanout_part, run);
+	struct map_zone *z = part->arg;
+
+	if (z->map->drain_save)
+		(void)eras_expire_all(z);
+	close_gate(z);
+}
+
+static void zone_drained(struct completion *c)
+{
+	struct map_zone *z = container_of(c, struct map_zone, drained);
+	struct map *m = z->map;
+	int r = 0;
+
+	gate_open(&z->gate);
+	/* What waited when the drain began may have changed pages since, and
+	 * somebody may have come while this was on its way. */
+	if ((m->drain_save && eras_expire_all(z)) || z->gate.inside != 0) {
+		close_gate(z);
+		return;
+	}
+	if (m->drain_save && readonly_entered(m->readonly))
+		r = -VDO_EREADONLY;
+	fanout_part_done(&m->parts[z->number], r);
+}
+
+static void drain_done(struct completion *c)
+{
+	struct map *m = container_of(c, struct map, fanout.done);
+	struct completion *done = m->drain_done;
+
+	m->drain_done = NULL;
+	completion_finish(done, c->result);
+}
+
+void map_drain(struct map *m, bool save, struct completion *done)
+{
+	VDO_ASSERT(m->drain_done == NULL);
+	m->drain_done = done;
+	m->drain_save = save;
+	for (unsigned i = 0; i < m->zone_count; i++) {
+		struct fanout_part *part = &m->parts[i];
+
+		completion_init(&part->run, m->zones[i].queue, drain_zone);
+		part->arg = &m->zones[i];
+	}
+	completion_init(&m->fanout.done, done->home, drain_done);
+	fanout_start(&m->fanout, m->parts, m->zone_count);
+}
+
+/* ------------------------------------------------------------ statistics */
+
+static uint64_t get(const atomic_ullong *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void add_zone(const struct zone_stats *z, struct map_stats *s)
+{
+	s->dirty_pages += get(&z->states[PAGE_DIRTY]);
+	s->clean_pages += get(&z->states[PAGE_RESIDENT]);
+	s->free_pages += get(&z->states[PAGE_FREE]);
+	s->failed_pages += get(&z->states[PAGE_FAILED]);
+	s->incoming_pages += get(&z->states[PAGE_INCOMING]);
+	s->outgoing_pages += get(&z->states[PAGE_OUTGOING]);
+	s->cache_pressure += get(&z->cache_pressure);
+	s->read_count += get(&z->read_count);
+	s->write_count += get(&z->write_count);
+	s->failed_reads += get(&z->failed_reads);
+	s->failed_writes += get(&z->failed_writes);
+	s->reclaimed += get(&z->reclaimed);
+	s->read_outgoing += get(&z->read_outgoing);
+	s->discard_required += get(&z->discard_required);
+	s->wait_for_page += get(&z->wait_for_page);
+	s->fetch_required += get(&z->fetch_required);
+	s->pages_loaded += get(&z->pages_loaded);
+	s->pages_saved += get(&z->pages_saved);
+	s->flush_count += get(&z->flush_count);
+}
+
+void map_get_stats(const struct map *m, struct map_stats *stats)
+{
+	uint64_t missed;
+
+	memset(stats, 0, sizeof(*stats));
+	for (unsigned i = 0; i < m->zone_count; i++)
+		add_zone(&m->zones[i].stats, stats);
+	/* Not counted where it happens; a miss may be seen before its get. */
+	missed = stats->wait_for_page + stats->fetch_required +
+		 stats->discard_required;
+	stats->found_in_cache = stats->read_count + stats->write_count;
+	stats->found_in_cache -= MIN(missed, stats->found_in_cache);
+}
