@@ -156,6 +156,9 @@ static inline uint64_t executor_now(struct executor *x)
 	return x->ops->now(x);
 }
 
+/* A good spin_us for machines with few cores as well. */
+#define NATIVE_SPIN_US 20
+
 /*
  * Constructors. @threads 0 means one per core. @name_prefix (at most 7
  * characters) names the threads. All signals are blocked in our threads.
@@ -163,7 +166,8 @@ static inline uint64_t executor_now(struct executor *x)
 struct native_config {
 	unsigned threads;
 	bool pin;           /* bind thread i to core i */
-	unsigned spin_us;   /* how long an idle thread spins before it sleeps */
+	unsigned spin_us;   /* a thread spins at most this long before it sleeps,
+			     * less or not at all when that was in vain */
 	const char *name_prefix;
 };
 

@@ -8,10 +8,6 @@
 
 #define THREADS_MAX 8
 
-/* host_data: the next task, and when it may run (0: now). */
-#define NEXT(task) (*(struct vdo_task **)&(task)->host_data[0])
-#define DUE(task)  (*(uintptr_t *)&(task)->host_data[1])
-
 struct test_pool {
 	struct vdo_pool_ops ops;
 	struct test_pool_config config;
@@ -22,6 +18,17 @@ struct test_pool {
 	bool stop;
 	pthread_t threads[THREADS_MAX];
 };
+
+/* host_data: the next task, and when it may run (0: now). */
+static struct vdo_task *next_of(const struct vdo_task *task)
+{
+	return task->host_data[0];
+}
+
+static uintptr_t due_of(const struct vdo_task *task)
+{
+	return (uintptr_t)task->host_data[1];
+}
 
 static uint64_t clock_now(void)
 {
@@ -41,22 +48,25 @@ static unsigned dice(struct test_pool *p, unsigned limit)
 /* Locked. Unlink a task that may run at @now; NULL if there is none. */
 static struct vdo_task *take(struct test_pool *p, uint64_t now)
 {
-	struct vdo_task **at, **picked = NULL;
-	struct vdo_task *task;
+	struct vdo_task *picked = NULL, *picked_after = NULL, *prev = NULL;
 	unsigned seen = 0;
 
-	for (at = &p->tasks; *at != NULL; at = &NEXT(*at)) {
-		if (DUE(*at) > now)
-			continue;
-		if (picked == NULL ||
-		    (p->config.reorder && dice(p, ++seen + 1) == 0))
-			picked = at;
+	for (struct vdo_task *t = p->tasks; t != NULL; t = next_of(t)) {
+		if (due_of(t) <= now &&
+		    (picked == NULL ||
+		     (p->config.reorder && dice(p, ++seen + 1) == 0))) {
+			picked = t;
+			picked_after = prev;
+		}
+		prev = t;
 	}
 	if (picked == NULL)
 		return NULL;
-	task = *picked;
-	*picked = NEXT(task);
-	return task;
+	if (picked_after == NULL)
+		p->tasks = next_of(picked);
+	else
+		picked_after->host_data[0] = next_of(picked);
+	return picked;
 }
 
 /* Locked. Sleep until a task is added, or the first delayed one is due. */
@@ -65,9 +75,9 @@ static void sleep_locked(struct test_pool *p)
 	struct timespec ts;
 	uintptr_t due = 0;
 
-	for (struct vdo_task *t = p->tasks; t != NULL; t = NEXT(t)) {
-		if (due == 0 || DUE(t) < due)
-			due = DUE(t);
+	for (struct vdo_task *t = p->tasks; t != NULL; t = next_of(t)) {
+		if (due == 0 || due_of(t) < due)
+			due = due_of(t);
 	}
 	if (due == 0) {
 		pthread_cond_wait(&p->changed, &p->lock);
@@ -102,15 +112,18 @@ static void *worker(void *arg)
 
 static void add(struct test_pool *p, struct vdo_task *task, uint64_t due)
 {
-	struct vdo_task **at;
 	struct vdo_task *now = NULL;
+	struct vdo_task *last;
 
 	pthread_mutex_lock(&p->lock);
-	for (at = &p->tasks; *at != NULL;)
-		at = &NEXT(*at);
-	DUE(task) = due;
-	NEXT(task) = NULL;
-	*at = task;
+	task->host_data[0] = NULL;
+	task->host_data[1] = (void *)(uintptr_t)due;
+	for (last = p->tasks; last != NULL && next_of(last) != NULL;)
+		last = next_of(last);
+	if (last == NULL)
+		p->tasks = task;
+	else
+		last->host_data[0] = task;
 	if (dice(p, 100) < p->config.inline_percent)
 		now = take(p, clock_now());
 	pthread_cond_signal(&p->changed);
