@@ -117,7 +117,10 @@ enum dedupe_next dedupe_written(struct dedupe *d, unsigned zone,
 				struct dedupe_op *op);
 enum dedupe_next dedupe_shared(struct dedupe *d, unsigned zone,
 			       struct dedupe_op *op);
-/* The op failed with an error in between (E 3.8.7): UNLOCK or LEAVE. */
+/*
+ * The op failed while it did what VERIFY, WRITE or SHARE told it (E 3.8.7):
+ * UNLOCK or LEAVE. op->lock, if not NULL, is held and is what to release.
+ */
 enum dedupe_next dedupe_failed(struct dedupe *d, unsigned zone,
 			       struct dedupe_op *op);
 
@@ -128,7 +131,7 @@ struct dedupe_stats {
 	uint64_t advice_valid, advice_stale;
 	uint64_t concurrent_matches, concurrent_collisions;
 	uint64_t queries_pending;  /* now */
-	uint64_t advice_timeouts;
+	uint64_t advice_timeouts;  /* 0: whoever is asked answers in time */
 	uint64_t invalid_advice;
 	uint64_t rollovers;        /* reference count full */
 };

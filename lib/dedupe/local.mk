@@ -1,1 +1,4 @@
-lib_libcore_la_SOURCES +=
+lib_libcore_la_SOURCES += \
+	%D%/dedupe.h %D%/dedupe_priv.h \
+	%D%/lock.c \
+	%D%/zone.c

@@ -1,0 +1,243 @@
+/*
+ * Hash zones: the map from keys to hash locks, the pool of locks, and the way
+ * of an op to its lock.
+ *
+ * The key is the first 8 bytes of the name. A lock under the key whose data is
+ * not ours byte by byte is a collision: the op then writes on its own, for a
+ * key has one lock at most.
+ */
+#include "config.h"
+
+#include "dedupe/dedupe.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "dedupe/dedupe_priv.h"
+#include "exec/executor.h"
+
+static int zone_init(struct hash_zone *z, struct dedupe *d, struct queue *queue)
+{
+	z->dedupe = d;
+	z->queue = queue;
+	z->locks = alloc_zeroed(d->locks_max, sizeof(struct hash_lock));
+	if (z->locks == NULL)
+		return -ENOMEM;
+	/* The first lock is the first to be used, and the last freed the next:
+	 * what is in use stays in cache. */
+	for (unsigned i = d->locks_max; i-- > 0;) {
+		z->locks[i].next_free = z->free;
+		z->free = &z->locks[i];
+	}
+	return intmap_init(&z->map, d->locks_max);
+}
+
+static void zone_fini(struct hash_zone *z)
+{
+	VDO_ASSERT(z->map.count == 0);
+	intmap_fini(&z->map);
+	alloc_free(z->locks);
+}
+
+int dedupe_create(const struct dedupe_config *c, struct dedupe **dedupe)
+{
+	struct dedupe *d = alloc_zeroed(1, sizeof(*d));
+
+	VDO_ASSERT(c->zone_count >= 1 && c->zone_count <= HASH_ZONES_MAX);
+	VDO_ASSERT(c->locks_max >= 1);
+	if (d == NULL)
+		return -ENOMEM;
+	d->zone_count = c->zone_count;
+	d->locks_max = c->locks_max;
+	d->advice = c->advice;
+	d->packer = c->packer;
+	d->slabs = *c->slabs;
+	atomic_init(&d->enabled, c->enabled);
+	d->zones = alloc_aligned(CACHE_LINE, c->zone_count,
+				 sizeof(struct hash_zone));
+	if (d->zones == NULL)
+		goto fail;
+	for (unsigned i = 0; i < c->zone_count; i++)
+		if (zone_init(&d->zones[i], d, c->queues[i]) != 0)
+			goto fail;
+	*dedupe = d;
+	return 0;
+fail:
+	dedupe_destroy(d);
+	return -ENOMEM;
+}
+
+void dedupe_destroy(struct dedupe *d)
+{
+	if (d == NULL)
+		return;
+	for (unsigned i = 0; d->zones != NULL && i < d->zone_count; i++)
+		zone_fini(&d->zones[i]);
+	alloc_free(d->zones);
+	alloc_free(d);
+}
+
+unsigned dedupe_zone_of(const struct dedupe *d, const struct hash128 *name)
+{
+	return name->bytes[0] * d->zone_count >> 8;
+}
+
+/* ------------------------------------------------------------------- locks */
+
+struct hash_lock *lock_acquire(struct hash_zone *z, uint64_t key)
+{
+	struct hash_lock *l = z->free;
+
+	VDO_ASSERT(l != NULL && l->state == LOCK_FREE);
+	z->free = l->next_free;
+	*l = (struct hash_lock){.zone = z, .key = key};
+	list_init(&l->members);
+	waitq_init(&l->waiters);
+	return l;
+}
+
+void lock_release(struct hash_zone *z, struct hash_lock *l)
+{
+	VDO_ASSERT(l->member_count == 0 && !l->registered);
+	VDO_ASSERT(l->duplicate_lock == NULL && waitq_empty(&l->waiters));
+	l->state = LOCK_FREE;
+	l->next_free = z->free;
+	z->free = l;
+}
+
+void lock_register(struct hash_lock *l, struct hash_lock *old)
+{
+	void *replaced = intmap_put(&l->zone->map, l->key, l);
+
+	VDO_ASSERT(replaced == old && !l->registered);
+	if (old != NULL)
+		old->registered = false;
+	l->registered = true;
+}
+
+void lock_unregister(struct hash_lock *l)
+{
+	if (!l->registered)
+		return;
+	intmap_remove(&l->zone->map, l->key);
+	l->registered = false;
+}
+
+/* --------------------------------------------------------------------- ops */
+
+static struct hash_zone *zone_of(struct dedupe *d, unsigned zone)
+{
+	VDO_ASSERT(zone < d->zone_count);
+	VDO_ASSERT(queue_is_current(d->zones[zone].queue));
+	return &d->zones[zone];
+}
+
+static struct hash_lock *lock_of(struct dedupe *d, unsigned zone,
+				 const struct dedupe_op *op)
+{
+	struct hash_lock *l = op->hash_lock;
+
+	VDO_ASSERT(l != NULL && l->zone == zone_of(d, zone));
+	return l;
+}
+
+static bool same_data(const struct hash_lock *l, const struct dedupe_op *op)
+{
+	const struct dedupe_op *m =
+		list_entry(l->members.next, struct dedupe_op, member);
+
+	VDO_ASSERT(l->member_count > 0);
+	return memcmp(m->name.bytes, op->name.bytes, sizeof(m->name.bytes)) ==
+		       0 &&
+	       memcmp(m->data, op->data, BLOCK_SIZE) == 0;
+}
+
+static enum dedupe_next enter_private(struct hash_zone *z,
+				      struct dedupe_op *op)
+{
+	return lock_start(lock_acquire(z, key_of(&op->name)), op);
+}
+
+enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
+			      struct dedupe_op *op)
+{
+	struct hash_zone *z = zone_of(d, zone);
+	struct hash_lock *l, *present;
+
+	op->hash_lock = NULL;
+	op->lock = NULL;
+	if (op->private)
+		return enter_private(z, op);
+	/* New data is the common case: one look-up tells and puts. */
+	l = lock_acquire(z, key_of(&op->name));
+	present = intmap_put_new(&z->map, l->key, l);
+	if (present == NULL) {
+		l->registered = true;
+		l->advised = atomic_load_explicit(&d->enabled,
+						  memory_order_relaxed);
+		return lock_start(l, op);
+	}
+	lock_release(z, l);
+	if (!same_data(present, op)) {
+		zone_count(z, COLLISIONS, 1);
+		return op->alloc_lock != NULL ? DEDUPE_WRITE_ALONE
+					      : DEDUPE_FAIL;
+	}
+	zone_count(z, MATCHES, 1);
+	return lock_join(present, op);
+}
+
+enum dedupe_next dedupe_verified(struct dedupe *d, unsigned zone,
+				 struct dedupe_op *op, bool equal)
+{
+	return lock_verified(lock_of(d, zone, op), op, equal);
+}
+
+enum dedupe_next dedupe_unlocked(struct dedupe *d, unsigned zone,
+				 struct dedupe_op *op)
+{
+	return lock_unlocked(lock_of(d, zone, op), op);
+}
+
+enum dedupe_next dedupe_written(struct dedupe *d, unsigned zone,
+				struct dedupe_op *op)
+{
+	return lock_written(lock_of(d, zone, op), op);
+}
+
+enum dedupe_next dedupe_shared(struct dedupe *d, unsigned zone,
+			       struct dedupe_op *op)
+{
+	return lock_shared(lock_of(d, zone, op), op);
+}
+
+enum dedupe_next dedupe_failed(struct dedupe *d, unsigned zone,
+			       struct dedupe_op *op)
+{
+	return lock_failed(lock_of(d, zone, op), op);
+}
+
+void dedupe_enable(struct dedupe *d, bool enabled)
+{
+	atomic_store_explicit(&d->enabled, enabled, memory_order_relaxed);
+}
+
+void dedupe_get_stats(const struct dedupe *d, struct dedupe_stats *stats)
+{
+	uint64_t sum[ZONE_COUNTERS] = {0};
+
+	for (unsigned i = 0; i < d->zone_count; i++)
+		for (unsigned c = 0; c < ZONE_COUNTERS; c++)
+			sum[c] += atomic_load_explicit(&d->zones[i].counters[c],
+						       memory_order_relaxed);
+	*stats = (struct dedupe_stats){
+		.advice_valid = sum[ADVICE_VALID],
+		.advice_stale = sum[ADVICE_STALE],
+		.concurrent_matches = sum[MATCHES],
+		.concurrent_collisions = sum[COLLISIONS],
+		.queries_pending = sum[PENDING],
+		.invalid_advice = sum[INVALID_ADVICE],
+		.rollovers = sum[ROLLOVERS],
+	};
+}
