@@ -1,0 +1,371 @@
+/*
+ * Admission: from calls to requests, and back.
+ *
+ * An io is cut into blocks; each needs one of a fixed number of requests.
+ *
+ *	path_submit -> admit: take blocks while requests are free
+ *	                 |  none free
+ *	                 v
+ *	            waiters (FIFO; an io that got 32 blocks goes to the end)
+ *	                 ^
+ *	request_recycle -+  feed: give the request to whoever waits
+ *
+ * No wake-up is lost: a submitter first counts itself as waiting, then tries
+ * again; a recycler first frees its request, then looks at the count; both with
+ * sequential consistency. The mutex is taken only while somebody waits. Bytes
+ * are copied and hashed outside of it, on the thread that has them in cache.
+ *
+ * A discard asks once a leaf page whether that exists (probe), and skips the
+ * 812 blocks of one that does not.
+ */
+#include "config.h"
+
+#include "path/path_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <vdo/error.h>
+#include <vdo/io.h>
+
+#include "base/alloc.h"
+
+#define TURN_BLOCKS 32 /* blocks an io gets before others have their turn */
+
+#define LOAD_REQUEST UINT64_C(1)
+#define LOAD_IO	     (UINT64_C(1) << 32)
+
+static void admit(struct path *p, struct io *io);
+
+/* Something is over; who waits for the last one is told, once. */
+static void unload(struct path *p, uint64_t what)
+{
+	struct completion *drained;
+
+	if (likely(atomic_fetch_sub(&p->load, what) != what) ||
+	    atomic_load(&p->drained) == NULL)
+		return;
+	drained = atomic_exchange(&p->drained, NULL);
+	if (drained != NULL)
+		completion_post(drained);
+}
+
+/* ------------------------------------------------------------------ ios */
+
+static struct io *io_new(struct path *p, const struct io_request *q)
+{
+	uint32_t n = freelist_pop(&p->free_ios);
+	struct io *io;
+
+	if (n != FREELIST_NONE)
+		io = &p->ios[n];
+	else if ((io = alloc_zeroed(1, sizeof(*io))) == NULL)
+		return NULL;
+	atomic_fetch_add_explicit(&p->load, LOAD_IO, memory_order_relaxed);
+	io->number = n;
+	io->path = p;
+	io->kind = q->kind;
+	io->flags = q->flags;
+	io->next = q->offset;
+	io->end = q->offset + q->length;
+	io->probed = q->kind == IO_DISCARD ? q->offset : UINT64_MAX;
+	io->iov_offset = 0;
+	io->heap_iov = NULL;
+	io->callback = q->callback;
+	io->arg = q->arg;
+	atomic_store_explicit(&io->pending, 1, memory_order_relaxed);
+	atomic_store_explicit(&io->result, 0, memory_order_relaxed);
+	return io;
+}
+
+static void io_free(struct io *io)
+{
+	alloc_free(io->heap_iov);
+	if (io->number == FREELIST_NONE)
+		alloc_free(io);
+	else
+		freelist_push(&io->path->free_ios, io->number);
+}
+
+/* Keep the vectors: the caller's array is his again when the call returns. */
+static int io_keep_vectors(struct io *io, const struct io_request *q)
+{
+	struct iovec *copy = io->own_iov;
+
+	if (q->iov_count > ARRAY_SIZE(io->own_iov)) {
+		copy = alloc_zeroed(q->iov_count, sizeof(*copy));
+		if (copy == NULL)
+			return -ENOMEM;
+		io->heap_iov = copy;
+	}
+	if (q->iov_count > 0)
+		memcpy(copy, q->iov, q->iov_count * sizeof(*copy));
+	io->iov = copy;
+	return 0;
+}
+
+void io_block_done(struct io *io, int result)
+{
+	struct path *p = io->path;
+	io_callback callback = io->callback;
+	void *arg = io->arg;
+	int none = 0;
+
+	if (unlikely(result != 0))
+		atomic_compare_exchange_strong(&io->result, &none, result);
+	if (atomic_fetch_sub_explicit(&io->pending, 1, memory_order_acq_rel) !=
+	    1)
+		return;
+	result = atomic_load_explicit(&io->result, memory_order_relaxed);
+	io_free(io);
+	callback(arg, result);
+	unload(p, LOAD_IO);
+}
+
+static void io_empty(struct completion *c)
+{
+	io_block_done(container_of(c, struct io, go), 0);
+}
+
+/* -------------------------------------------------------------- requests */
+
+static struct request *request_new(struct path *p)
+{
+	uint32_t n = freelist_pop(&p->free_requests);
+	unsigned used, max;
+
+	if (n == FREELIST_NONE)
+		return NULL;
+	used = 1 + (uint32_t)atomic_fetch_add_explicit(
+			   &p->load, LOAD_REQUEST, memory_order_relaxed);
+	max = atomic_load_explicit(&p->requests_max, memory_order_relaxed);
+	if (unlikely(used > max))
+		atomic_store_explicit(&p->requests_max, used,
+				      memory_order_relaxed);
+	return &p->requests[n];
+}
+
+/* Step over @n bytes of the user's vectors. */
+static void io_advance(struct io *io, size_t n)
+{
+	while (n > 0) {
+		size_t part = MIN(io->iov->iov_len - io->iov_offset, n);
+
+		n -= part;
+		io->iov_offset += part;
+		if (io->iov_offset == io->iov->iov_len) {
+			io->iov++;
+			io->iov_offset = 0;
+		}
+	}
+}
+
+/* Where the user's bytes of this block are; whole and contiguous: directly. */
+static void request_place_user(struct request *r, struct io *io)
+{
+	while (io->iov->iov_len == io->iov_offset) {
+		io->iov++;
+		io->iov_offset = 0;
+	}
+	r->iov = io->iov;
+	r->iov_offset = io->iov_offset;
+	r->user = NULL;
+	if (r->part_length == BLOCK_SIZE &&
+	    io->iov->iov_len - io->iov_offset >= BLOCK_SIZE)
+		r->user = (uint8_t *)io->iov->iov_base + io->iov_offset;
+	io_advance(io, r->part_length);
+}
+
+/* Give the next block of @io to @r. True: that was the last one. */
+static bool io_take(struct io *io, struct request *r)
+{
+	bool last;
+
+	r->kind = io->kind;
+	r->flags = io->flags;
+	r->lbn = io->next / BLOCK_SIZE;
+	r->zone = map_zone_of(r->path->config.map, r->lbn);
+	r->part_offset = (unsigned)(io->next % BLOCK_SIZE);
+	r->part_length = (unsigned)MIN(BLOCK_SIZE - r->part_offset,
+				       io->end - io->next);
+	r->partial = r->part_length < BLOCK_SIZE;
+	r->io = io;
+	if (io->kind == IO_READ || io->kind == IO_WRITE)
+		request_place_user(r, io);
+	io->next += r->part_length;
+	last = io->next == io->end;
+	if (!last)
+		atomic_fetch_add_explicit(&io->pending, 1,
+					  memory_order_relaxed);
+	return last;
+}
+
+/* Copy and name what is written; then off to the first row. */
+static void request_start(struct request *r)
+{
+	r->error = 0;
+	if (r->kind == IO_READ) {
+		read_start(r);
+		return;
+	}
+	r->no_dedupe = (r->flags & VDO_IO_NO_DEDUPE) != 0 ||
+		       !atomic_load_explicit(&r->path->deduplication,
+					     memory_order_relaxed);
+	r->zero = r->kind != IO_WRITE;
+	if (r->kind == IO_WRITE)
+		data_from_user(r);
+	else if (r->partial)
+		memset(r->data + r->part_offset, 0, r->part_length);
+	if (r->kind == IO_WRITE && !r->partial)
+		data_name(r);
+	write_start(r);
+}
+
+/* -------------------------------------------------------------- admission */
+
+static bool needs_probe(const struct io *io)
+{
+	return io->next >= io->probed;
+}
+
+/*
+ * Start up to @max blocks of @io, which nobody else has. Returns false if
+ * blocks are left and no request is free, or the turn is over; true if the io
+ * needs nothing more from us.
+ */
+static bool io_run(struct path *p, struct io *io, unsigned max)
+{
+	while (max-- > 0) {
+		struct request *r = request_new(p);
+		bool last;
+
+		if (r == NULL)
+			return false;
+		if (needs_probe(io)) {
+			r->error = 0;
+			r->lbn = io->next / BLOCK_SIZE;
+			r->zone = map_zone_of(p->config.map, r->lbn);
+			r->kind = IO_READ;
+			r->io = io;
+			probe_start(r);
+			return true; /* io_probed() goes on */
+		}
+		last = io_take(io, r);
+		request_start(r); /* may end the io */
+		if (last)
+			return true;
+	}
+	return false;
+}
+
+static void feed(struct path *p)
+{
+	while (atomic_load(&p->waiting) > 0) {
+		struct io *io;
+		struct waiter *w;
+
+		pthread_mutex_lock(&p->lock);
+		w = NULL;
+		if ((uint32_t)atomic_load(&p->free_requests.head) != 0)
+			w = waitq_pop(&p->waiters);
+		if (w != NULL)
+			atomic_fetch_sub(&p->waiting, 1);
+		pthread_mutex_unlock(&p->lock);
+		if (w == NULL)
+			return;
+		io = container_of(w, struct io, link);
+		if (!io_run(p, io, TURN_BLOCKS)) {
+			pthread_mutex_lock(&p->lock);
+			waitq_push(&p->waiters, &io->link);
+			atomic_fetch_add(&p->waiting, 1);
+			pthread_mutex_unlock(&p->lock);
+		}
+	}
+}
+
+static void admit(struct path *p, struct io *io)
+{
+	if (likely(atomic_load(&p->waiting) == 0) &&
+	    io_run(p, io, UINT32_MAX))
+		return;
+	pthread_mutex_lock(&p->lock);
+	waitq_push(&p->waiters, &io->link);
+	atomic_fetch_add(&p->waiting, 1);
+	pthread_mutex_unlock(&p->lock);
+	feed(p);
+}
+
+void io_probed(struct io *io, uint64_t until, bool exists)
+{
+	if (exists) {
+		io->probed = until;
+	} else if (until >= io->end) {
+		io_block_done(io, 0); /* what was held for the blocks to come */
+		return;
+	} else {
+		io->next = until;
+		io->probed = until;
+	}
+	admit(io->path, io);
+}
+
+void request_acknowledge(struct request *r, int result)
+{
+	struct io *io = r->io;
+
+	if (io == NULL)
+		return;
+	r->io = NULL;
+	io_block_done(io, result);
+}
+
+void request_recycle(struct request *r)
+{
+	struct path *p = r->path;
+
+	freelist_push(&p->free_requests, r->number);
+	if (unlikely(atomic_load(&p->waiting) > 0))
+		feed(p);
+	unload(p, LOAD_REQUEST);
+}
+
+void path_drain(struct path *p, struct completion *done)
+{
+	/* One more, so that the last one cannot be over before we wait. */
+	atomic_fetch_add(&p->load, LOAD_IO);
+	atomic_store(&p->drained, done);
+	unload(p, LOAD_IO);
+}
+
+int path_submit(struct path *p, const struct io_request *q)
+{
+	bool nowait = (q->flags & VDO_IO_NOWAIT) != 0;
+	struct io *io;
+	int result;
+
+	if (nowait && q->kind != IO_FLUSH &&
+	    (atomic_load(&p->waiting) > 0 ||
+	     (uint32_t)atomic_load(&p->load) + div_up(q->length, BLOCK_SIZE) >
+		     p->config.depth))
+		return -EAGAIN;
+	io = io_new(p, q);
+	if (io == NULL)
+		return -ENOMEM;
+	if (q->kind == IO_FLUSH) {
+		flusher_submit(p, io);
+		return 0;
+	}
+	result = io_keep_vectors(io, q);
+	if (result != 0) {
+		io_free(io);
+		unload(p, LOAD_IO);
+		return result;
+	}
+	if (q->length == 0) {
+		completion_init(&io->go, p->zones[0].queue, io_empty);
+		completion_post(&io->go);
+		return 0;
+	}
+	admit(p, io);
+	return 0;
+}

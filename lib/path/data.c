@@ -1,0 +1,109 @@
+/*
+ * The bytes of a block: between the user, our buffers, and the device.
+ */
+#include "config.h"
+
+#include "path/path_priv.h"
+
+#include <lz4.h>
+#include <string.h>
+
+#include <vdo/error.h>
+
+/*
+ * Copy @n bytes between @block and the user's vectors from (@iov, @offset) on.
+ */
+static void copy_vectors(const struct iovec *iov, size_t offset,
+			 uint8_t *block, size_t n, bool to_user)
+{
+	while (n > 0) {
+		size_t part = MIN(iov->iov_len - offset, n);
+		uint8_t *user = (uint8_t *)iov->iov_base + offset;
+
+		if (to_user)
+			memcpy(user, block, part);
+		else
+			memcpy(block, user, part);
+		block += part;
+		n -= part;
+		iov++;
+		offset = 0;
+	}
+}
+
+void data_from_user(struct request *r)
+{
+	copy_vectors(r->iov, r->iov_offset, r->data + r->part_offset,
+		     r->part_length, false);
+}
+
+void data_to_user(struct request *r, const uint8_t *from)
+{
+	if (r->user != NULL && from == NULL) {
+		memset(r->user, 0, BLOCK_SIZE);
+		return;
+	}
+	if (from == NULL) {
+		memset(r->data, 0, BLOCK_SIZE);
+		from = r->data;
+	}
+	copy_vectors(r->iov, r->iov_offset, (uint8_t *)from + r->part_offset,
+		     r->part_length, true);
+}
+
+void data_name(struct request *r)
+{
+	const struct path_config *c = &r->path->config;
+
+	r->zero = is_zero(r->data, BLOCK_SIZE);
+	if (r->zero)
+		return;
+	if (r->no_dedupe) {
+		r->hash_zone = r->zone % c->hash_zones;
+		return;
+	}
+	r->dedupe.name = hash128(r->data, BLOCK_SIZE, BLOCK_NAME_SEED);
+	r->hash_zone = dedupe_zone_of(c->dedupe, &r->dedupe.name);
+}
+
+static void fetched(struct completion *c)
+{
+	struct request *r = container_of(c, struct request, mio.done);
+
+	if (unlikely(c->result != 0))
+		r->at = request_fail(r, c->result);
+	request_run(r);
+}
+
+void data_fetch(struct request *r, struct mapping m, int at, enum place place)
+{
+	request_await(r, mio, at, place, fetched);
+	mio_read(&r->mio, r->path->config.storage, MIO_DATA, m.pbn, 1,
+		 r->block);
+}
+
+void data_fetch_user(struct request *r, struct mapping m, int at,
+		     enum place place)
+{
+	request_await(r, mio, at, place, fetched);
+	mio_read(&r->mio, r->path->config.storage, MIO_DATA, m.pbn, 1, r->user);
+}
+
+int data_unpack(struct request *r, struct mapping m, uint8_t *to)
+{
+	const uint8_t *fragment;
+	size_t size;
+	int result;
+
+	if (!mapping_is_compressed(m)) {
+		memcpy(to, r->block, BLOCK_SIZE);
+		return 0;
+	}
+	result = fragment_find(r->block, m.state, &fragment, &size);
+	if (result != 0)
+		return result;
+	if (LZ4_decompress_safe((const char *)fragment, (char *)to, (int)size,
+				BLOCK_SIZE) != (int)BLOCK_SIZE)
+		return -VDO_EFRAGMENT;
+	return 0;
+}

@@ -1,0 +1,94 @@
+/*
+ * LBN locks: one request at a time on each logical block.
+ *
+ * Each zone has a table of chains of holders. Who finds a holder waits in the
+ * holder's FIFO; when the holder is done, the oldest waiter becomes the holder
+ * and inherits the others.
+ *
+ * A waiter behind a write makes sure that the write does not stay in the packer
+ * (I31): it cancels its compression, and fetches it if it is parked there.
+ */
+#include "config.h"
+
+#include "path/path_priv.h"
+
+static struct request **chain_of(struct logical_zone *z, lbn_t lbn)
+{
+	/* Neighbours fall into neighbouring chains. */
+	return &z->locks[(lbn ^ lbn >> 16) & z->locks_mask];
+}
+
+static struct request *holder_of(struct request *const *chain, lbn_t lbn)
+{
+	struct request *h = *chain;
+
+	while (h != NULL && h->lbn != lbn)
+		h = h->chain;
+	return h;
+}
+
+static bool is_write(const struct request *r)
+{
+	return r->kind != IO_READ;
+}
+
+/* Somebody waits for @holder: it must not stay in the packer. */
+static void hurry(struct request *holder, struct request *waiter)
+{
+	if (is_write(holder) && pack_cancel(&holder->pack))
+		pack_send_fetch(holder->path->config.packer, &waiter->fetch,
+				&holder->pack);
+}
+
+bool lbn_lock(struct logical_zone *z, struct request *r)
+{
+	struct request **chain = chain_of(z, r->lbn);
+	struct request *holder = holder_of(chain, r->lbn);
+
+	VDO_ASSERT(queue_is_current(z->queue));
+	waitq_init(&r->waiters);
+	if (likely(holder == NULL)) {
+		r->chain = *chain;
+		*chain = r;
+		return true;
+	}
+	waitq_push(&holder->waiters, &r->link);
+	hurry(holder, r);
+	return false;
+}
+
+struct request *lbn_readable(struct logical_zone *z, lbn_t lbn)
+{
+	struct request *h = holder_of(chain_of(z, lbn), lbn);
+
+	if (h != NULL && is_write(h) &&
+	    atomic_load_explicit(&h->readable, memory_order_acquire))
+		return h;
+	return NULL;
+}
+
+void lbn_unlock(struct logical_zone *z, struct request *r)
+{
+	struct request **at = chain_of(z, r->lbn);
+	struct waiter *w = waitq_pop(&r->waiters);
+	struct request *heir;
+
+	VDO_ASSERT(queue_is_current(z->queue));
+	while (*at != r)
+		at = &(*at)->chain;
+	if (likely(w == NULL)) {
+		*at = r->chain;
+		return;
+	}
+	heir = container_of(w, struct request, link);
+	heir->chain = r->chain;
+	*at = heir;
+	waitq_splice(&heir->waiters, &r->waiters);
+	if (!waitq_empty(&heir->waiters) && is_write(heir)) {
+		/* Not in the packer yet, so nobody has to fetch it. */
+		bool parked = pack_cancel(&heir->pack);
+
+		VDO_ASSERT(!parked);
+	}
+	queue_post(z->queue, &heir->go);
+}

@@ -1,0 +1,159 @@
+/*
+ * Making and dropping the path: its zones, requests and buffers.
+ */
+#include "config.h"
+
+#include "path/path_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static void run_request(struct completion *c)
+{
+	request_run(container_of(c, struct request, go));
+}
+
+static int make_requests(struct path *p)
+{
+	unsigned depth = p->config.depth;
+	uint8_t *buffer;
+	unsigned i;
+
+	p->requests = alloc_aligned(CACHE_LINE, depth, sizeof(*p->requests));
+	p->ios = alloc_zeroed(depth, sizeof(*p->ios));
+	/* Two blocks each, and room to begin at a block boundary; pages that
+	 * are never used cost nothing. */
+	p->buffers = alloc_zeroed(2 * (size_t)depth + 1, BLOCK_SIZE);
+	if (p->requests == NULL || p->ios == NULL || p->buffers == NULL ||
+	    freelist_init(&p->free_requests, depth) != 0 ||
+	    freelist_init(&p->free_ios, depth) != 0)
+		return -ENOMEM;
+	buffer = (uint8_t *)(((uintptr_t)p->buffers + BLOCK_SIZE - 1) &
+			     ~(uintptr_t)(BLOCK_SIZE - 1));
+	for (i = 0; i < depth; i++) {
+		struct request *r = &p->requests[i];
+
+		r->path = p;
+		r->number = i;
+		r->go.fn = run_request;
+		r->data = buffer + 2 * (size_t)i * BLOCK_SIZE;
+		r->block = r->data + BLOCK_SIZE;
+		r->pack.block = r->block;
+		r->dedupe.data = r->data;
+		waitq_init(&r->waiters);
+	}
+	return 0;
+}
+
+static int make_zone(struct path *p, unsigned n)
+{
+	struct logical_zone *z = &p->zones[n];
+	unsigned chains = 64;
+
+	z->path = p;
+	z->queue = p->config.logical_queues[n];
+	z->number = n;
+	z->alloc_zone = n % depot_zone_count(p->config.depot);
+	while (chains < 2 * p->config.depth)
+		chains *= 2;
+	z->locks_mask = chains - 1;
+	z->locks = alloc_zeroed(chains, sizeof(struct request *));
+	return z->locks == NULL ? -ENOMEM : 0;
+}
+
+/* The queues of the logical zones, then those of the hash zones. */
+static int copy_queues(struct path *p, unsigned hash_zones)
+{
+	struct path_config *c = &p->config;
+	struct queue **q = alloc_zeroed(p->zone_count + hash_zones, sizeof(*q));
+
+	if (q == NULL)
+		return -ENOMEM;
+	memcpy(q, c->logical_queues, p->zone_count * sizeof(*q));
+	memcpy(q + p->zone_count, c->hash_queues, hash_zones * sizeof(*q));
+	p->queues = q;
+	c->logical_queues = q;
+	c->hash_queues = q + p->zone_count;
+	return 0;
+}
+
+int path_create(const struct path_config *c, struct path **path)
+{
+	struct path *p = alloc_aligned(CACHE_LINE, 1, sizeof(*p));
+	unsigned i;
+
+	if (p == NULL)
+		return -ENOMEM;
+	p->config = *c;
+	p->zone_count = c->logical_zones;
+	atomic_init(&p->deduplication, c->deduplication);
+	pthread_mutex_init(&p->lock, NULL);
+	waitq_init(&p->waiters);
+	p->zones = alloc_aligned(CACHE_LINE, p->zone_count, sizeof(*p->zones));
+	if (p->zones == NULL || copy_queues(p, c->hash_zones) != 0 ||
+	    make_requests(p) != 0 || flusher_init(p) != 0)
+		goto fail;
+	for (i = 0; i < p->zone_count; i++)
+		if (make_zone(p, i) != 0)
+			goto fail;
+	*path = p;
+	return 0;
+fail:
+	path_destroy(p);
+	return -ENOMEM;
+}
+
+void path_destroy(struct path *p)
+{
+	unsigned i;
+
+	if (p == NULL)
+		return;
+	for (i = 0; p->zones != NULL && i < p->zone_count; i++)
+		alloc_free(p->zones[i].locks);
+	flusher_fini(p);
+	freelist_fini(&p->free_requests);
+	freelist_fini(&p->free_ios);
+	alloc_free(p->queues);
+	alloc_free(p->zones);
+	alloc_free(p->requests);
+	alloc_free(p->ios);
+	alloc_free(p->buffers);
+	pthread_mutex_destroy(&p->lock);
+	alloc_free(p);
+}
+
+void path_set_deduplication(struct path *p, bool on)
+{
+	atomic_store_explicit(&p->deduplication, on, memory_order_relaxed);
+}
+
+void path_get_stats(const struct path *p, struct path_stats *stats)
+{
+	unsigned i, k;
+
+	memset(stats, 0, sizeof(*stats));
+	for (i = 0; i < p->zone_count; i++) {
+		const struct path_stats *z = &p->zones[i].stats;
+
+		stats->reads += counter_get(&z->reads);
+		stats->writes += counter_get(&z->writes);
+		stats->discards += counter_get(&z->discards);
+		stats->zeroes += counter_get(&z->zeroes);
+		stats->partial += counter_get(&z->partial);
+		stats->fua += counter_get(&z->fua);
+		stats->incompressible += counter_get(&z->incompressible);
+		stats->packed_alone += counter_get(&z->packed_alone);
+		stats->no_space += counter_get(&z->no_space);
+		stats->read_only_errors += counter_get(&z->read_only_errors);
+		for (k = 0; k < FATES; k++)
+			stats->fates[k] += counter_get(&z->fates[k]);
+	}
+	stats->flushes = counter_get(&p->flusher.count);
+	stats->in_progress = (uint32_t)atomic_load(&p->load);
+	stats->in_progress_max = atomic_load(&p->requests_max);
+	stats->acknowledged = stats->reads + stats->writes + stats->discards +
+			      stats->zeroes - stats->in_progress;
+}

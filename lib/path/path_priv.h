@@ -1,0 +1,254 @@
+/*
+ * Inside of path/: requests, ios, logical zones, the runner.
+ */
+#ifndef PATH_PATH_PRIV_H
+#define PATH_PATH_PRIV_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/counter.h"
+#include "exec/fanout.h"
+#include "exec/freelist.h"
+#include "path/path.h"
+
+/* One call of the user. Blocks are taken off in order, by io_take(). */
+struct io {
+	struct path *path;
+	enum io_kind kind;
+	unsigned flags;
+	uint64_t next; /* byte offset of the next block to take */
+	uint64_t end;
+	uint64_t probed; /* discards: leaf pages are known to exist until here */
+	/* Where the next block's bytes are. */
+	const struct iovec *iov;
+	size_t iov_offset;
+	struct iovec own_iov[4]; /* a copy, where iov is needed for longer */
+	void *heap_iov;
+	io_callback callback;
+	void *arg;
+	atomic_uint pending; /* blocks under way, plus one until all are taken */
+	atomic_int result;
+	struct waiter link;  /* waiting for requests, or for a flush */
+	struct completion go; /* travels to a queue: empty ios, flushes */
+	uint32_t number;     /* in the pool, or FREELIST_NONE */
+};
+
+struct request;
+
+/* A row of a table: where, what, and its name for traces and messages. */
+enum place {
+	ANYWHERE,     /* on the queue where the last step ended */
+	ON_LOGICAL,   /* the zone of the LBN */
+	ON_PHYSICAL,  /* the zone of the own allocation */
+	ON_CANDIDATE, /* the physical zone of the candidate for sharing */
+	ON_SHARED,    /* the physical zone of the hash lock's block */
+	ON_HASH,      /* the zone of the name */
+	ON_PACKER,
+	ON_JOURNAL,
+};
+
+#define WAIT (-1)
+
+struct step {
+	enum place place;
+	/* The number of the next row, or WAIT: an embedded op goes on. */
+	int (*run)(struct request *r);
+	const char *name;
+};
+
+struct request {
+	/* The runner. */
+	struct completion go;
+	struct path *path;
+	const struct step *table;
+	int at;     /* row to run next */
+	int failed; /* row to go to on an error */
+	int error;  /* the first one */
+
+	/* What it is. */
+	enum io_kind kind;
+	unsigned flags;
+	bool zero;     /* all zeroes: maps to the zero block */
+	bool partial;  /* less than a block: read, merge, write */
+	bool no_dedupe;
+	bool shared;   /* new is somebody else's block, claimed */
+	bool packed;   /* new is a fragment */
+	bool member;   /* of a hash lock */
+	bool active;   /* counted for flushes */
+	bool verified; /* the candidate's bytes are ours */
+	bool incompressible;
+	bool packed_alone;
+	uint8_t parity;
+	uint8_t fate;
+	lbn_t lbn;
+	unsigned zone; /* logical */
+	unsigned hash_zone;
+	unsigned part_offset;
+	unsigned part_length;
+	struct io *io; /* NULL: acknowledged */
+	uint8_t *user; /* reads of a whole, contiguous block: goes here */
+	const struct iovec *iov; /* else: where the user's bytes are */
+	size_t iov_offset;
+
+	/* LBN lock. */
+	struct request *chain;
+	struct waitq waiters;
+	struct waiter link;
+	struct pack_fetch fetch;
+	atomic_bool readable; /* a write that cannot fail for lack of space */
+
+	struct mapping old_mapping;
+	struct mapping new_mapping;
+	struct map_op map;
+	struct alloc_op alloc;
+	struct pack_op pack;
+	struct dedupe_op dedupe;
+	struct journal_op entry;
+	struct refs_op increment;
+	struct refs_op decrement;
+	struct completion increment_go;
+	struct completion decrement_go;
+	atomic_uint counts_pending;
+	atomic_int counts_failed;
+	struct mio mio;
+
+	uint8_t *data;  /* the block's content */
+	uint8_t *block; /* compressed block, old content: scratch */
+	uint32_t number;
+};
+
+struct logical_zone {
+	struct path *path;
+	struct queue *queue;
+	unsigned number;
+	unsigned alloc_zone;  /* physical zone to ask first */
+	unsigned alloc_count; /* allocations until the next one is asked */
+	/* LBN locks: holders by LBN, chained. */
+	struct request **locks;
+	unsigned locks_mask;
+	/* Flushes: writes under way by parity of their generation. */
+	uint32_t generation;
+	uint64_t active[2];
+	struct fanout_part *drained; /* waits for the old parity to end */
+	struct path_stats stats;
+} __attribute__((aligned(CACHE_LINE)));
+
+struct flusher {
+	struct waitq waiting; /* flushes that came since the round began */
+	struct waitq covered; /* flushes of this round */
+	bool busy;
+	uint32_t generation;
+	struct fanout fanout;
+	struct fanout_part *parts; /* one a logical zone */
+	uint64_t count;
+};
+
+struct path {
+	struct path_config config;
+	struct queue **queues; /* its two arrays of queues */
+	struct logical_zone *zones;
+	unsigned zone_count;
+	atomic_bool deduplication;
+	struct flusher flusher;
+
+	/* Requests and ios. */
+	struct request *requests;
+	struct io *ios;
+	void *buffers;
+	struct freelist free_requests;
+	struct freelist free_ios;
+	/* What is under way: requests (low half) and ios (high half). */
+	_Atomic uint64_t load;
+	atomic_uint requests_max; /* most requests at a time, so far */
+	atomic_uint waiting;    /* ios that wait for requests */
+	pthread_mutex_t lock;   /* guards waiters, and the taking from them */
+	struct waitq waiters;
+	_Atomic(struct completion *) drained;
+};
+
+/* ------------------------------------------------------------ the runner */
+
+/* Run @r from its row on, as far as it goes. On any queue. */
+void request_run(struct request *r);
+
+/* Go on at row @at, on the queue of that row. */
+void request_post(struct request *r, int at);
+
+/* Remember an error; the row to go to. */
+int request_fail(struct request *r, int error);
+
+/* After an op that was over at once: on to @next, or fail. */
+static inline int request_next(struct request *r, int result, int next)
+{
+	return likely(result == 0) ? next : request_fail(r, result);
+}
+
+/* The queue of a place. */
+struct queue *request_queue(const struct request *r, enum place place);
+
+static inline struct logical_zone *request_zone(const struct request *r)
+{
+	return &r->path->zones[r->zone];
+}
+
+/* Set up an embedded op's completion to go on at row @at in @place. */
+#define request_await(r, op, at_row, where, callback)                          \
+	do {                                                                   \
+		(r)->at = (at_row);                                            \
+		completion_init(&(r)->op.done, request_queue((r), (where)),    \
+				(callback));                                   \
+	} while (0)
+
+/* --------------------------------------------------------------- tables */
+
+/* The rows where each kind begins. */
+void write_start(struct request *r);
+void read_start(struct request *r);
+void probe_start(struct request *r);
+
+/* --------------------------------------------------------------- lbn.c */
+
+/* Lock r->lbn. False: @r waits, and goes on at r->at when it is its turn. */
+bool lbn_lock(struct logical_zone *z, struct request *r);
+void lbn_unlock(struct logical_zone *z, struct request *r);
+/* The write that holds r->lbn and can be read from; NULL: none. */
+struct request *lbn_readable(struct logical_zone *z, lbn_t lbn);
+
+/* ------------------------------------------------------------- data.c */
+
+/* Read the block of @m: row @at goes on in @place with it in r->block. */
+void data_fetch(struct request *r, struct mapping m, int at, enum place place);
+/* The same straight into the user's memory. */
+void data_fetch_user(struct request *r, struct mapping m, int at,
+		     enum place place);
+/* The 4096 bytes of @m, which is in r->block, to @to. */
+int data_unpack(struct request *r, struct mapping m, uint8_t *to);
+/* Copy between r->data (or @from) and the user's memory. */
+void data_to_user(struct request *r, const uint8_t *from);
+void data_from_user(struct request *r);
+/* Zero test and name of what is in r->data. */
+void data_name(struct request *r);
+
+/* --------------------------------------------------------- admission.c */
+
+/* One block of @io is over. */
+void io_block_done(struct io *io, int result);
+/* Acknowledge @r's block to its io, once. */
+void request_acknowledge(struct request *r, int result);
+/* @r is over; it goes to whoever waits, or to the pool. */
+void request_recycle(struct request *r);
+/* A probe of a discard has its answer. */
+void io_probed(struct io *io, uint64_t until, bool exists);
+
+/* -------------------------------------------------------------- flush.c */
+
+int flusher_init(struct path *p) MUST_CHECK;
+void flusher_fini(struct path *p);
+void flusher_submit(struct path *p, struct io *io);
+/* Writes are counted from here ... */
+void flush_enter(struct logical_zone *z, struct request *r);
+/* ... to here. */
+void flush_leave(struct logical_zone *z, struct request *r);
+
+#endif
