@@ -1,1 +1,11 @@
-lib_libcore_la_SOURCES +=
+lib_libcore_la_SOURCES += \
+	%D%/alloc.c \
+	%D%/depot.c %D%/depot.h %D%/depot_priv.h \
+	%D%/drain.c \
+	%D%/load.c \
+	%D%/metaio.c \
+	%D%/pbnlock.c \
+	%D%/refs.c \
+	%D%/scrub.c \
+	%D%/slabjournal.c \
+	%D%/summary.c

@@ -1,0 +1,248 @@
+/*
+ * The depot as a whole: made, found in, counted, taken apart.
+ */
+#include "config.h"
+
+#include "depot/depot_priv.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+
+/* ------------------------------------------------------------- creation */
+
+static void init_slabs(struct depot *d)
+{
+	for (uint32_t i = 0; i < d->geo.slab_count; i++) {
+		struct slab *s = &d->slabs[i];
+
+		s->zone = &d->zones[i % d->zone_count];
+		s->number = i;
+		s->start = slab_start(&d->geo, i);
+		s->free_count = (uint32_t)d->geo.data_blocks;
+		s->state = SLAB_REBUILT;
+		prioq_node_init(&s->node);
+		waitq_init(&s->dirty);
+	}
+}
+
+int slab_activate(struct slab *s)
+{
+	int r;
+
+	if (s->journal != NULL)
+		return 0;
+	r = refs_init(s);
+	if (r == 0)
+		r = sj_create(s);
+	if (r != 0) {
+		alloc_free(s->counts);
+		alloc_free(s->blocks);
+		sj_destroy(s->journal);
+		s->counts = NULL;
+		s->blocks = NULL;
+		s->journal = NULL;
+	}
+	return r;
+}
+
+static void commit_tails(struct completion *c);
+
+static int init_zone(struct depot *d, unsigned number, struct queue *queue)
+{
+	struct depot_zone *z = &d->zones[number];
+	int r;
+
+	z->depot = d;
+	z->number = number;
+	z->queue = queue;
+	prioq_init(&z->slabs);
+	list_init(&z->open_tails);
+	completion_init(&z->commit, queue, commit_tails);
+	atomic_init(&z->commit_posted, false);
+	atomic_init(&z->commit_head, 0);
+	d->parts[number].arg = z;
+	r = io_pool_init(z);
+	if (r == 0)
+		r = summary_init(z);
+	if (r == 0)
+		r = pbnlock_init(z, d->locks_max);
+	return r;
+}
+
+static void copy_config(struct depot *d, const struct depot_config *c)
+{
+	const struct superblock *sb = c->sb;
+	const struct slab_config *slab = &sb->slab;
+
+	slab_geometry_init(&d->geo, sb);
+	d->slab = *slab;
+	d->nonce = sb->nonce;
+	d->summary_start = sb->partitions[PARTITION_SUMMARY].start;
+	d->old_zone_count = MIN(sb->zone_count, PHYSICAL_ZONES_MAX);
+	d->ref_blocks =
+		(uint32_t)div_up(d->geo.data_blocks, COUNTS_PER_BLOCK);
+	d->deadline = slab->flushing_threshold;
+	if (slab->blocking_threshold > slab->flushing_threshold + 5)
+		d->deadline = slab->blocking_threshold - 5;
+	d->priority_pristine =
+		1 + log2_floor(MAX(d->geo.data_blocks * 3 / 4, 1));
+	d->zone_count = c->zone_count;
+	d->locks_max = c->locks_max;
+	d->storage = c->storage;
+	d->sync = c->sync;
+	d->readonly = c->readonly;
+	d->log = c->log;
+	d->journal = c->journal;
+}
+
+int depot_create(const struct depot_config *c, struct depot **depot)
+{
+	struct depot *d = alloc_zeroed(1, sizeof(*d));
+	int r = -ENOMEM;
+
+	VDO_ASSERT(c->zone_count >= 1 && c->zone_count <= PHYSICAL_ZONES_MAX);
+	*depot = NULL;
+	if (d == NULL)
+		return -ENOMEM;
+	copy_config(d, c);
+	d->zones = alloc_aligned(CACHE_LINE, d->zone_count, sizeof(*d->zones));
+	d->slabs = alloc_zeroed(d->geo.slab_count, sizeof(*d->slabs));
+	if (d->zones == NULL || d->slabs == NULL)
+		goto fail;
+	for (unsigned i = 0; i < d->zone_count; i++) {
+		r = init_zone(d, i, c->queues[i]);
+		if (r != 0)
+			goto fail;
+	}
+	init_slabs(d);
+	*depot = d;
+	return 0;
+fail:
+	depot_destroy(d);
+	return r;
+}
+
+void depot_destroy(struct depot *d)
+{
+	if (d == NULL)
+		return;
+	for (unsigned i = 0; d->zones != NULL && i < d->zone_count; i++) {
+		io_pool_fini(&d->zones[i]);
+		summary_fini(&d->zones[i]);
+		pbnlock_fini(&d->zones[i]);
+	}
+	for (uint64_t i = 0; d->slabs != NULL && i < d->geo.slab_count; i++) {
+		alloc_free(d->slabs[i].counts);
+		alloc_free(d->slabs[i].blocks);
+		sj_destroy(d->slabs[i].journal);
+	}
+	alloc_free(d->zones);
+	alloc_free(d->slabs);
+	alloc_free(d);
+}
+
+/* ------------------------------------------------------------- placement */
+
+const struct slab_geometry *depot_geometry(const struct depot *d)
+{
+	return &d->geo;
+}
+
+unsigned depot_zone_count(const struct depot *d)
+{
+	return d->zone_count;
+}
+
+unsigned depot_zone_of(const struct depot *d, pbn_t pbn)
+{
+	VDO_ASSERT(is_data_block(&d->geo, pbn));
+	return slab_at(d, pbn)->zone->number;
+}
+
+struct queue *depot_queue(const struct depot *d, unsigned zone)
+{
+	VDO_ASSERT(zone < d->zone_count);
+	return d->zones[zone].queue;
+}
+
+struct slab *zone_next_slab(const struct depot_zone *z, const struct slab *s)
+{
+	const struct depot *d = z->depot;
+	uint64_t n = s == NULL ? z->number : s->number + d->zone_count;
+
+	return n < d->geo.slab_count ? &d->slabs[n] : NULL;
+}
+
+/* --------------------------------------------------------------- upcalls */
+
+void depot_read_only(struct depot *d, unsigned zone)
+{
+	struct depot_zone *z = zone_check(d, zone);
+
+	for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
+	     s = zone_next_slab(z, s))
+		if (s->journal != NULL)
+			sj_abort(s->journal);
+}
+
+static void commit_tails(struct completion *c)
+{
+	struct depot_zone *z = container_of(c, struct depot_zone, commit);
+	seq_t head;
+
+	zone_enter(z);
+	/* First: who raises the head from here on posts again. */
+	atomic_exchange(&z->commit_posted, false);
+	head = atomic_load(&z->commit_head);
+	list_for_each_safe(n, &z->open_tails) {
+		struct slab_journal *sj =
+			list_entry(n, struct slab_journal, by_held);
+
+		if (sj->held > head)
+			break;
+		sj_commit(sj);
+	}
+	zone_leave(z);
+}
+
+void depot_commit_tails(struct depot *d, seq_t head)
+{
+	for (unsigned i = 0; i < d->zone_count; i++) {
+		struct depot_zone *z = &d->zones[i];
+		uint64_t old = atomic_load(&z->commit_head);
+
+		while (old < head &&
+		       !atomic_compare_exchange_weak(&z->commit_head, &old,
+						     head))
+			;
+		if (!atomic_exchange(&z->commit_posted, true))
+			completion_post(&z->commit);
+	}
+}
+
+/* ------------------------------------------------------------- statistics */
+
+void depot_get_stats(const struct depot *d, struct depot_stats *stats)
+{
+	*stats = (struct depot_stats){
+		.slab_count = d->geo.slab_count,
+		.data_blocks = d->geo.slab_count * d->geo.data_blocks,
+	};
+#define SUM(field)                                                             \
+	stats->field += atomic_load_explicit(&d->zones[i].stats.field,         \
+					     memory_order_relaxed)
+	for (unsigned i = 0; i < d->zone_count; i++) {
+		SUM(allocated);
+		SUM(slabs_opened);
+		SUM(slabs_reopened);
+		SUM(journal_disk_full);
+		SUM(journal_flush);
+		SUM(journal_blocked);
+		SUM(journal_blocks_written);
+		SUM(journal_tail_busy);
+		SUM(summary_blocks_written);
+		SUM(reference_blocks_written);
+	}
+#undef SUM
+}

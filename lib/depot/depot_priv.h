@@ -1,0 +1,430 @@
+/*
+ * The inside of the depot: slabs, zones, and how its files share them.
+ *
+ *	depot.c        creation, placement, statistics, upcalls
+ *	pbnlock.c      locks on blocks
+ *	alloc.c        which slab, which block
+ *	refs.c         the counters of one slab and their blocks on disk
+ *	slabjournal.c  the slab journal of one slab
+ *	summary.c      the zone's copy of the slab summary
+ *	metaio.c       buffers for metadata writes, and who waits for them
+ *	load.c scrub.c from disk to memory
+ *	drain.c        from memory to disk
+ *
+ * Invariants
+ *  (1) pending counts all that is under way in a zone: buffers in use, waiters
+ *      for buffers, summary writes, syncs. Whoever finishes something starts
+ *      what follows from it before it leaves, so pending is 0 only when the
+ *      zone is at rest (E trap 16).
+ *  (2) zone_leave(), and io_release() which ends with it, come last in a
+ *      callback: the depot may be gone afterwards.
+ *  (3) A slab has counters and a journal in memory from its first use on.
+ *
+ * Runs on: the queue of the zone, without locks.
+ */
+#ifndef DEPOT_DEPOT_PRIV_H
+#define DEPOT_DEPOT_PRIV_H
+
+#include "base/intmap.h"
+#include "base/list.h"
+#include "base/prioq.h"
+#include "depot/depot.h"
+#include "exec/executor.h"
+#include "exec/fanout.h"
+#include "format/slab.h"
+
+#define META_IOS	    128u
+#define SECTORS_PER_BLOCK   (BLOCK_SIZE / SECTOR_SIZE)
+#define COUNT_PROVISIONAL   255u
+#define SUMMARY_ZONE_BYTES  (SUMMARY_ZONE_BLOCKS * BLOCK_SIZE)
+
+struct depot_zone;
+struct slab;
+
+/* ------------------------------------------------------ buffers, metaio.c */
+
+struct meta_io {
+	struct mio mio;
+	struct sync_op sync;
+	struct list_node link; /* free, or the journal's writes under way */
+	struct depot_zone *zone;
+	struct slab *slab;
+	uint8_t *buf;
+	seq_t seq;	/* journal: the block; counts: the lock to be dropped */
+	uint32_t index; /* counts: which reference block */
+};
+
+/* Who waits for a buffer; ready() owns @io. */
+struct io_wait {
+	struct waiter link;
+	void (*ready)(struct io_wait *w, struct meta_io *io);
+};
+
+struct io_pool {
+	struct meta_io *ios;
+	uint8_t *buffers;
+	struct list_node free;
+	struct waitq waiting;
+	bool dispatching;
+};
+
+int io_pool_init(struct depot_zone *z) MUST_CHECK;
+void io_pool_fini(struct depot_zone *z);
+
+/* A buffer, or NULL if others wait or none is left. */
+struct meta_io *io_take(struct depot_zone *z, struct slab *s);
+void io_wait(struct depot_zone *z, struct io_wait *w);
+void io_release(struct meta_io *io);
+
+/* ------------------------------------------------------ summary, summary.c */
+
+/* One update; fn runs when it is durable up to the device's cache. */
+struct summary_op {
+	struct waiter link;
+	void (*fn)(struct summary_op *op, int result);
+};
+
+struct summary_block {
+	struct depot_zone *zone;
+	unsigned index; /* in the zone's copy */
+	bool writing;
+	struct waitq waiting; /* changed since the write began */
+	struct waitq covered; /* by the write */
+	struct sync_op sync;
+	struct mio mio;
+	uint8_t *out;
+};
+
+struct summary {
+	uint8_t *entries; /* SUMMARY_ZONE_BYTES, as on disk */
+	uint8_t *out;     /* as much again: images under write */
+	struct summary_block blocks[SUMMARY_ZONE_BLOCKS];
+};
+
+int summary_init(struct depot_zone *z) MUST_CHECK;
+void summary_fini(struct depot_zone *z);
+
+struct summary_entry summary_get(const struct slab *s);
+
+/* Change the entry of @s and write it; @op is told. */
+void summary_update(struct slab *s, struct summary_entry e,
+		    struct summary_op *op);
+
+/* ------------------------------------------------------------- slabs */
+
+enum slab_state {
+	SLAB_REBUILT, /* normal */
+	SLAB_REPLAYING,
+	SLAB_REQUIRES_SCRUBBING,
+	SLAB_REQUIRES_HIGH_PRIORITY_SCRUBBING,
+	SLAB_REBUILDING,
+};
+
+/* One block of reference counts. */
+struct ref_block {
+	struct waiter link; /* in slab.dirty if dirty and not writing */
+	seq_t lock;	    /* slab journal block it holds; 0: none */
+	uint16_t allocated; /* non-zero counters */
+	bool dirty;
+	bool writing;
+};
+
+struct sj_lock {
+	seq_t held;	/* recovery journal block held; 0: none */
+	uint16_t count; /* 1 until in the summary, 1 a reference block */
+};
+
+/* Why no entry can be made. */
+enum {
+	STOP_IO = 1u,	   /* the tail waits for a buffer */
+	STOP_PARTIAL = 2u, /* a partial block is not in the summary */
+	STOP_SCRUB = 4u,   /* the slab is being scrubbed */
+};
+
+/*
+ * Sequence numbers, in order: head <= reap_to <= summarized <= updating_to <=
+ * next_commit <= tail.
+ */
+struct slab_journal {
+	struct slab *slab;
+	seq_t head;	   /* oldest block that may not be reused */
+	seq_t reap_to;	   /* head after the sync under way */
+	seq_t summarized;  /* the summary covers what is before */
+	seq_t updating_to; /* as summarized, after the update under way */
+	seq_t next_commit; /* all before are written */
+	seq_t tail;	   /* the block being filled */
+	seq_t partial;	   /* with STOP_PARTIAL: that block */
+	uint64_t last_point; /* newest recovery point, packed */
+	unsigned stops;
+	uint16_t entries;  /* in the tail */
+	bool has_map;	   /* the tail has map increments */
+	bool updating, reaping;
+	bool blocked; /* found full; write the counts as soon as possible */
+	uint8_t *block;
+	struct sj_lock *locks; /* by seq mod size */
+	struct sj_lock *tail_lock;
+	seq_t held;		 /* of the tail */
+	struct list_node by_held; /* in depot_zone.open_tails */
+	struct waitq waiting;	 /* struct refs_op */
+	struct list_node writing; /* struct meta_io, oldest first */
+	struct io_wait io_wait;
+	struct summary_op update;
+	struct sync_op reap_sync;
+};
+
+struct slab {
+	struct depot_zone *zone;
+	struct prioq_node node;
+	pbn_t start;
+	uint32_t number;
+	uint32_t free_count;
+	uint32_t cursor; /* of the search */
+	enum slab_state state;
+	bool open;     /* the zone allocates from it */
+	bool waiting;  /* counts wait for a buffer */
+	bool cleaning; /* clean_op is in use */
+	uint32_t wanted;  /* writes asked for and not begun */
+	uint32_t writing; /* reference blocks under write */
+	uint64_t applied; /* newest slab journal entry in the counts, packed */
+	uint8_t *counts;
+	struct ref_block *blocks;
+	struct waitq dirty;
+	struct io_wait io_wait;
+	struct summary_op clean_op;
+	struct slab_journal *journal;
+};
+
+/* -------------------------------------------------------------- zones */
+
+/* Written by the zone, read by anybody. */
+typedef _Atomic(uint64_t) stat_t;
+
+struct zone_stats {
+	stat_t allocated;
+	stat_t slabs_opened, slabs_reopened;
+	stat_t journal_disk_full, journal_flush, journal_blocked;
+	stat_t journal_blocks_written, journal_tail_busy;
+	stat_t summary_blocks_written;
+	stat_t reference_blocks_written;
+};
+
+static inline void stat_add(stat_t *s, uint64_t n)
+{
+	atomic_store_explicit(
+		s, atomic_load_explicit(s, memory_order_relaxed) + n,
+		memory_order_relaxed);
+}
+
+struct zone_load;
+
+struct depot_zone {
+	_Alignas(CACHE_LINE) struct depot *depot;
+	struct queue *queue;
+	unsigned number;
+	size_t pending; /* invariant 1 */
+	void (*idle)(struct depot_zone *z); /* when pending is 0; or NULL */
+
+	struct slab *open;
+	struct prioq slabs; /* all that may be opened */
+
+	struct intmap locks;
+	struct pbn_lock *lock_pool;
+	struct pbn_lock *locks_free;
+
+	struct list_node open_tails; /* journals, by what they hold */
+	struct io_pool pool;
+	struct summary summary;
+	struct zone_stats stats;
+
+	/* depot_commit_tails() */
+	struct completion commit;
+	atomic_bool commit_posted;
+	_Atomic(uint64_t) commit_head;
+
+	struct zone_load *load;
+	bool save;
+	struct sync_op sync;
+};
+
+struct depot_load;
+
+struct depot {
+	struct depot_zone *zones;
+	unsigned zone_count;
+	struct slab *slabs;
+	struct slab_geometry geo;
+	struct slab_config slab;
+	uint32_t ref_blocks; /* really used, of a slab */
+	uint64_t deadline;   /* journal length at which all counts are written */
+	unsigned priority_pristine;
+	struct storage *storage;
+	struct sync *sync;
+	struct readonly *readonly;
+	const struct log *log;
+	struct journal *journal;
+	uint64_t nonce;
+	pbn_t summary_start;
+	unsigned old_zone_count;
+	unsigned locks_max;
+	struct fanout fanout; /* of a load or drain */
+	struct fanout_part parts[PHYSICAL_ZONES_MAX]; /* one a zone */
+	struct completion *done;
+	struct depot_load *load;
+	bool save;
+};
+
+static inline struct fanout_part *zone_part(struct depot_zone *z)
+{
+	return &z->depot->parts[z->number];
+}
+
+static inline struct depot_zone *zone_of_part(struct completion *c)
+{
+	return container_of(c, struct fanout_part, run)->arg;
+}
+
+static inline void zone_enter(struct depot_zone *z)
+{
+	z->pending++;
+}
+
+static inline void zone_leave(struct depot_zone *z)
+{
+	VDO_ASSERT(z->pending > 0);
+	if (--z->pending == 0 && unlikely(z->idle != NULL))
+		z->idle(z);
+}
+
+static inline bool zone_read_only(const struct depot_zone *z)
+{
+	return readonly_entered(z->depot->readonly);
+}
+
+static inline struct depot_zone *zone_check(struct depot *d, unsigned zone)
+{
+	VDO_ASSERT(zone < d->zone_count);
+	VDO_ASSERT(queue_is_current(d->zones[zone].queue));
+	return &d->zones[zone];
+}
+
+/* The slab of a data block. */
+static inline struct slab *slab_at(const struct depot *d, pbn_t pbn)
+{
+	return &d->slabs[slab_of(&d->geo, pbn)];
+}
+
+/* Next slab of the same zone, or NULL; begin with @s NULL. */
+struct slab *zone_next_slab(const struct depot_zone *z, const struct slab *s);
+
+/* Give @s memory for counters and journal; 0 or -ENOMEM. */
+int slab_activate(struct slab *s) MUST_CHECK;
+
+/* ------------------------------------------------------ alloc.c, pbnlock.c */
+
+/* Put a slab that is ready into the table. */
+void slab_enlist(struct slab *s);
+
+/* free_count has changed: move it in the table. */
+void slab_reorder(struct slab *s);
+
+int pbnlock_init(struct depot_zone *z, unsigned locks_max) MUST_CHECK;
+void pbnlock_fini(struct depot_zone *z);
+struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
+			     enum pbn_lock_type type);
+
+static inline struct pbn_lock *pbnlock_find(struct depot_zone *z, pbn_t pbn)
+{
+	return intmap_get(&z->locks, pbn);
+}
+
+/* ------------------------------------------------------------- refs.c */
+
+int refs_init(struct slab *s) MUST_CHECK;
+
+/* From the cursor on: a free block. */
+bool refs_find(struct slab *s, uint32_t *offset);
+
+/* 0 -> provisional, and back. */
+void refs_claim(struct slab *s, uint32_t offset);
+void refs_unclaim(struct slab *s, uint32_t offset);
+
+/* Change a counter for the entry that the journal's tail has just got. */
+int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
+		struct journal_point at) MUST_CHECK;
+
+/* The first entry ever: everything must be written once. */
+void refs_dirty_all(struct slab *s);
+
+/* Without a hold on the journal: after scrubbing. */
+void refs_dirty_block(struct slab *s, uint32_t index);
+
+/* Begin writes of @n more dirty blocks, the oldest first. */
+void refs_write(struct slab *s, size_t n);
+
+static inline void refs_write_all(struct slab *s)
+{
+	refs_write(s, s->dirty.count);
+}
+
+/* If all counts are written, have the summary say so. */
+void refs_check_clean(struct slab *s);
+
+/* Counters of block @index to and from the form on disk. */
+void refs_encode(const struct slab *s, uint32_t index, uint8_t *block);
+void refs_decode(struct slab *s, uint32_t index, const uint8_t *block,
+		 uint64_t *points);
+
+static inline uint32_t refs_block_size(const struct slab *s, uint32_t index)
+{
+	uint64_t rest = s->zone->depot->geo.data_blocks -
+			(uint64_t)index * COUNTS_PER_BLOCK;
+
+	return (uint32_t)MIN(rest, COUNTS_PER_BLOCK);
+}
+
+/* ------------------------------------------------------------ slabjournal.c */
+
+int sj_create(struct slab *s) MUST_CHECK;
+void sj_destroy(struct slab_journal *sj);
+
+/* Where the journal of @s stands after loading; it is empty. */
+void sj_set(struct slab_journal *sj, seq_t head, seq_t tail,
+	    uint64_t last_point);
+
+/* Write the tail, which has entries. */
+void sj_commit(struct slab_journal *sj);
+
+/* A reference block has let go of block @seq. */
+void sj_release(struct slab_journal *sj, seq_t seq);
+
+/* Make the entries that wait. */
+void sj_run(struct slab_journal *sj);
+
+/* Finish all that waits with -VDO_EREADONLY. */
+void sj_abort(struct slab_journal *sj);
+
+static inline pbn_t sj_start(const struct slab *s)
+{
+	const struct slab_config *c = &s->zone->depot->slab;
+
+	return s->start + c->data_blocks + c->reference_count_blocks;
+}
+
+static inline bool slab_pristine(const struct slab *s)
+{
+	const struct slab_journal *sj = s->journal;
+
+	return sj == NULL || (sj->tail == 1 && sj->entries == 0);
+}
+
+/* ------------------------------------------------------------- scrub.c */
+
+/*
+ * Apply the journal of @s, whose whole ring is in @ring, to its counters, each
+ * with the commit point of its sector in @points (8 a block). Changed blocks
+ * are marked dirty. 0 or -VDO_ECORRUPT.
+ */
+int scrub_apply(struct slab *s, const uint8_t *ring, const uint64_t *points)
+	MUST_CHECK;
+
+#endif

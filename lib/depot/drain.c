@@ -1,0 +1,103 @@
+/*
+ * From memory to disk.
+ *
+ * Each time the zone has come to rest the next thing that is left to do is
+ * started, until nothing is:
+ *
+ *	1. tails of slab journals that have entries
+ *	2. dirty reference counts
+ *	3. summary entries that say dirty although their counts are written
+ *
+ * "At rest" means that the zone's count of everything under way is zero, so the
+ * order in which writes come back does not matter (E trap 16). In this order
+ * the dirty flags end clean.
+ */
+#include "config.h"
+
+#include "depot/depot_priv.h"
+
+#include <vdo/error.h>
+
+static bool commit_tails(struct depot_zone *z)
+{
+	bool any = false;
+
+	list_for_each_safe(n, &z->open_tails) {
+		sj_commit(list_entry(n, struct slab_journal, by_held));
+		any = true;
+	}
+	return any;
+}
+
+/* Counts of all slabs; those that are not yet scrubbed stay as they are. */
+static bool write_counts(struct depot_zone *z)
+{
+	bool any = false;
+
+	for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
+	     s = zone_next_slab(z, s)) {
+		if (s->journal == NULL || s->state != SLAB_REBUILT ||
+		    waitq_empty(&s->dirty))
+			continue;
+		refs_write_all(s);
+		any = true;
+	}
+	return any;
+}
+
+static void clean_summary(struct depot_zone *z)
+{
+	for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
+	     s = zone_next_slab(z, s))
+		if (s->journal != NULL && s->state == SLAB_REBUILT &&
+		    summary_get(s).dirty)
+			refs_check_clean(s);
+}
+
+static void drain_step(struct depot_zone *z)
+{
+	/* Its handler will be back here. */
+	if (atomic_load_explicit(&z->commit_posted, memory_order_acquire))
+		return;
+	z->pending++; /* nothing that ends at once shall call us */
+	if (z->depot->save && !zone_read_only(z) && !commit_tails(z) &&
+	    !write_counts(z))
+		clean_summary(z);
+	if (--z->pending > 0)
+		return;
+	z->idle = NULL;
+	fanout_part_done(zone_part(z), z->depot->save && zone_read_only(z)
+					       ? -VDO_EREADONLY
+					       : 0);
+}
+
+static void zone_drain(struct completion *c)
+{
+	struct depot_zone *z = zone_of_part(c);
+
+	VDO_ASSERT(z->idle == NULL);
+	z->idle = drain_step;
+	zone_enter(z);
+	zone_leave(z);
+}
+
+static void drained(struct completion *c)
+{
+	struct depot *d = container_of(c, struct depot, fanout.done);
+	struct completion *done = d->done;
+
+	d->done = NULL;
+	completion_finish(done, c->result);
+}
+
+void depot_drain(struct depot *d, bool save, struct completion *done)
+{
+	VDO_ASSERT(d->done == NULL);
+	d->done = done;
+	d->save = save;
+	completion_init(&d->fanout.done, d->zones[0].queue, drained);
+	for (unsigned i = 0; i < d->zone_count; i++)
+		completion_init(&d->parts[i].run, d->zones[i].queue,
+				zone_drain);
+	fanout_start(&d->fanout, d->parts, d->zone_count);
+}

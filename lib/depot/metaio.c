@@ -1,0 +1,96 @@
+/*
+ * Buffers for metadata writes: a fixed number a zone, handed out in FIFO order.
+ *
+ * A released buffer goes to the first waiter. ready() may release it at once,
+ * so dispatch is a loop that never nests.
+ */
+#include "config.h"
+
+#include "depot/depot_priv.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+
+int io_pool_init(struct depot_zone *z)
+{
+	struct io_pool *p = &z->pool;
+
+	list_init(&p->free);
+	waitq_init(&p->waiting);
+	p->ios = alloc_zeroed(META_IOS, sizeof(*p->ios));
+	p->buffers = alloc_aligned(BLOCK_SIZE, META_IOS, BLOCK_SIZE);
+	if (p->ios == NULL || p->buffers == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < META_IOS; i++) {
+		struct meta_io *io = &p->ios[i];
+
+		io->zone = z;
+		io->buf = p->buffers + (size_t)i * BLOCK_SIZE;
+		list_push_back(&p->free, &io->link);
+	}
+	return 0;
+}
+
+void io_pool_fini(struct depot_zone *z)
+{
+	alloc_free(z->pool.ios);
+	alloc_free(z->pool.buffers);
+}
+
+static struct meta_io *pop(struct depot_zone *z)
+{
+	struct list_node *n = list_pop(&z->pool.free);
+
+	if (n == NULL)
+		return NULL;
+	zone_enter(z);
+	return list_entry(n, struct meta_io, link);
+}
+
+struct meta_io *io_take(struct depot_zone *z, struct slab *s)
+{
+	struct meta_io *io = NULL;
+
+	if (waitq_empty(&z->pool.waiting))
+		io = pop(z);
+	if (io != NULL)
+		io->slab = s;
+	return io;
+}
+
+void io_wait(struct depot_zone *z, struct io_wait *w)
+{
+	zone_enter(z);
+	waitq_push(&z->pool.waiting, &w->link);
+}
+
+static void dispatch(struct depot_zone *z)
+{
+	struct io_pool *p = &z->pool;
+
+	p->dispatching = true;
+	while (!waitq_empty(&p->waiting)) {
+		struct meta_io *io = pop(z);
+		struct waiter *w;
+
+		if (io == NULL)
+			break;
+		w = waitq_pop(&p->waiting);
+		container_of(w, struct io_wait, link)
+			->ready(container_of(w, struct io_wait, link), io);
+		zone_leave(z); /* not the last: our caller's buffer counts */
+	}
+	p->dispatching = false;
+}
+
+void io_release(struct meta_io *io)
+{
+	struct depot_zone *z = io->zone;
+
+	VDO_ASSERT(list_empty(&io->link));
+	list_push_front(&z->pool.free, &io->link);
+	if (!z->pool.dispatching)
+		dispatch(z);
+	zone_leave(z);
+}

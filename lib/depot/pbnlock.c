@@ -1,0 +1,152 @@
+/*
+ * Locks on physical blocks (E 3.6): a pool and a map a zone.
+ *
+ *	           [depot_allocate]        [depot_lock_downgrade]
+ *	free block ----------------> WRITE ----------------------> READ
+ *	any block  ----------------------[depot_lock_read]-------> READ
+ *
+ * A lock that owns the provisional reference of its block drops it at its end.
+ */
+#include "config.h"
+
+#include "depot/depot_priv.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+
+int pbnlock_init(struct depot_zone *z, unsigned locks_max)
+{
+	z->lock_pool = alloc_zeroed(locks_max, sizeof(*z->lock_pool));
+	if (z->lock_pool == NULL)
+		return -ENOMEM;
+	for (unsigned i = locks_max; i-- > 0;) {
+		z->lock_pool[i].next_free = z->locks_free;
+		z->locks_free = &z->lock_pool[i];
+	}
+	return intmap_init(&z->locks, locks_max);
+}
+
+void pbnlock_fini(struct depot_zone *z)
+{
+	intmap_fini(&z->locks);
+	alloc_free(z->lock_pool);
+}
+
+/* A new lock; the block has none. NULL if the pool is exhausted. */
+struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
+			     enum pbn_lock_type type)
+{
+	struct pbn_lock *lock = z->locks_free;
+	struct pbn_lock *other;
+
+	if (unlikely(lock == NULL))
+		return NULL;
+	z->locks_free = lock->next_free;
+	lock->pbn = pbn;
+	lock->type = type;
+	lock->holders = 1;
+	lock->provisional = false;
+	lock->limit = 0;
+	atomic_init(&lock->claims, 0);
+	lock->next_free = NULL;
+	other = intmap_put_new(&z->locks, pbn, lock);
+	VDO_ASSERT(other == NULL);
+	return lock;
+}
+
+bool pbn_lock_claim(struct pbn_lock *lock)
+{
+	unsigned n = atomic_load_explicit(&lock->claims, memory_order_relaxed);
+
+	/* Only a count of tickets; nothing else is ordered by it. */
+	do {
+		if (n >= lock->limit)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&lock->claims, &n, n + 1, memory_order_relaxed,
+		memory_order_relaxed));
+	return true;
+}
+
+static struct pbn_lock *lock_again(struct pbn_lock *lock)
+{
+	if (lock->type != PBN_LOCK_READ ||
+	    atomic_load_explicit(&lock->claims, memory_order_relaxed) >=
+		    lock->limit)
+		return NULL;
+	lock->holders++;
+	return lock;
+}
+
+struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn)
+{
+	struct depot_zone *z = zone_check(d, zone);
+	struct pbn_lock *lock;
+	struct slab *s;
+	uint32_t offset;
+	uint8_t count;
+
+	/* Advice may say anything (E trap 8). */
+	if (!is_data_block(&d->geo, pbn))
+		return NULL;
+	s = slab_at(d, pbn);
+	if (s->zone != z)
+		return NULL;
+	lock = pbnlock_find(z, pbn);
+	if (lock != NULL)
+		return lock_again(lock);
+	if (s->state != SLAB_REBUILT || s->counts == NULL)
+		return NULL;
+	offset = (uint32_t)(pbn - s->start);
+	count = s->counts[offset];
+	if (count >= REFS_MAX)
+		return NULL;
+	lock = pbnlock_get(z, pbn, PBN_LOCK_READ);
+	if (unlikely(lock == NULL))
+		return NULL;
+	if (count == 0) {
+		refs_claim(s, offset);
+		lock->provisional = true;
+	}
+	lock->limit = (uint8_t)(REFS_MAX - count);
+	return lock;
+}
+
+void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock)
+{
+	zone_check(d, zone);
+	VDO_ASSERT(lock->holders > 0);
+	lock->holders++;
+}
+
+void depot_lock_downgrade(struct depot *d, unsigned zone,
+			  struct pbn_lock *lock, bool compressed)
+{
+	zone_check(d, zone);
+	VDO_ASSERT(lock->holders > 0);
+	VDO_ASSERT(lock->type == PBN_LOCK_WRITE);
+	lock->type = PBN_LOCK_READ;
+	lock->limit = compressed ? REFS_MAX : REFS_MAX - 1;
+	atomic_store_explicit(&lock->claims, 0, memory_order_relaxed);
+}
+
+void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock)
+{
+	struct depot_zone *z = zone_check(d, zone);
+	struct pbn_lock *removed;
+
+	VDO_ASSERT(lock->holders > 0);
+	if (--lock->holders > 0)
+		return;
+	removed = intmap_remove(&z->locks, lock->pbn);
+	VDO_ASSERT(removed == lock);
+	if (lock->provisional) {
+		struct slab *s = slab_at(d, lock->pbn);
+
+		refs_unclaim(s, (uint32_t)(lock->pbn - s->start));
+		lock->provisional = false;
+	}
+	lock->next_free = z->locks_free;
+	z->locks_free = lock;
+}

@@ -1,0 +1,386 @@
+/*
+ * Reference counters of one slab.
+ *
+ * A counter says how many mappings share a block: 0 free, 1..254 shared, 254
+ * also a block map page, 255 provisional: in memory only, 0 on disk.
+ *
+ * Reference blocks, 4032 counters each:
+ *
+ *	             [mark_dirty]            [begin]
+ *	clean ---------------------> dirty ----------> writing
+ *	  ^                            ^                 |  [mark_dirty]
+ *	  |  [write_done]              | [write_done]    v
+ *	  +----------------------------+-------- writing and dirty
+ *
+ * A dirty block holds the slab journal block of the first entry it does not
+ * have on disk; a block under write, the one of its image (in the buffer's
+ * seq). Later entries need no hold of their own, as the head moves in order.
+ * The image is taken before the sync, so all it shows is in durable blocks of
+ * the recovery journal (D4).
+ */
+#include "config.h"
+
+#include "depot/depot_priv.h"
+
+#include <errno.h>
+#include <vdo/error.h>
+
+#include "base/alloc.h"
+
+int refs_init(struct slab *s)
+{
+	const struct depot *d = s->zone->depot;
+
+	s->counts = alloc_zeroed(d->geo.data_blocks, 1);
+	s->blocks = alloc_zeroed(d->ref_blocks, sizeof(*s->blocks));
+	waitq_init(&s->dirty);
+	return s->counts != NULL && s->blocks != NULL ? 0 : -ENOMEM;
+}
+
+/* ------------------------------------------------------------ free blocks */
+
+bool refs_find(struct slab *s, uint32_t *offset)
+{
+	uint32_t data_blocks = (uint32_t)s->zone->depot->geo.data_blocks;
+	uint32_t at = s->cursor;
+
+	while (at < data_blocks) {
+		uint32_t i = at / COUNTS_PER_BLOCK;
+		uint32_t size = refs_block_size(s, i);
+		uint32_t end = i * COUNTS_PER_BLOCK + size;
+		const uint8_t *p = &s->counts[at];
+
+		if (s->blocks[i].allocated < size) {
+			if (*p != 0)
+				p = memchr(p, 0, end - at);
+			if (p != NULL) {
+				*offset = (uint32_t)(p - s->counts);
+				s->cursor = *offset + 1;
+				return true;
+			}
+		}
+		at = end;
+	}
+	s->cursor = data_blocks;
+	return false;
+}
+
+/* @sign 1: a block got taken, -1: a block got free. */
+static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
+{
+	s->blocks[offset / COUNTS_PER_BLOCK].allocated += (uint16_t)sign;
+	s->free_count -= (uint32_t)sign;
+	stat_add(&s->zone->stats.allocated, (uint64_t)(int64_t)sign);
+	slab_reorder(s);
+}
+
+void refs_claim(struct slab *s, uint32_t offset)
+{
+	VDO_ASSERT(s->counts[offset] == 0);
+	s->counts[offset] = COUNT_PROVISIONAL;
+	count_allocated(s, offset, 1);
+}
+
+void refs_unclaim(struct slab *s, uint32_t offset)
+{
+	VDO_ASSERT(s->counts[offset] == COUNT_PROVISIONAL);
+	s->counts[offset] = 0;
+	count_allocated(s, offset, -1);
+}
+
+/* --------------------------------------------------------------- dirty blocks */
+
+static inline void set_dirty(struct slab *s, struct ref_block *b)
+{
+	if (b->dirty)
+		return;
+	b->dirty = true;
+	if (!b->writing)
+		waitq_push(&s->dirty, &b->link);
+}
+
+/* The block misses an entry of the journal's tail. */
+static inline void mark_dirty(struct slab *s, struct ref_block *b)
+{
+	if (b->lock == 0) {
+		b->lock = s->journal->tail;
+		s->journal->tail_lock->count++;
+	}
+	set_dirty(s, b);
+}
+
+void refs_dirty_all(struct slab *s)
+{
+	for (uint32_t i = 0; i < s->zone->depot->ref_blocks; i++)
+		mark_dirty(s, &s->blocks[i]);
+}
+
+void refs_dirty_block(struct slab *s, uint32_t index)
+{
+	set_dirty(s, &s->blocks[index]);
+}
+
+/* ---------------------------------------------------------------- changes */
+
+/* The lock of a provisional block no longer owns its reference. */
+static void confirm(struct slab *s, uint32_t offset)
+{
+	struct pbn_lock *lock = pbnlock_find(s->zone, s->start + offset);
+
+	if (lock != NULL)
+		lock->provisional = false;
+}
+
+static bool increment(struct slab *s, uint32_t offset)
+{
+	uint8_t *c = &s->counts[offset];
+
+	if (*c == COUNT_PROVISIONAL) {
+		confirm(s, offset);
+		*c = 1;
+		return true;
+	}
+	if (unlikely(*c == REFS_MAX))
+		return false;
+	if (++*c == 1)
+		count_allocated(s, offset, 1);
+	return true;
+}
+
+static bool map_increment(struct slab *s, uint32_t offset)
+{
+	if (s->counts[offset] != COUNT_PROVISIONAL)
+		return false;
+	confirm(s, offset);
+	s->counts[offset] = REFS_MAX;
+	return true;
+}
+
+/* To nothing; a lock keeps the block from being handed out (E trap 6). */
+static void drop_last(struct slab *s, uint32_t offset)
+{
+	struct pbn_lock *lock = pbnlock_find(s->zone, s->start + offset);
+
+	if (lock != NULL) {
+		s->counts[offset] = COUNT_PROVISIONAL;
+		lock->provisional = true;
+		return;
+	}
+	s->counts[offset] = 0;
+	count_allocated(s, offset, -1);
+}
+
+static bool decrement(struct slab *s, uint32_t offset)
+{
+	uint8_t *c = &s->counts[offset];
+
+	if (*c == 0)
+		return false;
+	if (*c == 1 || *c == COUNT_PROVISIONAL)
+		drop_last(s, offset);
+	else
+		--*c;
+	return true;
+}
+
+static bool change(struct slab *s, uint32_t offset, enum refs_kind kind)
+{
+	switch (kind) {
+	case REFS_INCREMENT:
+		return increment(s, offset);
+	case REFS_MAP_INCREMENT:
+		return map_increment(s, offset);
+	case REFS_DECREMENT:
+		return decrement(s, offset);
+	}
+	return false;
+}
+
+int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
+		struct journal_point at)
+{
+	uint8_t before = s->counts[offset];
+
+	if (unlikely(!change(s, offset, kind))) {
+		readonly_enter(s->zone->depot->readonly, -VDO_ECORRUPT,
+			       "depot: reference count out of range, pbn=%llu "
+			       "count=%u kind=%d",
+			       (unsigned long long)s->start + offset, before,
+			       (int)kind);
+		return -VDO_ECORRUPT;
+	}
+	/* On disk a provisional count is 0 already. */
+	if (unlikely(kind == REFS_DECREMENT && before == COUNT_PROVISIONAL))
+		return 0;
+	s->applied = point_pack(at);
+	mark_dirty(s, &s->blocks[offset / COUNTS_PER_BLOCK]);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- on disk */
+
+void refs_encode(const struct slab *s, uint32_t index, uint8_t *block)
+{
+	const uint8_t *counts = s->counts + (size_t)index * COUNTS_PER_BLOCK;
+	uint32_t left = refs_block_size(s, index);
+
+	for (unsigned i = 0; i < SECTORS_PER_BLOCK; i++) {
+		uint8_t *out = block + i * SECTOR_SIZE;
+		uint32_t n = MIN(left, COUNTS_PER_SECTOR);
+
+		put_u64(out, s->applied);
+		out += sizeof(uint64_t);
+		for (uint32_t k = 0; k < n; k++)
+			out[k] = counts[k] == COUNT_PROVISIONAL ? 0 : counts[k];
+		memset(out + n, 0, COUNTS_PER_SECTOR - n);
+		counts += n;
+		left -= n;
+	}
+}
+
+void refs_decode(struct slab *s, uint32_t index, const uint8_t *block,
+		 uint64_t *points)
+{
+	uint8_t *counts = s->counts + (size_t)index * COUNTS_PER_BLOCK;
+	uint32_t left = refs_block_size(s, index);
+	uint32_t allocated = 0;
+
+	for (unsigned i = 0; i < SECTORS_PER_BLOCK; i++) {
+		const uint8_t *in = block + i * SECTOR_SIZE;
+		uint32_t n = MIN(left, COUNTS_PER_SECTOR);
+
+		points[i] = get_u64(in);
+		in += sizeof(uint64_t);
+		for (uint32_t k = 0; k < n; k++) {
+			counts[k] = in[k] == COUNT_PROVISIONAL ? 0 : in[k];
+			allocated += counts[k] != 0;
+		}
+		counts += n;
+		left -= n;
+	}
+	s->blocks[index].allocated = (uint16_t)allocated;
+}
+
+/* ----------------------------------------------------------------- writes */
+
+static void clean_done(struct summary_op *op, int result)
+{
+	struct slab *s = container_of(op, struct slab, clean_op);
+
+	s->cleaning = false;
+	if (result == 0)
+		refs_check_clean(s);
+}
+
+void refs_check_clean(struct slab *s)
+{
+	struct summary_entry e = summary_get(s);
+
+	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) ||
+	    (e.load && !e.dirty))
+		return;
+	s->cleaning = true;
+	e.load = true;
+	e.dirty = false;
+	s->clean_op.fn = clean_done;
+	summary_update(s, e, &s->clean_op);
+}
+
+static void write_done(struct completion *c)
+{
+	struct meta_io *io = container_of(c, struct meta_io, mio.done);
+	struct slab *s = io->slab;
+	struct ref_block *b = &s->blocks[io->index];
+
+	b->writing = false;
+	s->writing--;
+	if (b->dirty)
+		waitq_push(&s->dirty, &b->link);
+	if (c->result != 0) {
+		readonly_enter(s->zone->depot->readonly, c->result,
+			       "depot: reference counts not written, slab=%u",
+			       (unsigned)s->number);
+	} else {
+		stat_add(&s->zone->stats.reference_blocks_written, 1);
+		refs_check_clean(s);
+		if (io->seq != 0)
+			sj_release(s->journal, io->seq);
+		if (s->journal->blocked)
+			refs_write_all(s);
+	}
+	io_release(io);
+}
+
+static void sync_done(struct completion *c)
+{
+	struct meta_io *io = container_of(c, struct meta_io, sync.done);
+	const struct slab *s = io->slab;
+	const struct depot *d = s->zone->depot;
+
+	completion_init(&io->mio.done, s->zone->queue, write_done);
+	if (c->result != 0) {
+		completion_finish(&io->mio.done, c->result);
+		return;
+	}
+	mio_write(&io->mio, d->storage, MIO_SLAB,
+		  s->start + d->slab.data_blocks + io->index, 1, io->buf,
+		  false);
+}
+
+static void begin(struct slab *s, struct meta_io *io)
+{
+	struct ref_block *b =
+		container_of(waitq_pop(&s->dirty), struct ref_block, link);
+
+	VDO_ASSERT(b->dirty && !b->writing);
+	io->slab = s;
+	io->index = (uint32_t)(b - s->blocks);
+	io->seq = b->lock;
+	b->lock = 0;
+	b->dirty = false;
+	b->writing = true;
+	s->writing++;
+	s->wanted--;
+	refs_encode(s, io->index, io->buf);
+	completion_init(&io->sync.done, s->zone->queue, sync_done);
+	sync_request(s->zone->depot->sync, &io->sync);
+}
+
+static void buffer_ready(struct io_wait *w, struct meta_io *io);
+
+static void pump(struct slab *s)
+{
+	while (s->wanted > 0 && !s->waiting) {
+		struct meta_io *io = io_take(s->zone, s);
+
+		if (io != NULL) {
+			begin(s, io);
+			continue;
+		}
+		s->waiting = true;
+		s->io_wait.ready = buffer_ready;
+		io_wait(s->zone, &s->io_wait);
+	}
+}
+
+static void buffer_ready(struct io_wait *w, struct meta_io *io)
+{
+	struct slab *s = container_of(w, struct slab, io_wait);
+
+	s->waiting = false;
+	if (zone_read_only(s->zone)) {
+		s->wanted = 0;
+		io_release(io);
+		return;
+	}
+	begin(s, io);
+	pump(s);
+}
+
+void refs_write(struct slab *s, size_t n)
+{
+	if (zone_read_only(s->zone))
+		return;
+	s->wanted = (uint32_t)MIN(s->wanted + n, s->dirty.count);
+	pump(s);
+}

@@ -1,0 +1,475 @@
+/*
+ * The slab journal of one slab.
+ *
+ *	ring:   head ... summarized ... next_commit ... tail
+ *	         |  counts  |  summary     |  being       |  being
+ *	         |  not all |  does not    |  written     |  filled,
+ *	         |  written |  have them   |              |  in memory
+ *
+ * Life of a block; each arrow needs the one before it:
+ *
+ *	open [open_block] -> full or asked for [sj_commit] -> written
+ *	[write_done] -> in the summary [update_done] -> counts written
+ *	[sj_release] -> synced [reap_done] -> free
+ *
+ * Positions must be reproducible from the recovery journal (E 7.5): after a
+ * crash replay makes the same entries again and compares their positions with
+ * what reference blocks remember. A block ends when it is full; when a map
+ * increment meets 1299 entries; or, as a partial block, when somebody asks. The
+ * last kind replay cannot guess, so no entry follows until the disk tells
+ * (STOP_PARTIAL). A wait for a buffer (STOP_IO) stops entries too.
+ *
+ * The lock count of a block is 1 until the summary has it, plus 1 for each
+ * reference block that hangs on it: at most 2082 (E trap 21).
+ */
+#include "config.h"
+
+#include "depot/depot_priv.h"
+
+#include <errno.h>
+#include <vdo/error.h>
+
+#include "base/alloc.h"
+
+static inline uint64_t ring_size(const struct slab_journal *sj)
+{
+	return sj->slab->zone->depot->slab.slab_journal_blocks;
+}
+
+static inline struct sj_lock *lock_of(struct slab_journal *sj, seq_t seq)
+{
+	return &sj->locks[seq % ring_size(sj)];
+}
+
+static inline bool is_full(const struct slab_journal *sj)
+{
+	return sj->entries >=
+	       (sj->has_map ? SLAB_FULL_ENTRIES_MAX : SLAB_ENTRIES_MAX);
+}
+
+int sj_create(struct slab *s)
+{
+	struct slab_journal *sj = alloc_zeroed(1, sizeof(*sj));
+
+	if (sj == NULL)
+		return -ENOMEM;
+	s->journal = sj;
+	sj->slab = s;
+	sj->block = alloc_zeroed(1, BLOCK_SIZE);
+	sj->locks = alloc_zeroed(s->zone->depot->slab.slab_journal_blocks,
+				 sizeof(*sj->locks));
+	list_init(&sj->by_held);
+	list_init(&sj->writing);
+	waitq_init(&sj->waiting);
+	sj_set(sj, 1, 1, 0);
+	return sj->block != NULL && sj->locks != NULL ? 0 : -ENOMEM;
+}
+
+void sj_destroy(struct slab_journal *sj)
+{
+	if (sj == NULL)
+		return;
+	alloc_free(sj->block);
+	alloc_free(sj->locks);
+	alloc_free(sj);
+}
+
+void sj_set(struct slab_journal *sj, seq_t head, seq_t tail,
+	    uint64_t last_point)
+{
+	sj->head = head;
+	sj->reap_to = head;
+	sj->tail = tail;
+	sj->next_commit = tail;
+	sj->summarized = tail;
+	sj->updating_to = tail;
+	sj->last_point = last_point;
+}
+
+/* ---------------------------------------------------------------- reaping */
+
+static void reap(struct slab_journal *sj);
+
+static void reap_done(struct completion *c)
+{
+	struct slab_journal *sj =
+		container_of(c, struct slab_journal, reap_sync.done);
+	struct depot_zone *z = sj->slab->zone;
+
+	sj->reaping = false;
+	if (c->result != 0) {
+		readonly_enter(z->depot->readonly, c->result,
+			       "depot: slab journal not reaped, slab=%u",
+			       (unsigned)sj->slab->number);
+	} else {
+		sj->head = sj->reap_to;
+		sj_run(sj);
+		reap(sj);
+	}
+	zone_leave(z);
+}
+
+/* Let go of the oldest blocks; not before their counts are durable (D6). */
+static void reap(struct slab_journal *sj)
+{
+	struct depot_zone *z = sj->slab->zone;
+
+	if (sj->reaping || sj->slab->state != SLAB_REBUILT || zone_read_only(z))
+		return;
+	while (sj->reap_to < sj->summarized &&
+	       lock_of(sj, sj->reap_to)->count == 0)
+		sj->reap_to++;
+	if (sj->reap_to == sj->head)
+		return;
+	sj->reaping = true;
+	zone_enter(z);
+	completion_init(&sj->reap_sync.done, z->queue, reap_done);
+	sync_request(z->depot->sync, &sj->reap_sync);
+}
+
+void sj_release(struct slab_journal *sj, seq_t seq)
+{
+	struct sj_lock *lock = lock_of(sj, seq);
+
+	VDO_ASSERT(seq >= sj->head && seq <= sj->tail);
+	VDO_ASSERT(lock->count > 0);
+	if (--lock->count == 0)
+		reap(sj);
+}
+
+/* ---------------------------------------------------------------- the summary */
+
+static void update_summary(struct slab_journal *sj);
+
+static void update_done(struct summary_op *op, int result)
+{
+	struct slab_journal *sj = container_of(op, struct slab_journal, update);
+	struct depot *d = sj->slab->zone->depot;
+
+	sj->updating = false;
+	if (result != 0)
+		return;
+	for (; sj->summarized < sj->updating_to; sj->summarized++) {
+		struct sj_lock *lock = lock_of(sj, sj->summarized);
+
+		VDO_ASSERT(lock->count > 0);
+		lock->count--;
+		if (lock->held != 0)
+			journal_release_slab(d->journal, lock->held);
+		lock->held = 0;
+	}
+	if ((sj->stops & STOP_PARTIAL) && sj->partial < sj->summarized)
+		sj->stops &= ~STOP_PARTIAL;
+	update_summary(sj);
+	reap(sj);
+	sj_run(sj);
+}
+
+/* Have the summary name all blocks that are written (D5: it syncs first). */
+static void update_summary(struct slab_journal *sj)
+{
+	struct slab *s = sj->slab;
+	struct summary_entry e;
+
+	if (sj->updating || sj->next_commit == sj->summarized)
+		return;
+	e = summary_get(s);
+	e.tail_offset = (uint8_t)(sj->next_commit % ring_size(sj));
+	e.dirty = true;
+	e.load = e.load || sj->head > 1;
+	sj->updating = true;
+	sj->updating_to = sj->next_commit;
+	sj->update.fn = update_done;
+	summary_update(s, e, &sj->update);
+}
+
+/* ------------------------------------------------------------- committing */
+
+static void write_done(struct completion *c)
+{
+	struct meta_io *io = container_of(c, struct meta_io, mio.done);
+	struct slab_journal *sj = io->slab->journal;
+	struct depot_zone *z = io->zone;
+
+	list_remove(&io->link);
+	if (c->result != 0) {
+		/* It stays the oldest that is not written: no summary. */
+		readonly_enter(z->depot->readonly, c->result,
+			       "depot: slab journal not written, slab=%u",
+			       (unsigned)io->slab->number);
+	} else if (!zone_read_only(z)) {
+		stat_add(&z->stats.journal_blocks_written, 1);
+		sj->next_commit =
+			list_empty(&sj->writing)
+				? sj->tail
+				: list_entry(sj->writing.next, struct meta_io,
+					     link)
+					  ->seq;
+		update_summary(sj);
+	}
+	io_release(io);
+}
+
+static void next_tail(struct slab_journal *sj)
+{
+	sj->tail++;
+	sj->entries = 0;
+	sj->has_map = false;
+	memset(sj->block, 0, BLOCK_SIZE);
+}
+
+static void write_tail(struct slab_journal *sj, struct meta_io *io)
+{
+	struct slab *s = sj->slab;
+	struct depot *d = s->zone->depot;
+	struct slab_journal_header h = {
+		.head = sj->head,
+		.seq = sj->tail,
+		.recovery_point = point_unpack(sj->last_point),
+		.nonce = d->nonce,
+		.type = SLAB_JOURNAL_TYPE,
+		.has_map_increments = sj->has_map,
+		.entries = sj->entries,
+	};
+
+	slab_journal_header_encode(&h, sj->block);
+	memcpy(io->buf, sj->block, BLOCK_SIZE);
+	io->slab = s;
+	io->seq = sj->tail;
+	list_push_back(&sj->writing, &io->link);
+	if (!is_full(sj)) {
+		sj->partial = sj->tail;
+		sj->stops |= STOP_PARTIAL;
+	}
+	next_tail(sj);
+	completion_init(&io->mio.done, s->zone->queue, write_done);
+	mio_write(&io->mio, d->storage, MIO_SLAB,
+		  sj_start(s) + io->seq % ring_size(sj), 1, io->buf, false);
+}
+
+static void buffer_ready(struct io_wait *w, struct meta_io *io)
+{
+	struct slab_journal *sj = container_of(w, struct slab_journal, io_wait);
+
+	if (zone_read_only(sj->slab->zone)) {
+		sj_abort(sj);
+		io_release(io);
+		return;
+	}
+	sj->stops &= ~STOP_IO;
+	write_tail(sj, io);
+	sj_run(sj);
+}
+
+void sj_commit(struct slab_journal *sj)
+{
+	struct depot_zone *z = sj->slab->zone;
+	struct meta_io *io;
+
+	if ((sj->stops & STOP_IO) || zone_read_only(z))
+		return;
+	VDO_ASSERT(sj->entries > 0);
+	list_remove(&sj->by_held);
+	io = io_take(z, sj->slab);
+	if (io != NULL) {
+		write_tail(sj, io);
+		return;
+	}
+	stat_add(&z->stats.journal_tail_busy, 1);
+	sj->stops |= STOP_IO;
+	sj->io_wait.ready = buffer_ready;
+	io_wait(z, &sj->io_wait);
+}
+
+/* ---------------------------------------------------------------- entries */
+
+/* No room on disk: write all counts, and go on when blocks were reaped. */
+static bool stop_full(struct slab_journal *sj, stat_t *counter)
+{
+	if (!sj->blocked)
+		stat_add(counter, 1);
+	sj->blocked = true;
+	refs_write_all(sj->slab);
+	reap(sj);
+	return false;
+}
+
+/* The longer the journal, the more counts are written for each new block. */
+static void relieve(struct slab_journal *sj, uint64_t length)
+{
+	struct slab *s = sj->slab;
+	const struct depot *d = s->zone->depot;
+	size_t dirty = s->dirty.count;
+
+	if (length < d->slab.flushing_threshold)
+		return;
+	stat_add(&s->zone->stats.journal_flush, 1);
+	if (length < d->deadline)
+		dirty = MAX(dirty / (d->deadline - length + 1), 1);
+	refs_write(s, dirty);
+}
+
+/* Keep the zone's journals ordered by what they hold. */
+static void enlist(struct slab_journal *sj)
+{
+	struct list_node *head = &sj->slab->zone->open_tails;
+	struct list_node *pos = head;
+
+	while (pos->prev != head &&
+	       list_entry(pos->prev, struct slab_journal, by_held)->held >
+		       sj->held)
+		pos = pos->prev;
+	list_insert(pos, &sj->by_held);
+}
+
+/* The tail gets its first entry, which is in block @seq of the other journal. */
+static bool open_block(struct slab_journal *sj, seq_t seq)
+{
+	struct depot_zone *z = sj->slab->zone;
+	struct depot *d = z->depot;
+	uint64_t length = sj->tail - sj->head;
+	struct sj_lock *lock = lock_of(sj, sj->tail);
+
+	if (length >= d->slab.blocking_threshold)
+		return stop_full(sj, &z->stats.journal_blocked);
+	if (lock->count != 0 || length >= ring_size(sj))
+		return stop_full(sj, &z->stats.journal_disk_full);
+	sj->blocked = false;
+	lock->count = 1;
+	lock->held = seq;
+	sj->tail_lock = lock;
+	sj->held = seq;
+	journal_hold_slab(d->journal, seq);
+	enlist(sj);
+	relieve(sj, length);
+	if (sj->tail == 1 && sj->slab->state == SLAB_REBUILT)
+		refs_dirty_all(sj->slab);
+	return true;
+}
+
+static inline bool make_room(struct slab_journal *sj, const struct refs_op *op)
+{
+	if (unlikely(sj->stops != 0))
+		return false;
+	if (unlikely(op->kind == REFS_MAP_INCREMENT &&
+		     sj->entries >= SLAB_FULL_ENTRIES_MAX)) {
+		sj_commit(sj);
+		if (sj->stops != 0)
+			return false;
+	}
+	if (unlikely(sj->entries == 0))
+		return open_block(sj, op->point.seq);
+	return true;
+}
+
+/* Both halves of an entry of the recovery journal, in order. */
+static inline uint64_t expand(const struct refs_op *op)
+{
+	struct journal_point p = op->point;
+
+	p.entry = (uint16_t)(2 * p.entry + (op->kind == REFS_DECREMENT));
+	return point_pack(p);
+}
+
+/* Make the entry in the tail, which has room, and change the counter. */
+static int add(struct slab_journal *sj, const struct refs_op *op)
+{
+	struct slab *s = sj->slab;
+	struct journal_point at = {sj->tail, sj->entries};
+	struct slab_journal_entry e = {
+		.offset = (uint32_t)(op->pbn - s->start),
+		.increment = op->kind != REFS_DECREMENT,
+		.map = op->kind == REFS_MAP_INCREMENT,
+	};
+	int r = 0;
+
+	sj->last_point = expand(op);
+	slab_journal_put(sj->block, sj->entries++, &e);
+	if (e.map)
+		sj->has_map = true;
+	if (likely(s->state == SLAB_REBUILT))
+		r = refs_adjust(s, e.offset, op->kind, at);
+	if (unlikely(is_full(sj)))
+		sj_commit(sj);
+	return r;
+}
+
+static int out_of_order(const struct slab_journal *sj, const struct refs_op *op)
+{
+	readonly_enter(sj->slab->zone->depot->readonly, -VDO_ECORRUPT,
+		       "depot: slab journal entry out of order, slab=%u "
+		       "last=%#llx new=%#llx",
+		       (unsigned)sj->slab->number,
+		       (unsigned long long)sj->last_point,
+		       (unsigned long long)expand(op));
+	return -VDO_ECORRUPT;
+}
+
+static int adjust_error(struct depot *d, const struct refs_op *op)
+{
+	if (readonly_entered(d->readonly))
+		return -VDO_EREADONLY;
+	readonly_enter(d->readonly, -VDO_ECORRUPT,
+		       "depot: no such block to count, pbn=%llu",
+		       (unsigned long long)op->pbn);
+	return -VDO_ECORRUPT;
+}
+
+bool depot_adjust(struct depot *d, struct refs_op *op)
+{
+	struct slab_journal *sj = NULL;
+
+	if (likely(is_data_block(&d->geo, op->pbn)))
+		sj = slab_at(d, op->pbn)->journal;
+	if (unlikely(sj == NULL || readonly_entered(d->readonly))) {
+		completion_fail(&op->done, adjust_error(d, op));
+		return true;
+	}
+	VDO_ASSERT(queue_is_current(sj->slab->zone->queue));
+	if (likely(waitq_empty(&sj->waiting))) {
+		if (unlikely(expand(op) <= sj->last_point)) {
+			completion_fail(&op->done, out_of_order(sj, op));
+			return true;
+		}
+		if (likely(make_room(sj, op))) {
+			completion_fail(&op->done, add(sj, op));
+			return true;
+		}
+	}
+	waitq_push(&sj->waiting, &op->link);
+	return false;
+}
+
+void sj_run(struct slab_journal *sj)
+{
+	struct waiter *w;
+
+	while ((w = sj->waiting.first) != NULL) {
+		struct refs_op *op = container_of(w, struct refs_op, link);
+		int r;
+
+		if (unlikely(zone_read_only(sj->slab->zone))) {
+			sj_abort(sj);
+			return;
+		}
+		if (unlikely(expand(op) <= sj->last_point))
+			r = out_of_order(sj, op);
+		else if (make_room(sj, op))
+			r = add(sj, op);
+		else
+			return;
+		waitq_pop(&sj->waiting);
+		completion_finish(&op->done, r);
+	}
+}
+
+void sj_abort(struct slab_journal *sj)
+{
+	struct waitq taken;
+	struct waiter *w;
+
+	waitq_take_all(&sj->waiting, &taken);
+	while ((w = waitq_pop(&taken)) != NULL)
+		completion_finish(&container_of(w, struct refs_op, link)->done,
+				  -VDO_EREADONLY);
+}
