@@ -416,6 +416,41 @@ START_TEST(busy_queue_listens)
 END_TEST
 
 /*
+ * One message alone: nothing else wakes who missed it. To oneself, longer than
+ * any batch, and to and fro between two queues.
+ */
+static unsigned hops_left;
+static struct queue *course[2];
+
+static void travel(struct completion *c)
+{
+	if (hops_left-- == 0) {
+		executor_signal(x, &over);
+		return;
+	}
+	c->home = course[hops_left % 2];
+	completion_post(c);
+}
+
+START_TEST(one_message_alone)
+{
+	struct completion c;
+
+	begin(_i);
+	for (unsigned other = 0; other < 2; other++) {
+		course[0] = queues[0];
+		course[1] = queues[other];
+		hops_left = 5000;
+		event_init(&over);
+		completion_init(&c, queues[0], travel);
+		completion_post(&c);
+		executor_wait(x, &over);
+	}
+	destroy();
+}
+END_TEST
+
+/*
  * Timers.
  */
 struct alarm {
@@ -556,6 +591,56 @@ START_TEST(inline_poll)
 	completion_post(&timer_setup);
 	while (!event_is_set(&over))
 		ck_assert_uint_ne(x->ops->poll(x, NO_TIMEOUT), 0);
+	destroy();
+}
+END_TEST
+
+/* Who leaves the queues has the next in line run them. */
+struct visitor {
+	struct completion c;
+	struct event event;
+	pthread_t thread;
+};
+
+static void *visit(void *arg)
+{
+	executor_wait(x, &((struct visitor *)arg)->event);
+	return NULL;
+}
+
+static void dismiss(struct completion *c)
+{
+	executor_signal(x, &container_of(c, struct visitor, c)->event);
+}
+
+START_TEST(inline_next_in_line)
+{
+	struct visitor v[3];
+
+	begin(_i);
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 3; i++) {
+			completion_init(&v[i].c, queues[i], dismiss);
+			event_init(&v[i].event);
+		}
+		/* One runs the queues, two stand in line. */
+		for (unsigned i = 0; i < 3; i++)
+			ck_assert_int_eq(pthread_create(&v[i].thread, NULL,
+							visit, &v[i]), 0);
+		for (unsigned in_line = 0; in_line < 2;) {
+			in_line = 0;
+			for (unsigned i = 0; i < 3; i++)
+				in_line += atomic_load(&v[i].event.set) ==
+					   EVENT_AWAITED;
+			sched_yield();
+		}
+		for (unsigned i = 0; i < 3; i++) {
+			unsigned one = (round + i) % 3;
+
+			completion_post(&v[one].c);
+			pthread_join(v[one].thread, NULL);
+		}
+	}
 	destroy();
 }
 END_TEST
@@ -768,11 +853,13 @@ int main(void)
 	add_for(tc, host_threads, NATIVE, INLINE);
 	add_for(tc, signal_wakes_all, NATIVE, INLINE);
 	add_for(tc, busy_queue_listens, NATIVE, SIM);
+	add_for(tc, one_message_alone, NATIVE, SIM);
 	add_for(tc, timers, NATIVE, SIM);
 	add_for(tc, destroy_with_timer, NATIVE, SIM);
 	add_for(tc, no_memory, NATIVE, INLINE);
 	tc = unit_case("inline");
 	add_for(tc, inline_poll, INLINE, INLINE);
+	add_for(tc, inline_next_in_line, INLINE, INLINE);
 	add_for(tc, inline_pollers, INLINE, INLINE);
 	add_for(tc, inline_post_wakes_poller, INLINE, INLINE);
 	tc = unit_case("native");
