@@ -1,0 +1,771 @@
+/*
+ * How: two sparse mappings, what reads see (current) and what is safe (durable).
+ * A block whose contents differ, or may, is dirty: a dirty_block lists the
+ * versions written since it was last durable, oldest first.
+ *
+ *	write ---> current, versions          flush, FUA: versions ---> durable
+ *	crash: versions, shuffled ---> durable ---> current
+ *
+ * Each submitted operation has a sim_io until it completes. The fate of an
+ * operation (fault, hold) is decided at submit, its effect happens at the
+ * moment it completes, and nothing is locked while complete() is called.
+ */
+#include "config.h"
+
+#include "tests/lib/sim_device.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/list.h"
+#include "format/types.h"
+#include "io/device.h"
+#include "tests/lib/sim_exec.h"
+
+#define BUCKETS          4096u
+#define VERSIONS_MAX     64u /* shuffled at a crash: the newest of a block */
+#define DELAY_DEFAULT_NS 200000u
+
+struct version {
+	struct list_node link;
+	uint64_t seq;
+	unsigned char data[BLOCK_SIZE];
+};
+
+struct dirty_block {
+	struct list_node link; /* all, in the order in which they got dirty */
+	struct dirty_block *next; /* of the bucket */
+	uint64_t block;
+	struct list_node versions;
+};
+
+/* One opening of the device. */
+struct plug {
+	struct list_node link;
+	struct sim_device *sd;
+	struct executor *sim;
+	struct vdo_device *device;
+	uint64_t life;
+};
+
+struct sim_io {
+	struct list_node link;
+	struct sim_event event;
+	struct plug *plug;
+	struct sim_device *sd;
+	uint64_t life;
+	struct vdo_device_io *io;
+	uint64_t seq; /* completed writes when this was submitted */
+	int fault;
+	bool held;
+};
+
+struct sim_device {
+	struct sim_device_config config;
+	pthread_mutex_t lock;
+	uint64_t random;
+	unsigned char *current;
+	unsigned char *durable;
+	struct dirty_block *buckets[BUCKETS];
+	struct list_node dirty;
+	struct list_node ios;
+	struct list_node plugs;
+	uint64_t life; /* counts crashes */
+	bool crashed;
+	uint64_t crash_in; /* operations; 0: never */
+	uint64_t seq;      /* of completed writes */
+	struct sim_fault faults[SIM_FAULTS_MAX];
+	unsigned fault_count;
+	sim_match_fn match;
+	void *match_arg;
+	uint64_t counts[4];
+	uint64_t fua_count;
+};
+
+static void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static uint64_t random_below(struct sim_device *sd, uint64_t limit)
+{
+	uint64_t z = sd->random += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return (z ^ z >> 31) % limit;
+}
+
+static void lock(struct sim_device *sd)
+{
+	pthread_mutex_lock(&sd->lock);
+}
+
+static void unlock(struct sim_device *sd)
+{
+	pthread_mutex_unlock(&sd->lock);
+}
+
+/* Dirty blocks. */
+
+static struct dirty_block **find_dirty(struct sim_device *sd, uint64_t block)
+{
+	struct dirty_block **p =
+		&sd->buckets[block * 0x9e3779b97f4a7c15u >> 52];
+
+	while (*p != NULL && (*p)->block != block)
+		p = &(*p)->next;
+	return p;
+}
+
+static void add_version(struct sim_device *sd, uint64_t block,
+			const unsigned char *data, uint64_t seq)
+{
+	struct dirty_block **p = find_dirty(sd, block);
+	struct version *v = must(malloc(sizeof(*v)));
+
+	if (*p == NULL) {
+		*p = must(calloc(1, sizeof(**p)));
+		(*p)->block = block;
+		list_init(&(*p)->versions);
+		list_push_back(&sd->dirty, &(*p)->link);
+	}
+	v->seq = seq;
+	memcpy(v->data, data, BLOCK_SIZE);
+	list_push_back(&(*p)->versions, &v->link);
+}
+
+static void forget_dirty(struct sim_device *sd, uint64_t block)
+{
+	struct dirty_block **p = find_dirty(sd, block);
+	struct dirty_block *b = *p;
+	struct list_node *n;
+
+	if (b == NULL)
+		return;
+	while ((n = list_pop(&b->versions)) != NULL)
+		free(list_entry(n, struct version, link));
+	list_remove(&b->link);
+	*p = b->next;
+	free(b);
+}
+
+static unsigned char *durable_at(struct sim_device *sd, uint64_t block)
+{
+	return sd->durable + block * BLOCK_SIZE;
+}
+
+static unsigned char *current_at(struct sim_device *sd, uint64_t block)
+{
+	return sd->current + block * BLOCK_SIZE;
+}
+
+/* A flush that was submitted at @seq is over. */
+static void settle(struct sim_device *sd, uint64_t seq)
+{
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		list_for_each_safe(m, &b->versions) {
+			struct version *v = list_entry(m, struct version, link);
+
+			if (v->seq > seq)
+				break;
+			memcpy(durable_at(sd, b->block), v->data, BLOCK_SIZE);
+			list_remove(m);
+			free(v);
+		}
+		if (list_empty(&b->versions))
+			forget_dirty(sd, b->block);
+	}
+}
+
+/* One block of a write that completes. */
+static void put_block(struct sim_device *sd, uint64_t block,
+		      const unsigned char *data, bool durable)
+{
+	memcpy(current_at(sd, block), data, BLOCK_SIZE);
+	if (!durable) {
+		add_version(sd, block, data, sd->seq);
+		return;
+	}
+	forget_dirty(sd, block);
+	memcpy(durable_at(sd, block), data, BLOCK_SIZE);
+}
+
+/* Vectors need not end at blocks. */
+static void gather(const struct vdo_device_io *io, uint64_t skip,
+		   unsigned char *block)
+{
+	size_t have = 0;
+
+	for (unsigned i = 0; i < io->iov_count && have < BLOCK_SIZE; i++) {
+		const struct iovec *v = &io->iov[i];
+		size_t n;
+
+		if (skip >= v->iov_len) {
+			skip -= v->iov_len;
+			continue;
+		}
+		n = MIN(v->iov_len - skip, BLOCK_SIZE - have);
+		memcpy(block + have, (const char *)v->iov_base + skip, n);
+		have += n;
+		skip = 0;
+	}
+	VDO_ASSERT(have == BLOCK_SIZE);
+}
+
+/* Content of block @i of a write or discard. */
+static void content(const struct vdo_device_io *io, uint64_t i,
+		    unsigned char *block)
+{
+	if (io->op == VDO_DEVICE_DISCARD)
+		memset(block, 0, BLOCK_SIZE);
+	else
+		gather(io, i * BLOCK_SIZE, block);
+}
+
+/* Crashes. */
+
+/* @keep and @tear are percentages. */
+static void survive(struct sim_device *sd, struct dirty_block *b,
+		    unsigned keep, unsigned tear)
+{
+	struct version *order[VERSIONS_MAX];
+	unsigned n = 0;
+
+	for (struct list_node *m = b->versions.prev;
+	     m != &b->versions && n < VERSIONS_MAX; m = m->prev)
+		order[n++] = list_entry(m, struct version, link);
+	for (; n > 0; n--) {
+		unsigned pick = (unsigned)random_below(sd, n);
+		struct version *v = order[pick];
+		unsigned roll = (unsigned)random_below(sd, 100);
+		unsigned char sectors = 0;
+
+		order[pick] = order[n - 1];
+		if (roll < keep)
+			sectors = 0xff;
+		else if (roll < keep + tear)
+			sectors = (unsigned char)random_below(sd, 256);
+		for (unsigned s = 0; s < BLOCK_SIZE / SECTOR_SIZE; s++) {
+			if (sectors & 1u << s)
+				memcpy(durable_at(sd, b->block) +
+					       s * SECTOR_SIZE,
+				       v->data + s * SECTOR_SIZE, SECTOR_SIZE);
+		}
+	}
+}
+
+/* What is under way at a crash may have happened, or in part. */
+static void add_under_way(struct sim_device *sd)
+{
+	list_for_each(n, &sd->ios) {
+		struct sim_io *sio = list_entry(n, struct sim_io, link);
+		struct vdo_device_io *io = sio->io;
+		unsigned char data[BLOCK_SIZE];
+
+		if (sio->life != sd->life || sio->fault != 0 ||
+		    (io->op != VDO_DEVICE_WRITE && io->op != VDO_DEVICE_DISCARD))
+			continue;
+		for (uint64_t i = 0; i < io->length / BLOCK_SIZE; i++) {
+			content(io, i, data);
+			add_version(sd, io->offset / BLOCK_SIZE + i, data,
+				    sd->seq + 1);
+		}
+	}
+}
+
+static void crash(struct sim_device *sd)
+{
+	static const struct {
+		unsigned keep, tear;
+	} moods[] = {{0, 0},   {0, 50},  {10, 20}, {50, 0},
+		     {50, 25}, {90, 10}, {100, 0}, {0, 100}};
+	unsigned mood = (unsigned)random_below(sd, ARRAY_SIZE(moods));
+
+	if (sd->crashed)
+		return;
+	add_under_way(sd);
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+		uint64_t block = b->block;
+
+		survive(sd, b, moods[mood].keep, moods[mood].tear);
+		memcpy(current_at(sd, block), durable_at(sd, block),
+		       BLOCK_SIZE);
+		forget_dirty(sd, block);
+	}
+	sd->crashed = true;
+	sd->crash_in = 0;
+	sd->life++;
+}
+
+/* Operations. */
+
+static void read_blocks(struct sim_device *sd, struct vdo_device_io *io)
+{
+	const unsigned char *at = sd->current + io->offset;
+
+	for (unsigned i = 0; i < io->iov_count; i++) {
+		memcpy(io->iov[i].iov_base, at, io->iov[i].iov_len);
+		at += io->iov[i].iov_len;
+	}
+}
+
+static void write_blocks(struct sim_device *sd, struct vdo_device_io *io)
+{
+	bool durable = !sd->config.volatile_cache ||
+		       (io->flags & VDO_DEVICE_FUA);
+	unsigned char data[BLOCK_SIZE];
+
+	sd->seq++;
+	for (uint64_t i = 0; i < io->length / BLOCK_SIZE; i++) {
+		/* A discarded block may keep its content as well. */
+		if (io->op == VDO_DEVICE_DISCARD && random_below(sd, 4) == 0)
+			continue;
+		content(io, i, data);
+		put_block(sd, io->offset / BLOCK_SIZE + i, data, durable);
+	}
+}
+
+/* The operation happens. Holds the lock. */
+static int perform(struct sim_io *sio)
+{
+	struct sim_device *sd = sio->sd;
+	struct vdo_device_io *io = sio->io;
+
+	if (sio->life != sd->life)
+		return -EIO;
+	if (sio->fault != 0)
+		return sio->fault;
+	switch (io->op) {
+	case VDO_DEVICE_READ:
+		read_blocks(sd, io);
+		break;
+	case VDO_DEVICE_WRITE:
+	case VDO_DEVICE_DISCARD:
+		write_blocks(sd, io);
+		break;
+	case VDO_DEVICE_FLUSH:
+		settle(sd, sio->seq);
+		break;
+	}
+	return 0;
+}
+
+/* Perform and forget; the result is the caller's to deliver. */
+static int conclude(struct sim_io *sio)
+{
+	struct sim_device *sd = sio->sd;
+	int r;
+
+	lock(sd);
+	r = perform(sio);
+	list_remove(&sio->link);
+	unlock(sd);
+	free(sio);
+	return r;
+}
+
+static void event_came(struct sim_event *event)
+{
+	struct sim_io *sio = container_of(event, struct sim_io, event);
+	struct vdo_device_io *io = sio->io;
+
+	io->complete(io, conclude(sio));
+}
+
+/* Let it take its time, or none. Not under the lock. */
+static void go(struct sim_io *sio)
+{
+	struct vdo_device_io *io = sio->io;
+
+	if (sio->plug->sim == NULL) {
+		io->complete(io, conclude(sio));
+		return;
+	}
+	sio->event.fn = event_came;
+	sim_executor_schedule_within(sio->plug->sim, &sio->event,
+				     sio->sd->config.delay_max_ns);
+}
+
+static bool fault_matches(const struct sim_fault *f,
+			  const struct vdo_device_io *io)
+{
+	uint64_t first = io->offset / BLOCK_SIZE;
+	uint64_t count = io->length / BLOCK_SIZE;
+
+	if (!(f->ops & SIM_OP(io->op)))
+		return false;
+	if (f->block_count == 0 || io->op == VDO_DEVICE_FLUSH)
+		return true;
+	return first < f->first_block + f->block_count &&
+	       f->first_block < first + count;
+}
+
+static int pick_fault(struct sim_device *sd, const struct vdo_device_io *io)
+{
+	for (unsigned i = 0; i < sd->fault_count; i++) {
+		struct sim_fault *f = &sd->faults[i];
+		int result = f->result;
+
+		if (!fault_matches(f, io))
+			continue;
+		if (f->skip > 0) {
+			f->skip--;
+			continue;
+		}
+		if (f->times > 0 && --f->times == 0)
+			sd->faults[i] = sd->faults[--sd->fault_count];
+		return result;
+	}
+	return 0;
+}
+
+/* What is wrong with the operation itself. */
+static int refuse(struct sim_device *sd, const struct vdo_device_io *io)
+{
+	uint64_t size = sd->config.block_count * BLOCK_SIZE;
+	uint64_t bytes = 0;
+
+	if (io->op == VDO_DEVICE_FLUSH)
+		return sd->config.volatile_cache ? 0 : -EINVAL;
+	VDO_ASSERT(io->offset % BLOCK_SIZE == 0 && io->length > 0 &&
+		   io->length % BLOCK_SIZE == 0);
+	VDO_ASSERT(io->op == VDO_DEVICE_WRITE || io->flags == 0);
+	for (unsigned i = 0; i < io->iov_count; i++)
+		bytes += io->iov[i].iov_len;
+	VDO_ASSERT(bytes == (io->op == VDO_DEVICE_DISCARD ? 0 : io->length));
+	if (io->offset > size || io->length > size - io->offset)
+		return -ERANGE;
+	if (io->op == VDO_DEVICE_READ)
+		return 0;
+	if (sd->config.read_only)
+		return -EROFS;
+	if (io->op == VDO_DEVICE_DISCARD && sd->config.no_discard)
+		return -ENOTSUP;
+	return 0;
+}
+
+/* Register an operation and decide its fate. Holds the lock. */
+static struct sim_io *take_in(struct plug *plug, struct vdo_device_io *io,
+			      bool may_hold)
+{
+	struct sim_device *sd = plug->sd;
+	struct sim_io *sio = must(calloc(1, sizeof(*sio)));
+
+	sio->plug = plug;
+	sio->sd = sd;
+	sio->life = plug->life;
+	sio->io = io;
+	sio->seq = sd->seq;
+	sd->counts[io->op]++;
+	if (io->flags & VDO_DEVICE_FUA)
+		sd->fua_count++;
+	sio->fault = refuse(sd, io);
+	if (sio->fault == 0)
+		sio->fault = pick_fault(sd, io);
+	list_push_back(&sd->ios, &sio->link);
+	if (sd->crash_in > 0 && --sd->crash_in == 0)
+		crash(sd);
+	sio->held = may_hold && sd->match != NULL &&
+		    sd->match(sd->match_arg, io);
+	return sio;
+}
+
+static void sim_submit(void *ctx, struct vdo_device_io *io)
+{
+	struct plug *plug = ctx;
+	struct sim_device *sd = plug->sd;
+	struct sim_io *sio;
+	bool held;
+
+	lock(sd);
+	sio = take_in(plug, io, true);
+	held = sio->held;
+	unlock(sd);
+	if (!held)
+		go(sio);
+}
+
+static int sim_blocking(void *ctx, struct vdo_device_io *io)
+{
+	struct plug *plug = ctx;
+	struct sim_io *sio;
+
+	lock(plug->sd);
+	sio = take_in(plug, io, false);
+	unlock(plug->sd);
+	return conclude(sio);
+}
+
+static void sim_close(void *ctx)
+{
+	struct plug *plug = ctx;
+	struct sim_device *sd = plug->sd;
+
+	lock(sd);
+	list_remove(&plug->link);
+	unlock(sd);
+	free(plug);
+}
+
+/* Opening. */
+
+struct vdo_device *sim_device_open(struct sim_device *sd, struct executor *sim)
+{
+	struct vdo_device *d = must(alloc_zeroed(1, sizeof(*d)));
+	struct plug *plug = must(calloc(1, sizeof(*plug)));
+
+	plug->sd = sd;
+	plug->sim = sim;
+	plug->device = d;
+	d->ctx = plug;
+	d->submit = sim_submit;
+	d->blocking = sim_blocking;
+	d->close = sim_close;
+	d->size_bytes = sd->config.block_count * BLOCK_SIZE;
+	if (sd->config.volatile_cache)
+		d->flags |= VDO_DEVICE_VOLATILE_CACHE;
+	if (!sd->config.no_discard && !sd->config.read_only)
+		d->flags |= VDO_DEVICE_CAN_DISCARD;
+	if (sd->config.read_only)
+		d->flags |= VDO_DEVICE_READ_ONLY;
+	lock(sd);
+	/* Until the power is back nothing works. */
+	plug->life = sd->crashed ? sd->life - 1 : sd->life;
+	list_push_back(&sd->plugs, &plug->link);
+	unlock(sd);
+	return d;
+}
+
+struct vdo_device *sim_device_reopen(struct sim_device *sd,
+				     struct executor *sim)
+{
+	lock(sd);
+	VDO_ASSERT(sd->crashed);
+	sd->crashed = false;
+	/* Nobody is going to release what the dead had held. */
+	list_for_each(n, &sd->ios)
+		list_entry(n, struct sim_io, link)->held = false;
+	unlock(sd);
+	return sim_device_open(sd, sim);
+}
+
+static unsigned char *map_blocks(uint64_t count)
+{
+	void *p = mmap(NULL, count * BLOCK_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return must(p == MAP_FAILED ? NULL : p);
+}
+
+struct sim_device *sim_device_create(const struct sim_device_config *config)
+{
+	struct sim_device *sd = must(calloc(1, sizeof(*sd)));
+
+	sd->config = *config;
+	if (sd->config.delay_max_ns == 0)
+		sd->config.delay_max_ns = DELAY_DEFAULT_NS;
+	sd->random = config->seed;
+	sd->current = map_blocks(config->block_count);
+	sd->durable = map_blocks(config->block_count);
+	pthread_mutex_init(&sd->lock, NULL);
+	list_init(&sd->dirty);
+	list_init(&sd->ios);
+	list_init(&sd->plugs);
+	return sd;
+}
+
+void sim_device_destroy(struct sim_device *sd)
+{
+	struct list_node *n;
+
+	if (sd == NULL)
+		return;
+	settle(sd, UINT64_MAX);
+	while ((n = list_pop(&sd->ios)) != NULL)
+		free(list_entry(n, struct sim_io, link));
+	while ((n = list_pop(&sd->plugs)) != NULL) {
+		struct plug *plug = list_entry(n, struct plug, link);
+
+		alloc_free(plug->device);
+		free(plug);
+	}
+	munmap(sd->current, sd->config.block_count * BLOCK_SIZE);
+	munmap(sd->durable, sd->config.block_count * BLOCK_SIZE);
+	pthread_mutex_destroy(&sd->lock);
+	free(sd);
+}
+
+/* What the test does to it. */
+
+void sim_device_crash(struct sim_device *sd)
+{
+	lock(sd);
+	crash(sd);
+	unlock(sd);
+}
+
+void sim_device_crash_at(struct sim_device *sd, uint64_t nth)
+{
+	lock(sd);
+	sd->crash_in = nth;
+	unlock(sd);
+}
+
+bool sim_device_crashed(const struct sim_device *sd)
+{
+	struct sim_device *s = (struct sim_device *)sd;
+	bool crashed;
+
+	lock(s);
+	crashed = s->crashed;
+	unlock(s);
+	return crashed;
+}
+
+void sim_device_fault(struct sim_device *sd, const struct sim_fault *fault)
+{
+	lock(sd);
+	VDO_ASSERT(sd->fault_count < SIM_FAULTS_MAX);
+	sd->faults[sd->fault_count] = *fault;
+	if (fault->result == 0)
+		sd->faults[sd->fault_count].result = -EIO;
+	sd->fault_count++;
+	unlock(sd);
+}
+
+void sim_device_clear_faults(struct sim_device *sd)
+{
+	lock(sd);
+	sd->fault_count = 0;
+	unlock(sd);
+}
+
+void sim_device_rot(struct sim_device *sd, uint64_t offset, size_t n,
+		    uint8_t mask)
+{
+	lock(sd);
+	VDO_ASSERT(offset + n <= sd->config.block_count * BLOCK_SIZE);
+	for (uint64_t b = offset / BLOCK_SIZE; b * BLOCK_SIZE < offset + n; b++)
+		forget_dirty(sd, b);
+	for (size_t i = 0; i < n; i++) {
+		sd->current[offset + i] ^= mask;
+		sd->durable[offset + i] = sd->current[offset + i];
+	}
+	unlock(sd);
+}
+
+void sim_device_hold(struct sim_device *sd, sim_match_fn match, void *arg)
+{
+	lock(sd);
+	sd->match = match;
+	sd->match_arg = arg;
+	unlock(sd);
+}
+
+static struct sim_io *take_held(struct sim_device *sd)
+{
+	struct sim_io *found = NULL;
+
+	lock(sd);
+	list_for_each(n, &sd->ios) {
+		struct sim_io *sio = list_entry(n, struct sim_io, link);
+
+		if (sio->held) {
+			found = sio;
+			found->held = false;
+			break;
+		}
+	}
+	unlock(sd);
+	return found;
+}
+
+void sim_device_release(struct sim_device *sd)
+{
+	/* Those that are held now, not what they bring about. */
+	for (uint64_t n = sim_device_held(sd); n > 0; n--) {
+		struct sim_io *sio = take_held(sd);
+
+		if (sio == NULL)
+			break;
+		go(sio);
+	}
+}
+
+uint64_t sim_device_held(struct sim_device *sd)
+{
+	uint64_t held = 0;
+
+	lock(sd);
+	list_for_each(n, &sd->ios)
+		held += list_entry(n, struct sim_io, link)->held;
+	unlock(sd);
+	return held;
+}
+
+void sim_device_peek(struct sim_device *sd, uint64_t block, void *buf)
+{
+	lock(sd);
+	VDO_ASSERT(block < sd->config.block_count);
+	memcpy(buf, current_at(sd, block), BLOCK_SIZE);
+	unlock(sd);
+}
+
+void sim_device_peek_durable(struct sim_device *sd, uint64_t block, void *buf)
+{
+	lock(sd);
+	VDO_ASSERT(block < sd->config.block_count);
+	memcpy(buf, durable_at(sd, block), BLOCK_SIZE);
+	unlock(sd);
+}
+
+void sim_device_poke(struct sim_device *sd, uint64_t block, const void *buf)
+{
+	lock(sd);
+	VDO_ASSERT(block < sd->config.block_count);
+	put_block(sd, block, buf, true);
+	unlock(sd);
+}
+
+uint64_t sim_device_count(struct sim_device *sd, enum vdo_device_op op)
+{
+	uint64_t n;
+
+	lock(sd);
+	n = sd->counts[op];
+	unlock(sd);
+	return n;
+}
+
+uint64_t sim_device_count_fua(struct sim_device *sd)
+{
+	uint64_t n;
+
+	lock(sd);
+	n = sd->fua_count;
+	unlock(sd);
+	return n;
+}
+
+uint64_t sim_device_pending(struct sim_device *sd)
+{
+	uint64_t pending = 0;
+
+	lock(sd);
+	list_for_each(n, &sd->ios)
+		pending += list_entry(n, struct sim_io, link)->life == sd->life;
+	unlock(sd);
+	return pending;
+}

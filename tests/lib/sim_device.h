@@ -1,0 +1,109 @@
+/*
+ * The device of the tests: memory that loses power, fails, rots and waits, as
+ * a seed and the test decide.
+ *
+ * A sim_device is the storage itself and survives crashes; sim_device_open()
+ * plugs it in, as often as wanted, under one volume at a time. With a sim
+ * executor operations take a random virtual time and overtake each other; with
+ * NULL they are over when submit returns, on any thread.
+ *
+ * Invariants
+ *  (1) With a volatile cache a completed write is durable once a flush that
+ *      was submitted after its completion has completed, or if it had FUA;
+ *      without one, when it completes.
+ *  (2) At a crash each 4 KiB block takes its writes that are not durable, also
+ *      those under way, in any order; each is kept, dropped, or torn by sectors
+ *      of 512 bytes. A durable write is never undone by an older one.
+ *  (3) After a crash all I/O through devices opened before it fails with -EIO
+ *      and changes nothing.
+ *  (4) Same seed, same calls: same results.
+ *
+ * Runs on: any thread, except with a sim executor.
+ * Lifetime: sim_device_destroy() comes after the executors it was opened with
+ * are gone. Devices that were not closed by then (of a volume that was simply
+ * forgotten after a crash) are freed with it.
+ */
+#ifndef TESTS_SIM_DEVICE_H
+#define TESTS_SIM_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vdo/device.h>
+
+struct executor;
+struct sim_device;
+
+struct sim_device_config {
+	uint64_t seed;
+	uint64_t block_count;
+	bool volatile_cache;
+	bool no_discard;
+	bool read_only;
+	uint64_t delay_max_ns; /* of an operation; 0: 200 us */
+};
+
+/* These abort without memory. */
+struct sim_device *sim_device_create(const struct sim_device_config *config);
+void sim_device_destroy(struct sim_device *sd);
+
+struct vdo_device *sim_device_open(struct sim_device *sd,
+				   struct executor *sim);
+
+/* Lose power now, or when the @nth operation from now is submitted (which is
+ * then under way; 1: the next one; 0: not any more). */
+void sim_device_crash(struct sim_device *sd);
+void sim_device_crash_at(struct sim_device *sd, uint64_t nth);
+bool sim_device_crashed(const struct sim_device *sd);
+
+/* Power is back: what survived, through a new device. */
+struct vdo_device *sim_device_reopen(struct sim_device *sd,
+				     struct executor *sim);
+
+/* Failures. Sets of operations: SIM_OP(VDO_DEVICE_READ) | ... */
+#define SIM_OP(op)  (1u << (op))
+#define SIM_OPS_ALL 0xfu
+
+struct sim_fault {
+	unsigned ops;
+	uint64_t first_block; /* not for flushes */
+	uint64_t block_count; /* 0: anywhere */
+	uint64_t skip;        /* matching operations that still succeed */
+	uint64_t times;       /* that fail then; 0: all */
+	int result;           /* 0: -EIO */
+};
+
+#define SIM_FAULTS_MAX 8
+
+void sim_device_fault(struct sim_device *sd, const struct sim_fault *fault);
+void sim_device_clear_faults(struct sim_device *sd);
+
+/* Flip the bits of @mask in @n bytes, in what reads see; durable. */
+void sim_device_rot(struct sim_device *sd, uint64_t offset, size_t n,
+		    uint8_t mask);
+
+/*
+ * Hold back operations for which @match is true (NULL: none) as they are
+ * submitted. Those held already stay so until sim_device_release(), which lets
+ * them all go but goes on holding new ones.
+ */
+typedef bool (*sim_match_fn)(void *arg, const struct vdo_device_io *io);
+
+void sim_device_hold(struct sim_device *sd, sim_match_fn match, void *arg);
+void sim_device_release(struct sim_device *sd);
+uint64_t sim_device_held(struct sim_device *sd);
+
+/* Look at and change blocks behind everybody's back. Peek shows what a read
+ * would, peek_durable what is safe from a crash; poke sets both. */
+void sim_device_peek(struct sim_device *sd, uint64_t block, void *buf);
+void sim_device_peek_durable(struct sim_device *sd, uint64_t block, void *buf);
+void sim_device_poke(struct sim_device *sd, uint64_t block, const void *buf);
+
+/* Operations submitted so far. */
+uint64_t sim_device_count(struct sim_device *sd, enum vdo_device_op op);
+uint64_t sim_device_count_fua(struct sim_device *sd);
+
+/* Operations submitted since the last crash and not completed, also held. */
+uint64_t sim_device_pending(struct sim_device *sd);
+
+#endif
