@@ -166,7 +166,7 @@ static inline uint64_t executor_now(struct executor *x)
 struct native_config {
 	unsigned threads;
 	bool pin;           /* bind thread i to core i */
-	unsigned spin_us;   /* a thread spins at most this long before it sleeps,
+	unsigned spin_us;   /* spin at most this long before going to sleep;
 			     * less or not at all when that was in vain */
 	const char *name_prefix;
 };

@@ -28,7 +28,7 @@ void fanout_part_done(struct fanout_part *part, int result)
 							result,
 							memory_order_relaxed,
 							memory_order_relaxed);
-	/* Release our work to whoever is last, acquire everybody's if we are. */
+	/* Release our work to whoever is last; if we are, acquire theirs. */
 	before = atomic_fetch_sub_explicit(&f->pending, 1,
 					   memory_order_acq_rel);
 	VDO_ASSERT(before > 0);
