@@ -1,0 +1,20 @@
+# Programs that use the public interface only. vdoctl is installed.
+bin_PROGRAMS += examples/vdoctl/vdoctl
+examples_vdoctl_vdoctl_SOURCES = \
+	%D%/common.c %D%/common.h \
+	%D%/vdoctl/data.c \
+	%D%/vdoctl/format.c \
+	%D%/vdoctl/main.c \
+	%D%/vdoctl/show.c \
+	%D%/vdoctl/vdoctl.h
+examples_vdoctl_vdoctl_LDADD = lib/libvdo.la
+
+noinst_PROGRAMS += examples/callbacks examples/hello examples/poll examples/pool
+examples_callbacks_SOURCES = %D%/callbacks.c
+examples_callbacks_LDADD = lib/libvdo.la -lpthread
+examples_hello_SOURCES = %D%/hello.c
+examples_hello_LDADD = lib/libvdo.la
+examples_poll_SOURCES = %D%/poll.c
+examples_poll_LDADD = lib/libvdo.la
+examples_pool_SOURCES = %D%/pool.c
+examples_pool_LDADD = lib/libvdo.la -lpthread

@@ -1,0 +1,341 @@
+#include "common.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+const char *program_name = "?";
+
+/* The progress bar on the screen, if there is one. */
+static bool bar_visible;
+
+static void wipe_bar(void)
+{
+	if (bar_visible)
+		fputs("\r\033[K", stderr);
+	bar_visible = false;
+}
+
+void complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	wipe_bar();
+	fprintf(stderr, "%s: ", program_name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+int try_help(void)
+{
+	complain("try '%s --help'", program_name);
+	return EXIT_USAGE;
+}
+
+int complain_vdo(const char *path, const struct vdo_error *error)
+{
+	complain("%s: %s (%s)", path, error->message,
+		 vdo_error_name(error->code));
+	return EXIT_FAILED;
+}
+
+int complain_result(const char *path, const char *what, int result)
+{
+	complain("%s: cannot %s: %s (%s)", path, what, vdo_strerror(result),
+		 vdo_error_name(result));
+	return EXIT_FAILED;
+}
+
+bool parse_size(const char *text, uint64_t *size)
+{
+	static const char suffixes[] = "KMGTP";
+	uint64_t n = 0;
+	unsigned shift = 0;
+	const char *suffix;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	for (; *text >= '0' && *text <= '9'; text++) {
+		unsigned digit = (unsigned)(*text - '0');
+
+		if (n > (UINT64_MAX - digit) / 10)
+			return false;
+		n = n * 10 + digit;
+	}
+	if (*text != '\0') {
+		suffix = strchr(suffixes, *text & ~0x20);
+		if (suffix == NULL || *suffix == '\0' || text[1] != '\0')
+			return false;
+		shift = 10 * (unsigned)(suffix - suffixes + 1);
+	}
+	if (n > UINT64_MAX >> shift)
+		return false;
+	*size = n << shift;
+	return true;
+}
+
+bool parse_size_option(const char *option, const char *text, uint64_t *size)
+{
+	if (parse_size(text, size))
+		return true;
+	complain("%s: \"%s\" is not a size: bytes, or with K, M, G, T, P "
+		 "behind them, such as 64M",
+		 option, text);
+	return false;
+}
+
+char *size_text(char *buffer, uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	double value = (double)bytes;
+	int unit = -1;
+
+	while (value >= 1023.995) {
+		value /= 1024;
+		unit++;
+	}
+	if (unit < 0)
+		snprintf(buffer, SIZE_TEXT, "%u B", (unsigned)bytes);
+	else
+		snprintf(buffer, SIZE_TEXT, "%.2f %ciB", value, units[unit]);
+	return buffer;
+}
+
+bool config_set(struct vdo_config *config, const char *name, const char *value)
+{
+	struct vdo_error error;
+
+	if (vdo_config_set(config, name, value, &error) == 0)
+		return true;
+	complain("%s", error.message);
+	return false;
+}
+
+bool config_assign(struct vdo_config *config, const char *assignment)
+{
+	const char *equals = strchr(assignment, '=');
+	char name[64];
+	size_t length;
+
+	if (equals == NULL) {
+		complain("-o %s: name=value is expected", assignment);
+		return false;
+	}
+	length = (size_t)(equals - assignment);
+	if (length >= sizeof(name))
+		length = sizeof(name) - 1;
+	memcpy(name, assignment, length);
+	name[length] = '\0';
+	return config_set(config, name, equals + 1);
+}
+
+/*
+ * Progress
+ */
+
+#define DRAW_EVERY_MS 100
+#define SMALL         (UINT64_C(16) << 20)
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void progress_start(struct progress *p, const char *label, uint64_t total)
+{
+	p->label = label;
+	p->total = total;
+	atomic_init(&p->done, 0);
+	p->start_ms = now_ms();
+	p->drawn_ms = p->start_ms;
+	p->on = isatty(STDERR_FILENO) && (total == 0 || total > SMALL);
+}
+
+void progress_add(struct progress *p, uint64_t bytes)
+{
+	atomic_fetch_add_explicit(&p->done, bytes, memory_order_relaxed);
+}
+
+static unsigned columns(void)
+{
+	struct winsize w;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
+		return 80;
+	return w.ws_col;
+}
+
+static void draw_bar(const struct progress *p, uint64_t done, uint64_t rate)
+{
+	char amount[SIZE_TEXT], speed[SIZE_TEXT], bar[64], left[32] = "";
+	unsigned room = columns(), width = 0;
+
+	size_text(amount, done);
+	size_text(speed, rate);
+	if (p->total == 0) {
+		fprintf(stderr, "\r%s %s  %s/s\033[K", p->label, amount, speed);
+		return;
+	}
+	if (done > p->total)
+		done = p->total;
+	if (rate != 0) {
+		uint64_t s = (p->total - done) / rate;
+
+		snprintf(left, sizeof(left), "%u:%02u:%02u",
+			 (unsigned)(s / 3600), (unsigned)(s / 60 % 60),
+			 (unsigned)(s % 60));
+	}
+	/* "label [###...] 100% 1023.99 GiB 1023.99 MiB/s 0:00:00" */
+	if (room > strlen(p->label) + 48)
+		width = room - (unsigned)strlen(p->label) - 48;
+	if (width > sizeof(bar) - 1)
+		width = sizeof(bar) - 1;
+	for (unsigned i = 0; i < width; i++)
+		bar[i] = (double)i < (double)width * (double)done /
+						(double)p->total
+				 ? '#'
+				 : '.';
+	bar[width] = '\0';
+	fprintf(stderr, "\r%s [%s] %3u%% %s %s/s %s\033[K", p->label, bar,
+		(unsigned)(100.0 * (double)done / (double)p->total), amount,
+		speed, left);
+}
+
+void progress_draw(struct progress *p)
+{
+	uint64_t now, done;
+
+	if (!p->on)
+		return;
+	now = now_ms();
+	if (now - p->drawn_ms < DRAW_EVERY_MS)
+		return;
+	p->drawn_ms = now;
+	done = atomic_load_explicit(&p->done, memory_order_relaxed);
+	draw_bar(p, done,
+		 (uint64_t)((double)done * 1000 / (double)(now - p->start_ms)));
+	fflush(stderr);
+	bar_visible = true;
+}
+
+void progress_end(struct progress *p)
+{
+	p->on = false;
+	wipe_bar();
+}
+
+/*
+ * Signals
+ */
+
+static volatile sig_atomic_t interrupt_seen;
+
+static void on_interrupt(int signal)
+{
+	interrupt_seen = 1;
+}
+
+void catch_interrupts(void)
+{
+	struct sigaction action = {.sa_handler = on_interrupt,
+				   .sa_flags = (int)SA_RESETHAND};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+bool interrupted(void)
+{
+	return interrupt_seen != 0;
+}
+
+/*
+ * JSON
+ */
+
+static void quote(FILE *f, const char *s)
+{
+	fputc('"', f);
+	for (; *s != '\0'; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c == '"' || c == '\\')
+			fprintf(f, "\\%c", c);
+		else if (c < 0x20 || c == 0x7f)
+			fprintf(f, "\\u%04x", c);
+		else
+			fputc(c, f);
+	}
+	fputc('"', f);
+}
+
+static void new_line(struct json *j)
+{
+	fprintf(j->file, "\n%*s", (int)(2 * j->depth), "");
+}
+
+/* What stands before a value: comma, line break, name. */
+static void json_name(struct json *j, const char *name)
+{
+	if (j->follows)
+		fputc(',', j->file);
+	if (j->depth != 0)
+		new_line(j);
+	if (name != NULL) {
+		quote(j->file, name);
+		fputs(": ", j->file);
+	}
+	j->follows = true;
+}
+
+void json_begin(struct json *j, const char *name, char bracket)
+{
+	json_name(j, name);
+	fputc(bracket, j->file);
+	j->depth++;
+	j->follows = false;
+}
+
+void json_end(struct json *j, char bracket)
+{
+	j->depth--;
+	if (j->follows)
+		new_line(j);
+	fputc(bracket, j->file);
+	j->follows = true;
+	if (j->depth == 0)
+		fputc('\n', j->file);
+}
+
+void json_string(struct json *j, const char *name, const char *value)
+{
+	json_name(j, name);
+	quote(j->file, value);
+}
+
+void json_number(struct json *j, const char *name, uint64_t value)
+{
+	json_name(j, name);
+	fprintf(j->file, "%llu", (unsigned long long)value);
+}
+
+void json_signed(struct json *j, const char *name, int64_t value)
+{
+	json_name(j, name);
+	fprintf(j->file, "%lld", (long long)value);
+}
+
+void json_bool(struct json *j, const char *name, bool value)
+{
+	json_name(j, name);
+	fputs(value ? "true" : "false", j->file);
+}

@@ -1,0 +1,107 @@
+/*
+ * What the programs share: messages, sizes, options, a progress bar, JSON.
+ * Only the public interface of the library is used.
+ *
+ * Threads: one at a time, but progress_add(), which may be called from any.
+ */
+#ifndef EXAMPLES_COMMON_H
+#define EXAMPLES_COMMON_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <vdo/vdo.h>
+
+#define PRINTF(f, a) __attribute__((format(printf, f, a)))
+
+/* Exit codes of all programs. */
+enum {
+	EXIT_OK = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+};
+
+/*
+ * Messages. Each goes to standard error as "program: message"; a progress bar
+ * that is on the screen is wiped first.
+ */
+extern const char *program_name; /* set by main() */
+
+void complain(const char *fmt, ...) PRINTF(1, 2);
+
+/* "program: try 'program --help'"; returns EXIT_USAGE. */
+int try_help(void);
+
+/* What a call of the library said about @path; returns EXIT_FAILED. */
+int complain_vdo(const char *path, const struct vdo_error *error);
+int complain_result(const char *path, const char *what, int result);
+
+/*
+ * Sizes: digits with an optional K M G T P (powers of 1024) behind them.
+ */
+bool parse_size(const char *text, uint64_t *size);
+
+/* parse_size(), or a complaint that names the option. */
+bool parse_size_option(const char *option, const char *text, uint64_t *size);
+
+/* "512 B", "1.50 GiB"; @buffer has SIZE_TEXT bytes and is returned. */
+#define SIZE_TEXT 24
+char *size_text(char *buffer, uint64_t bytes);
+
+/* Set an option of the library from "name=value", or complain. */
+bool config_assign(struct vdo_config *config, const char *assignment);
+bool config_set(struct vdo_config *config, const char *name,
+		const char *value);
+
+/*
+ * A progress bar with rate and remaining time on standard error; nothing if
+ * that is no terminal or @total is small.
+ *
+ *	struct progress p;
+ *
+ *	progress_start(&p, "writing", total);
+ *	... progress_add(&p, n); progress_draw(&p); ...
+ *	progress_end(&p);
+ *
+ * progress_draw() is cheap: it draws ten times a second at most.
+ */
+struct progress {
+	const char *label;
+	uint64_t total;        /* bytes; 0: not known */
+	atomic_ullong done;    /* bytes */
+	uint64_t start_ms, drawn_ms;
+	bool on;               /* to be drawn at all */
+};
+
+void progress_start(struct progress *p, const char *label, uint64_t total);
+void progress_add(struct progress *p, uint64_t bytes);
+void progress_draw(struct progress *p);
+void progress_end(struct progress *p); /* wipes the bar */
+
+/*
+ * SIGINT and SIGTERM: after catch_interrupts() they only make interrupted()
+ * true, so that a program can close its volumes. A second one kills.
+ */
+void catch_interrupts(void);
+bool interrupted(void);
+
+/*
+ * JSON, indented by two. Names may be NULL inside of arrays.
+ */
+struct json {
+	FILE *file;
+	unsigned depth;
+	bool follows; /* something stands before, on this level */
+};
+
+void json_begin(struct json *j, const char *name, char bracket); /* { or [ */
+void json_end(struct json *j, char bracket);                     /* } or ] */
+void json_string(struct json *j, const char *name, const char *value);
+void json_number(struct json *j, const char *name, uint64_t value);
+void json_signed(struct json *j, const char *name, int64_t value);
+void json_bool(struct json *j, const char *name, bool value);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * vdoctl: make volumes and look into them. See vdoctl(1).
+ */
+#include "vdoctl.h"
+
+#include <string.h>
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+} commands[] = {
+	{"format", command_format, "make a new, empty volume"},
+	{"info", command_info, "show what the first blocks of a volume say"},
+	{"stats", command_stats, "show the statistics of a volume"},
+	{"write", command_write, "copy standard input into a volume"},
+	{"read", command_read, "copy a part of a volume to standard output"},
+	{"discard", command_discard, "forget a part of a volume"},
+	{"options", command_options, "list the options that -o takes"},
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void help(void)
+{
+	printf("Usage: vdoctl COMMAND [ARGUMENT]...\n"
+	       "Make volumes in the format of Linux's dm-vdo and look into "
+	       "them.\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %-9s %s\n", commands[i].name, commands[i].summary);
+	printf("\n'vdoctl COMMAND --help' shows the arguments of a command.\n"
+	       "See vdoctl(1) and vdo-options(7).\n");
+}
+
+static const struct option argument_table[] = {
+	{"offset", required_argument, NULL, 'o' + 256},
+	{"length", required_argument, NULL, 'l' + 256},
+	{"json", no_argument, NULL, 'j' + 256},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0}};
+
+/* A long option; @letter is that of arguments_parse(). */
+static bool take_long(struct arguments *a, int letter, const char *accept,
+		      const char *name)
+{
+	if (strchr(accept, letter) == NULL) {
+		complain("there is no --%s here", name);
+		return false;
+	}
+	switch (letter) {
+	case 'o':
+		a->has_offset = true;
+		return parse_size_option("--offset", optarg, &a->offset);
+	case 'l':
+		a->has_length = true;
+		return parse_size_option("--length", optarg, &a->length);
+	default:
+		a->json = true;
+		return true;
+	}
+}
+
+static bool take_options(struct arguments *a, int argc, char **argv,
+			 const char *accept, const char *help_text)
+{
+	int c, i = 0;
+
+	while ((c = getopt_long(argc, argv, "ho:", argument_table, &i)) != -1) {
+		bool good = false;
+
+		if (c == 'h') {
+			fputs(help_text, stdout);
+			a->help = true;
+			return true;
+		}
+		if (c == 'o')
+			good = config_assign(a->config, optarg);
+		else if (c > 256)
+			good = take_long(a, c - 256, accept,
+					 argument_table[i].name);
+		if (!good)
+			return false;
+	}
+	return true;
+}
+
+bool arguments_parse(struct arguments *a, int argc, char **argv,
+		     const char *accept, const char *help_text)
+{
+	memset(a, 0, sizeof(*a));
+	if (vdo_config_new(&a->config) != 0) {
+		complain("out of memory");
+		return false;
+	}
+	if (strchr(accept, 'r') != NULL &&
+	    !config_set(a->config, "read-only", "on"))
+		return false;
+	if (!take_options(a, argc, argv, accept, help_text))
+		return false;
+	if (a->help)
+		return true;
+	if (optind + 1 != argc) {
+		complain(optind == argc ? "which FILE?" : "more than one FILE");
+		return false;
+	}
+	a->path = argv[optind];
+	return true;
+}
+
+void arguments_free(struct arguments *a)
+{
+	vdo_config_free(a->config);
+}
+
+/* Output that cannot be written (disk full) is a failure, too. */
+static int end(int code)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return code;
+	complain("cannot write to standard output");
+	return EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	static char name[32];
+
+	program_name = "vdoctl";
+	if (argc < 2) {
+		complain("which command?");
+		return try_help();
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		help();
+		return end(EXIT_OK);
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("vdoctl %s\n", vdo_version());
+		return end(EXIT_OK);
+	}
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(argv[1], commands[i].name) != 0)
+			continue;
+		snprintf(name, sizeof(name), "vdoctl %s", argv[1]);
+		program_name = name;
+		argv[1] = name; /* for the messages of getopt */
+		return end(commands[i].run(argc - 1, argv + 1));
+	}
+	complain("there is no command \"%s\"", argv[1]);
+	return try_help();
+}

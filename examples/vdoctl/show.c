@@ -1,0 +1,363 @@
+/*
+ * vdoctl info, stats and options: what is printed from tables, for people or
+ * as JSON.
+ */
+#include "vdoctl.h"
+
+#include <string.h>
+
+/*
+ * info
+ */
+
+static const char info_help[] =
+	"Usage: vdoctl info FILE [--json]\n"
+	"Show what the first blocks of a volume say. The volume is not opened:\n"
+	"its state does not matter, and nothing is changed.\n\n"
+	"  --json      for programs\n"
+	"  -h, --help  this text\n";
+
+enum kind {
+	SECTION,
+	NUMBER32,
+	NUMBER,
+	SIGNED,
+	BLOCKS, /* people see bytes as well */
+	FLAG,
+	TEXT,
+	UUID,
+	MEMORY,
+};
+
+static const struct {
+	enum kind kind;
+	const char *name, *label;
+	size_t offset;
+} fields[] = {
+#define F(kind, field, label)                                                  \
+	{kind, #field, label, offsetof(struct vdo_info, field)}
+	{SECTION, "geometry", "Geometry", 0},
+	F(NUMBER32, geometry_major, "format, major"),
+	F(NUMBER32, geometry_minor, "format, minor"),
+	F(UUID, uuid, "UUID"),
+	F(NUMBER, nonce, "nonce"),
+	F(SIGNED, bio_offset, "bio offset"),
+	F(NUMBER, index_start, "index starts at block"),
+	F(NUMBER, data_start, "data starts at block"),
+	F(MEMORY, index_memory, "index memory"),
+	F(FLAG, index_sparse, "sparse index"),
+	{SECTION, "volume", "Volume", 0},
+	F(TEXT, state_name, "state"),
+	F(NUMBER, complete_recoveries, "recoveries"),
+	F(NUMBER, read_only_recoveries, "read-only recoveries"),
+	F(BLOCKS, logical_blocks, "logical size"),
+	F(BLOCKS, physical_blocks, "physical size"),
+	F(NUMBER, logical_blocks_used, "logical blocks used"),
+	F(NUMBER, block_map_data_blocks, "block map pages"),
+	F(NUMBER, root_origin, "block map roots at block"),
+	F(NUMBER, root_count, "block map roots"),
+	{SECTION, "slabs", "Slabs", 0},
+	F(BLOCKS, slab_blocks, "slab size"),
+	F(NUMBER, slab_count, "slabs"),
+	F(NUMBER, slab_data_blocks, "data blocks"),
+	F(NUMBER, slab_journal_blocks, "journal blocks"),
+	F(NUMBER, reference_count_blocks, "reference count blocks"),
+	F(NUMBER32, zone_count, "physical zones"),
+	{SECTION, "journal", "Recovery journal", 0},
+	F(BLOCKS, recovery_journal_blocks, "size"),
+	F(NUMBER, journal_start, "sequence number"),
+	{SECTION, "partitions", "Partitions", 0},
+	F(NUMBER, block_map_start, "block map, first block"),
+	F(NUMBER, block_map_count, "block map, blocks"),
+	F(NUMBER, depot_start, "slabs, first block"),
+	F(NUMBER, depot_count, "slabs, blocks"),
+	F(NUMBER, journal_partition_start, "journal, first block"),
+	F(NUMBER, journal_partition_count, "journal, blocks"),
+	F(NUMBER, summary_start, "slab summary, first block"),
+	F(NUMBER, summary_count, "slab summary, blocks"),
+#undef F
+};
+
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+static char *uuid_text(char *buffer, const uint8_t *uuid)
+{
+	char *p = buffer;
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			*p++ = '-';
+		p += sprintf(p, "%02x", uuid[i]);
+	}
+	return buffer;
+}
+
+static char *memory_text(char *buffer, int32_t code)
+{
+	if (code == 0)
+		return strcpy(buffer, "none");
+	if (code < 0)
+		return size_text(buffer, (uint64_t)-(int64_t)code << 20);
+	return size_text(buffer, (uint64_t)code << 30);
+}
+
+static uint64_t number_at(const void *field, enum kind kind)
+{
+	uint32_t narrow;
+	uint64_t wide;
+
+	if (kind == NUMBER32) {
+		memcpy(&narrow, field, sizeof(narrow));
+		return narrow;
+	}
+	memcpy(&wide, field, sizeof(wide));
+	return wide;
+}
+
+static void info_json(const struct vdo_info *info)
+{
+	struct json j = {.file = stdout};
+	bool open = false;
+	char text[64];
+
+	json_begin(&j, NULL, '{');
+	for (size_t i = 0; i < FIELDS; i++) {
+		const char *name = fields[i].name;
+		const void *p = (const char *)info + fields[i].offset;
+		enum kind kind = fields[i].kind;
+
+		switch (kind) {
+		case SECTION:
+			if (open)
+				json_end(&j, '}');
+			json_begin(&j, name, '{');
+			open = true;
+			break;
+		case NUMBER32:
+		case NUMBER:
+		case BLOCKS:
+			json_number(&j, name, number_at(p, kind));
+			break;
+		case SIGNED:
+			json_signed(&j, name, *(const int64_t *)p);
+			break;
+		case MEMORY:
+			json_signed(&j, name, *(const int32_t *)p);
+			break;
+		case FLAG:
+			json_bool(&j, name, *(const bool *)p);
+			break;
+		case TEXT:
+			json_string(&j, name, *(const char *const *)p);
+			break;
+		case UUID:
+			json_string(&j, name, uuid_text(text, p));
+			break;
+		}
+	}
+	json_end(&j, '}');
+	json_end(&j, '}');
+}
+
+static void info_people(const struct vdo_info *info)
+{
+	char text[64];
+
+	for (size_t i = 0; i < FIELDS; i++) {
+		const void *p = (const char *)info + fields[i].offset;
+		enum kind kind = fields[i].kind;
+		uint64_t n;
+
+		if (kind == SECTION) {
+			printf("%s%s\n", i == 0 ? "" : "\n", fields[i].label);
+			continue;
+		}
+		printf("  %-26s ", fields[i].label);
+		switch (kind) {
+		case SECTION:
+			break;
+		case NUMBER32:
+		case NUMBER:
+			printf("%llu\n",
+			       (unsigned long long)number_at(p, kind));
+			break;
+		case BLOCKS:
+			n = number_at(p, kind);
+			printf("%llu blocks, %s\n", (unsigned long long)n,
+			       size_text(text, n * 4096));
+			break;
+		case SIGNED:
+			printf("%lld\n", (long long)*(const int64_t *)p);
+			break;
+		case MEMORY:
+			puts(memory_text(text, *(const int32_t *)p));
+			break;
+		case FLAG:
+			puts(*(const bool *)p ? "yes" : "no");
+			break;
+		case TEXT:
+			puts(*(const char *const *)p);
+			break;
+		case UUID:
+			puts(uuid_text(text, p));
+			break;
+		}
+	}
+}
+
+int command_info(int argc, char **argv)
+{
+	struct vdo_error error;
+	struct vdo_info info;
+	struct arguments a;
+	int code = EXIT_OK;
+
+	if (!arguments_parse(&a, argc, argv, "j", info_help))
+		code = try_help();
+	else if (a.help)
+		code = EXIT_OK;
+	else if (vdo_inspect(a.path, &info, sizeof(info), &error) != 0)
+		code = complain_vdo(a.path, &error);
+	else if (a.json)
+		info_json(&info);
+	else
+		info_people(&info);
+	arguments_free(&a);
+	return code;
+}
+
+/*
+ * stats
+ */
+
+static const char stats_help[] =
+	"Usage: vdoctl stats FILE [--json] [-o NAME=VALUE]...\n"
+	"Open a volume read-only and show its statistics.\n\n"
+	"  --json         for programs\n"
+	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
+	"  -h, --help     this text\n";
+
+static void stats_print(const struct vdo_stats *stats, bool as_json)
+{
+	struct json j = {.file = stdout};
+	size_t count = vdo_stats_count(stats);
+
+	if (as_json)
+		json_begin(&j, NULL, '{');
+	for (size_t i = 0; i < count; i++) {
+		const struct vdo_stat *s = vdo_stats_at(stats, i);
+		const char *label = s->label[0] != '\0' ? s->label : s->name;
+
+		if (as_json && s->text != NULL)
+			json_string(&j, s->name, s->text);
+		else if (as_json)
+			json_number(&j, s->name, s->value);
+		else if (s->text != NULL)
+			printf("%-44s : %s\n", label, s->text);
+		else
+			printf("%-44s : %llu\n", label,
+			       (unsigned long long)s->value);
+	}
+	if (as_json)
+		json_end(&j, '}');
+}
+
+static int show_stats(const struct arguments *a)
+{
+	struct vdo_volume *volume;
+	struct vdo_stats *stats;
+	struct vdo_error error;
+	int r;
+
+	if (vdo_open(a->path, a->config, &volume, &error) != 0)
+		return complain_vdo(a->path, &error);
+	r = vdo_stats_get(volume, &stats);
+	if (r == 0) {
+		stats_print(stats, a->json);
+		vdo_stats_free(stats);
+	}
+	vdo_close(volume);
+	if (r != 0)
+		return complain_result(a->path, "take statistics", r);
+	return EXIT_OK;
+}
+
+int command_stats(int argc, char **argv)
+{
+	struct arguments a;
+	int code = EXIT_OK;
+
+	if (!arguments_parse(&a, argc, argv, "jr", stats_help))
+		code = try_help();
+	else if (!a.help)
+		code = show_stats(&a);
+	arguments_free(&a);
+	return code;
+}
+
+/*
+ * options
+ */
+
+static const char options_help[] =
+	"Usage: vdoctl options [--json]\n"
+	"List the options of the library, which -o NAME=VALUE sets.\n\n"
+	"  --json      for programs\n"
+	"  -h, --help  this text\n";
+
+static const char *const when_words[] = {"format", "open", "online"};
+static const char *const type_words[] = {"bool", "number", "size", "choice",
+					 "string"};
+
+static void options_print(bool as_json)
+{
+	struct json j = {.file = stdout};
+	const struct vdo_option *o;
+
+	if (as_json)
+		json_begin(&j, NULL, '[');
+	for (size_t i = 0; (o = vdo_config_describe(i)) != NULL; i++) {
+		if (!as_json) {
+			printf("%s=%s\n    %s\n    (%s) %s\n", o->name,
+			       o->default_value, o->help, when_words[o->when],
+			       o->range);
+			continue;
+		}
+		json_begin(&j, NULL, '{');
+		json_string(&j, "name", o->name);
+		json_string(&j, "type", type_words[o->type]);
+		json_string(&j, "when", when_words[o->when]);
+		json_string(&j, "default", o->default_value);
+		json_string(&j, "range", o->range);
+		json_string(&j, "help", o->help);
+		json_end(&j, '}');
+	}
+	if (as_json)
+		json_end(&j, ']');
+}
+
+int command_options(int argc, char **argv)
+{
+	static const struct option table[] = {
+		{"json", no_argument, NULL, 'J'},
+		{"help", no_argument, NULL, 'h'},
+		{NULL, 0, NULL, 0}};
+	bool as_json = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(options_help, stdout);
+			return EXIT_OK;
+		}
+		if (c != 'J')
+			return try_help();
+		as_json = true;
+	}
+	if (optind != argc) {
+		complain("options takes no FILE");
+		return try_help();
+	}
+	options_print(as_json);
+	return EXIT_OK;
+}

@@ -1,0 +1,42 @@
+/*
+ * vdoctl: its commands, and what they share.
+ *
+ * A command is a row in main.c's table; it is called with the arguments behind
+ * its name and returns the exit code.
+ */
+#ifndef EXAMPLES_VDOCTL_H
+#define EXAMPLES_VDOCTL_H
+
+#include <getopt.h>
+
+#include "../common.h"
+
+int command_format(int argc, char **argv);
+int command_info(int argc, char **argv);
+int command_stats(int argc, char **argv);
+int command_write(int argc, char **argv);
+int command_read(int argc, char **argv);
+int command_discard(int argc, char **argv);
+int command_options(int argc, char **argv);
+
+/* What --offset, --length, --json and -o of a command line say. */
+struct arguments {
+	const char *path;
+	struct vdo_config *config;
+	uint64_t offset, length;
+	bool has_offset, has_length;
+	bool json;
+	bool help;  /* was printed; nothing more to do */
+};
+
+/*
+ * Parse the options of the commands that look into a volume. @accept has the
+ * letters of those that the command takes: o(ffset) l(ength) j(son); with r the
+ * volume is opened read-only unless -o says otherwise. False: bad usage, and
+ * it was said. Free @a with arguments_free() in any case.
+ */
+bool arguments_parse(struct arguments *a, int argc, char **argv,
+		     const char *accept, const char *help);
+void arguments_free(struct arguments *a);
+
+#endif
