@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -619,6 +620,48 @@ START_TEST(one_claim)
 }
 END_TEST
 
+/* Where no ring can be had, threads do the work, unless a ring was asked for. */
+START_TEST(falls_back_to_threads)
+{
+	struct device_options options = {.engine = DEVICE_URING};
+	unsigned char *buf = pages(1);
+	struct rlimit limit;
+	struct executor *x;
+	struct vdo_device *d;
+	int fd;
+
+	make_file(BLOCKS * BLOCK_SIZE);
+	ck_assert_int_eq(executor_inline_create(&x), 0);
+	for (int pass = 0; pass < 2; pass++) {
+		options.engine = pass == 0 ? DEVICE_URING : DEVICE_AUTO;
+		ck_assert_int_eq(device_open_file(path, 0, &options, &d, NULL),
+				 0);
+		/* A ring needs a descriptor: leave none. */
+		ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+		fd = dup(0);
+		ck_assert_int_ge(fd, 0);
+		close(fd);
+		limit.rlim_cur = (rlim_t)fd;
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		if (pass == 0) {
+			ck_assert_int_ne(device_claim(d, x), 0);
+		} else {
+			ck_assert_int_eq(device_claim(d, x), 0);
+			memset(buf, 4, BLOCK_SIZE);
+			ck_assert_int_eq(run_one(d, x, VDO_DEVICE_WRITE, 1, buf,
+						 1),
+					 0);
+			device_release(d);
+		}
+		limit.rlim_cur = limit.rlim_max;
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		vdo_device_close(d);
+	}
+	executor_destroy(x);
+	free(buf);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *open_case = unit_case("open");
@@ -640,5 +683,6 @@ int main(void)
 	tcase_add_loop_test(io_case, many_submitters, 0, n);
 	tcase_add_loop_test(io_case, full_file_system, 0, n);
 	tcase_add_loop_test(io_case, one_claim, 0, n);
+	tcase_add_test(io_case, falls_back_to_threads);
 	return unit_run();
 }
