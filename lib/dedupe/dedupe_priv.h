@@ -34,17 +34,17 @@ enum zone_counter {
 
 struct hash_lock {
 	enum lock_state state;
-	bool registered;	   /* it is the one in the map */
-	bool advised;		   /* the index is asked and told */
-	bool verified;		   /* the data is at duplicate */
+	bool registered; /* it is the one in the map */
+	bool advised;	 /* the index is asked and told */
+	bool verified;	 /* the data is at duplicate */
 	bool verification_counted;
-	bool update_advice;	   /* the index must be told duplicate */
+	bool update_advice; /* the index must be told duplicate */
 	unsigned member_count;
 	uint64_t key;
 	struct hash_zone *zone;
 	struct dedupe_op *agent;
-	struct list_node members;  /* all ops, agent and waiters included */
-	struct waitq waiters;	   /* by dedupe_op.link */
+	struct list_node members; /* all ops, agent and waiters included */
+	struct waitq waiters;	  /* by dedupe_op.link */
 	struct mapping duplicate;
 	struct pbn_lock *duplicate_lock; /* held by the hash lock */
 	struct hash_lock *next_free;
@@ -73,8 +73,8 @@ struct dedupe {
 static inline void zone_count(struct hash_zone *z, enum zone_counter c,
 			      int64_t n)
 {
-	uint64_t v = atomic_load_explicit(&z->counters[c],
-					  memory_order_relaxed);
+	uint64_t v =
+		atomic_load_explicit(&z->counters[c], memory_order_relaxed);
 
 	atomic_store_explicit(&z->counters[c], v + (uint64_t)n,
 			      memory_order_relaxed);

@@ -157,8 +157,8 @@ static enum dedupe_next start_writing(struct hash_lock *l,
 		return out_of_space(l, caller);
 	l->state = LOCK_WRITING;
 	if (!waitq_empty(&l->waiters)) {
-		bool parked = l->agent->pack != NULL &&
-			      pack_cancel(l->agent->pack);
+		bool parked =
+			l->agent->pack != NULL && pack_cancel(l->agent->pack);
 
 		VDO_ASSERT(!parked);
 	}
@@ -296,8 +296,7 @@ static enum dedupe_next start_deduping(struct hash_lock *l, bool finished,
 		else
 			roll_over(l, w, NULL);
 	}
-	return finished ? end_share(l, agent, caller)
-			: share(l, agent, caller);
+	return finished ? end_share(l, agent, caller) : share(l, agent, caller);
 }
 
 enum dedupe_next lock_verified(struct hash_lock *l, struct dedupe_op *op,
@@ -349,9 +348,8 @@ enum dedupe_next lock_join(struct hash_lock *l, struct dedupe_op *op)
 	VDO_ASSERT(l->registered && l->state != LOCK_BYPASSING);
 	join(l, op);
 	if (l->state == LOCK_DEDUPING)
-		return pbn_lock_claim(l->duplicate_lock)
-			       ? share(l, op, op)
-			       : roll_over(l, op, op);
+		return pbn_lock_claim(l->duplicate_lock) ? share(l, op, op)
+							 : roll_over(l, op, op);
 	waitq_push(&l->waiters, &op->link);
 	if (l->state == LOCK_WRITING)
 		hurry_agent(l, op);

@@ -153,8 +153,7 @@ static bool same_data(const struct hash_lock *l, const struct dedupe_op *op)
 	       memcmp(m->data, op->data, BLOCK_SIZE) == 0;
 }
 
-static enum dedupe_next enter_private(struct hash_zone *z,
-				      struct dedupe_op *op)
+static enum dedupe_next enter_private(struct hash_zone *z, struct dedupe_op *op)
 {
 	return lock_start(lock_acquire(z, key_of(&op->name)), op);
 }
@@ -174,8 +173,8 @@ enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
 	present = intmap_put_new(&z->map, l->key, l);
 	if (present == NULL) {
 		l->registered = true;
-		l->advised = atomic_load_explicit(&d->enabled,
-						  memory_order_relaxed);
+		l->advised =
+			atomic_load_explicit(&d->enabled, memory_order_relaxed);
 		return lock_start(l, op);
 	}
 	lock_release(z, l);

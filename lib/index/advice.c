@@ -30,7 +30,7 @@
 #include "format/mapping.h"
 
 #define ENTRIES_PER_BUCKET 4u
-#define BUCKETS_MAX        (UINT64_C(1) << 32) /* four bytes select one */
+#define BUCKETS_MAX	   (UINT64_C(1) << 32) /* four bytes select one */
 
 struct entry {
 	uint64_t tag;
@@ -78,8 +78,8 @@ struct advice {
 /* Only the zone's queue writes its counters. */
 static inline void count(struct zone *z, enum counter c)
 {
-	uint64_t v = atomic_load_explicit(&z->counters[c],
-					  memory_order_relaxed);
+	uint64_t v =
+		atomic_load_explicit(&z->counters[c], memory_order_relaxed);
 
 	atomic_store_explicit(&z->counters[c], v + 1, memory_order_relaxed);
 }
@@ -108,8 +108,8 @@ int advice_create(const struct advice_config *c, struct advice **advice)
 	if (a == NULL)
 		return -ENOMEM;
 	a->zone_count = c->zone_count;
-	a->zones = alloc_aligned(CACHE_LINE, c->zone_count,
-				 sizeof(struct zone));
+	a->zones =
+		alloc_aligned(CACHE_LINE, c->zone_count, sizeof(struct zone));
 	if (a->zones == NULL)
 		goto fail;
 	for (unsigned i = 0; i < c->zone_count; i++) {

@@ -60,8 +60,8 @@ int pack_decompress(const uint8_t *block, uint8_t state, uint8_t *data)
 
 bool pack_allowed(const struct pack_op *op)
 {
-	unsigned status = atomic_load_explicit(&op->status,
-					       memory_order_acquire);
+	unsigned status =
+		atomic_load_explicit(&op->status, memory_order_acquire);
 
 	return status < STAGE_AFTER;
 }

@@ -65,8 +65,8 @@ struct packer {
 /* Only the packer's queue writes the counters. */
 static void count(struct packer *p, enum counter c, int64_t n)
 {
-	uint64_t v = atomic_load_explicit(&p->counters[c],
-					  memory_order_relaxed);
+	uint64_t v =
+		atomic_load_explicit(&p->counters[c], memory_order_relaxed);
 
 	atomic_store_explicit(&p->counters[c], v + (uint64_t)n,
 			      memory_order_relaxed);
