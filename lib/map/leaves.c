@@ -5,7 +5,7 @@
  *	  |                        \--> FAILED --> FREE             |  ^
  *	  |                             (volume read-only)  [eras_add] |
  *	  |                                                         v  |
- *	  +--[leaves_insert]------------------------------------> DIRTY |
+ *	  +--[make_page]----------------------------------------> DIRTY |
  *	                                              [pageio.c]    v   |
  *	                                                       OUTGOING-+
  *
@@ -21,11 +21,11 @@
  * will happen, and else there is a page to evict; only in read-only mode all
  * can be dirty for good, and then who waits is sent away.
  *
- * A page that was never on disk has its flag off. When it was made just now it
- * is inserted without reading, and dirty, so that the garbage in its block is
+ * A page that was never on disk has its flag off. A new page gets a buffer
+ * without being read, and is dirty, so that the garbage in its block is
  * overwritten before anybody reads it: it might look like a page of this
- * volume. The page has no hold then, for it lacks nothing that replay would
- * have to repeat.
+ * volume. It has no hold at first, for its image lacks nothing that replay
+ * would have to repeat.
  */
 #include "config.h"
 
@@ -177,9 +177,21 @@ static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 
 	if (op->operation == MAP_GET)
 		r = read_entry(z, p, op);
-	else
+	else if (op->operation == MAP_PUT)
 		write_entry(z, p, op);
 	op_finish(op, r);
+}
+
+/* Make @p the new page of @op, without reading. */
+static void make_page(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	p->pbn = op->page;
+	(void)intmap_put_new(&z->leaves, p->pbn, p);
+	map_page_format(p->bytes, z->map->nonce, p->pbn, false);
+	page_set_state(z, p, PAGE_RESIDENT);
+	lru_add(z, p);
+	eras_add(z, p, op->entry.point.seq);
+	op_finish(op, 0);
 }
 
 static void load(struct map_zone *z, struct page *p, struct map_op *op)
@@ -216,7 +228,10 @@ void leaves_pump(struct map_zone *z)
 			if (buffer == NULL)
 				break;
 			(void)waitq_pop(&z->wanting);
-			load(z, buffer, op);
+			if (op->operation == MAP_MAKE)
+				make_page(z, buffer, op);
+			else
+				load(z, buffer, op);
 			continue;
 		}
 		(void)waitq_pop(&z->wanting);
@@ -253,6 +268,14 @@ static void fetch(struct map_zone *z, struct map_op *op, struct page *p)
 		stat_add(&z->stats.discard_required, 1);
 	else
 		stat_add(&z->stats.fetch_required, 1);
+}
+
+void leaves_make(struct map_zone *z, struct map_op *op)
+{
+	/* Who finds the page from now on stands behind @op in the line. */
+	op->operation = MAP_MAKE;
+	waitq_push(&z->wanting, &op->link);
+	leaves_pump(z);
 }
 
 /* What was read: 0, or an error; unusable content becomes an empty page. */
@@ -315,24 +338,6 @@ void leaves_write_done(struct map_zone *z, struct page *p)
 		}
 	}
 	leaves_pump(z);
-}
-
-void leaves_insert(struct map_zone *z, pbn_t pbn, seq_t seq)
-{
-	struct page *p;
-
-	/* Only a damaged map can have led to the page before. */
-	if (intmap_get(&z->leaves, pbn) != NULL)
-		return;
-	p = free_buffer(z);
-	if (p == NULL)
-		return;
-	p->pbn = pbn;
-	(void)intmap_put_new(&z->leaves, pbn, p);
-	map_page_format(p->bytes, z->map->nonce, pbn, false);
-	page_set_state(z, p, PAGE_RESIDENT);
-	lru_add(z, p);
-	eras_add(z, p, seq);
 }
 
 bool map_get(struct map *m, unsigned zone, struct map_op *op)

@@ -176,7 +176,12 @@ struct map {
 	struct map_zone *zones;
 };
 
-enum map_operation { MAP_FIND, MAP_GET, MAP_PUT };
+enum map_operation {
+	MAP_FIND,
+	MAP_MAKE, /* the end of a find that created the leaf */
+	MAP_GET,
+	MAP_PUT,
+};
 
 static inline void stat_add(atomic_ullong *counter, long long n)
 {
@@ -246,8 +251,8 @@ int leaves_init(struct map_zone *z, uint64_t cache_size) MUST_CHECK;
 void leaves_fini(struct map_zone *z);
 void leaves_load_done(struct map_zone *z, struct page *p, int result);
 void leaves_write_done(struct map_zone *z, struct page *p);
-/* Insert the new leaf page @pbn, created by journal block @seq. */
-void leaves_insert(struct map_zone *z, pbn_t pbn, seq_t seq);
+/* Have op->page, just created, in memory as an empty page; finishes @op. */
+void leaves_make(struct map_zone *z, struct map_op *op);
 /* Give buffers to those who wait for them, as far as possible. */
 void leaves_pump(struct map_zone *z);
 

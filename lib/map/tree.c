@@ -354,7 +354,7 @@ static void attach_child(struct map_zone *z, struct map_op *op)
 	map_page_put(parent->bytes, op->place.slot[op->level], to);
 	eras_add_entry(z, parent, seq);
 	if (op->level == 1) {
-		leaves_insert(z, to.pbn, seq);
+		op->page = to.pbn;
 		return;
 	}
 	p = forest_get(&z->map->forest, op->place.root, op->level - 1,
@@ -370,14 +370,21 @@ static void create_done(struct completion *c)
 	struct map_op *op = op_of(c);
 	struct map_zone *z = op->zone;
 	int result = c->result;
-	struct waiter *w;
+	struct waiter *w = op->link.next;
 
 	VDO_ASSERT(queue_is_current(z->queue));
 	(void)intmap_remove(&z->creating, child_key(z->map, op));
-	if (result == 0)
+	if (result == 0) {
 		attach_child(z, op);
-	/* The chain is detached; op may lead again, or be gone. */
-	for (w = &op->link; w != NULL;) {
+		if (op->level == 1)
+			leaves_make(z, op);
+		else
+			find_resume(z, op);
+	} else {
+		op_finish(op, result);
+	}
+	/* The chain is detached: who follows may wait anew, or be gone. */
+	while (w != NULL) {
 		struct map_op *next = container_of(w, struct map_op, link);
 
 		w = w->next;

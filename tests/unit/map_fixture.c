@@ -27,12 +27,21 @@ static seq_t journal_head(const struct journal *j)
 	return seq;
 }
 
+static struct fx_write *add_unflushed(struct fx *fx)
+{
+	if (fx->unflushed_count == fx->unflushed_max) {
+		fx->unflushed_max = 2 * fx->unflushed_max + 64;
+		fx->unflushed = realloc(fx->unflushed, fx->unflushed_max *
+						sizeof(*fx->unflushed));
+	}
+	return &fx->unflushed[fx->unflushed_count++];
+}
+
 static void finish_write(struct fx *fx, struct fx_io *fi)
 {
 	pbn_t pbn = fi->io->offset / BLOCK_SIZE;
-	struct fx_write *w = &fx->unflushed[fx->unflushed_count++];
+	struct fx_write *w = add_unflushed(fx);
 
-	ck_assert_uint_lt(fx->unflushed_count, FX_LOG_MAX);
 	/* Nobody touched the buffer meanwhile. */
 	ck_assert_mem_eq(fi->image, fi->io->iov[0].iov_base, BLOCK_SIZE);
 	w->pbn = pbn;
@@ -48,8 +57,9 @@ static void finish_flush(struct fx *fx, struct fx_io *fi)
 	for (size_t i = 0; i < n; i++)
 		memcpy(block_at(fx->durable, fx->unflushed[i].pbn),
 		       fx->unflushed[i].bytes, BLOCK_SIZE);
-	memmove(fx->unflushed, fx->unflushed + n,
-		(fx->unflushed_count - n) * sizeof(*fx->unflushed));
+	if (n > 0)
+		memmove(fx->unflushed, fx->unflushed + n,
+			(fx->unflushed_count - n) * sizeof(*fx->unflushed));
 	fx->unflushed_count -= n;
 	fx->journal.durable_head = MAX(fx->journal.durable_head, fi->head);
 }
@@ -78,6 +88,26 @@ static void io_event(struct sim_event *ev)
 	io->complete(io, 0);
 }
 
+/*
+ * D9, for every write of every test: the flag goes on only when the same image
+ * without it is durable.
+ */
+static void check_order(struct fx *fx, const uint8_t *image, pbn_t pbn)
+{
+	uint8_t first[BLOCK_SIZE];
+
+	ck_assert_uint_eq(get_u64(image + 16), pbn);
+	ck_assert(!storage_is_read_only(&fx->storage));
+	if (!map_page_initialised(image))
+		return;
+	if (map_page_check(block_at(fx->durable, pbn), FX_NONCE, pbn) ==
+	    MAP_PAGE_VALID)
+		return;
+	memcpy(first, image, BLOCK_SIZE);
+	map_page_set_initialised(first, false);
+	ck_assert_mem_eq(first, block_at(fx->durable, pbn), BLOCK_SIZE);
+}
+
 static void disk_submit(void *ctx, struct vdo_device_io *io)
 {
 	struct fx *fx = ctx;
@@ -85,8 +115,9 @@ static void disk_submit(void *ctx, struct vdo_device_io *io)
 	pbn_t pbn = io->offset / BLOCK_SIZE;
 
 	fx->io_count++;
+	fx->reads += io->op == VDO_DEVICE_READ;
 	list_init(&fi->link);
-	if (fx->fail_at != 0 && fx->io_count == fx->fail_at) {
+	if (fx->fail_all || fx->io_count == fx->fail_at) {
 		free_io(fi);
 		io->complete(io, -EIO);
 		return;
@@ -100,6 +131,7 @@ static void disk_submit(void *ctx, struct vdo_device_io *io)
 		ck_assert_uint_eq(io->length, BLOCK_SIZE);
 		fi->image = malloc(BLOCK_SIZE);
 		memcpy(fi->image, io->iov[0].iov_base, BLOCK_SIZE);
+		check_order(fx, fi->image, pbn);
 	}
 	if ((fx->stop_at != 0 && fx->io_count >= fx->stop_at) ||
 	    (fx->hold != NULL && fx->hold(fx, io->op, pbn))) {
@@ -129,6 +161,20 @@ unsigned fx_release(struct fx *fx,
 	return n;
 }
 
+void fx_fill_garbage(struct fx *fx)
+{
+	size_t start = (size_t)FX_FIRST_BLOCK * BLOCK_SIZE;
+
+	memset(fx->now + start, 0xa5, (size_t)FX_BLOCKS * BLOCK_SIZE - start);
+	memset(fx->durable + start, 0xa5,
+	       (size_t)FX_BLOCKS * BLOCK_SIZE - start);
+}
+
+uint8_t *fx_block(struct fx *fx, pbn_t pbn)
+{
+	return block_at(fx->now, pbn);
+}
+
 static void tear(struct fx *fx, const struct fx_write *w)
 {
 	uint8_t *to = block_at(fx->durable, w->pbn);
@@ -150,7 +196,7 @@ static void add_flying(struct fx *fx, struct list_node *list)
 
 		if (fi->io->op != VDO_DEVICE_WRITE)
 			continue;
-		w = &fx->unflushed[fx->unflushed_count++];
+		w = add_unflushed(fx);
 		w->pbn = fi->io->offset / BLOCK_SIZE;
 		memcpy(w->bytes, fi->image, BLOCK_SIZE);
 	}
@@ -197,6 +243,12 @@ void journal_append(struct journal *j, struct journal_op *op)
 	op->point.seq = journal_assign(j, &op->entry);
 	op->point.entry = (uint16_t)(j->fill - 1);
 	completion_finish(&op->done, 0);
+}
+
+void fx_tail(struct fx *fx, seq_t tail)
+{
+	fx->journal.tail = MAX(tail, fx->journal.tail);
+	map_tail_moved(fx->map, tail);
 }
 
 void journal_hold_map(struct journal *j, seq_t seq)
@@ -338,15 +390,9 @@ void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock)
 
 static void zone_upcall(struct completion *c)
 {
-	struct fx *fx = NULL;
+	struct fx_upcall *u = container_of(c, struct fx_upcall, run);
 
-	for (unsigned i = 0; i < FX_ZONES_MAX; i++) {
-		fx = container_of(c - i, struct fx, upcall[0]);
-		if (queue_is_current(fx->zones[i])) {
-			map_read_only(fx->map, i);
-			return;
-		}
-	}
+	map_read_only(u->fx->map, u->zone);
 }
 
 static void enter_read_only(void *arg)
@@ -354,8 +400,10 @@ static void enter_read_only(void *arg)
 	struct fx *fx = arg;
 
 	for (unsigned i = 0; i < fx->o.zones; i++) {
-		completion_init(&fx->upcall[i], fx->zones[i], zone_upcall);
-		completion_post(&fx->upcall[i]);
+		fx->upcall[i].fx = fx;
+		fx->upcall[i].zone = i;
+		completion_init(&fx->upcall[i].run, fx->zones[i], zone_upcall);
+		completion_post(&fx->upcall[i].run);
 	}
 }
 
@@ -407,7 +455,6 @@ static void make_disk(struct fx *fx)
 {
 	fx->now = calloc(FX_BLOCKS, BLOCK_SIZE);
 	fx->durable = calloc(FX_BLOCKS, BLOCK_SIZE);
-	fx->unflushed = calloc(FX_LOG_MAX, sizeof(*fx->unflushed));
 	list_init(&fx->flying);
 	list_init(&fx->held);
 	fx->device.submit = disk_submit;

@@ -20,15 +20,15 @@
 
 #define FX_ZONES_MAX      4u
 #define FX_PHYSICAL       2u
-#define FX_BLOCKS         20000u
+#define FX_BLOCKS         4400u
 #define FX_FIRST_BLOCK    200u /* of the depot */
-#define FX_SLAB_SHIFT     12u
+#define FX_SLAB_SHIFT     10u
 #define FX_SLABS          4u
-#define FX_DATA_BLOCKS    4000u
+#define FX_DATA_BLOCKS    1000u
 #define FX_ROOT_ORIGIN    10u
 #define FX_NONCE          UINT64_C(0x123456789a)
 #define FX_SEQS           20000u
-#define FX_LOG_MAX        100000u
+#define FX_LOG_MAX        20000u
 #define FX_BLOCK_ENTRIES  8u /* of the fake journal */
 
 struct fx;
@@ -86,6 +86,12 @@ struct fx_options {
 	uint64_t logical_blocks; /* 0: 1 << 27 */
 };
 
+struct fx_upcall {
+	struct completion run;
+	struct fx *fx;
+	unsigned zone;
+};
+
 struct fx {
 	struct fx_options o;
 	struct executor *x;
@@ -107,15 +113,17 @@ struct fx {
 	uint8_t *durable;
 	struct fx_write *unflushed;
 	size_t unflushed_count;
+	size_t unflushed_max;
 	struct list_node flying;
 	struct list_node held;
 	bool (*hold)(struct fx *fx, enum vdo_device_op op, pbn_t pbn);
 	uint64_t writes[FX_BLOCKS]; /* completed */
 	uint64_t io_count;          /* submitted */
 	uint64_t fail_at;           /* the Nth operation fails; 0 */
+	bool fail_all;
 	uint64_t stop_at;           /* the disk is silent from the Nth on */
-	/* A completed write was not in order: see fx_check_write() */
-	struct completion upcall[FX_ZONES_MAX];
+	uint64_t reads;             /* submitted */
+	struct fx_upcall upcall[FX_ZONES_MAX];
 };
 
 struct fx *fx_create(const struct fx_options *o);
@@ -134,6 +142,15 @@ void fx_crash(struct fx *fx);
 /* Let the operations go that match; all if @match is NULL. */
 unsigned fx_release(struct fx *fx, bool (*match)(enum vdo_device_op op,
 						 pbn_t pbn));
+
+/* Fill all blocks but the roots with what looks like nothing. */
+void fx_fill_garbage(struct fx *fx);
+
+/* The block as it was last written. */
+uint8_t *fx_block(struct fx *fx, pbn_t pbn);
+
+/* The journal's queue opens block @tail; nothing runs yet. */
+void fx_tail(struct fx *fx, seq_t tail);
 
 /* All holds, of entries and of the map. */
 unsigned fx_map_holds(const struct fx *fx);

@@ -114,11 +114,313 @@ START_TEST(random_operations)
 }
 END_TEST
 
+/* ---------------------------------------------------------------- crashes */
+
+#define CRASH_SEEDS 120
+
+/* What a recovery would do, and what it must come to. */
+static void replay_and_compare(struct fx *fx)
+{
+	const struct journal *j = &fx->journal;
+	uint8_t **want = calloc(FX_BLOCKS, sizeof(*want));
+
+	for (size_t i = 0; i < j->log_count; i++) {
+		const struct journal_entry *e = &j->log[i].entry;
+		uint8_t *image = fx->durable + e->page * BLOCK_SIZE;
+
+		if (want[e->page] == NULL) {
+			want[e->page] = malloc(BLOCK_SIZE);
+			map_page_format(want[e->page], FX_NONCE, e->page, true);
+			ck_assert_int_ne(
+				map_page_check(image, FX_NONCE, e->page),
+				MAP_PAGE_BAD);
+			if (map_page_check(image, FX_NONCE, e->page) !=
+			    MAP_PAGE_VALID)
+				map_page_format(image, FX_NONCE, e->page, true);
+		}
+		map_page_put(want[e->page], e->slot, e->new_mapping);
+		if (j->log[i].seq >= j->durable_head)
+			map_page_put(image, e->slot, e->new_mapping);
+	}
+	for (pbn_t pbn = 0; pbn < FX_BLOCKS; pbn++) {
+		if (want[pbn] != NULL)
+			ck_assert_mem_eq(want[pbn],
+					 fx->durable + pbn * BLOCK_SIZE,
+					 BLOCK_SIZE);
+		free(want[pbn]);
+	}
+	free(want);
+}
+
+START_TEST(crash)
+{
+	static struct fx_req reqs[20][30];
+	struct fx_req *last[MODEL_SIZE] = {NULL};
+	struct fx_options o = {
+		.seed = 1000 + (uint64_t)_i,
+		.zones = 1 + (unsigned)_i % 3,
+		.maximum_age = 1 + (unsigned)_i % 5,
+	};
+	struct fx *fx = fx_create(&o);
+
+	fx_fill_garbage(fx);
+	memset(reqs, 0, sizeof(reqs));
+	fx->stop_at = 1 + sim_executor_random(fx->x, 1200);
+	for (unsigned b = 0; b < 20; b++) {
+		for (unsigned i = 0; i < 30; i++) {
+			uint64_t n = sim_executor_random(fx->x, MODEL_SIZE);
+
+			/* One writer a block at a time, as by the LBN lock. */
+			if (last[n] != NULL && !last[n]->done)
+				continue;
+			last[n] = &reqs[b][i];
+			reqs[b][i].write = true;
+			reqs[b][i].value = fx_mapping(b * 100 + i);
+			fx_start(fx, &reqs[b][i], model_lbn((unsigned)n));
+		}
+		fx_run(fx);
+	}
+	fx_crash(fx);
+	replay_and_compare(fx);
+	fx_destroy(fx);
+}
+END_TEST
+
+/* --------------------------------------------------------- the Nth failure */
+
+/* Whatever fails, everything ends, and the volume is read-only. */
+START_TEST(io_fails)
+{
+	static struct fx_req reqs[300];
+	unsigned failures = 0;
+
+	for (uint64_t n = 1;; n += 1 + n / 6) {
+		struct fx_options o = {.seed = n, .zones = 2, .maximum_age = 2};
+		struct fx *fx = fx_create(&o);
+		int r;
+
+		memset(reqs, 0, sizeof(reqs));
+		for (unsigned i = 0; i < 60; i++)
+			ck_assert_int_eq(fx_write(fx, model_lbn(3 * i),
+						  fx_mapping(i)), 0);
+		ck_assert_int_eq(fx_drain(fx, true), 0);
+		fx_reopen(fx);
+		fx->fail_at = fx->io_count + n;
+		for (unsigned i = 0; i < ARRAY_SIZE(reqs); i++) {
+			reqs[i].write = i % 2;
+			reqs[i].value = fx_mapping(i);
+			fx_start(fx, &reqs[i], model_lbn(i));
+		}
+		fx_run(fx);
+		for (unsigned i = 0; i < ARRAY_SIZE(reqs); i++)
+			ck_assert(reqs[i].done);
+		r = fx_drain(fx, true);
+		ck_assert_int_eq(fx_drain(fx, false), 0);
+		ck_assert_uint_eq(fx->depot.locks, 0);
+		if (!readonly_entered(&fx->readonly)) {
+			ck_assert_int_eq(r, 0);
+			fx_destroy(fx);
+			break;
+		}
+		failures++;
+		ck_assert_int_eq(r, -VDO_EREADONLY);
+		fx_destroy(fx);
+	}
+	ck_assert_uint_gt(failures, 20);
+}
+END_TEST
+
+/* A device that is gone for good: what is in memory is still served. */
+START_TEST(reads_go_on)
+{
+	struct fx_options o = {.seed = 3};
+	struct fx *fx = fx_create(&o);
+	struct map_stats s;
+	struct mapping m;
+
+	for (unsigned i = 0; i < 10; i++)
+		ck_assert_int_eq(fx_write(fx, model_lbn(6 * i), fx_mapping(i)),
+				 0);
+	fx->fail_all = true;
+	ck_assert_int_eq(fx_drain(fx, true), -VDO_EREADONLY);
+	ck_assert(readonly_entered(&fx->readonly));
+	map_get_stats(fx->map, &s);
+	ck_assert_uint_eq(s.dirty_pages, 10);
+	ck_assert_uint_gt(s.failed_writes, 0);
+	for (unsigned i = 0; i < 10; i++) {
+		ck_assert_int_eq(fx_read(fx, model_lbn(6 * i), &m), 0);
+		ck_assert(mapping_equal(m, fx_mapping(i)));
+	}
+	ck_assert_int_eq(fx_write(fx, 60 * MAP_PAGE_ENTRIES, fx_mapping(1)),
+			 -VDO_EREADONLY);
+	/* A second attempt ends as well. */
+	ck_assert_int_eq(fx_drain(fx, true), -VDO_EREADONLY);
+	ck_assert_int_eq(fx->errors, 1);
+	fx_destroy(fx);
+}
+END_TEST
+
+/* ----------------------------------------------------------------- drains */
+
+static pbn_t held_pbn[2];
+
+static bool hold_pages(struct fx *fx, enum vdo_device_op op, pbn_t pbn)
+{
+	return op == VDO_DEVICE_WRITE && pbn != 0 &&
+	       (pbn == held_pbn[0] || pbn == held_pbn[1]);
+}
+
+static bool of_nobody(enum vdo_device_op op, pbn_t pbn)
+{
+	return pbn != held_pbn[0] && pbn != held_pbn[1];
+}
+
+/* A leaf and an interior write held back: both orders, save or not. */
+START_TEST(drain_waits)
+{
+	bool save = _i & 1;
+	unsigned first = (unsigned)_i >> 1;
+	struct fx_options o = {.seed = 7 + (uint64_t)_i};
+	struct fx *fx = fx_create(&o);
+	struct fx_drain drain;
+	struct page *parent;
+
+	ck_assert_int_eq(fx_make(fx, 5, &held_pbn[0]), 0);
+	parent = forest_get(&fx->map->forest, 0, 1, 0);
+	held_pbn[1] = parent->pbn;
+	ck_assert_int_eq(fx_write(fx, 5, fx_mapping(1)), 0);
+	fx->hold = hold_pages;
+	if (!save) {
+		fx_tail(fx, 5000);
+		fx_run(fx);
+		ck_assert(!list_empty(&fx->held));
+	}
+	fx_drain_start(fx, save, &drain);
+	fx_run(fx);
+	ck_assert(!drain.ended);
+	held_pbn[first] = 0;
+	ck_assert_uint_eq(fx_release(fx, of_nobody), 1);
+	fx_run(fx);
+	ck_assert(!drain.ended);
+	held_pbn[!first] = 0;
+	ck_assert_uint_eq(fx_release(fx, of_nobody), 1);
+	fx_run(fx);
+	ck_assert(drain.ended);
+	ck_assert_int_eq(drain.done.result, 0);
+	ck_assert_uint_eq(fx_map_holds(fx), 0);
+	/* And again, with nothing to do. */
+	ck_assert_int_eq(fx_drain(fx, save), 0);
+	fx_destroy(fx);
+}
+END_TEST
+
+static bool hold_reads(struct fx *fx, enum vdo_device_op op, pbn_t pbn)
+{
+	return op == VDO_DEVICE_READ;
+}
+
+/* Lookups count as well; and what they change is saved. */
+START_TEST(drain_waits_for_lookups)
+{
+	struct fx_options o = {.seed = 11};
+	struct fx *fx = fx_create(&o);
+	struct fx_req req = {.create = true};
+	struct fx_drain drain;
+
+	fx->hold = hold_reads;
+	fx_start(fx, &req, 77);
+	fx_run(fx);
+	fx_drain_start(fx, true, &drain);
+	fx_run(fx);
+	ck_assert(!drain.ended && !req.done);
+	fx->hold = NULL;
+	ck_assert_uint_eq(fx_release(fx, NULL), 1);
+	fx_run(fx);
+	ck_assert(drain.ended && req.done);
+	ck_assert_int_eq(req.result, 0);
+	ck_assert_uint_eq(fx_map_holds(fx), 0);
+	ck_assert(map_page_initialised(fx_block(fx, FX_ROOT_ORIGIN)));
+	fx_destroy(fx);
+}
+END_TEST
+
+/* Fresh region, stop, start, change the same tree pages; many times. */
+START_TEST(restarts)
+{
+	struct fx_options o = {.seed = 12, .zones = 3};
+	struct fx *fx = fx_create(&o);
+	struct mapping m;
+
+	for (unsigned i = 0; i < 30; i++) {
+		lbn_t lbn = (lbn_t)i * 60 * MAP_PAGE_ENTRIES + i;
+
+		ck_assert_int_eq(fx_write(fx, lbn, fx_mapping(i)), 0);
+		ck_assert_int_eq(fx_drain(fx, true), 0);
+		fx_reopen(fx);
+		for (unsigned k = 0; k <= i; k++) {
+			lbn = (lbn_t)k * 60 * MAP_PAGE_ENTRIES + k;
+			ck_assert_int_eq(fx_read(fx, lbn, &m), 0);
+			ck_assert(mapping_equal(m, fx_mapping(k)));
+		}
+	}
+	fx_destroy(fx);
+}
+END_TEST
+
+/* ---------------------------------------------------------- bytes on disk */
+
+START_TEST(page_bytes)
+{
+	struct fx_options o = {.seed = 13};
+	struct fx *fx = fx_create(&o);
+	uint8_t want[BLOCK_SIZE];
+	struct mapping m = {.pbn = UINT64_C(0x12c8), .state = 5};
+	pbn_t leaf, child = 0;
+
+	fx_fill_garbage(fx);
+	ck_assert_int_eq(fx_make(fx, 3, &leaf), 0);
+	ck_assert_int_eq(fx_write(fx, 3, m), 0);
+	ck_assert_int_eq(fx_drain(fx, true), 0);
+	memset(want, 0, sizeof(want));
+	want[0] = 4;
+	want[4] = 1;
+	put_u64(want + 8, FX_NONCE);
+	put_u64(want + 16, leaf);
+	want[32] = 1;
+	want[36 + 3 * 5] = 5;
+	want[36 + 3 * 5 + 1] = 0xc8;
+	want[36 + 3 * 5 + 2] = 0x12;
+	ck_assert_mem_eq(fx_block(fx, leaf), want, BLOCK_SIZE);
+	/* The way down from the root, on disk. */
+	child = FX_ROOT_ORIGIN;
+	for (unsigned level = 4; level > 0; level--) {
+		const uint8_t *page = fx_block(fx, child);
+
+		ck_assert_int_eq(map_page_check(page, FX_NONCE, child),
+				 MAP_PAGE_VALID);
+		m = map_page_get(page, 0);
+		ck_assert_uint_eq(m.state, STATE_UNCOMPRESSED);
+		ck_assert_uint_eq(fx->depot.refs[m.pbn], REFS_MAX);
+		child = m.pbn;
+	}
+	ck_assert_uint_eq(child, leaf);
+	ck_assert_uint_eq(fx->depot.adjusted, 4);
+	fx_destroy(fx);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("map");
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, random_operations, 0, ARRAY_SIZE(model_cases));
+	tcase_add_loop_test(tc, crash, 0, CRASH_SEEDS);
+	tcase_add_test(tc, io_fails);
+	tcase_add_test(tc, reads_go_on);
+	tcase_add_loop_test(tc, drain_waits, 0, 4);
+	tcase_add_test(tc, drain_waits_for_lookups);
+	tcase_add_test(tc, restarts);
+	tcase_add_test(tc, page_bytes);
 	return unit_run();
 }
