@@ -2,5 +2,9 @@ lib_libcore_la_SOURCES += \
 	%D%/config.c \
 	%D%/cq.c \
 	%D%/errors.c %D%/errors.h \
+	%D%/handle.h \
+	%D%/io.c \
 	%D%/options.c %D%/options.h \
-	%D%/version.c
+	%D%/stats.c %D%/stats_rows.h \
+	%D%/version.c \
+	%D%/volume.c

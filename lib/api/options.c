@@ -102,7 +102,7 @@ static const struct row rows[] = {
 	{OPTION("pin", BOOL, OPEN, "off", "on|off",
 		"bind each thread to a core"),
 	 FIELD(open.pin)},
-	{OPTION("spin", NUMBER, OPEN, "0", "0..1000000",
+	{OPTION("spin", NUMBER, OPEN, "20", "0..1000000",
 		"microseconds that an idle thread spins before it sleeps"),
 	 FIELD(open.spin_us), .min = 0, .max = 1000000},
 	{OPTION("depth", NUMBER, OPEN, "1024", "16..2048",
@@ -368,11 +368,6 @@ static bool foreign_pin(const struct settings *s)
 	return s->open.executor != EXECUTOR_NATIVE && s->open.pin;
 }
 
-static bool foreign_spin(const struct settings *s)
-{
-	return s->open.executor != EXECUTOR_NATIVE && s->open.spin_us != 0;
-}
-
 static bool uring_threads(const struct settings *s)
 {
 	return s->device.engine == DEVICE_URING && s->device.threads != 0;
@@ -391,8 +386,6 @@ static const struct conflict {
 	 "executor=inline has no threads"},
 	{foreign_pin, "executor", "pin",
 	 "only the threads of executor=native can be pinned"},
-	{foreign_spin, "executor", "spin",
-	 "only the threads of executor=native can spin"},
 	{uring_threads, "io-engine", "io-threads",
 	 "io-engine=uring has no threads"},
 };

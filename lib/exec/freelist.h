@@ -56,7 +56,7 @@ static inline uint32_t freelist_pop(struct freelist *f)
 		new = ((old >> 32) + 1) << 32 |
 		      atomic_load_explicit(&f->next[i], memory_order_relaxed);
 	} while (!atomic_compare_exchange_weak_explicit(
-		&f->head, &old, new, memory_order_acquire,
+		&f->head, &old, new, memory_order_seq_cst,
 		memory_order_seq_cst));
 	return i;
 }

@@ -2,6 +2,7 @@ lib_libcore_la_SOURCES += \
 	%D%/completion.h \
 	%D%/executor.c %D%/executor.h %D%/executor_priv.h \
 	%D%/fanout.c %D%/fanout.h \
+	%D%/freelist.c %D%/freelist.h \
 	%D%/gate.h \
 	%D%/inline.c \
 	%D%/mpsc.c %D%/mpsc.h \

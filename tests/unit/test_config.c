@@ -230,7 +230,6 @@ static const struct {
 	 {"profile", "index-memory"}},
 	{{"executor", "inline", "threads", "2"}, {"executor", "threads"}},
 	{{"executor", "inline", "pin", "on"}, {"executor", "pin"}},
-	{{"executor", "inline", "spin", "5"}, {"executor", "spin"}},
 	{{"io-engine", "uring", "io-threads", "2"},
 	 {"io-engine", "io-threads"}},
 	{{"executor", "pool"}, {"executor", "vdo_config_set_pool"}},

@@ -1,0 +1,250 @@
+/*
+ * Reading and writing: checks, then the path.
+ *
+ * Each synchronous call is the asynchronous one plus a wait.
+ */
+#include "config.h"
+
+#include "api/handle.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define KNOWN_FLAGS                                                            \
+	(VDO_IO_FUA | VDO_IO_NO_DEDUPE | VDO_IO_NO_COMPRESS | VDO_IO_NOWAIT)
+
+static int check_range(const struct vdo_volume *v, uint64_t offset,
+		       uint64_t length)
+{
+	if ((offset | length) % v->alignment != 0)
+		return -EINVAL;
+	if (offset > v->size_bytes || length > v->size_bytes - offset)
+		return -ERANGE;
+	return 0;
+}
+
+static int sum_vectors(const struct iovec *iov, int count, uint64_t *length)
+{
+	uint64_t sum = 0;
+	int i;
+
+	if (count < 0 || count > IOV_MAX || (count > 0 && iov == NULL))
+		return -EINVAL;
+	for (i = 0; i < count; i++)
+		if (__builtin_add_overflow(sum, iov[i].iov_len, &sum))
+			return -EINVAL;
+	*length = sum;
+	return 0;
+}
+
+static int submit(struct vdo_volume *v, const struct io_request *q)
+{
+	int result = handle_check(v, false);
+
+	if (result == 0 && ((q->flags & ~KNOWN_FLAGS) != 0 ||
+			    q->callback == NULL))
+		result = -EINVAL;
+	if (result == 0 && q->kind != IO_FLUSH)
+		result = check_range(v, q->offset, q->length);
+	return result != 0 ? result : path_submit(volume_path(v->volume), q);
+}
+
+/* ------------------------------------------------------------- asynchronous */
+
+static int vectored(struct vdo_volume *v, enum io_kind kind,
+		    const struct iovec *iov, int count, uint64_t offset,
+		    vdo_callback callback, void *arg, unsigned flags)
+{
+	struct io_request q = {
+		.kind = kind,
+		.flags = flags,
+		.offset = offset,
+		.iov = iov,
+		.iov_count = (unsigned)count,
+		.callback = callback,
+		.arg = arg,
+	};
+	int result = sum_vectors(iov, count, &q.length);
+
+	return result != 0 ? result : submit(v, &q);
+}
+
+static int ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
+		  uint64_t offset, vdo_callback callback, void *arg,
+		  unsigned flags)
+{
+	struct io_request q = {
+		.kind = kind,
+		.flags = flags,
+		.offset = offset,
+		.length = count,
+		.callback = callback,
+		.arg = arg,
+	};
+
+	return submit(v, &q);
+}
+
+int vdo_aio_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
+		   uint64_t offset, vdo_callback callback, void *arg,
+		   unsigned flags)
+{
+	return vectored(v, IO_READ, iov, iovcnt, offset, callback, arg, flags);
+}
+
+int vdo_aio_pwritev(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
+		    uint64_t offset, vdo_callback callback, void *arg,
+		    unsigned flags)
+{
+	return vectored(v, IO_WRITE, iov, iovcnt, offset, callback, arg,
+			flags);
+}
+
+int vdo_aio_pread(struct vdo_volume *v, void *buf, size_t count,
+		  uint64_t offset, vdo_callback callback, void *arg,
+		  unsigned flags)
+{
+	struct iovec iov = {.iov_base = buf, .iov_len = count};
+
+	return vectored(v, IO_READ, &iov, 1, offset, callback, arg, flags);
+}
+
+int vdo_aio_pwrite(struct vdo_volume *v, const void *buf, size_t count,
+		   uint64_t offset, vdo_callback callback, void *arg,
+		   unsigned flags)
+{
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
+
+	return vectored(v, IO_WRITE, &iov, 1, offset, callback, arg, flags);
+}
+
+int vdo_aio_flush(struct vdo_volume *v, vdo_callback callback, void *arg,
+		  unsigned flags)
+{
+	return ranged(v, IO_FLUSH, 0, 0, callback, arg, flags);
+}
+
+int vdo_aio_discard(struct vdo_volume *v, uint64_t count, uint64_t offset,
+		    vdo_callback callback, void *arg, unsigned flags)
+{
+	return ranged(v, IO_DISCARD, count, offset, callback, arg, flags);
+}
+
+int vdo_aio_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
+			 vdo_callback callback, void *arg, unsigned flags)
+{
+	return ranged(v, IO_ZERO, count, offset, callback, arg, flags);
+}
+
+/* -------------------------------------------------------------- synchronous */
+
+/* A caller that waits for its own operation. */
+struct waiting {
+	struct event event;
+	struct executor *executor;
+	int result;
+};
+
+static void wake(void *arg, int result)
+{
+	struct waiting *w = arg;
+
+	w->result = result;
+	executor_signal(w->executor, &w->event);
+}
+
+static int begin(struct vdo_volume *v, struct waiting *w)
+{
+	int result = handle_check(v, true);
+
+	if (result != 0)
+		return result;
+	w->executor = v->executor;
+	event_init(&w->event);
+	return 0;
+}
+
+static int end(struct waiting *w, int result)
+{
+	if (result != 0)
+		return result;
+	executor_wait(w->executor, &w->event);
+	return w->result;
+}
+
+/* Waiting is what these calls are for. */
+#define SYNC_FLAGS(flags) ((flags) & ~VDO_IO_NOWAIT)
+
+int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
+	       uint64_t offset, unsigned flags)
+{
+	struct waiting w;
+	int result = begin(v, &w);
+
+	if (result != 0)
+		return result;
+	return end(&w, vdo_aio_preadv(v, iov, iovcnt, offset, wake, &w,
+				      SYNC_FLAGS(flags)));
+}
+
+int vdo_pwritev(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
+		uint64_t offset, unsigned flags)
+{
+	struct waiting w;
+	int result = begin(v, &w);
+
+	if (result != 0)
+		return result;
+	return end(&w, vdo_aio_pwritev(v, iov, iovcnt, offset, wake, &w,
+				       SYNC_FLAGS(flags)));
+}
+
+int vdo_pread(struct vdo_volume *v, void *buf, size_t count, uint64_t offset,
+	      unsigned flags)
+{
+	struct iovec iov = {.iov_base = buf, .iov_len = count};
+
+	return vdo_preadv(v, &iov, 1, offset, flags);
+}
+
+int vdo_pwrite(struct vdo_volume *v, const void *buf, size_t count,
+	       uint64_t offset, unsigned flags)
+{
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
+
+	return vdo_pwritev(v, &iov, 1, offset, flags);
+}
+
+int vdo_flush(struct vdo_volume *v, unsigned flags)
+{
+	struct waiting w;
+	int result = begin(v, &w);
+
+	if (result != 0)
+		return result;
+	return end(&w, vdo_aio_flush(v, wake, &w, SYNC_FLAGS(flags)));
+}
+
+int vdo_discard(struct vdo_volume *v, uint64_t count, uint64_t offset,
+		unsigned flags)
+{
+	struct waiting w;
+	int result = begin(v, &w);
+
+	if (result != 0)
+		return result;
+	return end(&w, vdo_aio_discard(v, count, offset, wake, &w,
+				       SYNC_FLAGS(flags)));
+}
+
+int vdo_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
+		     unsigned flags)
+{
+	struct waiting w;
+	int result = begin(v, &w);
+
+	if (result != 0)
+		return result;
+	return end(&w, vdo_aio_write_zeroes(v, count, offset, wake, &w,
+					    SYNC_FLAGS(flags)));
+}

@@ -1,0 +1,115 @@
+/*
+ * The table of statistics: name, label, help, and where the value is in struct
+ * volume_stats. Names and labels are those of the Linux driver (E 10.10) where
+ * the meaning is equal; what is only ours is behind "path.".
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "api/handle.h"
+#include "base/alloc.h"
+
+static const struct row {
+	const char *name, *label, *help;
+	size_t offset;
+	unsigned size; /* of the field */
+} rows[] = {
+#define ROW(field, name, label, help)                                          \
+	{name, label, help, offsetof(struct volume_stats, field),              \
+	 sizeof(((struct volume_stats *)0)->field)}
+#include "api/stats_rows.h"
+#undef ROW
+};
+
+#define DERIVED 3
+
+struct vdo_stats {
+	size_t count;
+	struct vdo_stat stats[ARRAY_SIZE(rows) + 1 + DERIVED];
+};
+
+static uint64_t value_of(const struct volume_stats *s, const struct row *row)
+{
+	const char *p = (const char *)s + row->offset;
+	uint64_t v = 0;
+
+	/* bool or uint64_t, on a little- or big-endian machine */
+	if (row->size == sizeof(bool))
+		v = *(const bool *)p;
+	else
+		memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static void add(struct vdo_stats *stats, const char *name, const char *label,
+		const char *help, uint64_t value)
+{
+	stats->stats[stats->count++] = (struct vdo_stat){
+		.name = name, .label = label, .help = help, .value = value};
+}
+
+/* Values that follow from others, in the driver's units. */
+static void add_derived(struct vdo_stats *stats, const struct volume_stats *s)
+{
+	uint64_t used = s->data_blocks_used + s->overhead_blocks_used;
+	uint64_t logical = s->logical_blocks_used;
+	uint64_t saving = 0;
+
+	if (logical > s->data_blocks_used)
+		saving = 100 * (logical - s->data_blocks_used) / logical;
+	add(stats, "path.usedBytes", "bytes used",
+	    "physical bytes in use, metadata included", used * BLOCK_SIZE);
+	add(stats, "path.availableBytes", "bytes available",
+	    "physical bytes that are free",
+	    (s->physical_blocks - used) * BLOCK_SIZE);
+	add(stats, "path.savingPercent", "saving percent",
+	    "share of the used logical blocks that needs no block", saving);
+}
+
+int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
+{
+	struct volume_stats values;
+	struct vdo_stats *s;
+	int result = handle_check(v, true);
+
+	*stats = NULL;
+	if (result != 0)
+		return result;
+	s = alloc_zeroed(1, sizeof(*s));
+	if (s == NULL)
+		return -ENOMEM;
+	volume_get_stats(v->volume, &values);
+	add(s, "mode", "operating mode", "normal or read-only", 0);
+	s->stats[0].text = values.mode;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		add(s, rows[i].name, rows[i].label, rows[i].help,
+		    value_of(&values, &rows[i]));
+	add_derived(s, &values);
+	*stats = s;
+	return 0;
+}
+
+void vdo_stats_free(struct vdo_stats *stats)
+{
+	alloc_free(stats);
+}
+
+size_t vdo_stats_count(const struct vdo_stats *stats)
+{
+	return stats->count;
+}
+
+const struct vdo_stat *vdo_stats_at(const struct vdo_stats *stats, size_t i)
+{
+	return i < stats->count ? &stats->stats[i] : NULL;
+}
+
+uint64_t vdo_stats_value(const struct vdo_stats *stats, const char *name)
+{
+	for (size_t i = 0; i < stats->count; i++)
+		if (strcmp(stats->stats[i].name, name) == 0)
+			return stats->stats[i].value;
+	return 0;
+}

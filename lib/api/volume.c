@@ -1,0 +1,338 @@
+/*
+ * Format, open, close, inspect: the public calls around volume/.
+ *
+ * Opening goes device, executor, volume; closing the other way round. The
+ * executor is chosen here, so nothing below knows which one it runs on.
+ */
+#include "config.h"
+
+#include "api/handle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/errors.h"
+#include "api/options.h"
+#include "base/alloc.h"
+#include "base/error.h"
+
+/* Are we in the process that opened @v? Without a system call, if possible. */
+static bool is_here(const struct vdo_volume *v)
+{
+	if (v->here != NULL)
+		return atomic_load_explicit(v->here, memory_order_relaxed) != 0;
+	return getpid() == v->pid;
+}
+
+static void mark_here(struct vdo_volume *v)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p = mmap(NULL, page, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	v->pid = getpid();
+	if (p == MAP_FAILED)
+		return;
+	if (madvise(p, page, MADV_WIPEONFORK) != 0) {
+		munmap(p, page);
+		return;
+	}
+	v->here = p;
+	atomic_init(v->here, 1);
+}
+
+static void unmark_here(struct vdo_volume *v)
+{
+	if (v->here != NULL)
+		munmap((void *)v->here, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+int handle_check(const struct vdo_volume *v, bool waits)
+{
+	if (v == NULL)
+		return -EINVAL;
+	if (unlikely(!is_here(v)))
+		return -VDO_EFORKED;
+	if (waits && unlikely(queue_running != NULL))
+		return -EDEADLK;
+	return 0;
+}
+
+/* ------------------------------------------------------------------- format */
+
+static int format_device(struct vdo_device *device, const struct settings *s,
+			 struct vdo_error *error)
+{
+	if (atomic_load(&device->claimed))
+		return error_set(error, -VDO_EINUSE,
+				 "the storage is in use by an open volume");
+	return volume_format(device, s, error);
+}
+
+int vdo_format_device(struct vdo_device *device,
+		      const struct vdo_config *config, struct vdo_error *error)
+{
+	struct settings s;
+	int result;
+
+	error_clear(error);
+	result = options_apply(config, &s, error);
+	if (result == 0)
+		result = format_device(device, &s, error);
+	return error_finish(error, result);
+}
+
+/* Was there nothing at @path? Then a failed format leaves nothing either. */
+static bool is_missing(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) != 0 && errno == ENOENT;
+}
+
+int vdo_format(const char *path, const struct vdo_config *config,
+	       struct vdo_error *error)
+{
+	struct vdo_device *device;
+	struct settings s;
+	bool created;
+	int result;
+
+	error_clear(error);
+	result = options_apply(config, &s, error);
+	if (result != 0)
+		return error_finish(error, result);
+	created = is_missing(path);
+	result = device_open_file(path,
+				  s.format.size_bytes != 0 ? VDO_OPEN_CREATE
+							   : 0,
+				  &s.device, &device, error);
+	if (result != 0)
+		return error_finish(error, result);
+	result = volume_format(device, &s, error);
+	vdo_device_close(device);
+	if (result != 0 && created)
+		unlink(path);
+	return error_finish(error, result);
+}
+
+/* --------------------------------------------------------------------- open */
+
+static int create_executor(const struct settings *s, struct executor **x,
+			   struct vdo_error *error)
+{
+	struct native_config native = {
+		.threads = volume_thread_count(s),
+		.pin = s->open.pin,
+		.spin_us = s->open.spin_us,
+		.name_prefix = "vdo-",
+	};
+
+	switch (s->open.executor) {
+	case EXECUTOR_NATIVE:
+		return executor_native_create(&native, x);
+	case EXECUTOR_INLINE:
+		return executor_inline_create(x);
+	case EXECUTOR_POOL:
+		break;
+	}
+	if (s->pool.submit == NULL)
+		return error_set(error, -VDO_ECONFLICT,
+				 "executor=pool needs a thread pool; set one "
+				 "with vdo_config_set_pool()");
+	return executor_strand_create(&s->pool, s->pool_arg, x);
+}
+
+static int open_on(struct vdo_device *device, const struct settings *s,
+		   struct vdo_volume **volume, struct vdo_error *error)
+{
+	struct vdo_volume *v = alloc_zeroed(1, sizeof(*v));
+	int result;
+
+	if (v == NULL)
+		return -ENOMEM;
+	result = create_executor(s, &v->executor, error);
+	if (result != 0)
+		goto no_executor;
+	result = device_claim(device, v->executor);
+	if (result == -VDO_EINUSE)
+		error_set(error, result,
+			  "the storage is in use by another open volume");
+	if (result != 0)
+		goto not_claimed;
+	result = volume_open(device, v->executor, s, &v->volume, error);
+	if (result != 0)
+		goto not_open;
+	v->device = device;
+	v->alignment = s->open.alignment;
+	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
+	mark_here(v);
+	*volume = v;
+	return 0;
+
+not_open:
+	device_release(device);
+not_claimed:
+	executor_destroy(v->executor);
+no_executor:
+	alloc_free(v);
+	return result;
+}
+
+int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
+		    struct vdo_volume **volume, struct vdo_error *error)
+{
+	struct settings s;
+	int result;
+
+	error_clear(error);
+	*volume = NULL;
+	if (queue_running != NULL)
+		return error_finish(error, -EDEADLK);
+	result = options_apply(config, &s, error);
+	if (result == 0)
+		result = open_on(device, &s, volume, error);
+	return error_finish(error, result);
+}
+
+int vdo_open(const char *path, const struct vdo_config *config,
+	     struct vdo_volume **volume, struct vdo_error *error)
+{
+	struct vdo_device *device;
+	struct settings s;
+	int result;
+
+	error_clear(error);
+	*volume = NULL;
+	if (queue_running != NULL)
+		return error_finish(error, -EDEADLK);
+	result = options_apply(config, &s, error);
+	if (result != 0)
+		return error_finish(error, result);
+	result = device_open_file(path,
+				  s.open.read_only ? VDO_OPEN_READ_ONLY : 0,
+				  &s.device, &device, error);
+	if (result != 0)
+		return error_finish(error, result);
+	result = open_on(device, &s, volume, error);
+	if (result == 0)
+		(*volume)->own_device = device;
+	else
+		vdo_device_close(device);
+	return error_finish(error, result);
+}
+
+/* -------------------------------------------------------------------- close */
+
+static void free_handle(struct vdo_volume *v)
+{
+	device_release(v->device);
+	executor_destroy(v->executor);
+	vdo_device_close(v->own_device);
+	unmark_here(v);
+	alloc_free(v);
+}
+
+int vdo_close(struct vdo_volume *v)
+{
+	int result;
+
+	if (v == NULL)
+		return 0;
+	result = handle_check(v, true);
+	if (result != 0)
+		return result;
+	result = volume_close(v->volume);
+	free_handle(v);
+	return result;
+}
+
+void vdo_abandon(struct vdo_volume *v)
+{
+	if (v == NULL || handle_check(v, true) != 0)
+		return;
+	volume_abandon(v->volume);
+	free_handle(v);
+}
+
+/* ----------------------------------------------------------------- the rest */
+
+uint64_t vdo_volume_size(const struct vdo_volume *v)
+{
+	return v->size_bytes;
+}
+
+unsigned vdo_volume_alignment(const struct vdo_volume *v)
+{
+	return v->alignment;
+}
+
+bool vdo_volume_is_read_only(const struct vdo_volume *v)
+{
+	return volume_is_read_only(v->volume);
+}
+
+int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
+		   struct vdo_error *error)
+{
+	struct settings s;
+	int result;
+
+	error_clear(error);
+	memset(&s, 0, sizeof(s));
+	result = handle_check(v, true);
+	if (result == 0)
+		result = options_set_online(name, value, &s, error);
+	if (result != 0)
+		return error_finish(error, result);
+	if (strcmp(name, "compression") == 0)
+		volume_set_compression(v->volume, s.open.compression);
+	else
+		volume_set_deduplication(v->volume, s.open.deduplication);
+	return 0;
+}
+
+int vdo_poll(struct vdo_volume *v, int timeout_ms)
+{
+	uint64_t ns = timeout_ms < 0 ? UINT64_MAX
+				     : (uint64_t)timeout_ms * 1000000;
+	int result = handle_check(v, true);
+
+	if (result != 0)
+		return result;
+	return (int)v->executor->ops->poll(v->executor, ns);
+}
+
+/* ------------------------------------------------------------------ inspect */
+
+int vdo_inspect_device(struct vdo_device *device, struct vdo_info *info,
+		       size_t size, struct vdo_error *error)
+{
+	struct vdo_info whole;
+	int result;
+
+	error_clear(error);
+	result = volume_inspect(device, &whole, error);
+	/* A host built with an older header gets the fields that it knows. */
+	if (result == 0)
+		memcpy(info, &whole, MIN(size, sizeof(whole)));
+	return error_finish(error, result);
+}
+
+int vdo_inspect(const char *path, struct vdo_info *info, size_t size,
+		struct vdo_error *error)
+{
+	struct vdo_device *device;
+	int result;
+
+	result = vdo_device_open(path, VDO_OPEN_READ_ONLY, &device, error);
+	if (result != 0)
+		return result;
+	result = vdo_inspect_device(device, info, size, error);
+	vdo_device_close(device);
+	return result;
+}

@@ -1,0 +1,224 @@
+/*
+ * Building the components of a volume, lowest first, and wiring the upcalls.
+ *
+ * Sizes that follow from others are chosen here: how many leaf pages are
+ * cached, how long a changed page may stay in memory, how many block names are
+ * remembered, how many fragments may be parked.
+ */
+#include "config.h"
+
+#include "volume/volume_priv.h"
+
+#include "base/alloc.h"
+
+/* Leaf pages for one per mille of the volume or so; 128 MiB at most. */
+#define CACHE_PAGES_MIN 256
+#define CACHE_PAGES_MAX 32768
+
+static uint64_t cache_pages(const struct volume *v)
+{
+	uint64_t leaves = div_up(v->sb.logical_blocks, MAP_PAGE_ENTRIES);
+	uint64_t pages = v->settings.open.cache_bytes / BLOCK_SIZE;
+
+	if (pages == 0)
+		pages = MIN(MAX(leaves, CACHE_PAGES_MIN), CACHE_PAGES_MAX);
+	return pages;
+}
+
+/*
+ * The era length, in journal blocks. Half of the ring at most, so that old
+ * blocks are let go of before the ring is full (I38).
+ */
+static uint64_t maximum_age(const struct volume *v)
+{
+	uint64_t ring = v->sb.recovery_journal_size;
+	uint64_t usable = ring - journal_reserved(ring);
+	uint64_t age = v->settings.open.maximum_age;
+
+	if (age == 0)
+		age = 11738; /* what Linux makes of its default, 16380 */
+	return MAX(1, MIN(age, usable / 2));
+}
+
+/* A name for each block of the volume, at 16 bytes, up to 64 MiB. */
+static uint64_t advice_entries(const struct volume *v)
+{
+	uint64_t n = v->settings.open.advice_entries;
+	uint64_t blocks = v->sb.depot_last_block - v->sb.depot_first_block;
+
+	if (n == 0)
+		n = MIN(MAX(blocks, 1024), UINT64_C(4) << 20);
+	return n;
+}
+
+/* What may be parked in the packer: less than half of the requests. */
+static unsigned bin_count(unsigned depth)
+{
+	return MAX(1, MIN(16, depth / 28));
+}
+
+static int create_journal(struct volume *v)
+{
+	struct journal_config c = {
+		.queue = v->topology.journal,
+		.storage = &v->storage,
+		.sync = &v->sync,
+		.readonly = &v->readonly,
+		.log = &v->log,
+		.partition = v->sb.partitions[PARTITION_JOURNAL],
+		.nonce = v->sb.nonce,
+		.recovery_count = (uint8_t)v->sb.complete_recoveries,
+		.start = v->sb.journal_start,
+		.logical_blocks_used = v->sb.logical_blocks_used,
+		.block_map_data_blocks = v->sb.block_map_data_blocks,
+	};
+
+	c.partition.count = v->sb.recovery_journal_size;
+	return journal_create(&c, &v->journal);
+}
+
+static int create_depot(struct volume *v)
+{
+	struct depot_config c = {
+		.zone_count = v->topology.physical_zones,
+		.queues = v->topology.physical,
+		.storage = &v->storage,
+		.sync = &v->sync,
+		.readonly = &v->readonly,
+		.log = &v->log,
+		.journal = v->journal,
+		.sb = &v->sb,
+		.locks_max = 2 * v->settings.open.depth,
+	};
+
+	return depot_create(&c, &v->depot);
+}
+
+static int create_map(struct volume *v)
+{
+	struct map_config c = {
+		.zone_count = v->topology.logical_zones,
+		.queues = v->topology.logical,
+		.journal_queue = v->topology.journal,
+		.storage = &v->storage,
+		.sync = &v->sync,
+		.readonly = &v->readonly,
+		.log = &v->log,
+		.journal = v->journal,
+		.depot = v->depot,
+		.sb = &v->sb,
+		.cache_pages = cache_pages(v),
+		.maximum_age = maximum_age(v),
+		.journal_tail = v->sb.journal_start,
+	};
+
+	return map_create(&c, &v->map);
+}
+
+static int create_packer(struct volume *v)
+{
+	struct packer_config c = {
+		.queue = v->topology.packer,
+		.bin_count = bin_count(v->settings.open.depth),
+		.enabled = v->settings.open.compression,
+	};
+
+	return packer_create(&c, &v->packer);
+}
+
+static int create_dedupe(struct volume *v)
+{
+	struct advice_config a = {
+		.zone_count = v->topology.hash_zones,
+		.entries_max = advice_entries(v),
+	};
+	struct dedupe_config c = {
+		.zone_count = v->topology.hash_zones,
+		.queues = v->topology.hash,
+		.packer = v->packer,
+		.slabs = depot_geometry(v->depot),
+		.locks_max = v->settings.open.depth,
+		.enabled = v->settings.open.deduplication,
+	};
+	int result = advice_create(&a, &v->advice);
+
+	if (result != 0)
+		return result;
+	c.advice = v->advice;
+	return dedupe_create(&c, &v->dedupe);
+}
+
+static int create_path(struct volume *v)
+{
+	struct path_config c = {
+		.depth = v->settings.open.depth,
+		.logical_zones = v->topology.logical_zones,
+		.logical_queues = v->topology.logical,
+		.hash_zones = v->topology.hash_zones,
+		.hash_queues = v->topology.hash,
+		.journal_queue = v->topology.journal,
+		.packer_queue = v->topology.packer,
+		.storage = &v->storage,
+		.readonly = &v->readonly,
+		.log = &v->log,
+		.journal = v->journal,
+		.depot = v->depot,
+		.map = v->map,
+		.packer = v->packer,
+		.dedupe = v->dedupe,
+		.deduplication = v->settings.open.deduplication,
+	};
+
+	return path_create(&c, &v->path);
+}
+
+static void tail_moved(void *arg, seq_t tail)
+{
+	struct volume *v = arg;
+
+	map_tail_moved(v->map, tail);
+}
+
+static void commit_slab_journals(void *arg, seq_t head)
+{
+	struct volume *v = arg;
+
+	depot_commit_tails(v->depot, head);
+}
+
+static void flush_failed(void *arg, int result)
+{
+	struct volume *v = arg;
+
+	readonly_enter(&v->readonly, result, "a flush of the storage failed");
+}
+
+int components_create(struct volume *v)
+{
+	struct journal_holders holders = {
+		.arg = v,
+		.tail_moved = tail_moved,
+		.commit_slab_journals = commit_slab_journals,
+	};
+	int result;
+
+	sync_init(&v->sync, v->topology.journal, &v->storage, flush_failed, v);
+	if ((result = create_journal(v)) != 0 ||
+	    (result = create_depot(v)) != 0 || (result = create_map(v)) != 0 ||
+	    (result = create_packer(v)) != 0 ||
+	    (result = create_dedupe(v)) != 0 || (result = create_path(v)) != 0)
+		return result;
+	journal_set_holders(v->journal, &holders);
+	return 0;
+}
+
+void components_destroy(struct volume *v)
+{
+	path_destroy(v->path);
+	dedupe_destroy(v->dedupe);
+	advice_destroy(v->advice);
+	packer_destroy(v->packer);
+	map_destroy(v->map);
+	depot_destroy(v->depot);
+	journal_destroy(v->journal);
+}

@@ -1,0 +1,187 @@
+/*
+ * Geometry and super block: reading them with errors that people can use, and
+ * writing the super block.
+ */
+#include "config.h"
+
+#include "volume/volume_priv.h"
+
+#include <string.h>
+
+#include "base/error.h"
+
+static int read_geometry(struct vdo_device *device, uint8_t *block,
+			 struct geometry *g, struct vdo_error *error)
+{
+	int result;
+
+	if (device->size_bytes < BLOCK_SIZE)
+		return error_set(error, -VDO_ENOTVDO,
+				 "this holds no volume, it has only %llu "
+				 "bytes; format it first",
+				 (unsigned long long)device->size_bytes);
+	result = device_read(device, 0, block, BLOCK_SIZE);
+	if (result != 0)
+		return error_set(error, result,
+				 "block 0 cannot be read: %s; check the storage",
+				 strerror(-result));
+	result = geometry_decode(block, g);
+	switch (result) {
+	case 0:
+		return 0;
+	case -VDO_ENOTVDO:
+		return error_set(error, result,
+				 "no VDO volume is here (the magic number is "
+				 "missing); format it first, or give another "
+				 "file");
+	case -VDO_EVERSION:
+		return error_set(error, result,
+				 "the geometry block has an unknown version; "
+				 "this needs a newer library");
+	default:
+		return error_set(error, result,
+				 "the geometry block is damaged; restore block "
+				 "0 from a copy");
+	}
+}
+
+static int read_super(struct vdo_device *device, uint8_t *block,
+		      const struct geometry *g, struct superblock *sb,
+		      struct vdo_error *error)
+{
+	const char *why = NULL;
+	int result;
+
+	if (g->data_start < g->bio_offset ||
+	    g->data_start - g->bio_offset >=
+		    device->size_bytes / BLOCK_SIZE)
+		return error_set(error, -VDO_ESIZE,
+				 "the super block should be in block %llu, "
+				 "behind the end of the storage; was it "
+				 "truncated?",
+				 (unsigned long long)g->data_start);
+	result = device_read(device,
+			     (g->data_start - g->bio_offset) * BLOCK_SIZE,
+			     block, BLOCK_SIZE);
+	if (result != 0)
+		return error_set(error, result,
+				 "the super block cannot be read: %s; check "
+				 "the storage",
+				 strerror(-result));
+	result = superblock_decode(block, g->data_start, sb);
+	if (result != 0)
+		return error_set(error, result,
+				 "the super block in block %llu is unusable: "
+				 "%s; restore it from a copy",
+				 (unsigned long long)g->data_start,
+				 vdo_strerror(result));
+	result = superblock_validate(sb, g, &why);
+	if (result != 0)
+		return error_set(error, result,
+				 "the super block makes no sense: %s; restore "
+				 "it from a copy",
+				 why != NULL ? why : vdo_strerror(result));
+	return 0;
+}
+
+int super_read(struct vdo_device *device, struct geometry *g,
+	       struct superblock *sb, struct vdo_error *error)
+{
+	uint8_t block[BLOCK_SIZE];
+	uint64_t blocks = device->size_bytes / BLOCK_SIZE;
+	int result = read_geometry(device, block, g, error);
+
+	if (result == 0)
+		result = read_super(device, block, g, sb, error);
+	if (result == 0 && sb->physical_blocks > blocks)
+		return error_set(error, -VDO_ESIZE,
+				 "the volume has %llu blocks, but the storage "
+				 "only %llu; was it truncated?",
+				 (unsigned long long)sb->physical_blocks,
+				 (unsigned long long)blocks);
+	return result;
+}
+
+struct super_await {
+	struct mio mio;
+	struct event event;
+	struct executor *executor;
+};
+
+static void super_written(struct completion *c)
+{
+	struct super_await *a = container_of(c, struct super_await, mio.done);
+
+	executor_signal(a->executor, &a->event);
+}
+
+int super_write(struct volume *v)
+{
+	struct super_await a = {.executor = v->executor};
+	int result = await_sync(v);
+
+	if (result != 0)
+		return result;
+	superblock_encode(&v->sb, v->super_block);
+	event_init(&a.event);
+	completion_init(&a.mio.done, v->topology.journal, super_written);
+	mio_write(&a.mio, &v->storage, MIO_SUPER, v->geometry.data_start, 1,
+		  v->super_block, true);
+	executor_wait(v->executor, &a.event);
+	return a.mio.done.result;
+}
+
+/* -------------------------------------------------------------- inspection */
+
+static void fill_layout(struct vdo_info *i, const struct superblock *sb)
+{
+	i->slab_blocks = sb->slab.slab_blocks;
+	i->slab_data_blocks = sb->slab.data_blocks;
+	i->slab_count = (sb->depot_last_block - sb->depot_first_block) /
+			sb->slab.slab_blocks;
+	i->slab_journal_blocks = sb->slab.slab_journal_blocks;
+	i->reference_count_blocks = sb->slab.reference_count_blocks;
+	i->root_origin = sb->root_origin;
+	i->root_count = sb->root_count;
+	i->block_map_start = sb->partitions[PARTITION_BLOCK_MAP].start;
+	i->block_map_count = sb->partitions[PARTITION_BLOCK_MAP].count;
+	i->depot_start = sb->partitions[PARTITION_DEPOT].start;
+	i->depot_count = sb->partitions[PARTITION_DEPOT].count;
+	i->journal_partition_start = sb->partitions[PARTITION_JOURNAL].start;
+	i->journal_partition_count = sb->partitions[PARTITION_JOURNAL].count;
+	i->summary_start = sb->partitions[PARTITION_SUMMARY].start;
+	i->summary_count = sb->partitions[PARTITION_SUMMARY].count;
+}
+
+int volume_inspect(struct vdo_device *device, struct vdo_info *i,
+		   struct vdo_error *error)
+{
+	struct geometry g;
+	struct superblock sb;
+	int result = super_read(device, &g, &sb, error);
+
+	if (result != 0)
+		return result;
+	memset(i, 0, sizeof(*i));
+	i->geometry_major = g.version_major;
+	i->nonce = g.nonce;
+	memcpy(i->uuid, g.uuid, sizeof(i->uuid));
+	i->bio_offset = (int64_t)g.bio_offset;
+	i->index_start = g.index_start;
+	i->data_start = g.data_start;
+	i->index_memory = g.index_memory;
+	i->index_sparse = g.index_sparse;
+	i->state = sb.state;
+	i->state_name = volume_state_name(sb.state);
+	i->complete_recoveries = sb.complete_recoveries;
+	i->read_only_recoveries = sb.read_only_recoveries;
+	i->logical_blocks = sb.logical_blocks;
+	i->physical_blocks = sb.physical_blocks;
+	i->recovery_journal_blocks = sb.recovery_journal_size;
+	i->journal_start = sb.journal_start;
+	i->logical_blocks_used = sb.logical_blocks_used;
+	i->block_map_data_blocks = sb.block_map_data_blocks;
+	i->zone_count = sb.zone_count;
+	fill_layout(i, &sb);
+	return 0;
+}

@@ -1,0 +1,134 @@
+/*
+ * Zones to queues.
+ *
+ * shard     one queue a thread; queue i runs logical, physical and hash zone i,
+ *           so that most hops of a request stay on their queue. The journal is
+ *           on the first, the packer on the last.
+ * classic   a queue for each zone, one for the journal, one for the packer.
+ *
+ * Zone counts may be set one by one; zone i of a kind then goes to queue i
+ * modulo the number of queues (shard). There are never more physical zones than
+ * slabs.
+ */
+#include "config.h"
+
+#include "volume/volume_priv.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+static unsigned cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
+}
+
+static unsigned or_default(unsigned wanted, unsigned by_default, unsigned max)
+{
+	unsigned n = wanted != 0 ? wanted : by_default;
+
+	return MIN(n, max);
+}
+
+unsigned volume_thread_count(const struct settings *s)
+{
+	const struct open_settings *o = &s->open;
+
+	if (o->threads != 0)
+		return o->threads;
+	if (o->topology == TOPOLOGY_SHARD)
+		return cores();
+	return 2 + or_default(o->logical_zones, 1, LOGICAL_ZONES_MAX) +
+	       or_default(o->physical_zones, 1, PHYSICAL_ZONES_MAX) +
+	       or_default(o->hash_zones, 1, HASH_ZONES_MAX);
+}
+
+static int add_queue(struct topology *t, struct executor *x, const char *kind,
+		     unsigned number, struct queue **queue)
+{
+	char name[16];
+	int result;
+
+	snprintf(name, sizeof(name), "%s%u", kind, number % 1000);
+	result = executor_queue(x, name, t->queue_count, queue);
+	if (result == 0)
+		t->queues[t->queue_count++] = *queue;
+	return result;
+}
+
+static int create_shards(struct topology *t, struct executor *x,
+			 unsigned count)
+{
+	struct queue *q;
+	unsigned i;
+	int result;
+
+	for (i = 0; i < count; i++) {
+		result = add_queue(t, x, "shard", i, &q);
+		if (result != 0)
+			return result;
+	}
+	for (i = 0; i < t->logical_zones; i++)
+		t->logical[i] = t->queues[i % count];
+	for (i = 0; i < t->physical_zones; i++)
+		t->physical[i] = t->queues[i % count];
+	for (i = 0; i < t->hash_zones; i++)
+		t->hash[i] = t->queues[i % count];
+	t->journal = t->queues[0];
+	t->packer = t->queues[count - 1];
+	return 0;
+}
+
+static int create_classic(struct topology *t, struct executor *x)
+{
+	int result = add_queue(t, x, "journal", 0, &t->journal);
+	unsigned i;
+
+	if (result == 0)
+		result = add_queue(t, x, "packer", 0, &t->packer);
+	for (i = 0; result == 0 && i < t->logical_zones; i++)
+		result = add_queue(t, x, "logical", i, &t->logical[i]);
+	for (i = 0; result == 0 && i < t->physical_zones; i++)
+		result = add_queue(t, x, "physical", i, &t->physical[i]);
+	for (i = 0; result == 0 && i < t->hash_zones; i++)
+		result = add_queue(t, x, "hash", i, &t->hash[i]);
+	return result;
+}
+
+int topology_create(struct topology *t, struct executor *x,
+		    const struct open_settings *s, uint64_t slab_count)
+{
+	bool shards = s->topology == TOPOLOGY_SHARD;
+	unsigned count = MAX(x->thread_count, 1);
+	unsigned zones, i;
+
+	/* More queues than threads gain nothing, fewer leave threads idle. */
+	if (s->threads != 0 && s->executor != EXECUTOR_NATIVE)
+		count = s->threads;
+	zones = shards ? count : 1;
+	t->logical_zones = or_default(s->logical_zones, zones,
+				      LOGICAL_ZONES_MAX);
+	t->physical_zones = or_default(s->physical_zones, zones,
+				       (unsigned)MIN(PHYSICAL_ZONES_MAX,
+						     slab_count));
+	t->hash_zones = or_default(s->hash_zones, zones, HASH_ZONES_MAX);
+	i = t->logical_zones + t->physical_zones + t->hash_zones;
+	t->queues = alloc_zeroed(i + 2 + (shards ? count : i),
+				 sizeof(struct queue *));
+	if (t->queues == NULL)
+		return -ENOMEM;
+	t->logical = t->queues + 2 + (shards ? count : i);
+	t->physical = t->logical + t->logical_zones;
+	t->hash = t->physical + t->physical_zones;
+	return shards ? create_shards(t, x, count) : create_classic(t, x);
+}
+
+void topology_destroy(struct topology *t)
+{
+	alloc_free(t->queues); /* the queues are the executor's */
+	t->queues = NULL;
+}

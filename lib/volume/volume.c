@@ -1,0 +1,124 @@
+/*
+ * What can be asked of an open volume, and its switches.
+ */
+#include "config.h"
+
+#include "volume/volume_priv.h"
+
+#include <string.h>
+
+struct path *volume_path(struct volume *v)
+{
+	return v->path;
+}
+
+struct executor *volume_executor(struct volume *v)
+{
+	return v->executor;
+}
+
+uint64_t volume_logical_blocks(const struct volume *v)
+{
+	return v->sb.logical_blocks;
+}
+
+bool volume_is_read_only(const struct volume *v)
+{
+	return readonly_entered(&v->readonly);
+}
+
+static void compression_on(struct volume *v, struct completion *done)
+{
+	pack_enable(v->packer, true);
+	completion_post(done);
+}
+
+static void compression_off(struct volume *v, struct completion *done)
+{
+	pack_enable(v->packer, false);
+	completion_post(done);
+}
+
+void volume_set_compression(struct volume *v, bool on)
+{
+	(void)await_run(v, v->topology.packer,
+			on ? compression_on : compression_off);
+}
+
+void volume_set_deduplication(struct volume *v, bool on)
+{
+	dedupe_enable(v->dedupe, on);
+	path_set_deduplication(v->path, on);
+}
+
+static void storage_stats(struct volume *v, struct volume_stats *s)
+{
+	unsigned k;
+
+	for (k = 0; k < MIO_KINDS; k++) {
+		struct mio_counts *c = &v->storage.counts[k];
+
+		s->io_read[k] = atomic_load(&c->read);
+		s->io_write[k] = atomic_load(&c->write);
+		s->io_discard[k] = atomic_load(&c->discard);
+		s->io_fua[k] = atomic_load(&c->fua);
+		s->io_completed[k] = atomic_load(&c->completed);
+	}
+	s->flush_out = atomic_load(&v->storage.flushes);
+}
+
+/* The journal's numbers belong to its queue. */
+struct journal_snapshot {
+	struct journal_state state;
+	struct completion go;
+	struct event event;
+	struct volume *volume;
+};
+
+static void snapshot(struct completion *c)
+{
+	struct journal_snapshot *s =
+		container_of(c, struct journal_snapshot, go);
+	struct volume *v = s->volume;
+
+	journal_get_state(v->journal, &s->state);
+	executor_signal(v->executor, &s->event);
+}
+
+static void snapshot_take(struct volume *v, struct journal_snapshot *s)
+{
+	s->volume = v;
+	event_init(&s->event);
+	completion_init(&s->go, v->topology.journal, snapshot);
+	completion_post(&s->go);
+	executor_wait(v->executor, &s->event);
+}
+
+void volume_get_stats(struct volume *v, struct volume_stats *s)
+{
+	struct journal_snapshot journal;
+
+	memset(s, 0, sizeof(*s));
+	s->mode = volume_is_read_only(v) ? "read-only" : "normal";
+	snapshot_take(v, &journal);
+	journal_get_stats(v->journal, &s->journal);
+	depot_get_stats(v->depot, &s->depot);
+	map_get_stats(v->map, &s->map);
+	pack_get_stats(v->packer, &s->pack);
+	dedupe_get_stats(v->dedupe, &s->dedupe);
+	advice_get_stats(v->advice, &s->advice);
+	path_get_stats(v->path, &s->path);
+	storage_stats(v, s);
+	s->physical_blocks = v->sb.physical_blocks;
+	s->logical_blocks = v->sb.logical_blocks;
+	s->logical_blocks_used = journal.state.logical_blocks_used;
+	s->data_blocks_used = s->depot.allocated - journal.state.block_map_data_blocks;
+	s->overhead_blocks_used = v->sb.physical_blocks - s->depot.data_blocks +
+				  journal.state.block_map_data_blocks;
+	s->complete_recoveries = v->sb.complete_recoveries;
+	s->read_only_recoveries = v->sb.read_only_recoveries;
+	s->requests_max = v->settings.open.depth;
+	s->alignment = v->settings.open.alignment;
+	s->deduplication = v->settings.open.deduplication;
+	s->compression = pack_enabled(v->packer);
+}

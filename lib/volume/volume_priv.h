@@ -1,0 +1,120 @@
+/*
+ * Inside of volume/: the volume itself, its queues, waiting.
+ */
+#ifndef VOLUME_VOLUME_PRIV_H
+#define VOLUME_VOLUME_PRIV_H
+
+#include "format/geometry.h"
+#include "format/layout.h"
+#include "format/superblock.h"
+#include "volume/volume.h"
+
+/* Which queues there are, and which zone runs on which. */
+struct topology {
+	unsigned logical_zones, physical_zones, hash_zones;
+	unsigned queue_count;
+	struct queue **queues;   /* all of them */
+	struct queue **logical;  /* by zone; borrowed from queues, as below */
+	struct queue **physical;
+	struct queue **hash;
+	struct queue *journal;   /* also durability service and super block */
+	struct queue *packer;
+};
+
+/* A message to one zone: read-only mode was entered. */
+struct zone_visit {
+	struct completion go;
+	struct volume *volume;
+	unsigned zone;
+};
+
+struct volume {
+	struct settings settings;
+	struct vdo_device *device;
+	struct executor *executor;
+	struct log log;
+	struct storage storage;
+	struct sync sync;
+	struct readonly readonly;
+	struct topology topology;
+	struct geometry geometry;
+	struct superblock sb; /* as on disk, as far as we know */
+	bool opened_read_only;
+	bool online;          /* the super block says DIRTY */
+	struct vdo_error *error; /* the caller's, during open */
+
+	struct journal *journal;
+	struct depot *depot;
+	struct map *map;
+	struct advice *advice;
+	struct packer *packer;
+	struct dedupe *dedupe;
+	struct path *path;
+
+	/* Entering read-only mode, on the journal's queue. */
+	struct completion enter_read_only;
+	struct mio super_mio;
+	void *super_block; /* buffer of one block */
+	atomic_uint visits_pending;
+	struct zone_visit *zone_visits; /* one a zone, depot then map */
+	struct event read_only_done;
+};
+
+/* --------------------------------------------------------------- topology */
+
+int topology_create(struct topology *t, struct executor *x,
+		    const struct open_settings *s, uint64_t slab_count)
+	MUST_CHECK;
+void topology_destroy(struct topology *t);
+
+/* ---------------------------------------------------------------- waiting */
+
+/* Something to wait for from outside of the queues. */
+struct await {
+	struct completion done; /* to be finished by whoever is waited for */
+	struct event event;
+	struct executor *executor;
+};
+
+void await_init(struct await *a, struct volume *v);
+int await_end(struct await *a);
+
+/* Run @call on @q; it arranges for a->done to be finished. Wait for that. */
+typedef void (*await_call)(struct volume *v, struct completion *done);
+int await_run(struct volume *v, struct queue *q, await_call call);
+
+/* A device flush through the durability service. */
+int await_sync(struct volume *v);
+
+/* ------------------------------------------------------------ super block */
+
+/* Read and check geometry and super block of @device. */
+int super_read(struct vdo_device *device, struct geometry *g,
+	       struct superblock *sb, struct vdo_error *error) MUST_CHECK;
+
+/* Write v->sb, durably; before it, all that was written. */
+int super_write(struct volume *v) MUST_CHECK;
+
+/* --------------------------------------------------------------- read-only */
+
+int read_only_init(struct volume *v) MUST_CHECK;
+void read_only_fini(struct volume *v);
+/* Wait until entering, if it has begun, is over. */
+void read_only_wait(struct volume *v);
+
+/* -------------------------------------------------------------- components */
+
+int components_create(struct volume *v) MUST_CHECK;
+void components_destroy(struct volume *v);
+void volume_free(struct volume *v);
+
+/* A phase of open or close. */
+struct phase {
+	int (*run)(struct volume *v);
+	const char *name;
+};
+
+/* Run phases until one fails; NULL name ends the table. */
+int phases_run(struct volume *v, const struct phase *phases) MUST_CHECK;
+
+#endif
