@@ -1,0 +1,104 @@
+# Manual pages. A page that describes several symbols is found under each of
+# their names: links are made of a list, as pages with one .so line.
+dist_man_MANS += \
+	%D%/libvdo.3 \
+	%D%/vdo-options.7 \
+	%D%/vdo_config_new.3 \
+	%D%/vdo_cq_new.3 \
+	%D%/vdo_device_open.3 \
+	%D%/vdo_format.3 \
+	%D%/vdo_inspect.3 \
+	%D%/vdo_open.3 \
+	%D%/vdo_poll.3 \
+	%D%/vdo_pread.3 \
+	%D%/vdo_stats_get.3 \
+	%D%/vdo_strerror.3 \
+	%D%/vdo_version.3 \
+	%D%/vdoctl.1
+
+links_vdo_config_new = \
+	%D%/links/vdo_config_free.3 \
+	%D%/links/vdo_config_set.3 \
+	%D%/links/vdo_config_get.3 \
+	%D%/links/vdo_config_describe.3 \
+	%D%/links/vdo_config_set_log.3 \
+	%D%/links/vdo_config_set_pool.3
+links_vdo_cq_new = \
+	%D%/links/vdo_cq_free.3 \
+	%D%/links/vdo_cq_fd.3 \
+	%D%/links/vdo_cq_reap.3 \
+	%D%/links/vdo_cq_complete.3
+links_vdo_device_open = \
+	%D%/links/vdo_device_open_memory.3 \
+	%D%/links/vdo_device_open_custom.3 \
+	%D%/links/vdo_device_size.3 \
+	%D%/links/vdo_device_close.3
+links_vdo_format = \
+	%D%/links/vdo_format_device.3
+links_vdo_inspect = \
+	%D%/links/vdo_inspect_device.3
+links_vdo_open = \
+	%D%/links/vdo_open_device.3 \
+	%D%/links/vdo_close.3 \
+	%D%/links/vdo_abandon.3 \
+	%D%/links/vdo_volume_size.3 \
+	%D%/links/vdo_volume_alignment.3 \
+	%D%/links/vdo_volume_is_read_only.3 \
+	%D%/links/vdo_volume_set.3
+links_vdo_pread = \
+	%D%/links/vdo_pwrite.3 \
+	%D%/links/vdo_preadv.3 \
+	%D%/links/vdo_pwritev.3 \
+	%D%/links/vdo_flush.3 \
+	%D%/links/vdo_discard.3 \
+	%D%/links/vdo_write_zeroes.3 \
+	%D%/links/vdo_aio_pread.3 \
+	%D%/links/vdo_aio_pwrite.3 \
+	%D%/links/vdo_aio_preadv.3 \
+	%D%/links/vdo_aio_pwritev.3 \
+	%D%/links/vdo_aio_flush.3 \
+	%D%/links/vdo_aio_discard.3 \
+	%D%/links/vdo_aio_write_zeroes.3
+links_vdo_stats_get = \
+	%D%/links/vdo_stats_free.3 \
+	%D%/links/vdo_stats_count.3 \
+	%D%/links/vdo_stats_at.3 \
+	%D%/links/vdo_stats_value.3
+links_vdo_strerror = \
+	%D%/links/vdo_error_name.3
+
+man_links = \
+	$(links_vdo_config_new) \
+	$(links_vdo_cq_new) \
+	$(links_vdo_device_open) \
+	$(links_vdo_format) \
+	$(links_vdo_inspect) \
+	$(links_vdo_open) \
+	$(links_vdo_pread) \
+	$(links_vdo_stats_get) \
+	$(links_vdo_strerror)
+
+man_MANS = $(man_links)
+CLEANFILES += $(man_links)
+
+$(links_vdo_config_new):
+	$(man_link)/vdo_config_new.3 >$@
+$(links_vdo_cq_new):
+	$(man_link)/vdo_cq_new.3 >$@
+$(links_vdo_device_open):
+	$(man_link)/vdo_device_open.3 >$@
+$(links_vdo_format):
+	$(man_link)/vdo_format.3 >$@
+$(links_vdo_inspect):
+	$(man_link)/vdo_inspect.3 >$@
+$(links_vdo_open):
+	$(man_link)/vdo_open.3 >$@
+$(links_vdo_pread):
+	$(man_link)/vdo_pread.3 >$@
+$(links_vdo_stats_get):
+	$(man_link)/vdo_stats_get.3 >$@
+$(links_vdo_strerror):
+	$(man_link)/vdo_strerror.3 >$@
+
+# AM_V_GEN is empty or prints the name.
+man_link = $(AM_V_GEN)$(MKDIR_P) %D%/links && echo .so man3
