@@ -1,0 +1,32 @@
+#!/bin/sh
+# The small programs run and say what they should.
+examples=$(cd "${top_builddir:-.}/examples" && pwd)
+dir=examples-test.$$
+failed=0
+
+test -x "$examples/hello" || {
+	echo "the examples were not built" >&2
+	exit 77
+}
+mkdir "$dir" && cd "$dir" || exit 1
+trap 'cd .. && rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# expect PATTERN PROGRAM [ARGUMENT]...
+expect()
+{
+	pattern=$1
+	program=$2
+	shift 2
+	"$examples/$program" "$@" >out 2>&1 && grep -q "$pattern" out && return
+	echo "$program: failed or did not say \"$pattern\":" >&2
+	cat out >&2
+	failed=1
+}
+
+expect 'hello, world' hello volume
+expect 'hello, world' hello volume
+expect '2000 blocks written, 200 stored' callbacks
+expect 'the pool ran [1-9]' pool
+expect '64 of 64 requests done, 0 failed' poll
+exit $failed

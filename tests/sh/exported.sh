@@ -1,0 +1,31 @@
+#!/bin/sh
+# Print the functions that the public headers declare, one a line.
+top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
+
+cat "$top_srcdir"/include/vdo/*.h | awk '
+	{
+		line = $0
+		code = ""
+		while (line != "") {
+			if (comment) {
+				i = index(line, "*/")
+				if (i == 0)
+					break
+				line = substr(line, i + 2)
+				comment = 0
+				continue
+			}
+			i = index(line, "/*")
+			if (i == 0) {
+				code = code line
+				break
+			}
+			code = code substr(line, 1, i - 1)
+			line = substr(line, i + 2)
+			comment = 1
+		}
+		while (match(code, /vdo_[a-z0-9_]+\(/)) {
+			print substr(code, RSTART, RLENGTH - 1)
+			code = substr(code, RSTART + RLENGTH)
+		}
+	}' | sort -u

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Each public header compiles alone, as C11 and as C++, without warnings.
+top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
+flags="-Wall -Wextra -Wpedantic -Werror -I$top_srcdir/include"
+failed=0
+
+try()
+{
+	printf '#include <vdo/%s>\nint headers_test;\n' "$(basename "$header")" |
+		"$@" $flags -fsyntax-only - || {
+		echo "$header: does not compile alone: $*" >&2
+		failed=1
+	}
+}
+
+command -v ${CC:-cc} >/dev/null 2>&1 || exit 77
+for header in "$top_srcdir"/include/vdo/*.h; do
+	try ${CC:-cc} -std=c11 -x c
+	if command -v ${CXX:-c++} >/dev/null 2>&1; then
+		try ${CXX:-c++} -std=c++11 -x c++
+	fi
+done
+exit $failed

@@ -1,0 +1,11 @@
+# Shell tests. They use top_srcdir, top_builddir, CC and CXX.
+sh_tests = \
+	%D%/examples.sh \
+	%D%/headers.sh \
+	%D%/layers.sh \
+	%D%/man.sh \
+	%D%/options.sh \
+	%D%/symbols.sh \
+	%D%/vdoctl.sh
+TESTS += $(sh_tests)
+EXTRA_DIST += $(sh_tests) %D%/exported.sh
