@@ -54,7 +54,8 @@ static int job_open(struct job *job, const struct arguments *a,
 	}
 	size = vdo_volume_size(job->volume);
 	job->unit = vdo_volume_alignment(job->volume);
-	if (a->offset > size || (a->has_length && a->length > size - a->offset)) {
+	if (a->offset > size ||
+	    (a->has_length && a->length > size - a->offset)) {
 		complain("%s: the range ends behind the volume, which has %llu "
 			 "bytes",
 			 a->path, (unsigned long long)size);
