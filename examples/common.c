@@ -40,8 +40,10 @@ int try_help(void)
 
 int complain_vdo(const char *path, const struct vdo_error *error)
 {
-	complain("%s: %s (%s)", path, error->message,
-		 vdo_error_name(error->code));
+	bool named = strstr(error->message, path) != NULL;
+
+	complain("%s%s%s (%s)", named ? "" : path, named ? "" : ": ",
+		 error->message, vdo_error_name(error->code));
 	return EXIT_FAILED;
 }
 
