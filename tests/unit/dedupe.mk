@@ -11,3 +11,8 @@ TESTS += tests/unit/test_packer
 tests_unit_test_packer_SOURCES = tests/unit/test_packer.c \
 	tests/unit/hand_queue.h
 tests_unit_test_packer_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_hash_lock
+TESTS += tests/unit/test_hash_lock
+tests_unit_test_hash_lock_SOURCES = tests/unit/test_hash_lock.c \
+	tests/unit/hand_queue.h
+tests_unit_test_hash_lock_LDADD = $(UNIT_LIBS)

@@ -148,7 +148,10 @@ static const struct {
 	{"largest twice", 1, "PA", {4059, 4059}},
 	{"one byte left", 1, "PP", {2030, 2029}},
 	{"last byte", 1, "MML", {2030, 2029, 1}},
-	{"13 wait", 1, "PPPPPPPPPPPPP", {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+	{"13 wait",
+	 1,
+	 "PPPPPPPPPPPPP",
+	 {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
 	{"14 go",
 	 1,
 	 "MMMMMMMMMMMMML",
@@ -431,7 +434,7 @@ START_TEST(random_work)
 		if (items[i].done == 1) {
 			items[i].op.generation = generation;
 			submit(i, 1 + (unsigned)(rng >> 32) %
-					      (what < 50 ? 300 : 4059));
+						  (what < 50 ? 300 : 4059));
 		} else if (what < 20) {
 			cancel(i);
 		} else if (what < 22) {
