@@ -134,14 +134,16 @@ bool holds_scan(struct journal *j)
 {
 	seq_t map = j->map_head;
 	seq_t slab = j->slab_head;
+	bool saved = j->save && j->active == 0;
+	seq_t limit = saved ? j->tail : j->durable;
 
-	for (; map < j->tail; map++) {
+	for (; map < limit; map++) {
 		struct holds *h = holds_of(j, map);
 
 		if (!nobody(&h->entries) || !nobody(&h->map))
 			break;
 	}
-	for (; slab < j->tail; slab++) {
+	for (; slab < limit; slab++) {
 		struct holds *h = holds_of(j, slab);
 
 		if (!nobody(&h->entries) || !nobody(&h->slab))

@@ -37,6 +37,7 @@ static void init_ring(struct journal *j, const struct journal_config *c)
 	j->nonce = c->nonce;
 	j->recovery_count = c->recovery_count;
 	j->tail = c->start;
+	j->durable = c->start - 1;
 	j->map_head = c->start;
 	j->slab_head = c->start;
 	j->logical_blocks_used = c->logical_blocks_used;
@@ -147,7 +148,17 @@ void journal_resume(struct journal *j)
 {
 	VDO_ASSERT(queue_is_current(j->queue));
 	VDO_ASSERT(j->draining && j->drained == NULL);
+	/* The closed block is short; replay must begin behind it. */
+	if (j->save && !readonly_entered(j->readonly)) {
+		(void)holds_scan(j);
+		VDO_ASSERT(j->next_map_head == j->tail);
+		VDO_ASSERT(j->next_slab_head == j->tail);
+		j->map_head = j->tail;
+		j->slab_head = j->tail;
+		j->full = false;
+	}
 	j->draining = false;
+	j->save = false;
 	holds_resume(j);
 	round_ask(j);
 }

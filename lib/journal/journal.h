@@ -107,7 +107,8 @@ void journal_read_only(struct journal *j);
  * @done gets -VDO_EREADONLY.
  *
  * Holds may still be released afterwards; nothing follows from that, and the
- * heads stay, until journal_resume(), after which entries can be made again.
+ * heads stay, until journal_resume(): then entries can be made again. After a
+ * save all holds must be gone by then, durably; the heads become the tail.
  */
 void journal_drain(struct journal *j, bool save, struct completion *done);
 void journal_resume(struct journal *j);

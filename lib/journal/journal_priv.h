@@ -87,7 +87,8 @@ struct journal {
 	uint8_t recovery_count;
 	bool full;	/* the lack of space was counted */
 	seq_t tail;	/* the next block to open */
-	seq_t map_head; /* published: durable */
+	seq_t durable;	/* the newest block that is on disk */
+	seq_t map_head; /* published */
 	seq_t slab_head;
 	uint64_t logical_blocks_used;
 	uint64_t block_map_data_blocks;
@@ -96,9 +97,8 @@ struct journal {
 	struct waitq assigned;
 	struct waitq committing;
 
-	/* The ring in memory: active blocks from oldest on, the last is open.
-	 */
-	struct block *open; /* NULL: none */
+	/* The ring in memory: active blocks from the oldest on. */
+	struct block *open; /* the newest of them; NULL: none */
 	unsigned oldest;
 	unsigned active;
 	unsigned reserved;

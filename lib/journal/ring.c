@@ -12,6 +12,11 @@
  * the newest durable header names: writing them destroys nothing that recovery
  * would look for, in whatever order they arrive.
  *
+ * Recovery takes a head for damage if it lies beyond the last block that it can
+ * use (V 10.3). So heads stay at or below the newest durable block; and where
+ * there is none yet, at the start and after a save, the first block is made
+ * durable before a second one is opened.
+ *
  * A place is given as soon as there is one, also in a block under I/O: that
  * touches counts only. The bytes follow when a round begins.
  */
@@ -45,9 +50,10 @@ static bool has_space(struct journal *j)
 /* False: no buffer or no space now, or read-only. */
 static bool open_block(struct journal *j)
 {
+	bool first_of_all = MAX(j->map_head, j->slab_head) > j->durable;
 	struct block *b;
 
-	if (j->active == j->reserved || !has_space(j) ||
+	if (j->active == (first_of_all ? 1 : j->reserved) || !has_space(j) ||
 	    readonly_entered(j->readonly))
 		return false;
 	if (unlikely(j->tail >= SEQ_MAX)) {
@@ -154,6 +160,7 @@ void ring_retire_full(struct journal *j)
 	for (unsigned n = j->batch; n > 0; n--) {
 		struct block *b = ring_block(j, 0);
 
+		j->durable = b->seq;
 		b->written = b->encoded;
 		if (b->written < JOURNAL_ENTRIES_PER_BLOCK) {
 			VDO_ASSERT(n == 1);

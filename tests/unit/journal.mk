@@ -1,0 +1,5 @@
+check_PROGRAMS += tests/unit/test_journal
+TESTS += tests/unit/test_journal
+tests_unit_test_journal_SOURCES = tests/unit/test_journal.c \
+	tests/unit/journal_rig.c tests/unit/journal_rig.h
+tests_unit_test_journal_LDADD = $(UNIT_LIBS)
