@@ -20,6 +20,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 struct vdo_config;
 
 enum vdo_option_type {
@@ -69,6 +71,8 @@ void vdo_config_set_log(struct vdo_config *config, vdo_log_fn fn, void *arg);
 /* Run on the host's pool; sets option executor to "pool". @ops is copied. */
 int vdo_config_set_pool(struct vdo_config *config,
 			const struct vdo_pool_ops *ops, void *pool);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -17,6 +17,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 struct vdo_device;
 
 enum vdo_device_op {
@@ -92,6 +94,8 @@ uint64_t vdo_device_size(const struct vdo_device *device);
 
 /* Close a device that no volume is using; NULL is fine. */
 void vdo_device_close(struct vdo_device *device);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 /* code, name, text */
 #define VDO_ERRORS(X)                                                          \
 	X(30001, NOTVDO, "not a VDO volume")                                   \
@@ -50,6 +52,8 @@ const char *vdo_strerror(int result);
 
 /* The name of a result, such as "VDO_EDIRTY" or "ENOSPC". */
 const char *vdo_error_name(int result);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

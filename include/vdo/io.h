@@ -36,6 +36,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 #define VDO_IO_FUA         1u /* write, discard, zero: durable when done */
 #define VDO_IO_NO_DEDUPE   2u /* write: store even if the data is there */
 #define VDO_IO_NO_COMPRESS 4u /* write: store as it is */
@@ -114,6 +116,8 @@ size_t vdo_cq_reap(struct vdo_cq *cq, struct vdo_cq_entry **entries,
 
 /* The callback: puts the entry @arg into its queue. */
 void vdo_cq_complete(void *arg, int result);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

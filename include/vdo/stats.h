@@ -17,6 +17,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 struct vdo_stat {
 	const char *name;  /* "journal.entries.committed" */
 	const char *label; /* "journal entries committed"; may be "" */
@@ -36,6 +38,8 @@ const struct vdo_stat *vdo_stats_at(const struct vdo_stats *stats, size_t i);
 
 /* The value of @name, or 0 if there is none. */
 uint64_t vdo_stats_value(const struct vdo_stats *stats, const char *name);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

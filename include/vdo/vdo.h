@@ -20,8 +20,12 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 /* The version of the library: "MAJOR.MINOR.PATCH". */
 const char *vdo_version(void);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 struct vdo_volume;
 
 /*
@@ -121,6 +123,8 @@ int vdo_inspect(const char *path, struct vdo_info *info, size_t size,
 		struct vdo_error *error);
 int vdo_inspect_device(struct vdo_device *device, struct vdo_info *info,
 		       size_t size, struct vdo_error *error);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
