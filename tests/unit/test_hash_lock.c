@@ -38,6 +38,13 @@
 #define BLOCKS	    1024
 #define CONTENTS    30
 
+/* For what is checked very often: libcheck's own notes each success. */
+#define HOLDS(e)                                \
+	do {                                    \
+		if (unlikely(!(e)))             \
+			ck_abort_msg("%s", #e); \
+	} while (0)
+
 struct user {
 	struct dedupe_op op;
 	struct pack_op pack;
@@ -74,8 +81,8 @@ static struct block *block_of(const struct pbn_lock *lock)
 
 static struct block *block_at(pbn_t pbn)
 {
-	ck_assert_uint_ge(pbn, FIRST_BLOCK);
-	ck_assert_uint_lt(pbn, FIRST_BLOCK + BLOCKS);
+	HOLDS(pbn >= FIRST_BLOCK);
+	HOLDS(pbn < FIRST_BLOCK + BLOCKS);
 	return &blocks[pbn - FIRST_BLOCK];
 }
 
@@ -100,8 +107,8 @@ static struct {
 
 bool pbn_lock_claim(struct pbn_lock *lock)
 {
-	ck_assert_int_eq(lock->type, PBN_LOCK_READ);
-	ck_assert_uint_gt(lock->holders, 0);
+	HOLDS(lock->type == PBN_LOCK_READ);
+	HOLDS(lock->holders > 0);
 	if (block_of(lock)->granted >= lock->limit)
 		return false;
 	block_of(lock)->granted++;
@@ -124,20 +131,20 @@ bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 {
 	struct user *u = container_of(op, struct user, op.advice);
 
-	ck_assert_uint_eq(zone, 0);
+	HOLDS(zone == 0);
 	ck_assert_mem_eq(&op->name, &u->op.name, sizeof(op->name));
 	fake.log[fake.count++ % OPS] = "PQU"[op->request];
 	if (op->request == ADVICE_UPDATE) {
 		/* I34 */
-		ck_assert(u->op.hash_lock->registered);
+		HOLDS(u->op.hash_lock->registered);
 		for (unsigned i = 0; i < fake.pending_count; i++) {
 			struct user *o = container_of(fake.pending[i],
 						      struct user, op.advice);
 
-			ck_assert_ptr_ne(o->op.hash_lock, u->op.hash_lock);
+			HOLDS(o->op.hash_lock != u->op.hash_lock);
 		}
 	} else if (op->request == ADVICE_POST) {
-		ck_assert_uint_eq(op->location.pbn, u->op.allocation.pbn);
+		HOLDS(op->location.pbn == u->op.allocation.pbn);
 	}
 	if (!fake.async) {
 		answer(op);
@@ -177,11 +184,11 @@ static void unlock_block(struct pbn_lock *lock)
 {
 	struct block *b = block_of(lock);
 
-	ck_assert_uint_gt(lock->holders, 0);
+	HOLDS(lock->holders > 0);
 	if (--lock->holders > 0)
 		return;
 	/* I18: everybody who shared had claimed, and all who claimed shared. */
-	ck_assert_uint_eq(b->granted, b->shares);
+	HOLDS(b->granted == b->shares);
 	b->granted = 0;
 	b->shares = 0;
 }
@@ -199,32 +206,32 @@ static void told(struct user *u, enum dedupe_next next)
 		b = block_at(op->location.pbn);
 		b->shares++;
 		/* I20 */
-		ck_assert_uint_gt(b->lock.holders, 0);
-		ck_assert_int_eq(b->content, (int)u->content);
-		ck_assert_ptr_null(op->lock);
+		HOLDS(b->lock.holders > 0);
+		HOLDS(b->content == (int)u->content);
+		HOLDS(op->lock == NULL);
 		break;
 	case DEDUPE_VERIFY:
-		ck_assert_ptr_null(op->lock);
+		HOLDS(op->lock == NULL);
 		break;
 	case DEDUPE_UNLOCK:
-		ck_assert_ptr_nonnull(op->lock);
+		HOLDS(op->lock != NULL);
 		break;
 	case DEDUPE_WRITE:
 	case DEDUPE_WRITE_ALONE:
-		ck_assert_ptr_nonnull(op->alloc_lock);
-		ck_assert_int_eq(op->alloc_lock->type, PBN_LOCK_WRITE);
+		HOLDS(op->alloc_lock != NULL);
+		HOLDS(op->alloc_lock->type == PBN_LOCK_WRITE);
 		break;
 	default:
 		break;
 	}
 	if (next != DEDUPE_WRITE_ALONE && next != DEDUPE_LEAVE &&
 	    next != DEDUPE_FAIL) {
-		ck_assert_ptr_nonnull(op->hash_lock);
+		HOLDS(op->hash_lock != NULL);
 		return;
 	}
-	ck_assert_ptr_null(op->hash_lock);
+	HOLDS(op->hash_lock == NULL);
 	if (next == DEDUPE_FAIL)
-		ck_assert_ptr_null(op->alloc_lock);
+		HOLDS(op->alloc_lock == NULL);
 	/* Clean up. */
 	if (op->alloc_lock != NULL)
 		unlock_block(op->alloc_lock);
@@ -321,7 +328,7 @@ static void tear_down(void)
 
 static void give_block(struct user *u, struct block *b)
 {
-	ck_assert_uint_eq(b->lock.holders, 0);
+	HOLDS(b->lock.holders == 0);
 	b->lock.holders = 1;
 	b->lock.type = PBN_LOCK_WRITE;
 	b->content = -1;
@@ -335,7 +342,7 @@ static void enter(struct user *u)
 	u->op.pack = &u->pack;
 	pack_op_reset(&u->pack);
 	completion_init(&u->op.done, &hand.queue, op_done);
-	ck_assert_int_eq(u->next, DEDUPE_LEAVE);
+	HOLDS(u->next == DEDUPE_LEAVE);
 	result(u, dedupe_enter(dedupe, 0, &u->op));
 }
 
@@ -356,7 +363,7 @@ static struct pbn_lock *lock_read(pbn_t pbn)
 
 static void verify(struct user *u, bool lock, bool equal)
 {
-	ck_assert_int_eq(u->next, DEDUPE_VERIFY);
+	HOLDS(u->next == DEDUPE_VERIFY);
 	if (lock)
 		u->op.lock = lock_read(u->op.candidate.pbn);
 	result(u, dedupe_verified(dedupe, 0, &u->op, equal && u->op.lock));
@@ -395,7 +402,7 @@ static void store_compressed(struct user *u)
 
 static void written(struct user *u)
 {
-	ck_assert_int_eq(u->next, DEDUPE_WRITE);
+	HOLDS(u->next == DEDUPE_WRITE);
 	result(u, dedupe_written(dedupe, 0, &u->op));
 }
 
@@ -403,18 +410,18 @@ static void shared(struct user *u)
 {
 	struct block *b = block_at(u->op.location.pbn);
 
-	ck_assert_int_eq(u->next, DEDUPE_SHARE);
+	HOLDS(u->next == DEDUPE_SHARE);
 	/* I20: the lock was held all the time. */
-	ck_assert_uint_gt(b->lock.holders, 0);
-	ck_assert_int_eq(b->content, (int)u->content);
+	HOLDS(b->lock.holders > 0);
+	HOLDS(b->content == (int)u->content);
 	b->refs++;
-	ck_assert_uint_le(b->refs, refs_max);
+	HOLDS(b->refs <= refs_max);
 	result(u, dedupe_shared(dedupe, 0, &u->op));
 }
 
 static void unlocked(struct user *u)
 {
-	ck_assert_int_eq(u->next, DEDUPE_UNLOCK);
+	HOLDS(u->next == DEDUPE_UNLOCK);
 	unlock_block(u->op.lock);
 	u->op.lock = NULL;
 	result(u, dedupe_unlocked(dedupe, 0, &u->op));
@@ -422,7 +429,7 @@ static void unlocked(struct user *u)
 
 static void park(struct user *u)
 {
-	ck_assert_int_eq(u->next, DEDUPE_WRITE);
+	HOLDS(u->next == DEDUPE_WRITE);
 	u->pack.size = 500;
 	completion_init(&u->pack.done, &hand.queue, pack_done);
 	if ((atomic_load(&u->pack.status) & STAGE_MASK) != STAGE_BEFORE ||
@@ -938,22 +945,22 @@ static void check_locks(void)
 		in_use++;
 		registered += l->registered;
 		members += l->member_count;
-		ck_assert_uint_gt(l->member_count, 0);
+		HOLDS(l->member_count > 0);
 		if (l->state == LOCK_DEDUPING)
-			ck_assert_ptr_null(l->agent);
+			HOLDS(l->agent == NULL);
 		else if (l->state != LOCK_BYPASSING)
-			ck_assert_ptr_nonnull(l->agent);
+			HOLDS(l->agent != NULL);
 		if (l->registered)
-			ck_assert_ptr_eq(intmap_get(&z->map, l->key), l);
+			HOLDS(intmap_get(&z->map, l->key) == l);
 		if (l->agent != NULL && !waitq_empty(&l->waiters) &&
 		    l->state == LOCK_WRITING)
-			ck_assert(!pack_allowed(l->agent->pack));
+			HOLDS(!pack_allowed(l->agent->pack));
 	}
 	for (unsigned i = 0; i < STRESS_OPS; i++)
 		joined += users[i].op.hash_lock != NULL;
-	ck_assert_uint_eq(joined, members);
-	ck_assert_uint_eq(registered, z->map.count);
-	ck_assert_uint_le(in_use, joined);
+	HOLDS(joined == members);
+	HOLDS(registered == z->map.count);
+	HOLDS(in_use <= joined);
 }
 
 static void stress_end(void)
