@@ -397,13 +397,14 @@ START_TEST(two_thirds)
 	ck_assert_uint_ge(r->commits, 1);
 	ck_assert_uint_eq(r->commit_head, 1);
 	commits = r->commits;
-	rig_hold(r, 1, false, true);
+	rig_hold(r, 1, true, true);
 	release_block(1);
 	ck_assert_uint_eq(state().slab_head, 1);
 	ck_assert_uint_gt(r->commits, commits);
 	commits = r->commits;
 	rig_release_slab(r, 1);
 	ck_assert_uint_eq(state().slab_head, 2);
+	ck_assert_uint_eq(state().map_head, 1);
 	ck_assert_uint_eq(r->commits, commits);
 	ck_assert_uint_eq(stats().slab_journal_commits_requested, commits);
 	rig_close(r);
