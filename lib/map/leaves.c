@@ -16,8 +16,8 @@
  * (reclaimed) and another one is sought.
  *
  * Operations never keep a page between calls, and puts do not wait for writes
- * (the image is a copy), so pages are never busy. Each end of an I/O looks after
- * those in line [leaves_pump]: while any page is INCOMING or OUTGOING that
+ * (the image is a copy), so pages are never busy. Each end of an I/O looks
+ * after those in line [leaves_pump]: while any page is INCOMING or OUTGOING that
  * will happen, and else there is a page to evict; only in read-only mode all
  * can be dirty for good, and then who waits is sent away.
  *
@@ -46,7 +46,7 @@ int leaves_init(struct map_zone *z, uint64_t cache_size)
 	list_init(&z->lru);
 	waitq_init(&z->wanting);
 	z->cache_size = MAX(cache_size, CACHE_PAGES_MIN);
-	stat_add(&z->stats.states[PAGE_FREE], (long long)z->cache_size);
+	counter_add(&z->stats.states[PAGE_FREE], z->cache_size);
 	r = intmap_init(&z->leaves, z->cache_size);
 	if (r != 0)
 		return r;
@@ -139,7 +139,7 @@ static bool evict_page(struct map_zone *z)
 		}
 	}
 	if (z->evicting == 0)
-		stat_add(&z->stats.cache_pressure, 1);
+		counter_inc(&z->stats.cache_pressure);
 	return false;
 }
 
@@ -156,7 +156,7 @@ static int read_entry(struct map_zone *z, struct page *p, struct map_op *op)
 {
 	p->referenced = true;
 	if (p->state == PAGE_OUTGOING)
-		stat_add(&z->stats.read_outgoing, 1);
+		counter_inc(&z->stats.read_outgoing);
 	op->value = map_page_get(p->bytes, op->slot);
 	return likely(mapping_plausible(z->map->slabs, op->value))
 		       ? 0
@@ -205,21 +205,18 @@ static void load(struct map_zone *z, struct page *p, struct map_op *op)
 /* Nobody can free a buffer any more. */
 static bool stuck(const struct map_zone *z)
 {
-	const atomic_ullong *states = z->stats.states;
+	const uint64_t *states = z->stats.states;
 
-	return readonly_entered(z->map->readonly) &&
-	       atomic_load_explicit(&states[PAGE_INCOMING],
-				    memory_order_relaxed) == 0 &&
-	       atomic_load_explicit(&states[PAGE_OUTGOING],
-				    memory_order_relaxed) == 0 &&
-	       z->evicting == 0;
+	return readonly_entered(z->map->readonly) && z->evicting == 0 &&
+	       counter_get(&states[PAGE_INCOMING]) == 0 &&
+	       counter_get(&states[PAGE_OUTGOING]) == 0;
 }
 
 void leaves_pump(struct map_zone *z)
 {
 	while (z->wanting.first != NULL) {
-		struct map_op *op = container_of(z->wanting.first,
-						 struct map_op, link);
+		struct map_op *op =
+			container_of(z->wanting.first, struct map_op, link);
 		struct page *p = intmap_get(&z->leaves, op->page);
 
 		if (p == NULL) {
@@ -241,8 +238,9 @@ void leaves_pump(struct map_zone *z)
 			waitq_push(&p->waiters, &op->link);
 	}
 	if (waitq_empty(&z->wanting)) {
-		atomic_store_explicit(&z->stats.cache_pressure, 0,
-				      memory_order_relaxed);
+		/* Relieved. */
+		counter_add(&z->stats.cache_pressure,
+			    0 - counter_get(&z->stats.cache_pressure));
 	} else if (stuck(z)) {
 		struct waiter *w;
 
@@ -258,16 +256,16 @@ static void fetch(struct map_zone *z, struct map_op *op, struct page *p)
 	bool in_line = !waitq_empty(&z->wanting);
 
 	if (p != NULL) {
-		stat_add(&z->stats.wait_for_page, 1);
+		counter_inc(&z->stats.wait_for_page);
 		waitq_push(&p->waiters, &op->link);
 		return;
 	}
 	waitq_push(&z->wanting, &op->link);
 	leaves_pump(z);
 	if (in_line || !waitq_empty(&z->wanting))
-		stat_add(&z->stats.discard_required, 1);
+		counter_inc(&z->stats.discard_required);
 	else
-		stat_add(&z->stats.fetch_required, 1);
+		counter_inc(&z->stats.fetch_required);
 }
 
 void leaves_make(struct map_zone *z, struct map_op *op)
@@ -310,13 +308,13 @@ void leaves_load_done(struct map_zone *z, struct page *p, int result)
 		result = check_image(z, p);
 	waitq_take_all(&p->waiters, &taken);
 	if (result == 0) {
-		stat_add(&z->stats.pages_loaded, 1);
+		counter_inc(&z->stats.pages_loaded);
 		page_set_state(z, p, PAGE_RESIDENT);
 		lru_add(z, p);
 		while ((w = waitq_pop(&taken)) != NULL)
 			resume(z, p, container_of(w, struct map_op, link));
 	} else {
-		stat_add(&z->stats.failed_reads, 1);
+		counter_inc(&z->stats.failed_reads);
 		page_set_state(z, p, PAGE_FAILED);
 		while ((w = waitq_pop(&taken)) != NULL)
 			op_finish(container_of(w, struct map_op, link), result);
@@ -334,7 +332,7 @@ void leaves_write_done(struct map_zone *z, struct page *p)
 			lru_remove(z, p);
 			release_buffer(z, p);
 		} else {
-			stat_add(&z->stats.reclaimed, 1);
+			counter_inc(&z->stats.reclaimed);
 		}
 	}
 	leaves_pump(z);
@@ -347,7 +345,7 @@ bool map_get(struct map *m, unsigned zone, struct map_op *op)
 
 	VDO_ASSERT(queue_is_current(z->queue));
 	VDO_ASSERT(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
-	stat_add(&z->stats.read_count, 1);
+	counter_inc(&z->stats.read_count);
 	if (likely(p != NULL && page_loaded(p))) {
 		completion_fail(&op->done, read_entry(z, p, op));
 		return true;
@@ -365,7 +363,7 @@ bool map_put(struct map *m, unsigned zone, struct map_op *op)
 	VDO_ASSERT(queue_is_current(z->queue));
 	VDO_ASSERT(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
 	VDO_ASSERT(mapping_valid(op->value));
-	stat_add(&z->stats.write_count, 1);
+	counter_inc(&z->stats.write_count);
 	if (likely(p != NULL && page_loaded(p))) {
 		write_entry(z, p, op);
 		return true;

@@ -27,8 +27,7 @@ static void tail_arrived(struct completion *c);
 static void drain_zone(struct completion *c);
 static void zone_drained(struct completion *c);
 
-static int zone_init(struct map *m, unsigned number,
-		     const struct map_config *c)
+static int zone_init(struct map *m, unsigned number, const struct map_config *c)
 {
 	struct map_zone *z = &m->zones[number];
 	int r;
@@ -141,8 +140,8 @@ static void tail_arrived(struct completion *c)
 	/* First the flag: whoever stores a tail from now on posts again. */
 	(void)atomic_exchange_explicit(&z->tail_posted, false,
 				       memory_order_acq_rel);
-	eras_advance(z, atomic_load_explicit(&z->map->tail,
-					     memory_order_relaxed));
+	eras_advance(z,
+		     atomic_load_explicit(&z->map->tail, memory_order_relaxed));
 }
 
 void map_read_only(struct map *m, unsigned zone)
@@ -216,32 +215,27 @@ void map_drain(struct map *m, bool save, struct completion *done)
 
 /* ------------------------------------------------------------ statistics */
 
-static uint64_t get(const atomic_ullong *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 static void add_zone(const struct zone_stats *z, struct map_stats *s)
 {
-	s->dirty_pages += get(&z->states[PAGE_DIRTY]);
-	s->clean_pages += get(&z->states[PAGE_RESIDENT]);
-	s->free_pages += get(&z->states[PAGE_FREE]);
-	s->failed_pages += get(&z->states[PAGE_FAILED]);
-	s->incoming_pages += get(&z->states[PAGE_INCOMING]);
-	s->outgoing_pages += get(&z->states[PAGE_OUTGOING]);
-	s->cache_pressure += get(&z->cache_pressure);
-	s->read_count += get(&z->read_count);
-	s->write_count += get(&z->write_count);
-	s->failed_reads += get(&z->failed_reads);
-	s->failed_writes += get(&z->failed_writes);
-	s->reclaimed += get(&z->reclaimed);
-	s->read_outgoing += get(&z->read_outgoing);
-	s->discard_required += get(&z->discard_required);
-	s->wait_for_page += get(&z->wait_for_page);
-	s->fetch_required += get(&z->fetch_required);
-	s->pages_loaded += get(&z->pages_loaded);
-	s->pages_saved += get(&z->pages_saved);
-	s->flush_count += get(&z->flush_count);
+	s->dirty_pages += counter_get(&z->states[PAGE_DIRTY]);
+	s->clean_pages += counter_get(&z->states[PAGE_RESIDENT]);
+	s->free_pages += counter_get(&z->states[PAGE_FREE]);
+	s->failed_pages += counter_get(&z->states[PAGE_FAILED]);
+	s->incoming_pages += counter_get(&z->states[PAGE_INCOMING]);
+	s->outgoing_pages += counter_get(&z->states[PAGE_OUTGOING]);
+	s->cache_pressure += counter_get(&z->cache_pressure);
+	s->read_count += counter_get(&z->read_count);
+	s->write_count += counter_get(&z->write_count);
+	s->failed_reads += counter_get(&z->failed_reads);
+	s->failed_writes += counter_get(&z->failed_writes);
+	s->reclaimed += counter_get(&z->reclaimed);
+	s->read_outgoing += counter_get(&z->read_outgoing);
+	s->discard_required += counter_get(&z->discard_required);
+	s->wait_for_page += counter_get(&z->wait_for_page);
+	s->fetch_required += counter_get(&z->fetch_required);
+	s->pages_loaded += counter_get(&z->pages_loaded);
+	s->pages_saved += counter_get(&z->pages_saved);
+	s->flush_count += counter_get(&z->flush_count);
 }
 
 void map_get_stats(const struct map *m, struct map_stats *stats)

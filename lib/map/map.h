@@ -44,8 +44,10 @@ struct map_config {
 	struct journal *journal;
 	struct depot *depot;
 	const struct superblock *sb; /* copied */
-	uint64_t cache_pages;  /* leaf pages in memory, all zones together */
-	uint64_t maximum_age;  /* journal blocks until a changed page is written */
+	uint64_t cache_pages;  /* leaf pages in memory, all zones together; a
+				* zone gets 16 at least */
+	uint64_t maximum_age;  /* journal blocks until a changed page is
+				* written; 1 or more */
 	seq_t journal_tail;    /* where eras begin */
 };
 
@@ -84,12 +86,17 @@ struct map_op {
 
 /*
  * Find the leaf page and slot of op->lbn. Without allocate, page is 0 when the
- * leaf does not exist. Result 0, -ENOSPC, -VDO_EREADONLY, -VDO_EMAPPING, -EIO.
- * On the zone's queue. True: over at once.
+ * leaf does not exist. Result 0, -ENOSPC, -VDO_EREADONLY, -VDO_EMAPPING, -EIO,
+ * -ENOMEM (no place for a tree page; only this operation fails). On the zone's
+ * queue. True: over at once.
  */
 bool map_find(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 
-/* Read the entry. A damaged entry gives -VDO_EMAPPING (value as it is). */
+/*
+ * Read the entry. A damaged entry gives -VDO_EMAPPING (value as it is). A page
+ * that cannot be had gives -EIO, -VDO_ECORRUPT or, when the volume is read-only
+ * and no buffer can become free any more, -VDO_EREADONLY.
+ */
 bool map_get(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 
 /*
@@ -101,7 +108,11 @@ bool map_put(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 /* The holders upcall of the journal. On the journal's queue; coalesced. */
 void map_tail_moved(struct map *m, seq_t tail);
 
-/* Write everything dirty (@save) and wait for all I/O. Any queue. */
+/*
+ * Write everything dirty (@save), and wait for all I/O and all operations. Any
+ * queue; one drain at a time, as often as wanted. @done gets -VDO_EREADONLY
+ * when something could not be saved. Afterwards no hold is left (@save).
+ */
 void map_drain(struct map *m, bool save, struct completion *done);
 
 /* Read-only mode was entered: release who waits. On the zone's queue. */

@@ -25,6 +25,7 @@
 
 #include <stdatomic.h>
 
+#include "base/counter.h"
 #include "base/intmap.h"
 #include "base/list.h"
 #include "exec/executor.h"
@@ -104,12 +105,12 @@ struct forest {
 
 /* Written by the zone, read by anybody. */
 struct zone_stats {
-	atomic_ullong states[PAGE_STATES]; /* of leaf pages */
-	atomic_ullong read_count, write_count;
-	atomic_ullong cache_pressure, failed_reads, failed_writes;
-	atomic_ullong reclaimed, read_outgoing;
-	atomic_ullong discard_required, wait_for_page, fetch_required;
-	atomic_ullong pages_loaded, pages_saved, flush_count;
+	uint64_t states[PAGE_STATES]; /* of leaf pages */
+	uint64_t read_count, write_count;
+	uint64_t cache_pressure, failed_reads, failed_writes;
+	uint64_t reclaimed, read_outgoing;
+	uint64_t discard_required, wait_for_page, fetch_required;
+	uint64_t pages_loaded, pages_saved, flush_count;
 };
 
 struct map_zone {
@@ -183,15 +184,6 @@ enum map_operation {
 	MAP_PUT,
 };
 
-static inline void stat_add(atomic_ullong *counter, long long n)
-{
-	unsigned long long v =
-		atomic_load_explicit(counter, memory_order_relaxed);
-
-	atomic_store_explicit(counter, v + (unsigned long long)n,
-			      memory_order_relaxed);
-}
-
 static inline bool page_loaded(const struct page *p)
 {
 	return p->state >= PAGE_RESIDENT;
@@ -201,8 +193,8 @@ static inline void page_set_state(struct map_zone *z, struct page *p,
 				  enum page_state state)
 {
 	if (p->level == 0) {
-		stat_add(&z->stats.states[p->state], -1);
-		stat_add(&z->stats.states[state], 1);
+		counter_add(&z->stats.states[p->state], (uint64_t)-1);
+		counter_inc(&z->stats.states[state]);
 	}
 	p->state = (uint8_t)state;
 }

@@ -78,7 +78,7 @@ static void request_flush(struct page_io *io)
 {
 	struct map_zone *z = io->zone;
 
-	stat_add(&z->stats.flush_count, 1);
+	counter_inc(&z->stats.flush_count);
 	completion_init(&io->sync.done, z->queue, write_synced);
 	sync_request(z->map->sync, &io->sync);
 }
@@ -183,7 +183,7 @@ static void write_succeeded(struct map_zone *z, struct page_io *io)
 	if (io->hold != 0)
 		journal_release_map(z->map->journal, io->hold);
 	page_set_state(z, p, p->era != 0 ? PAGE_DIRTY : PAGE_RESIDENT);
-	stat_add(&z->stats.pages_saved, 1);
+	counter_inc(&z->stats.pages_saved);
 	if (p->again) {
 		p->again = false;
 		enqueue(z, p);
@@ -194,7 +194,7 @@ static void write_failed(struct map_zone *z, struct page_io *io, int result)
 {
 	struct page *p = io->page;
 
-	stat_add(&z->stats.failed_writes, 1);
+	counter_inc(&z->stats.failed_writes);
 	readonly_enter(z->map->readonly, result,
 		       "map: page not written, pbn=%llu level=%u",
 		       (unsigned long long)p->pbn, p->level);

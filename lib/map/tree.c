@@ -192,7 +192,7 @@ void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 
 	waitq_take_all(&p->waiters, &taken);
 	if (result != 0) {
-		stat_add(&z->stats.failed_reads, 1);
+		counter_inc(&z->stats.failed_reads);
 		page_set_state(z, p, PAGE_FREE);
 		while ((w = waitq_pop(&taken)) != NULL)
 			op_finish(container_of(w, struct map_op, link), result);
@@ -218,9 +218,10 @@ void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 static uint64_t child_key(const struct map *m, const struct map_op *op)
 {
 	unsigned level = op->level - 1;
+	uint64_t page = op->place.page[level];
 
-	return (op->place.page[level] * m->forest.root_count +
-		op->place.root) * MAP_LEVELS + level;
+	page = page * m->forest.root_count + op->place.root;
+	return page * MAP_LEVELS + level;
 }
 
 static void follow(struct map_op *leader, struct map_op *op)

@@ -17,3 +17,7 @@ TESTS += tests/unit/test_tree
 tests_unit_test_tree_SOURCES = tests/unit/test_tree.c \
 	tests/unit/map_fixture.c tests/unit/map_fixture.h
 tests_unit_test_tree_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_map_threads
+TESTS += tests/unit/test_map_threads
+tests_unit_test_map_threads_SOURCES = tests/unit/test_map_threads.c
+tests_unit_test_map_threads_LDADD = $(UNIT_LIBS)

@@ -5,6 +5,7 @@
 
 #include <vdo/error.h>
 
+#include "base/alloc.h"
 #include "tests/lib/unit.h"
 #include "tests/unit/map_fixture.h"
 
@@ -409,6 +410,52 @@ START_TEST(page_bytes)
 }
 END_TEST
 
+/* ------------------------------------------------------------- allocations */
+
+START_TEST(memory_is_short)
+{
+	struct fx_options o = {.seed = 14, .zones = 3};
+	struct fx *fx = fx_create(&o);
+	struct map_config c = {
+		.zone_count = 3,
+		.queues = fx->zones,
+		.depot = &fx->depot,
+		.sb = &fx->sb,
+		.cache_pages = 100,
+		.maximum_age = 10,
+		.journal_tail = 1,
+	};
+	struct map *m = NULL;
+	int r = -ENOMEM;
+	unsigned long n;
+
+	for (n = 1; r != 0; n++) {
+		alloc_fail_at(n);
+		r = map_create(&c, &m);
+		alloc_fail_at(0);
+		ck_assert(r == 0 || r == -ENOMEM);
+		ck_assert(r == 0 || m == NULL);
+	}
+	ck_assert_uint_gt(n, 20);
+	map_destroy(m);
+	map_destroy(NULL);
+	/* A tree page that cannot be loaded fails that request alone. */
+	alloc_fail_at(1);
+	ck_assert_int_eq(fx_write(fx, 0, fx_mapping(1)), -ENOMEM);
+	for (n = 1; n < 4; n++) {
+		alloc_fail_at(n + 1);
+		ck_assert_int_eq(fx_write(fx, n * MAP_PAGE_ENTRIES,
+					  fx_mapping(1)), -ENOMEM);
+		ck_assert_int_eq(fx_write(fx, n * MAP_PAGE_ENTRIES,
+					  fx_mapping(n)), 0);
+	}
+	ck_assert_int_eq(fx_write(fx, 0, fx_mapping(1)), 0);
+	ck_assert(!readonly_entered(&fx->readonly));
+	ck_assert_int_eq(fx_drain(fx, true), 0);
+	fx_destroy(fx);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("map");
@@ -422,5 +469,6 @@ int main(void)
 	tcase_add_test(tc, drain_waits_for_lookups);
 	tcase_add_test(tc, restarts);
 	tcase_add_test(tc, page_bytes);
+	tcase_add_test(tc, memory_is_short);
 	return unit_run();
 }
