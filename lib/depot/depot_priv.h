@@ -88,6 +88,7 @@ struct summary_block {
 	struct depot_zone *zone;
 	unsigned index; /* in the zone's copy */
 	bool writing;
+	unsigned write_number;
 	struct waitq waiting; /* changed since the write began */
 	struct waitq covered; /* by the write */
 	struct sync_op sync;
@@ -105,6 +106,9 @@ int summary_init(struct depot_zone *z) MUST_CHECK;
 void summary_fini(struct depot_zone *z);
 
 struct summary_entry summary_get(const struct slab *s);
+
+/* The write of the entry of @s that is under way or was the last. */
+unsigned summary_write_number(const struct slab *s);
 
 /* Change the entry of @s and write it; @op is told. */
 void summary_update(struct slab *s, struct summary_entry e,
@@ -131,6 +135,7 @@ struct ref_block {
 
 struct sj_lock {
 	seq_t held;	/* recovery journal block held; 0: none */
+	seq_t head;	/* in the block's header, when it is written */
 	uint16_t count; /* 1 until in the summary, 1 a reference block */
 };
 
@@ -139,6 +144,13 @@ enum {
 	STOP_IO = 1u,	   /* the tail waits for a buffer */
 	STOP_PARTIAL = 2u, /* a partial block is not in the summary */
 	STOP_SCRUB = 4u,   /* the slab is being scrubbed */
+};
+
+/* A state of the slab's summary entry: journal blocks before tail, and whether
+ * all their entries are in the counts. */
+struct sj_named {
+	seq_t tail;
+	bool clean;
 };
 
 /*
@@ -155,6 +167,10 @@ struct slab_journal {
 	seq_t tail;	   /* the block being filled */
 	seq_t partial;	   /* with STOP_PARTIAL: that block */
 	uint64_t last_point; /* newest recovery point, packed */
+	struct sj_named done;	 /* in the last summary write that is done */
+	struct sj_named flushed; /* the oldest that a crash may leave */
+	struct sj_named syncing; /* flushed, after the sync under way */
+	unsigned done_write;	 /* number of that write */
 	unsigned stops;
 	uint16_t entries;  /* in the tail */
 	bool has_map;	   /* the tail has map increments */
@@ -185,6 +201,7 @@ struct slab {
 	bool cleaning; /* clean_op is in use */
 	uint32_t wanted;  /* writes asked for and not begun */
 	uint32_t writing; /* reference blocks under write */
+	seq_t clean_tail; /* with cleaning: what the entry names */
 	uint64_t applied; /* newest slab journal entry in the counts, packed */
 	uint8_t *counts;
 	struct ref_block *blocks;
@@ -390,6 +407,10 @@ void sj_destroy(struct slab_journal *sj);
 /* Where the journal of @s stands after loading; it is empty. */
 void sj_set(struct slab_journal *sj, seq_t head, seq_t tail,
 	    uint64_t last_point);
+
+/* The summary entry is written that says that the counts have all entries of
+ * blocks before @tail. */
+void sj_clean(struct slab_journal *sj, seq_t tail);
 
 /* Write the tail, which has entries. */
 void sj_commit(struct slab_journal *sj);

@@ -268,8 +268,10 @@ static void clean_done(struct summary_op *op, int result)
 	struct slab *s = container_of(op, struct slab, clean_op);
 
 	s->cleaning = false;
-	if (result == 0)
-		refs_check_clean(s);
+	if (result != 0)
+		return;
+	sj_clean(s->journal, s->clean_tail);
+	refs_check_clean(s);
 }
 
 void refs_check_clean(struct slab *s)
@@ -282,6 +284,7 @@ void refs_check_clean(struct slab *s)
 	s->cleaning = true;
 	e.load = true;
 	e.dirty = false;
+	s->clean_tail = s->journal->updating_to;
 	s->clean_op.fn = clean_done;
 	summary_update(s, e, &s->clean_op);
 }

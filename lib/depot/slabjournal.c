@@ -19,6 +19,14 @@
  * last kind replay cannot guess, so no entry follows until the disk tells
  * (STOP_PARTIAL). A wait for a buffer (STOP_IO) stops entries too.
  *
+ * Scrubbing after a crash begins at the head that the newest block known to the
+ * summary has in its header, and needs all blocks from there on. So a slot is
+ * reused only when no summary entry that the disk may have then, nor one that
+ * is still to come for blocks already written, leads to the block in it
+ * [slot_is_free]. With 224 blocks that never has to be waited for; with a few
+ * it does, and ends at the latest when all counts are written and the summary
+ * says so.
+ *
  * The lock count of a block is 1 until the summary has it, plus 1 for each
  * reference block that hangs on it: at most 2082 (E trap 21).
  */
@@ -84,6 +92,8 @@ void sj_set(struct slab_journal *sj, seq_t head, seq_t tail,
 	sj->summarized = tail;
 	sj->updating_to = tail;
 	sj->last_point = last_point;
+	sj->done = (struct sj_named){tail, true};
+	sj->flushed = sj->done;
 }
 
 /* ---------------------------------------------------------------- reaping */
@@ -103,10 +113,18 @@ static void reap_done(struct completion *c)
 			       (unsigned)sj->slab->number);
 	} else {
 		sj->head = sj->reap_to;
+		if (sj->syncing.tail >= sj->flushed.tail)
+			sj->flushed = sj->syncing;
 		sj_run(sj);
 		reap(sj);
 	}
 	zone_leave(z);
+}
+
+static bool is_unflushed(const struct slab_journal *sj)
+{
+	return sj->done.tail != sj->flushed.tail ||
+	       sj->done.clean != sj->flushed.clean;
 }
 
 /* Let go of the oldest blocks; not before their counts are durable (D6). */
@@ -119,9 +137,10 @@ static void reap(struct slab_journal *sj)
 	while (sj->reap_to < sj->summarized &&
 	       lock_of(sj, sj->reap_to)->count == 0)
 		sj->reap_to++;
-	if (sj->reap_to == sj->head)
+	if (sj->reap_to == sj->head && !(sj->blocked && is_unflushed(sj)))
 		return;
 	sj->reaping = true;
+	sj->syncing = sj->done;
 	zone_enter(z);
 	completion_init(&sj->reap_sync.done, z->queue, reap_done);
 	sync_request(z->depot->sync, &sj->reap_sync);
@@ -141,6 +160,27 @@ void sj_release(struct slab_journal *sj, seq_t seq)
 
 static void update_summary(struct slab_journal *sj);
 
+/*
+ * A summary write with this entry is done. Its sync has made the one before
+ * durable.
+ */
+static void note_written(struct slab_journal *sj, seq_t tail, bool clean)
+{
+	unsigned number = summary_write_number(sj->slab);
+
+	if (number != sj->done_write)
+		sj->flushed = sj->done;
+	sj->done_write = number;
+	sj->done = (struct sj_named){tail, clean};
+}
+
+void sj_clean(struct slab_journal *sj, seq_t tail)
+{
+	note_written(sj, tail, true);
+	reap(sj);
+	sj_run(sj);
+}
+
 static void update_done(struct summary_op *op, int result)
 {
 	struct slab_journal *sj = container_of(op, struct slab_journal, update);
@@ -149,6 +189,7 @@ static void update_done(struct summary_op *op, int result)
 	sj->updating = false;
 	if (result != 0)
 		return;
+	note_written(sj, sj->updating_to, false);
 	for (; sj->summarized < sj->updating_to; sj->summarized++) {
 		struct sj_lock *lock = lock_of(sj, sj->summarized);
 
@@ -232,6 +273,7 @@ static void write_tail(struct slab_journal *sj, struct meta_io *io)
 		.entries = sj->entries,
 	};
 
+	sj->tail_lock->head = sj->head;
 	slab_journal_header_encode(&h, sj->block);
 	memcpy(io->buf, sj->block, BLOCK_SIZE);
 	io->slab = s;
@@ -290,8 +332,23 @@ static bool stop_full(struct slab_journal *sj, stat_t *counter)
 		stat_add(counter, 1);
 	sj->blocked = true;
 	refs_write_all(sj->slab);
+	refs_check_clean(sj->slab);
 	reap(sj);
 	return false;
+}
+
+/* May the tail take the place of what was there a trip around the ring ago? */
+static bool slot_is_free(struct slab_journal *sj)
+{
+	/* The oldest block whose header may be believed after a crash. */
+	seq_t oldest = sj->flushed.clean ? sj->flushed.tail
+					 : sj->flushed.tail - 1;
+
+	if (sj->tail - sj->head >= ring_size(sj))
+		return false;
+	VDO_ASSERT(lock_of(sj, sj->tail)->count == 0);
+	return oldest == sj->tail ||
+	       sj->tail - lock_of(sj, oldest)->head < ring_size(sj);
 }
 
 /* The longer the journal, the more counts are written for each new block. */
@@ -332,7 +389,7 @@ static bool open_block(struct slab_journal *sj, seq_t seq)
 
 	if (length >= d->slab.blocking_threshold)
 		return stop_full(sj, &z->stats.journal_blocked);
-	if (lock->count != 0 || length >= ring_size(sj))
+	if (!slot_is_free(sj))
 		return stop_full(sj, &z->stats.journal_disk_full);
 	sj->blocked = false;
 	lock->count = 1;

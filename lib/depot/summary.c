@@ -48,6 +48,12 @@ struct summary_entry summary_get(const struct slab *s)
 			      s->number * SUMMARY_ENTRY_SIZE);
 }
 
+unsigned summary_write_number(const struct slab *s)
+{
+	return s->zone->summary.blocks[s->number / SUMMARY_PER_BLOCK]
+		.write_number;
+}
+
 static void sync_done(struct completion *c);
 static void write_done(struct completion *c);
 
@@ -57,6 +63,7 @@ static void begin(struct summary_block *b)
 
 	VDO_ASSERT(!b->writing && waitq_empty(&b->covered));
 	b->writing = true;
+	b->write_number++;
 	zone_enter(z);
 	waitq_splice(&b->covered, &b->waiting);
 	memcpy(b->out, z->summary.entries + b->index * BLOCK_SIZE, BLOCK_SIZE);

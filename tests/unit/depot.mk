@@ -1,0 +1,28 @@
+# The depot's tests share a fixture, which stands in for the journal below it.
+DEPOT_FIXTURE = tests/unit/depot_fixture.c tests/unit/depot_fixture.h
+
+check_PROGRAMS += tests/unit/test_pbnlock
+TESTS += tests/unit/test_pbnlock
+tests_unit_test_pbnlock_SOURCES = tests/unit/test_pbnlock.c $(DEPOT_FIXTURE)
+tests_unit_test_pbnlock_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_refs
+TESTS += tests/unit/test_refs
+tests_unit_test_refs_SOURCES = tests/unit/test_refs.c $(DEPOT_FIXTURE)
+tests_unit_test_refs_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_slabjournal
+TESTS += tests/unit/test_slabjournal
+tests_unit_test_slabjournal_SOURCES = \
+	tests/unit/test_slabjournal.c $(DEPOT_FIXTURE)
+tests_unit_test_slabjournal_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_summary
+TESTS += tests/unit/test_summary
+tests_unit_test_summary_SOURCES = tests/unit/test_summary.c $(DEPOT_FIXTURE)
+tests_unit_test_summary_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_depot
+TESTS += tests/unit/test_depot
+tests_unit_test_depot_SOURCES = tests/unit/test_depot.c $(DEPOT_FIXTURE)
+tests_unit_test_depot_LDADD = $(UNIT_LIBS)

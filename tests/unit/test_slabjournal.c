@@ -1,0 +1,497 @@
+/*
+ * Slab journals: images, boundaries, stops, thresholds, reaping.
+ */
+#include "tests/unit/depot_fixture.h"
+
+#include "tests/lib/unit.h"
+
+static struct fx *f;
+
+static void open_fx(struct fx_config c)
+{
+	f = fx_create(c);
+	ck_assert_int_eq(fx_load(f, true), 0);
+}
+
+static void setup(void)
+{
+	open_fx((struct fx_config){13, 4, 224, 1, 0});
+}
+
+static void teardown(void)
+{
+	fx_destroy(f);
+}
+
+static struct slab_journal *journal(unsigned slab)
+{
+	return f->d->slabs[slab].journal;
+}
+
+static pbn_t journal_block(unsigned slab, seq_t seq)
+{
+	return sj_start(&f->d->slabs[slab]) +
+	       seq % f->d->slab.slab_journal_blocks;
+}
+
+static struct slab_journal_header header_at(unsigned slab, seq_t seq)
+{
+	struct slab_journal_header h;
+
+	slab_journal_header_decode(fx_block(f, journal_block(slab, seq)), &h);
+	return h;
+}
+
+static void commit_all(void)
+{
+	depot_commit_tails(f->d, UINT64_MAX);
+	fx_run(f);
+}
+
+static void hold_writes(pbn_t from, uint64_t n)
+{
+	f->dev.hold_from = from;
+	f->dev.hold_to = from + n;
+}
+
+static void at(seq_t seq, uint16_t entry)
+{
+	f->seq = seq;
+	f->entry = entry;
+}
+
+/* A block, locked; the next in its slab. */
+static pbn_t take(void)
+{
+	return fx_allocate(f, 0, NULL)->pbn;
+}
+
+/* One reference up and down again, @n entries in all. */
+static void toggle(pbn_t pbn, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		ck_assert_int_eq(fx_adjust(f, pbn,
+					   i % 2 ? REFS_DECREMENT
+						 : REFS_INCREMENT),
+				 0);
+}
+
+/* --------------------------------------------------------------- images */
+
+/* The example of the format's description, section 12.2. */
+START_TEST(image)
+{
+	static const uint8_t head[] = {
+		1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, /* head, seq */
+		0x11, 0, 1, 0, 0, 0, 0, 0, /* recovery point (1, 17) */
+		0x72, 0x48, 0xc9, 0xe4, 0xd7, 0x60, 6, 0, /* nonce */
+		2, 1, 8, 0, /* type, flag, entries */
+		0, 0, 0x80, 1, 0, 0x80, 2, 0, 0x80, 3, 0, 0x80, 4, 0, 0x80,
+		4, 0, 0x80, 6, 0, 0x80, 6, 0, 0,
+	};
+	static const uint8_t counts[] = {7,    0,    1,	   0, 0, 0, 0, 0, 0xfe,
+					 0xfe, 0xfe, 0xfe, 2, 0, 0, 0};
+	pbn_t pbn[7];
+	uint8_t *block;
+
+	for (int i = 0; i < 7; i++)
+		ck_assert_uint_eq(pbn[i] = take(), FX_FIRST + i);
+	for (uint16_t i = 0; i < 4; i++) {
+		at(1, i);
+		fx_adjust(f, pbn[i], REFS_MAP_INCREMENT);
+	}
+	at(1, 4);
+	fx_adjust(f, pbn[4], REFS_INCREMENT);
+	at(1, 6);
+	fx_adjust(f, pbn[4], REFS_INCREMENT);
+	fx_adjust(f, pbn[6], REFS_INCREMENT);
+	fx_adjust(f, pbn[6], REFS_DECREMENT);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+
+	ck_assert_uint_eq(journal_block(0, 1), 687158);
+	block = fx_block(f, 687158);
+	ck_assert_mem_eq(block, head, sizeof(head));
+	ck_assert_uint_eq(block[0xf5d], 0x0f);
+	ck_assert_uint_eq(block[0xf5e], 0);
+	ck_assert_mem_eq(fx_block(f, 687155), counts, sizeof(counts));
+	ck_assert_mem_eq(fx_block(f, 687155) + 512, counts, 8);
+	ck_assert_mem_eq(fx_block(f, 687156), counts, 8);
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[0], 2);
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[1], 0x7e);
+}
+END_TEST
+
+START_TEST(out_of_order)
+{
+	pbn_t pbn = take();
+
+	at(5, 7);
+	ck_assert_int_eq(fx_adjust(f, pbn, REFS_INCREMENT), 0);
+	at(5, 7); /* the other half comes behind it */
+	ck_assert_int_eq(fx_adjust(f, pbn, REFS_DECREMENT), 0);
+	at(5, 7);
+	ck_assert_int_eq(fx_adjust(f, pbn, REFS_INCREMENT), -VDO_ECORRUPT);
+	ck_assert(readonly_entered(&f->ro));
+	ck_assert_int_eq(fx_adjust(f, pbn, REFS_INCREMENT), -VDO_EREADONLY);
+}
+END_TEST
+
+/* ------------------------------------------------------------- boundaries */
+
+START_TEST(boundaries)
+{
+	static const struct {
+		const char *name;
+		unsigned before; /* data entries before the map increment */
+		unsigned after;
+		unsigned first;  /* entries in block 1; 0: not written yet */
+		bool flag;
+		bool partial;
+	} cases[] = {
+		{"one less than full", 1352, 0, 0, false, false},
+		{"full of data", 1353, 0, 1353, false, false},
+		{"map increment first", 0, 1, 0, true, false},
+		{"full with map, one less", 0, 1298, 0, true, false},
+		{"full with map", 0, 1299, 1299, true, false},
+		{"map increment last", 1298, 1, 1299, true, false},
+		{"no room for a bitmap", 1299, 1, 1299, false, true},
+		{"far behind it", 1352, 1, 1352, false, true},
+	};
+	pbn_t page = take();
+	pbn_t data = take();
+	bool busy;
+
+	toggle(data, cases[_i].before);
+	hold_writes(f->sb.partitions[PARTITION_SUMMARY].start, 1);
+	if (cases[_i].after > 0) {
+		struct fx_adjust *a =
+			fx_adjust_start(f, page, REFS_MAP_INCREMENT);
+
+		busy = !a->over;
+		ck_assert_int_eq(busy, cases[_i].partial);
+		if (!busy)
+			toggle(data, cases[_i].after - 1);
+		fx_release(f);
+		ck_assert(a->over);
+		ck_assert_int_eq(a->op.done.result, 0);
+		free(a);
+	} else {
+		fx_release(f);
+	}
+	if (cases[_i].first == 0) {
+		ck_assert_uint_eq(journal(0)->tail, 1);
+		ck_assert_int_eq(journal(0)->has_map, cases[_i].flag);
+		return;
+	}
+	ck_assert_uint_eq(journal(0)->tail, 2);
+	ck_assert_uint_eq(header_at(0, 1).entries, cases[_i].first);
+	ck_assert_int_eq(header_at(0, 1).has_map_increments, cases[_i].flag);
+	ck_assert_uint_eq(journal(0)->entries, cases[_i].partial);
+}
+END_TEST
+
+/* I10: nothing follows a partial block until the summary tells of it. */
+START_TEST(partial_stops)
+{
+	struct fx_adjust *a, *b;
+	pbn_t pbn = take();
+
+	toggle(pbn, 3);
+	hold_writes(FX_SUMMARY(f), 1);
+	commit_all();
+	ck_assert_uint_eq(f->dev.held_count, 1);
+	ck_assert_uint_eq(header_at(0, 1).entries, 3);
+	a = fx_adjust_start(f, pbn, REFS_INCREMENT);
+	b = fx_adjust_start(f, pbn, REFS_DECREMENT);
+	ck_assert(!a->over && !b->over);
+	ck_assert_uint_eq(journal(0)->entries, 0);
+	ck_assert_int_eq(f->holds[1], 1);
+	fx_release(f);
+	ck_assert(a->over && b->over);
+	ck_assert_uint_eq(journal(0)->entries, 2);
+	ck_assert_uint_eq(journal(0)->tail, 2);
+	free(a);
+	free(b);
+}
+END_TEST
+
+/* A full block stops nobody. */
+START_TEST(full_does_not_stop)
+{
+	pbn_t pbn = take();
+
+	hold_writes(f->d->slabs[0].start + f->d->slab.data_blocks, 226);
+	toggle(pbn, 3 * 1353 + 1);
+	ck_assert_uint_eq(journal(0)->tail, 4);
+	ck_assert_uint_eq(f->dev.held_count, 3);
+	fx_release(f);
+	ck_assert_uint_eq(journal(0)->summarized, 4);
+}
+END_TEST
+
+/* D5: each summary write comes behind a flush that followed the block. */
+START_TEST(order_of_writes)
+{
+	pbn_t pbn = take();
+	unsigned block = 0, flush = 0, summary = 0;
+
+	toggle(pbn, 1);
+	f->dev.log_count = 0;
+	commit_all();
+	for (unsigned i = 0; i < f->dev.log_count; i++) {
+		if (f->dev.log[i].op == VDO_DEVICE_FLUSH)
+			flush = i;
+		else if (f->dev.log[i].pbn == journal_block(0, 1))
+			block = i + 1;
+		else if (f->dev.log[i].pbn == FX_SUMMARY(f))
+			summary = i;
+	}
+	ck_assert_uint_eq(block, 1);
+	ck_assert_uint_gt(flush, 0);
+	ck_assert_uint_gt(summary, flush);
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[0], 2);
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[1] & 0xc0, 0x80);
+}
+END_TEST
+
+/* ----------------------------------------------------- recovery journal holds */
+
+START_TEST(holds)
+{
+	pbn_t pbn = take();
+
+	at(10, 0);
+	toggle(pbn, 2);
+	at(11, 0);
+	toggle(pbn, 2);
+	ck_assert_int_eq(f->holds[10], 1);
+	ck_assert_int_eq(f->holds[11], 0);
+	depot_commit_tails(f->d, 9);
+	fx_run(f);
+	ck_assert_uint_eq(journal(0)->tail, 1);
+	hold_writes(FX_SUMMARY(f), 1);
+	depot_commit_tails(f->d, 10);
+	fx_run(f);
+	ck_assert_uint_eq(journal(0)->tail, 2);
+	ck_assert_int_eq(f->holds[10], 1); /* I6 */
+	fx_release(f);
+	ck_assert_int_eq(f->holds[10], 0);
+}
+END_TEST
+
+static void write_in(struct fx *fx, void *arg)
+{
+	struct slab *s = arg;
+
+	ck_assert_int_eq(slab_activate(s), 0);
+	refs_claim(s, 0);
+}
+
+/* Journals are committed by the age of what they hold, not by that of their
+ * first use. */
+START_TEST(by_age)
+{
+	static const seq_t seqs[] = {12, 10, 13, 11};
+
+	for (unsigned i = 0; i < 4; i++) {
+		fx_on(f, 0, write_in, &f->d->slabs[i]);
+		at(seqs[i], 0);
+		ck_assert_int_eq(fx_adjust(f, f->d->slabs[i].start,
+					   REFS_INCREMENT),
+				 0);
+	}
+	for (seq_t head = 9; head <= 13; head++) {
+		depot_commit_tails(f->d, head);
+		fx_run(f);
+		for (unsigned i = 0; i < 4; i++)
+			ck_assert_uint_eq(journal(i)->tail,
+					  seqs[i] <= head ? 2 : 1);
+	}
+	ck_assert(list_empty(&f->d->zones[0].open_tails));
+}
+END_TEST
+
+/* ------------------------------------------------------------- thresholds */
+
+static void partial_block(pbn_t pbn)
+{
+	toggle(pbn, 2);
+	commit_all();
+}
+
+START_TEST(thresholds)
+{
+	const struct slab_config *c = &f->d->slab;
+	pbn_t pbn = take();
+	pbn_t counts = f->d->slabs[0].start + c->data_blocks;
+	struct fx_adjust *a;
+	struct depot_stats s;
+
+	ck_assert_uint_eq(f->d->deadline, 203);
+	for (unsigned i = 0; i < c->flushing_threshold; i++)
+		partial_block(pbn);
+	depot_get_stats(f->d, &s);
+	ck_assert_uint_eq(s.reference_blocks_written, 0);
+	ck_assert_uint_eq(s.journal_flush, 0);
+	/* Two blocks are dirty, with time until the deadline: one is written;
+	 * it is held back. */
+	hold_writes(counts, 1);
+	partial_block(pbn);
+	ck_assert_uint_eq(f->dev.held_count, 1);
+	while (journal(0)->tail - journal(0)->head < c->blocking_threshold)
+		partial_block(pbn);
+	depot_get_stats(f->d, &s);
+	ck_assert_uint_eq(s.journal_blocked, 0);
+	a = fx_adjust_start(f, pbn, REFS_INCREMENT);
+	ck_assert(!a->over);
+	commit_all(); /* asking for more does no harm */
+	depot_get_stats(f->d, &s);
+	ck_assert_uint_eq(s.journal_blocked, 1);
+	ck_assert_uint_eq(journal(0)->head, 1); /* I8 */
+	fx_release(f);
+	ck_assert(a->over);
+	ck_assert_uint_gt(journal(0)->head, 1);
+	commit_all();
+	/* The head has moved, so the counts count. */
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[1] & 0x40, 0x40);
+	ck_assert_uint_gt(header_at(0, journal(0)->tail - 1).head, 1);
+	free(a);
+}
+END_TEST
+
+/* D6: the head moves after a flush that follows the counts' last write. */
+START_TEST(reaped_after_flush)
+{
+	pbn_t pbn = take();
+	pbn_t counts = f->d->slabs[0].start + f->d->slab.data_blocks;
+	unsigned last_write = 0, last_flush = 0;
+
+	partial_block(pbn);
+	ck_assert_uint_eq(journal(0)->head, 1);
+	f->dev.log_count = 0;
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	ck_assert_uint_eq(journal(0)->head, 2);
+	for (unsigned i = 0; i < f->dev.log_count; i++) {
+		if (f->dev.log[i].op == VDO_DEVICE_FLUSH)
+			last_flush = i;
+		if (f->dev.log[i].pbn == counts ||
+		    f->dev.log[i].pbn == counts + 1)
+			last_write = i;
+	}
+	ck_assert_uint_gt(last_write, 0);
+	ck_assert_uint_gt(last_flush, last_write);
+}
+END_TEST
+
+/* No size of the ring gets stuck, nor is a block overwritten that is needed. */
+START_TEST(every_size)
+{
+	unsigned size = (unsigned)_i;
+	struct depot_stats s;
+	pbn_t pbn;
+
+	fx_destroy(f);
+	open_fx((struct fx_config){10, 1, size, 1, 0});
+	pbn = take();
+	for (unsigned i = 0; i < 3 * size + 5; i++) {
+		partial_block(pbn);
+		ck_assert_uint_le(journal(0)->tail - journal(0)->head, size);
+	}
+	ck_assert_uint_eq(journal(0)->tail, 3 * size + 6);
+	depot_get_stats(f->d, &s);
+	if (size >= 16)
+		ck_assert_uint_eq(s.journal_disk_full, 0);
+	/* The summary names each block when it is in the journal. */
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[0], journal(0)->tail % size);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[1] & 0xc0, 0x40);
+	fx_reopen(f, 1);
+	ck_assert_int_eq(fx_load(f, false), 0);
+	ck_assert_uint_eq(journal(0)->tail, 3 * size + 6);
+}
+END_TEST
+
+/* -------------------------------------------------------------- read-only */
+
+/* Whatever an entry waits for, read-only mode ends the wait. */
+START_TEST(read_only_releases)
+{
+	struct meta_io *ios[META_IOS];
+	struct fx_adjust *a;
+	pbn_t pbn = take();
+	unsigned n = 0;
+
+	toggle(pbn, 2);
+	switch (_i) {
+	case 0: /* a buffer */
+		for (; n < META_IOS; n++)
+			ios[n] = io_take(&f->d->zones[0], NULL);
+		break;
+	case 1: /* the journal's write */
+		hold_writes(journal_block(0, 1), 1);
+		break;
+	case 2: /* the summary's */
+		hold_writes(FX_SUMMARY(f), 1);
+		break;
+	}
+	commit_all();
+	a = fx_adjust_start(f, pbn, REFS_INCREMENT);
+	ck_assert(!a->over);
+	readonly_enter(&f->ro, -EIO, "test");
+	fx_run(f);
+	ck_assert(a->over);
+	ck_assert_int_eq(a->op.done.result, -VDO_EREADONLY);
+	free(a);
+	ck_assert_int_eq(fx_drain(f, true), -EINPROGRESS);
+	while (n > 0)
+		io_release(ios[--n]);
+	fx_release(f);
+	ck_assert_int_eq(fx_result(f), -VDO_EREADONLY);
+}
+END_TEST
+
+/* With all buffers taken the tail waits, and is written when one is back. */
+START_TEST(tail_busy)
+{
+	struct meta_io *ios[META_IOS];
+	struct fx_adjust *a;
+	struct depot_stats s;
+	pbn_t pbn = take();
+
+	for (unsigned i = 0; i < META_IOS; i++)
+		ios[i] = io_take(&f->d->zones[0], NULL);
+	toggle(pbn, 1353);
+	a = fx_adjust_start(f, pbn, REFS_DECREMENT);
+	ck_assert(!a->over);
+	depot_get_stats(f->d, &s);
+	ck_assert_uint_eq(s.journal_tail_busy, 1);
+	for (unsigned i = 0; i < META_IOS; i++)
+		io_release(ios[i]);
+	fx_run(f);
+	ck_assert(a->over);
+	ck_assert_int_eq(a->op.done.result, 0);
+	ck_assert_uint_eq(header_at(0, 1).entries, 1353);
+	free(a);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = unit_case("slabjournal");
+
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, image);
+	tcase_add_test(tc, out_of_order);
+	tcase_add_loop_test(tc, boundaries, 0, 8);
+	tcase_add_test(tc, partial_stops);
+	tcase_add_test(tc, full_does_not_stop);
+	tcase_add_test(tc, order_of_writes);
+	tcase_add_test(tc, holds);
+	tcase_add_test(tc, by_age);
+	tcase_add_test(tc, thresholds);
+	tcase_add_test(tc, reaped_after_flush);
+	tcase_add_loop_test(tc, every_size, 2, 257);
+	tcase_add_loop_test(tc, read_only_releases, 0, 3);
+	tcase_add_test(tc, tail_busy);
+	return unit_run();
+}
