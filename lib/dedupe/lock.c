@@ -328,10 +328,11 @@ enum dedupe_next lock_written(struct hash_lock *l, struct dedupe_op *op)
 	l->duplicate = op->location;
 	l->verified = true;
 	if (op->lock != NULL) {
-		/* Compressed: not where the query said it would be. */
+		/* Compressed: not where the query said it would be. Locks that
+		 * nobody finds are not advised, so they tell nothing. */
 		l->duplicate_lock = op->lock;
 		op->lock = NULL;
-		l->update_advice |= l->registered;
+		l->update_advice = true;
 	}
 	if (!waitq_empty(&l->waiters))
 		return start_deduping(l, true, op);

@@ -4,6 +4,10 @@
  *
  * A fragment is compressed to where it stands if its op becomes the lead of a
  * block, so only the other fragments are copied.
+ *
+ * Left out: LZ4 with a state of its own per thread. It gained nothing that
+ * could be measured (6 to 8 us a block either way), and would cost 16 KiB a
+ * thread.
  */
 #include "config.h"
 
