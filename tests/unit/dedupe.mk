@@ -14,5 +14,12 @@ tests_unit_test_packer_LDADD = $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_hash_lock
 TESTS += tests/unit/test_hash_lock
 tests_unit_test_hash_lock_SOURCES = tests/unit/test_hash_lock.c \
+	tests/unit/dedupe_rig.c tests/unit/dedupe_rig.h \
 	tests/unit/hand_queue.h
 tests_unit_test_hash_lock_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_hash_lock_stress
+TESTS += tests/unit/test_hash_lock_stress
+tests_unit_test_hash_lock_stress_SOURCES = tests/unit/test_hash_lock_stress.c \
+	tests/unit/dedupe_rig.c tests/unit/dedupe_rig.h \
+	tests/unit/hand_queue.h
+tests_unit_test_hash_lock_stress_LDADD = $(UNIT_LIBS)
