@@ -1,0 +1,10 @@
+check_PROGRAMS += tests/unit/test_index_geometry
+TESTS += tests/unit/test_index_geometry
+tests_unit_test_index_geometry_SOURCES = tests/unit/test_index_geometry.c
+tests_unit_test_index_geometry_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_delta
+TESTS += tests/unit/test_index_delta
+tests_unit_test_index_delta_SOURCES = tests/unit/test_index_delta.c \
+	tests/unit/golden.h tests/unit/index_shared.h
+tests_unit_test_index_delta_LDADD = $(UNIT_LIBS)
