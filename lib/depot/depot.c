@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 
-/* ------------------------------------------------------------- creation */
+/* ---------------------------------------------------------------- creation */
 
 static void init_slabs(struct depot *d)
 {
@@ -80,8 +80,7 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	d->nonce = sb->nonce;
 	d->summary_start = sb->partitions[PARTITION_SUMMARY].start;
 	d->old_zone_count = MIN(sb->zone_count, PHYSICAL_ZONES_MAX);
-	d->ref_blocks =
-		(uint32_t)div_up(d->geo.data_blocks, COUNTS_PER_BLOCK);
+	d->ref_blocks = (uint32_t)div_up(d->geo.data_blocks, COUNTS_PER_BLOCK);
 	d->deadline = slab->flushing_threshold;
 	if (slab->blocking_threshold > slab->flushing_threshold + 5)
 		d->deadline = slab->blocking_threshold - 5;
@@ -142,7 +141,7 @@ void depot_destroy(struct depot *d)
 	alloc_free(d);
 }
 
-/* ------------------------------------------------------------- placement */
+/* --------------------------------------------------------------- placement */
 
 const struct slab_geometry *depot_geometry(const struct depot *d)
 {
@@ -174,7 +173,7 @@ struct slab *zone_next_slab(const struct depot_zone *z, const struct slab *s)
 	return n < d->geo.slab_count ? &d->slabs[n] : NULL;
 }
 
-/* --------------------------------------------------------------- upcalls */
+/* ----------------------------------------------------------------- upcalls */
 
 void depot_read_only(struct depot *d, unsigned zone)
 {
@@ -195,7 +194,7 @@ static void commit_tails(struct completion *c)
 	/* First: who raises the head from here on posts again. */
 	atomic_exchange(&z->commit_posted, false);
 	head = atomic_load(&z->commit_head);
-	list_for_each_safe(n, &z->open_tails) {
+	list_for_each_safe (n, &z->open_tails) {
 		struct slab_journal *sj =
 			list_entry(n, struct slab_journal, by_held);
 
@@ -212,16 +211,15 @@ void depot_commit_tails(struct depot *d, seq_t head)
 		struct depot_zone *z = &d->zones[i];
 		uint64_t old = atomic_load(&z->commit_head);
 
-		while (old < head &&
-		       !atomic_compare_exchange_weak(&z->commit_head, &old,
-						     head))
+		while (old < head && !atomic_compare_exchange_weak(
+					     &z->commit_head, &old, head))
 			;
 		if (!atomic_exchange(&z->commit_posted, true))
 			completion_post(&z->commit);
 	}
 }
 
-/* ------------------------------------------------------------- statistics */
+/* -------------------------------------------------------------- statistics */
 
 void depot_get_stats(const struct depot *d, struct depot_stats *stats)
 {
@@ -229,8 +227,8 @@ void depot_get_stats(const struct depot *d, struct depot_stats *stats)
 		.slab_count = d->geo.slab_count,
 		.data_blocks = d->geo.slab_count * d->geo.data_blocks,
 	};
-#define SUM(field)                                                             \
-	stats->field += atomic_load_explicit(&d->zones[i].stats.field,         \
+#define SUM(field)                                                     \
+	stats->field += atomic_load_explicit(&d->zones[i].stats.field, \
 					     memory_order_relaxed)
 	for (unsigned i = 0; i < d->zone_count; i++) {
 		SUM(allocated);

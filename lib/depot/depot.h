@@ -7,10 +7,10 @@
  * block.
  *
  * Invariants
- *  (1) A counter changes only after its slab journal entry exists in memory, and
- *      that only for a durable recovery journal entry (I2, I4).
- *  (2) Slab journal entries of one slab are in recovery journal order, increment
- *      before decrement; recovery points strictly grow (I11).
+ *  (1) A counter changes only after its slab journal entry exists in memory,
+ *      and that only for a durable recovery journal entry (I2, I4).
+ *  (2) Slab journal entries of one slab are in recovery journal order,
+ *      increment before decrement; recovery points strictly grow (I11).
  *  (3) Slab journal positions are reproducible (E 7.5): block boundaries depend
  *      on the entries alone, or are on disk; no entry is made after a partial
  *      commit until the summary that covers it is durable (I10).
@@ -80,7 +80,7 @@ void depot_read_only(struct depot *d, unsigned zone);
  * Any queue; coalesced. */
 void depot_commit_tails(struct depot *d, seq_t head);
 
-/* ------------------------------------------------------------- placement */
+/* --------------------------------------------------------------- placement */
 
 const struct slab_geometry *depot_geometry(const struct depot *d);
 unsigned depot_zone_count(const struct depot *d);
@@ -88,7 +88,7 @@ unsigned depot_zone_count(const struct depot *d);
 unsigned depot_zone_of(const struct depot *d, pbn_t pbn);
 struct queue *depot_queue(const struct depot *d, unsigned zone);
 
-/* ----------------------------------------------------- locks on PBNs, E 3.6 */
+/* ---------------------------------------------------- locks on PBNs, E 3.6 */
 
 enum pbn_lock_type {
 	PBN_LOCK_READ,
@@ -133,7 +133,7 @@ void depot_lock_downgrade(struct depot *d, unsigned zone,
  * provisional reference, the block. */
 void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock);
 
-/* ---------------------------------------------------------- allocation, E 3.5 */
+/* ------------------------------------------------------- allocation, E 3.5 */
 
 struct alloc_op {
 	struct completion done;  /* home and fn set by the caller */
@@ -154,7 +154,7 @@ struct alloc_op {
  */
 bool depot_allocate(struct depot *d, struct alloc_op *op) MUST_CHECK;
 
-/* ----------------------------------------------------- reference counts, E 7 */
+/* --------------------------------------------------- reference counts, E 7 */
 
 enum refs_kind {
 	REFS_INCREMENT,
@@ -176,7 +176,7 @@ struct refs_op {
  */
 bool depot_adjust(struct depot *d, struct refs_op *op) MUST_CHECK;
 
-/* ------------------------------------------------------------- statistics */
+/* -------------------------------------------------------------- statistics */
 
 struct depot_stats {
 	uint64_t slab_count;      /* the depot's, not a zone's */

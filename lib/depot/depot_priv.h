@@ -33,15 +33,15 @@
 #include "exec/fanout.h"
 #include "format/slab.h"
 
-#define META_IOS	    128u
-#define SECTORS_PER_BLOCK   (BLOCK_SIZE / SECTOR_SIZE)
-#define COUNT_PROVISIONAL   255u
-#define SUMMARY_ZONE_BYTES  (SUMMARY_ZONE_BLOCKS * BLOCK_SIZE)
+#define META_IOS	   128u
+#define SECTORS_PER_BLOCK  (BLOCK_SIZE / SECTOR_SIZE)
+#define COUNT_PROVISIONAL  255u
+#define SUMMARY_ZONE_BYTES (SUMMARY_ZONE_BLOCKS * BLOCK_SIZE)
 
 struct depot_zone;
 struct slab;
 
-/* ------------------------------------------------------ buffers, metaio.c */
+/* ------------------------------------------------------- buffers, metaio.c */
 
 struct meta_io {
 	struct mio mio;
@@ -98,7 +98,7 @@ struct summary_block {
 
 struct summary {
 	uint8_t *entries; /* SUMMARY_ZONE_BYTES, as on disk */
-	uint8_t *out;     /* as much again: images under write */
+	uint8_t *out;	  /* as much again: images under write */
 	struct summary_block blocks[SUMMARY_ZONE_BLOCKS];
 };
 
@@ -114,7 +114,7 @@ unsigned summary_write_number(const struct slab *s);
 void summary_update(struct slab *s, struct summary_entry e,
 		    struct summary_op *op);
 
-/* ------------------------------------------------------------- slabs */
+/* ------------------------------------------------------------------- slabs */
 
 enum slab_state {
 	SLAB_REBUILT, /* normal */
@@ -159,29 +159,29 @@ struct sj_named {
  */
 struct slab_journal {
 	struct slab *slab;
-	seq_t head;	   /* oldest block that may not be reused */
-	seq_t reap_to;	   /* head after the sync under way */
-	seq_t summarized;  /* the summary covers what is before */
-	seq_t updating_to; /* as summarized, after the update under way */
-	seq_t next_commit; /* all before are written */
-	seq_t tail;	   /* the block being filled */
-	seq_t partial;	   /* with STOP_PARTIAL: that block */
-	uint64_t last_point; /* newest recovery point, packed */
+	seq_t head;		 /* oldest block that may not be reused */
+	seq_t reap_to;		 /* head after the sync under way */
+	seq_t summarized;	 /* the summary covers what is before */
+	seq_t updating_to;	 /* as summarized, after the update under way */
+	seq_t next_commit;	 /* all before are written */
+	seq_t tail;		 /* the block being filled */
+	seq_t partial;		 /* with STOP_PARTIAL: that block */
+	uint64_t last_point;	 /* newest recovery point, packed */
 	struct sj_named done;	 /* in the last summary write that is done */
 	struct sj_named flushed; /* the oldest that a crash may leave */
 	struct sj_named syncing; /* flushed, after the sync under way */
 	unsigned done_write;	 /* number of that write */
 	unsigned stops;
-	uint16_t entries;  /* in the tail */
-	bool has_map;	   /* the tail has map increments */
+	uint16_t entries; /* in the tail */
+	bool has_map;	  /* the tail has map increments */
 	bool updating, reaping;
 	bool blocked; /* found full; write the counts as soon as possible */
 	uint8_t *block;
 	struct sj_lock *locks; /* by seq mod size */
 	struct sj_lock *tail_lock;
-	seq_t held;		 /* of the tail */
+	seq_t held;		  /* of the tail */
 	struct list_node by_held; /* in depot_zone.open_tails */
-	struct waitq waiting;	 /* struct refs_op */
+	struct waitq waiting;	  /* struct refs_op */
 	struct list_node writing; /* struct meta_io, oldest first */
 	struct io_wait io_wait;
 	struct summary_op update;
@@ -196,9 +196,9 @@ struct slab {
 	uint32_t free_count;
 	uint32_t cursor; /* of the search */
 	enum slab_state state;
-	bool open;     /* the zone allocates from it */
-	bool waiting;  /* counts wait for a buffer */
-	bool cleaning; /* clean_op is in use */
+	bool open;	  /* the zone allocates from it */
+	bool waiting;	  /* counts wait for a buffer */
+	bool cleaning;	  /* clean_op is in use */
 	uint32_t wanted;  /* writes asked for and not begun */
 	uint32_t writing; /* reference blocks under write */
 	seq_t clean_tail; /* with cleaning: what the entry names */
@@ -211,7 +211,7 @@ struct slab {
 	struct slab_journal *journal;
 };
 
-/* -------------------------------------------------------------- zones */
+/* ------------------------------------------------------------------- zones */
 
 /* Written by the zone, read by anybody. */
 typedef _Atomic(uint64_t) stat_t;
@@ -227,9 +227,9 @@ struct zone_stats {
 
 static inline void stat_add(stat_t *s, uint64_t n)
 {
-	atomic_store_explicit(
-		s, atomic_load_explicit(s, memory_order_relaxed) + n,
-		memory_order_relaxed);
+	atomic_store_explicit(s,
+			      atomic_load_explicit(s, memory_order_relaxed) + n,
+			      memory_order_relaxed);
 }
 
 struct zone_load;
@@ -238,7 +238,7 @@ struct depot_zone {
 	_Alignas(CACHE_LINE) struct depot *depot;
 	struct queue *queue;
 	unsigned number;
-	size_t pending; /* invariant 1 */
+	size_t pending;			    /* invariant 1 */
 	void (*idle)(struct depot_zone *z); /* when pending is 0; or NULL */
 
 	struct slab *open;
@@ -259,7 +259,7 @@ struct depot_zone {
 	_Atomic(uint64_t) commit_head;
 
 	struct zone_load *load;
-	bool save;
+	int load_result;
 	struct sync_op sync;
 };
 
@@ -272,7 +272,7 @@ struct depot {
 	struct slab_geometry geo;
 	struct slab_config slab;
 	uint32_t ref_blocks; /* really used, of a slab */
-	uint64_t deadline;   /* journal length at which all counts are written */
+	uint64_t deadline; /* journal length at which all counts are written */
 	unsigned priority_pristine;
 	struct storage *storage;
 	struct sync *sync;
@@ -283,7 +283,7 @@ struct depot {
 	pbn_t summary_start;
 	unsigned old_zone_count;
 	unsigned locks_max;
-	struct fanout fanout; /* of a load or drain */
+	struct fanout fanout;			      /* of a load or drain */
 	struct fanout_part parts[PHYSICAL_ZONES_MAX]; /* one a zone */
 	struct completion *done;
 	struct depot_load *load;
@@ -354,7 +354,7 @@ static inline struct pbn_lock *pbnlock_find(struct depot_zone *z, pbn_t pbn)
 	return intmap_get(&z->locks, pbn);
 }
 
-/* ------------------------------------------------------------- refs.c */
+/* ------------------------------------------------------------------ refs.c */
 
 int refs_init(struct slab *s) MUST_CHECK;
 
@@ -399,7 +399,7 @@ static inline uint32_t refs_block_size(const struct slab *s, uint32_t index)
 	return (uint32_t)MIN(rest, COUNTS_PER_BLOCK);
 }
 
-/* ------------------------------------------------------------ slabjournal.c */
+/* ----------------------------------------------------------- slabjournal.c */
 
 int sj_create(struct slab *s) MUST_CHECK;
 void sj_destroy(struct slab_journal *sj);
@@ -438,14 +438,14 @@ static inline bool slab_pristine(const struct slab *s)
 	return sj == NULL || (sj->tail == 1 && sj->entries == 0);
 }
 
-/* ------------------------------------------------------------- scrub.c */
+/* ----------------------------------------------------------------- scrub.c */
 
 /*
  * Apply the journal of @s, whose whole ring is in @ring, to its counters, each
  * with the commit point of its sector in @points (8 a block). Changed blocks
  * are marked dirty. 0 or -VDO_ECORRUPT.
  */
-int scrub_apply(struct slab *s, const uint8_t *ring, const uint64_t *points)
-	MUST_CHECK;
+int scrub_apply(struct slab *s, const uint8_t *ring,
+		const uint64_t *points) MUST_CHECK;
 
 #endif

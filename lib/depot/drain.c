@@ -22,7 +22,7 @@ static bool commit_tails(struct depot_zone *z)
 {
 	bool any = false;
 
-	list_for_each_safe(n, &z->open_tails) {
+	list_for_each_safe (n, &z->open_tails) {
 		sj_commit(list_entry(n, struct slab_journal, by_held));
 		any = true;
 	}

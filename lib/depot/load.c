@@ -28,7 +28,7 @@
 #define BUFFER_BLOCKS 256u /* 1 MiB; a whole slab journal fits */
 #define LOADERS	      8u   /* in all zones */
 
-/* ------------------------------------------------------------- zones */
+/* ------------------------------------------------------------------- zones */
 
 struct loader {
 	struct zone_load *load;
@@ -42,7 +42,7 @@ struct loader {
 
 struct zone_load {
 	struct depot_zone *zone;
-	const struct slab *last; /* handed to a loader */
+	const struct slab *last;	 /* handed to a loader */
 	bool (*begin)(struct loader *l); /* phase; false: slab is finished */
 	unsigned running, loader_count;
 	int result;
@@ -119,7 +119,7 @@ static void read_blocks(struct loader *l, pbn_t pbn, uint64_t count,
 		 l->buf);
 }
 
-/* ------------------------------------------------------- phase 1: tails */
+/* ---------------------------------------------------------- phase 1: tails */
 
 static void tail_done(struct completion *c)
 {
@@ -154,7 +154,7 @@ static bool tail_begin(struct loader *l)
 	return true;
 }
 
-/* ------------------------------------------------------ phase 2: counts */
+/* --------------------------------------------------------- phase 2: counts */
 
 static bool read_counts(struct loader *l);
 
@@ -250,7 +250,7 @@ static bool counts_begin(struct loader *l)
 	return counts_complete(l);
 }
 
-/* --------------------------------------------------------------- the end */
+/* ----------------------------------------------------------------- the end */
 
 static void zone_synced(struct completion *c)
 {
@@ -263,9 +263,10 @@ static void zone_settled(struct depot_zone *z)
 {
 	z->idle = NULL;
 	completion_init(&z->sync.done, z->queue, zone_synced);
-	if (zone_read_only(z))
-		completion_finish(&z->sync.done,
-				  atomic_load(&z->depot->readonly->reason));
+	if (z->load_result == 0 && zone_read_only(z))
+		z->load_result = atomic_load(&z->depot->readonly->reason);
+	if (z->load_result != 0)
+		completion_finish(&z->sync.done, z->load_result);
 	else
 		sync_request(z->depot->sync, &z->sync);
 }
@@ -286,15 +287,11 @@ static void free_load(struct zone_load *load)
 static void finish_zone(struct zone_load *load)
 {
 	struct depot_zone *z = load->zone;
-	int result = load->result;
 
+	z->load_result = load->result;
 	free_load(load);
-	if (result != 0) {
-		fanout_part_done(zone_part(z), result);
-		return;
-	}
-	for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
-	     s = zone_next_slab(z, s))
+	for (struct slab *s = zone_next_slab(z, NULL);
+	     s != NULL && z->load_result == 0; s = zone_next_slab(z, s))
 		slab_enlist(s);
 	z->idle = zone_settled;
 	zone_enter(z);
@@ -327,9 +324,9 @@ static int make_loaders(struct zone_load *load)
 
 		l->load = load;
 		l->buf = alloc_aligned(BLOCK_SIZE, blocks, BLOCK_SIZE);
-		l->points = alloc_zeroed((size_t)d->ref_blocks *
-						 SECTORS_PER_BLOCK,
-					 sizeof(*l->points));
+		l->points =
+			alloc_zeroed((size_t)d->ref_blocks * SECTORS_PER_BLOCK,
+				     sizeof(*l->points));
 		if (l->buf == NULL || l->points == NULL)
 			return -ENOMEM;
 	}
@@ -355,7 +352,7 @@ static void zone_begin(struct completion *c)
 	start_phase(load, tail_begin);
 }
 
-/* ------------------------------------------------------------- summary */
+/* ----------------------------------------------------------------- summary */
 
 struct depot_load {
 	struct depot *depot;
@@ -481,8 +478,8 @@ void depot_load(struct depot *d, bool is_new, struct completion *done)
 
 	VDO_ASSERT(d->done == NULL);
 	if (load != NULL)
-		load->buf = alloc_aligned(BLOCK_SIZE, SUMMARY_BLOCKS,
-					  BLOCK_SIZE);
+		load->buf =
+			alloc_aligned(BLOCK_SIZE, SUMMARY_BLOCKS, BLOCK_SIZE);
 	if (load == NULL || load->buf == NULL) {
 		alloc_free(load);
 		completion_finish(done, -ENOMEM);

@@ -120,8 +120,8 @@ void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock)
 	lock->holders++;
 }
 
-void depot_lock_downgrade(struct depot *d, unsigned zone,
-			  struct pbn_lock *lock, bool compressed)
+void depot_lock_downgrade(struct depot *d, unsigned zone, struct pbn_lock *lock,
+			  bool compressed)
 {
 	zone_check(d, zone);
 	VDO_ASSERT(lock->holders > 0);

@@ -37,9 +37,10 @@ int refs_init(struct slab *s)
 	return s->counts != NULL && s->blocks != NULL ? 0 : -ENOMEM;
 }
 
-/* ------------------------------------------------------------ free blocks */
+/* ------------------------------------------------------------- free blocks */
 
-bool refs_find(struct slab *s, uint32_t *offset)
+/* Block by block; those known to be full are passed over. */
+static bool search(struct slab *s, uint32_t *offset)
 {
 	uint32_t data_blocks = (uint32_t)s->zone->depot->geo.data_blocks;
 	uint32_t at = s->cursor;
@@ -51,8 +52,7 @@ bool refs_find(struct slab *s, uint32_t *offset)
 		const uint8_t *p = &s->counts[at];
 
 		if (s->blocks[i].allocated < size) {
-			if (*p != 0)
-				p = memchr(p, 0, end - at);
+			p = memchr(p, 0, end - at);
 			if (p != NULL) {
 				*offset = (uint32_t)(p - s->counts);
 				s->cursor = *offset + 1;
@@ -63,6 +63,19 @@ bool refs_find(struct slab *s, uint32_t *offset)
 	}
 	s->cursor = data_blocks;
 	return false;
+}
+
+bool refs_find(struct slab *s, uint32_t *offset)
+{
+	uint32_t at = s->cursor;
+
+	/* In a stream it is the very next one. */
+	if (unlikely(at >= s->zone->depot->geo.data_blocks ||
+		     s->counts[at] != 0))
+		return search(s, offset);
+	*offset = at;
+	s->cursor = at + 1;
+	return true;
 }
 
 /* @sign 1: a block got taken, -1: a block got free. */
@@ -88,7 +101,7 @@ void refs_unclaim(struct slab *s, uint32_t offset)
 	count_allocated(s, offset, -1);
 }
 
-/* --------------------------------------------------------------- dirty blocks */
+/* ------------------------------------------------------------ dirty blocks */
 
 static inline void set_dirty(struct slab *s, struct ref_block *b)
 {
@@ -120,7 +133,7 @@ void refs_dirty_block(struct slab *s, uint32_t index)
 	set_dirty(s, &s->blocks[index]);
 }
 
-/* ---------------------------------------------------------------- changes */
+/* ----------------------------------------------------------------- changes */
 
 /* The lock of a provisional block no longer owns its reference. */
 static void confirm(struct slab *s, uint32_t offset)
@@ -217,7 +230,7 @@ int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
 	return 0;
 }
 
-/* ---------------------------------------------------------------- on disk */
+/* ----------------------------------------------------------------- on disk */
 
 void refs_encode(const struct slab *s, uint32_t index, uint8_t *block)
 {
@@ -261,7 +274,7 @@ void refs_decode(struct slab *s, uint32_t index, const uint8_t *block,
 	s->blocks[index].allocated = (uint16_t)allocated;
 }
 
-/* ----------------------------------------------------------------- writes */
+/* ------------------------------------------------------------------ writes */
 
 static void clean_done(struct summary_op *op, int result)
 {

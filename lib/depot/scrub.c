@@ -59,8 +59,7 @@ static int apply_entry(struct slab *s, const struct slab_journal_entry *e,
 	after = count_after(*count, e);
 	if (after < 0)
 		return -VDO_ECORRUPT;
-	s->blocks[index].allocated +=
-		(uint16_t)((after != 0) - (*count != 0));
+	s->blocks[index].allocated += (uint16_t)((after != 0) - (*count != 0));
 	*count = (uint8_t)after;
 	refs_dirty_block(s, index);
 	return 0;

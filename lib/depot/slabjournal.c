@@ -96,7 +96,7 @@ void sj_set(struct slab_journal *sj, seq_t head, seq_t tail,
 	sj->flushed = sj->done;
 }
 
-/* ---------------------------------------------------------------- reaping */
+/* ----------------------------------------------------------------- reaping */
 
 static void reap(struct slab_journal *sj);
 
@@ -156,7 +156,7 @@ void sj_release(struct slab_journal *sj, seq_t seq)
 		reap(sj);
 }
 
-/* ---------------------------------------------------------------- the summary */
+/* ------------------------------------------------------------- the summary */
 
 static void update_summary(struct slab_journal *sj);
 
@@ -224,7 +224,7 @@ static void update_summary(struct slab_journal *sj)
 	summary_update(s, e, &sj->update);
 }
 
-/* ------------------------------------------------------------- committing */
+/* -------------------------------------------------------------- committing */
 
 static void write_done(struct completion *c)
 {
@@ -240,12 +240,11 @@ static void write_done(struct completion *c)
 			       (unsigned)io->slab->number);
 	} else if (!zone_read_only(z)) {
 		stat_add(&z->stats.journal_blocks_written, 1);
-		sj->next_commit =
-			list_empty(&sj->writing)
-				? sj->tail
-				: list_entry(sj->writing.next, struct meta_io,
-					     link)
-					  ->seq;
+		sj->next_commit = list_empty(&sj->writing)
+					  ? sj->tail
+					  : list_entry(sj->writing.next,
+						       struct meta_io, link)
+						    ->seq;
 		update_summary(sj);
 	}
 	io_release(io);
@@ -323,7 +322,7 @@ void sj_commit(struct slab_journal *sj)
 	io_wait(z, &sj->io_wait);
 }
 
-/* ---------------------------------------------------------------- entries */
+/* ----------------------------------------------------------------- entries */
 
 /* No room on disk: write all counts, and go on when blocks were reaped. */
 static bool stop_full(struct slab_journal *sj, stat_t *counter)
@@ -341,8 +340,8 @@ static bool stop_full(struct slab_journal *sj, stat_t *counter)
 static bool slot_is_free(struct slab_journal *sj)
 {
 	/* The oldest block whose header may be believed after a crash. */
-	seq_t oldest = sj->flushed.clean ? sj->flushed.tail
-					 : sj->flushed.tail - 1;
+	seq_t oldest =
+		sj->flushed.clean ? sj->flushed.tail : sj->flushed.tail - 1;
 
 	if (sj->tail - sj->head >= ring_size(sj))
 		return false;
@@ -379,7 +378,8 @@ static void enlist(struct slab_journal *sj)
 	list_insert(pos, &sj->by_held);
 }
 
-/* The tail gets its first entry, which is in block @seq of the other journal. */
+/* The tail gets its first entry, which is in block @seq of the other journal.
+ */
 static bool open_block(struct slab_journal *sj, seq_t seq)
 {
 	struct depot_zone *z = sj->slab->zone;

@@ -83,7 +83,8 @@ static void finish(struct summary_block *b, int result)
 			       z->number);
 	waitq_take_all(&b->covered, &taken);
 	while ((w = waitq_pop(&taken)) != NULL) {
-		struct summary_op *op = container_of(w, struct summary_op, link);
+		struct summary_op *op =
+			container_of(w, struct summary_op, link);
 
 		op->fn(op, result);
 	}

@@ -26,3 +26,8 @@ check_PROGRAMS += tests/unit/test_depot
 TESTS += tests/unit/test_depot
 tests_unit_test_depot_SOURCES = tests/unit/test_depot.c $(DEPOT_FIXTURE)
 tests_unit_test_depot_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_depot_threads
+TESTS += tests/unit/test_depot_threads
+tests_unit_test_depot_threads_SOURCES = tests/unit/test_depot_threads.c
+tests_unit_test_depot_threads_LDADD = $(UNIT_LIBS)

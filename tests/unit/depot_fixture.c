@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-
 static struct fx *journal_fx; /* the stub's; one fixture at a time */
 
 void journal_hold_slab(struct journal *j, seq_t seq)
@@ -82,8 +81,10 @@ static void submit(void *ctx, struct vdo_device_io *io)
 		v->log[v->log_count++] = (struct fx_log){io->op, pbn};
 	if (v->fail_in > 0 && --v->fail_in == 0) {
 		io->complete(io, -EIO);
-	} else if (io->op == VDO_DEVICE_WRITE && pbn >= v->hold_from &&
-		   pbn < v->hold_to) {
+	} else if (io->op == VDO_DEVICE_FLUSH
+			   ? v->hold_flushes
+			   : io->op == VDO_DEVICE_WRITE &&
+				     pbn >= v->hold_from && pbn < v->hold_to) {
 		ck_assert_uint_lt(v->held_count, FX_HELD);
 		v->held[v->held_count++] = io;
 	} else {
@@ -103,6 +104,7 @@ void fx_release(struct fx *f)
 	unsigned n = f->dev.held_count;
 
 	f->dev.hold_from = f->dev.hold_to = 0;
+	f->dev.hold_flushes = false;
 	f->dev.held_count = 0;
 	for (unsigned i = 0; i < n; i++)
 		carry_out(&f->dev, f->dev.held[i]);
@@ -210,13 +212,12 @@ struct fx *fx_create(struct fx_config c)
 	f->dev.data = area(f);
 	f->dev.durable = area(f);
 	f->dev.unflushed = calloc(f->dev.blocks, 1);
-	ck_assert_int_eq(vdo_device_open_custom(&device_ops, &f->dev,
-						&f->device),
-			 0);
+	ck_assert_int_eq(
+		vdo_device_open_custom(&device_ops, &f->dev, &f->device), 0);
 	ck_assert_int_eq(executor_inline_create(&f->x), 0);
 	for (unsigned i = 0; i < PHYSICAL_ZONES_MAX; i++)
-		ck_assert_int_eq(
-			executor_queue(f->x, "zone", i, &f->queues[i]), 0);
+		ck_assert_int_eq(executor_queue(f->x, "zone", i, &f->queues[i]),
+				 0);
 	ck_assert_int_eq(executor_queue(f->x, "sync", 0, &f->sync_queue), 0);
 	open_depot(f, c.zones, c.locks);
 	return f;

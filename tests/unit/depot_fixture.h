@@ -19,12 +19,12 @@
 
 #include "depot/depot_priv.h"
 
-#define FX_FIRST   679189u /* as in the example of the format's description */
-#define FX_OFFSET  679000u
+#define FX_FIRST      679189u /* as in the description's example */
+#define FX_OFFSET     679000u
 #define FX_SUMMARY(f) ((f)->sb.partitions[PARTITION_SUMMARY].start)
-#define FX_NONCE   UINT64_C(0x000660d7e4c94872)
-#define FX_HELD    256
-#define FX_WAITS   16
+#define FX_NONCE      UINT64_C(0x000660d7e4c94872)
+#define FX_HELD	      256
+#define FX_WAITS      16
 
 struct fx_log {
 	enum vdo_device_op op;
@@ -39,6 +39,7 @@ struct fx_device {
 	bool dead; /* everything fails */
 	uint64_t blocks;
 	pbn_t hold_from, hold_to; /* writes there are held back */
+	bool hold_flushes;
 	struct vdo_device_io *held[FX_HELD];
 	unsigned held_count;
 	long fail_in; /* this I/O from now fails, 1 the next; 0 none */

@@ -61,7 +61,7 @@ static void hold_writes(pbn_t from, uint64_t n)
 	f->dev.hold_to = from + n;
 }
 
-/* ------------------------------------------------------------------ space */
+/* ------------------------------------------------------------------- space */
 
 START_TEST(placement)
 {
@@ -180,7 +180,7 @@ START_TEST(preference)
 }
 END_TEST
 
-/* ------------------------------------------------------------ save and load */
+/* ----------------------------------------------------------- save and load */
 
 static void random_work(unsigned *seed, unsigned n, uint8_t *want)
 {
@@ -200,10 +200,10 @@ static void random_work(unsigned *seed, unsigned n, uint8_t *want)
 
 			pbn = live[k];
 			up = want[pbn - FX_FIRST] < 254 && rand_r(seed) % 2;
-			ck_assert_int_eq(fx_adjust(f, pbn,
-						   up ? REFS_INCREMENT
-						      : REFS_DECREMENT),
-					 0);
+			ck_assert_int_eq(
+				fx_adjust(f, pbn,
+					  up ? REFS_INCREMENT : REFS_DECREMENT),
+				0);
 			want[pbn - FX_FIRST] += (uint8_t)(up ? 1 : -1);
 			if (want[pbn - FX_FIRST] == 0)
 				live[k] = live[--count];
@@ -275,7 +275,7 @@ START_TEST(pristine_is_free)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ scrubbing */
+/* --------------------------------------------------------------- scrubbing */
 
 /* A slab of four entries on disk, its counts never written. */
 static void unscrubbed(pbn_t *pbn)
@@ -313,8 +313,8 @@ START_TEST(damaged_journal)
 	int r;
 
 	unscrubbed(&pbn);
-	fx_block(f, FX_FIRST + f->sb.slab.data_blocks + 1 + 1)[cases[_i].offset] =
-		cases[_i].value;
+	fx_block(f, FX_FIRST + f->sb.slab.data_blocks + 1 +
+			    1)[cases[_i].offset] = cases[_i].value;
 	r = fx_load(f, false);
 	ck_assert_int_eq(r, cases[_i].want);
 	ck_assert_int_eq(readonly_entered(&f->ro), r != 0);
@@ -372,7 +372,7 @@ START_TEST(torn_counts)
 }
 END_TEST
 
-/* --------------------------------------------------------------------- errors */
+/* ------------------------------------------------------------------ errors */
 
 /* The Nth I/O fails: read-only or a good end, and never a hang. */
 START_TEST(nth_io_fails)
@@ -397,8 +397,7 @@ START_TEST(nth_io_fails)
 				break;
 			}
 			pbn = lock->pbn;
-			ops[count++] =
-				fx_adjust_start(f, pbn, REFS_INCREMENT);
+			ops[count++] = fx_adjust_start(f, pbn, REFS_INCREMENT);
 			fx_unlock(f, lock);
 			depot_commit_tails(f->d, f->seq);
 		}
@@ -410,8 +409,7 @@ START_TEST(nth_io_fails)
 			free(ops[i]);
 		}
 		ck_assert_int_eq(fx_drain(f, true),
-				 readonly_entered(&f->ro) ? -VDO_EREADONLY
-							  : 0);
+				 readonly_entered(&f->ro) ? -VDO_EREADONLY : 0);
 		failed = f->dev.fail_in == 0;
 		ck_assert_int_eq(failed, readonly_entered(&f->ro));
 		fx_destroy(f);
@@ -432,10 +430,9 @@ START_TEST(nth_io_of_load_fails)
 	for (long n = 1; failed; n++) {
 		fx_reopen(f, 2);
 		f->dev.fail_in = n;
-		ck_assert_int_eq(fx_load(f, false),
-				 f->dev.fail_in == 0 ? atomic_load(
-							       &f->ro.reason)
-						     : 0);
+		ck_assert_int_eq(
+			fx_load(f, false),
+			f->dev.fail_in == 0 ? atomic_load(&f->ro.reason) : 0);
 		failed = f->dev.fail_in == 0;
 		ck_assert_int_eq(failed, readonly_entered(&f->ro));
 	}
@@ -484,7 +481,7 @@ START_TEST(no_memory)
 }
 END_TEST
 
-/* --------------------------------------------------------------------- drains */
+/* ------------------------------------------------------------------ drains */
 
 /* A journal write and a count write are out; the drain is over after both. */
 START_TEST(drain_either_order)
@@ -518,7 +515,7 @@ START_TEST(drain_either_order)
 }
 END_TEST
 
-/* ------------------------------------------------------------------- crashes */
+/* ----------------------------------------------------------------- crashes */
 
 struct change {
 	pbn_t pbn;
@@ -567,7 +564,8 @@ static void hold_something(unsigned *seed)
 		hold_writes(sj_start(s), f->d->slab.slab_journal_blocks);
 		break;
 	case 2:
-		hold_writes(s->start + f->d->slab.data_blocks, f->d->ref_blocks);
+		hold_writes(s->start + f->d->slab.data_blocks,
+			    f->d->ref_blocks);
 		break;
 	case 3:
 		fx_release(f);
@@ -581,8 +579,9 @@ static void one_change(struct world *w, unsigned *seed)
 
 	if (is_data_block(&f->d->geo, pbn) && w->live[pbn - FX_FIRST] > 0) {
 		if (is_idle(w, pbn))
-			make_change(w, pbn, rand_r(seed) % 3 ? REFS_INCREMENT
-							    : REFS_DECREMENT);
+			make_change(w, pbn,
+				    rand_r(seed) % 3 ? REFS_INCREMENT
+						     : REFS_DECREMENT);
 	} else if (rand_r(seed) % 4 == 0) {
 		struct pbn_lock *lock = fx_allocate(f, 0, NULL);
 
@@ -605,8 +604,8 @@ static uint64_t commit_point(pbn_t pbn)
 	uint8_t *block = fx_block(f, s->start + f->d->slab.data_blocks +
 					     i / COUNTS_PER_BLOCK);
 
-	return get_u64(block + i % COUNTS_PER_BLOCK / COUNTS_PER_SECTOR *
-				       SECTOR_SIZE);
+	return get_u64(block +
+		       i % COUNTS_PER_BLOCK / COUNTS_PER_SECTOR * SECTOR_SIZE);
 }
 
 /*

@@ -21,7 +21,7 @@ static void teardown(void)
 	fx_destroy(f);
 }
 
-/* ---------------------------------------------------------------- search */
+/* ------------------------------------------------------------------ search */
 
 static void fill(uint8_t value)
 {
@@ -87,7 +87,7 @@ START_TEST(all_in_order)
 }
 END_TEST
 
-/* ---------------------------------------------------------- counter table */
+/* ----------------------------------------------------------- counter table */
 
 enum { BAD = -1 };
 
@@ -174,8 +174,8 @@ static void try_case(struct fx *fx, void *arg)
 
 START_TEST(counter_table)
 {
-	static const enum refs_kind kinds[] = {
-		REFS_INCREMENT, REFS_DECREMENT, REFS_MAP_INCREMENT};
+	static const enum refs_kind kinds[] = {REFS_INCREMENT, REFS_DECREMENT,
+					       REFS_MAP_INCREMENT};
 
 	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
 		for (int count = 0; count <= 255; count++)
@@ -187,7 +187,7 @@ START_TEST(counter_table)
 }
 END_TEST
 
-/* ------------------------------------------------------------- on disk */
+/* ----------------------------------------------------------------- on disk */
 
 START_TEST(decoded)
 {
@@ -196,8 +196,8 @@ START_TEST(decoded)
 		uint8_t value, want;
 		bool allocated;
 	} cases[] = {
-		{"empty", 0, 0, false},	      {"one", 1, 1, true},
-		{"shared", 253, 253, true},   {"full", 254, 254, true},
+		{"empty", 0, 0, false},		{"one", 1, 1, true},
+		{"shared", 253, 253, true},	{"full", 254, 254, true},
 		{"provisional", 255, 0, false},
 	};
 	uint8_t block[BLOCK_SIZE];
@@ -237,9 +237,8 @@ START_TEST(encoded)
 			uint32_t at = b * COUNTS_PER_BLOCK + k;
 			uint8_t c = block[k / 504 * 512 + 8 + k % 504];
 
-			ck_assert_uint_eq(c, at >= n || at == 4
-						     ? 0
-						     : slab->counts[at]);
+			ck_assert_uint_eq(
+				c, at >= n || at == 4 ? 0 : slab->counts[at]);
 		}
 		refs_decode(slab, b, block, points);
 		for (unsigned i = 0; i < SECTORS_PER_BLOCK; i++)

@@ -24,8 +24,7 @@ START_TEST(initial)
 	for (unsigned copy = 0; copy < 16; copy++)
 		for (unsigned n = 0; n < SLABS_MAX; n++) {
 			ck_assert_uint_eq(fx_entry(f, copy, n)[0], 0);
-			ck_assert_uint_eq(fx_entry(f, copy, n)[1],
-					  1015 >> 4);
+			ck_assert_uint_eq(fx_entry(f, copy, n)[1], 1015 >> 4);
 		}
 	ck_assert_uint_eq(f->dev.held_count, 0);
 }
@@ -71,8 +70,8 @@ static void start_update(struct update *u, unsigned slab, uint8_t tail)
 /* While a write is under way all that changes goes with the next one. */
 START_TEST(updates_meet)
 {
-	struct update u[4] = {{.result = 1}, {.result = 1}, {.result = 1},
-			      {.result = 1}};
+	struct update u[4] = {
+		{.result = 1}, {.result = 1}, {.result = 1}, {.result = 1}};
 	struct depot_stats s;
 
 	ck_assert_int_eq(fx_load(f, true), 0);
@@ -157,10 +156,10 @@ START_TEST(copies)
 				ck_assert_uint_eq(fx_entry(f, copy, n)[0],
 						  (n + k) % 8);
 		for (unsigned n = 0; n < 20; n++) {
-			struct to_update t = {&f->d->slabs[n],
-					      {(uint8_t)((n + k + 1) % 8), 0,
-					       true, false},
-					      &u[n]};
+			struct to_update t = {
+				&f->d->slabs[n],
+				{(uint8_t)((n + k + 1) % 8), 0, true, false},
+				&u[n]};
 
 			fx_on(f, n % f->zones, update, &t);
 			ck_assert_int_eq(u[n].result, 0);
