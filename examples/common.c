@@ -336,6 +336,12 @@ void json_signed(struct json *j, const char *name, int64_t value)
 	fprintf(j->file, "%lld", (long long)value);
 }
 
+void json_real(struct json *j, const char *name, double value)
+{
+	json_name(j, name);
+	fprintf(j->file, "%.3f", value);
+}
+
 void json_bool(struct json *j, const char *name, bool value)
 {
 	json_name(j, name);

@@ -102,6 +102,8 @@ void json_end(struct json *j, char bracket);                     /* } or ] */
 void json_string(struct json *j, const char *name, const char *value);
 void json_number(struct json *j, const char *name, uint64_t value);
 void json_signed(struct json *j, const char *name, int64_t value);
+/* Three digits behind the point. */
+void json_real(struct json *j, const char *name, double value);
 void json_bool(struct json *j, const char *name, bool value);
 
 #endif

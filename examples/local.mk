@@ -18,3 +18,6 @@ examples_poll_SOURCES = %D%/poll.c
 examples_poll_LDADD = lib/libvdo.la
 examples_pool_SOURCES = %D%/pool.c
 examples_pool_LDADD = lib/libvdo.la -lpthread
+
+include %D%/dedup-copy/local.mk
+include %D%/nbdkit/local.mk

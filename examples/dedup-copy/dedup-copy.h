@@ -1,0 +1,131 @@
+/*
+ * dedup-copy: copy files, trees and images into a volume and back.
+ *
+ *	main.c       arguments
+ *	target.c     create, open and close the volume
+ *	store.c      sources -> volume        walk.c  find what there is to
+ *store image.c      one image <-> volume     estimate.c  what would be saved
+ *	list.c, extract.c, verify.c           volume -> eyes, files, nowhere
+ *	report.c     what was saved, as text or JSON
+ *	catalogue.c, container.c              the archive on the volume
+ *	writer.c, reader.c                    many writes and reads in flight
+ */
+#ifndef DEDUP_COPY_H
+#define DEDUP_COPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "../common.h"
+#include "catalogue.h"
+#include "container.h"
+#include "reader.h"
+#include "writer.h"
+
+#define EXIT_INTERRUPTED 130
+
+enum mode {
+	MODE_STORE,
+	MODE_LIST,
+	MODE_EXTRACT,
+};
+
+struct arguments {
+	enum mode mode;
+	bool image, json, dry_run, verify, force;
+	int progress; /* 1 always, 0 never, -1 on a terminal */
+	const char *size, *logical_size; /* NULL: not given */
+	uint32_t snapshot;		 /* 0: the newest of each root */
+	struct vdo_config *config;
+	bool polled; /* executor=inline */
+	const char *volume;
+	char **names; /* sources, or names to extract */
+	int name_count;
+	const char *directory; /* or image to extract to */
+};
+
+/* One run of the program. */
+struct run {
+	const struct arguments *arguments;
+	struct vdo_volume *volume; /* NULL: dry run with nothing there */
+	bool created;		   /* the volume, by this run */
+	struct progress progress;
+	bool warned; /* exit code 1 */
+};
+
+/* complain(), and remember it for the exit code. */
+#define warn(run, ...) ((run)->warned = true, complain(__VA_ARGS__))
+
+/* Why an operation was broken off. Positive, unlike errors. */
+enum { STOP_INTERRUPTED = 1, STOP_SAID = 2 /* the reason was printed */ };
+
+/* progress_start(), as the arguments say. */
+void progress_begin(struct run *run, const char *label, uint64_t total);
+
+/* The exit code for a result; prints what went wrong with the volume. */
+int run_end(struct run *run, const char *what, int result);
+
+/*
+ * target.c. STOP_SAID when it did not work.
+ */
+struct need {
+	uint64_t bytes;	  /* that will be stored */
+	uint64_t logical; /* size for a new volume; 0: choose */
+};
+
+int target_create_or_open(struct run *run, const struct need *need);
+int target_open(struct run *run, bool read_only);
+int target_close(struct run *run);
+bool target_is_missing(const char *path);
+
+/* An archive is on the volume: load its header. With @may_be_empty a volume
+ * that has none is fine, or anything else with --force. */
+int target_load(struct run *run, struct container *c, bool may_be_empty);
+
+/*
+ * walk.c: fill a catalogue from the sources, without the contents.
+ */
+struct plan {
+	struct catalogue *catalogue;
+	uint64_t bytes; /* of data in the files, holes left out */
+	uint64_t files, directories, others;
+};
+
+int walk_sources(struct run *run, struct plan *plan);
+
+/* The place of an entry in the file system. Caller frees. */
+char *entry_source(const struct catalogue *c, const struct entry *e);
+
+/* The next data at or behind @from: in blocks of 4096. False: no more, or
+ * *error is an errno. */
+bool next_data(int fd, uint64_t from, uint64_t size, struct extent *extent);
+
+/*
+ * xattr.c. Extended attributes as a list of: length of the name (2), length of
+ * the value (4), name, value.
+ */
+void xattrs_load(const char *path, struct entry *e);
+bool xattrs_restore(int fd, const struct entry *e);
+
+/*
+ * The operations. Each returns an exit code.
+ */
+int store_run(struct run *run);
+int image_store(struct run *run);
+int image_extract(struct run *run);
+int list_run(struct run *run);
+int extract_run(struct run *run);
+
+/*
+ * verify.c. 0, an error, or a reason to stop.
+ */
+
+/* Compare the newest snapshot with its sources. */
+int verify_snapshot(struct run *run, const struct container *box);
+
+/* Compare one extent with an open file. */
+int verify_extent(struct run *run, struct reader *reader, int fd,
+		  const struct extent *x, bool *same);
+
+#endif

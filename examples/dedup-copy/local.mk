@@ -1,0 +1,24 @@
+bin_PROGRAMS += examples/dedup-copy/dedup-copy
+examples_dedup_copy_dedup_copy_SOURCES = \
+	%D%/../common.c examples/common.h \
+	%D%/bytes.h \
+	%D%/catalogue.c %D%/catalogue.h \
+	%D%/container.c %D%/container.h \
+	%D%/dedup-copy.h \
+	%D%/estimate.c %D%/estimate.h \
+	%D%/extract.c \
+	%D%/flight.h \
+	%D%/image.c \
+	%D%/list.c \
+	%D%/main.c \
+	%D%/reader.c %D%/reader.h \
+	%D%/report.c %D%/report.h \
+	%D%/store.c \
+	%D%/table.c %D%/table.h \
+	%D%/target.c \
+	%D%/verify.c \
+	%D%/walk.c \
+	%D%/writer.c %D%/writer.h \
+	%D%/xattr.c
+examples_dedup_copy_dedup_copy_LDADD = lib/libvdo.la $(LZ4_LIBS) \
+	$(ZLIB_LIBS) -lpthread

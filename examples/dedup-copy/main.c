@@ -1,0 +1,233 @@
+/*
+ * dedup-copy: a volume as an archive of files, trees and images. See
+ * dedup-copy(1).
+ */
+#include "config.h"
+
+#include "dedup-copy.h"
+
+#include <getopt.h>
+#include <string.h>
+
+static void help(void)
+{
+	printf("Usage: dedup-copy [OPTION]... SOURCE... VOLUME\n"
+	       "       dedup-copy --list [--json] VOLUME\n"
+	       "       dedup-copy --extract [OPTION]... VOLUME [NAME]... "
+	       "DIRECTORY\n"
+	       "       dedup-copy --image [OPTION]... IMAGE VOLUME\n"
+	       "       dedup-copy --image --extract [OPTION]... VOLUME IMAGE\n"
+	       "Copy files, trees and images into a volume that stores equal "
+	       "blocks once, and back.\n\n"
+	       "  --dry-run            only say what would be saved\n"
+	       "  --verify             read back and compare\n"
+	       "  --force              overwrite what is there\n"
+	       "  --json               report as JSON\n"
+	       "  --progress, --no-progress\n"
+	       "                       show a bar (default: on a terminal)\n"
+	       "  --snapshot N         list or extract snapshot N only\n"
+	       "  --size SIZE          of a new volume file\n"
+	       "  --logical-size SIZE  bytes that a new volume can address\n"
+	       "  --profile NAME       of a new volume: auto, kernel, small\n"
+	       "  -o NAME=VALUE        option of the library, see "
+	       "vdo-options(7)\n"
+	       "  --help, --version\n");
+}
+
+enum {
+	OPT_LIST = 256,
+	OPT_EXTRACT,
+	OPT_IMAGE,
+	OPT_DRY_RUN,
+	OPT_VERIFY,
+	OPT_FORCE,
+	OPT_JSON,
+	OPT_PROGRESS,
+	OPT_NO_PROGRESS,
+	OPT_SNAPSHOT,
+	OPT_SIZE,
+	OPT_LOGICAL_SIZE,
+	OPT_PROFILE,
+	OPT_VERSION,
+};
+
+static const struct option table[] = {
+	{"list", no_argument, NULL, OPT_LIST},
+	{"extract", no_argument, NULL, OPT_EXTRACT},
+	{"image", no_argument, NULL, OPT_IMAGE},
+	{"dry-run", no_argument, NULL, OPT_DRY_RUN},
+	{"verify", no_argument, NULL, OPT_VERIFY},
+	{"force", no_argument, NULL, OPT_FORCE},
+	{"json", no_argument, NULL, OPT_JSON},
+	{"progress", no_argument, NULL, OPT_PROGRESS},
+	{"no-progress", no_argument, NULL, OPT_NO_PROGRESS},
+	{"snapshot", required_argument, NULL, OPT_SNAPSHOT},
+	{"size", required_argument, NULL, OPT_SIZE},
+	{"logical-size", required_argument, NULL, OPT_LOGICAL_SIZE},
+	{"profile", required_argument, NULL, OPT_PROFILE},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{NULL, 0, NULL, 0}};
+
+static bool parse_snapshot(struct arguments *a, const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end != '\0' || n == 0 ||
+	    n > UINT32_MAX) {
+		complain("--snapshot: \"%s\" is not a number from 1 on", text);
+		return false;
+	}
+	a->snapshot = (uint32_t)n;
+	return true;
+}
+
+/* One option with a value. False: it was bad, and that was said. */
+static bool take_value(struct arguments *a, int option, const char *value)
+{
+	switch (option) {
+	case OPT_SNAPSHOT:
+		return parse_snapshot(a, value);
+	case OPT_SIZE:
+		a->size = value;
+		return config_set(a->config, "size", value);
+	case OPT_LOGICAL_SIZE:
+		a->logical_size = value;
+		return config_set(a->config, "logical-size", value);
+	case OPT_PROFILE:
+		return config_set(a->config, "profile", value);
+	case 'o':
+		if (strncmp(value, "size=", 5) == 0)
+			a->size = value + 5;
+		if (strncmp(value, "logical-size=", 13) == 0)
+			a->logical_size = value + 13;
+		return config_assign(a->config, value);
+	default:
+		return false; /* getopt_long() has complained */
+	}
+}
+
+static bool take_option(struct arguments *a, int option, const char *value)
+{
+	switch (option) {
+	case OPT_LIST:
+		a->mode = MODE_LIST;
+		return true;
+	case OPT_EXTRACT:
+		a->mode = MODE_EXTRACT;
+		return true;
+	case OPT_IMAGE:
+		a->image = true;
+		return true;
+	case OPT_DRY_RUN:
+		a->dry_run = true;
+		return true;
+	case OPT_VERIFY:
+		a->verify = true;
+		return true;
+	case OPT_FORCE:
+		a->force = true;
+		return true;
+	case OPT_JSON:
+		a->json = true;
+		return true;
+	case OPT_PROGRESS:
+		a->progress = 1;
+		return true;
+	case OPT_NO_PROGRESS:
+		a->progress = 0;
+		return true;
+	default:
+		return take_value(a, option, value);
+	}
+}
+
+/* Sources and volume, in the order that the mode wants. */
+static bool take_names(struct arguments *a, int count, char **names)
+{
+	int least = a->mode == MODE_LIST ? 1 : 2;
+	int most = a->mode == MODE_LIST ? 1 : a->image ? 2 : count;
+
+	if (count < least || count > most) {
+		complain(count < least ? "arguments are missing"
+				       : "too many arguments");
+		return false;
+	}
+	if (a->mode == MODE_LIST && a->image) {
+		complain("an image has nothing to list");
+		return false;
+	}
+	if (a->mode != MODE_STORE && (a->dry_run || a->verify)) {
+		complain("--dry-run and --verify go with storing only");
+		return false;
+	}
+	if (a->mode == MODE_STORE) {
+		a->volume = names[count - 1];
+		a->names = names;
+		a->name_count = count - 1;
+	} else {
+		a->volume = names[0];
+		a->names = names + 1;
+		a->name_count = count > 2 ? count - 2 : 0;
+		a->directory = count > 1 ? names[count - 1] : NULL;
+	}
+	return true;
+}
+
+static int run_mode(const struct arguments *a)
+{
+	struct run run = {.arguments = a};
+
+	catch_interrupts();
+	if (a->mode == MODE_LIST)
+		return list_run(&run);
+	if (a->mode == MODE_EXTRACT)
+		return a->image ? image_extract(&run) : extract_run(&run);
+	return a->image ? image_store(&run) : store_run(&run);
+}
+
+/* Exit code, or -1: go on. */
+static int parse(struct arguments *a, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "o:h", table, NULL)) != -1) {
+		if (option == 'h') {
+			help();
+			return EXIT_OK;
+		}
+		if (option == OPT_VERSION) {
+			printf("dedup-copy (libvdo) %s\n", vdo_version());
+			return EXIT_OK;
+		}
+		if (!take_option(a, option, optarg))
+			return try_help();
+	}
+	if (!take_names(a, argc - optind, argv + optind))
+		return try_help();
+	a->polled =
+		strcmp(vdo_config_get(a->config, "executor"), "inline") == 0;
+	return -1;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a = {.progress = -1};
+	int status;
+
+	program_name = "dedup-copy";
+	if (vdo_config_new(&a.config) != 0) {
+		complain("out of memory");
+		return EXIT_FAILED;
+	}
+	status = parse(&a, argc, argv);
+	if (status < 0)
+		status = run_mode(&a);
+	vdo_config_free(a.config);
+	if (fflush(stdout) != 0 || ferror(stdout)) {
+		complain("standard output: cannot write");
+		status = EXIT_FAILED;
+	}
+	return status;
+}

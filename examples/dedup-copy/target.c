@@ -1,0 +1,198 @@
+/*
+ * The volume: made if it is missing, opened, and closed.
+ */
+#include "config.h"
+
+#include "dedup-copy.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+bool target_is_missing(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return errno == ENOENT;
+	return S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+static bool set_number(struct vdo_config *config, const char *name, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+	return config_set(config, name, text);
+}
+
+/* Has the new volume room for what is to come? */
+static bool has_room(const char *path, uint64_t bytes)
+{
+	struct vdo_info info;
+
+	if (vdo_inspect(path, &info, sizeof(info), NULL) != 0)
+		return true; /* opening it will tell more */
+	/* block map pages: one in 812 blocks, and some for the tree */
+	return info.slab_count * info.slab_data_blocks >
+	       (bytes + bytes / 512 + 2 * MIB) / BLOCK;
+}
+
+static uint64_t default_logical_size(uint64_t bytes)
+{
+	return bytes < 256 * GIB ? 1024 * GIB : 4 * (bytes + -bytes % BLOCK);
+}
+
+/*
+ * The physical size of a new file is twice what has to fit, since parts that
+ * are never written cost nothing, and more snapshots may follow. If metadata
+ * and whole slabs leave too little of it, it is made again, larger.
+ */
+static int format(struct run *run, const struct need *need, bool force)
+{
+	const struct arguments *a = run->arguments;
+	bool is_file = target_is_missing(a->volume);
+	struct vdo_error error;
+	uint64_t size = 2 * (need->bytes + -need->bytes % BLOCK) + 256 * MIB;
+	uint64_t logical = need->logical != 0
+				   ? need->logical
+				   : default_logical_size(need->bytes);
+
+	if (a->logical_size == NULL &&
+	    !set_number(a->config, "logical-size", logical))
+		return STOP_SAID;
+	if (force && !config_set(a->config, "force", "on"))
+		return STOP_SAID;
+	for (unsigned i = 0;; i++) {
+		if (is_file && a->size == NULL &&
+		    !set_number(a->config, "size", size))
+			return STOP_SAID;
+		if (vdo_format(a->volume, a->config, &error) != 0) {
+			complain_vdo(a->volume, &error);
+			if (is_file)
+				unlink(a->volume);
+			return STOP_SAID;
+		}
+		if (!is_file || a->size != NULL || i == 8 ||
+		    has_room(a->volume, need->bytes))
+			break;
+		size += size / 2 + -(size / 2) % BLOCK;
+		if (!config_set(a->config, "force", "on"))
+			return STOP_SAID;
+	}
+	run->created = true;
+	return 0;
+}
+
+int target_open(struct run *run, bool read_only)
+{
+	const struct arguments *a = run->arguments;
+	struct vdo_error error;
+	int r;
+
+	if (read_only && !config_set(a->config, "read-only", "on"))
+		return STOP_SAID;
+	r = vdo_open(a->volume, a->config, &run->volume, &error);
+	if (r == 0)
+		return 0;
+	run->volume = NULL;
+	if (r == -VDO_ENOTVDO && a->force && a->mode == MODE_STORE &&
+	    !read_only)
+		return r;
+	complain_vdo(a->volume, &error);
+	if (r == -VDO_ENOTVDO && a->mode == MODE_STORE)
+		complain("with --force it is overwritten");
+	return STOP_SAID;
+}
+
+int target_create_or_open(struct run *run, const struct need *need)
+{
+	bool missing = target_is_missing(run->arguments->volume);
+	int r = 0;
+
+	if (!missing)
+		r = target_open(run, false);
+	if (missing || r == -VDO_ENOTVDO) {
+		r = format(run, need, !missing);
+		if (r == 0)
+			r = target_open(run, false);
+	}
+	return r;
+}
+
+int target_close(struct run *run)
+{
+	int r = 0;
+
+	if (run->volume != NULL)
+		r = vdo_close(run->volume);
+	run->volume = NULL;
+	if (r != 0)
+		complain_result(run->arguments->volume, "close it", r);
+	return r == 0 ? 0 : STOP_SAID;
+}
+
+int target_load(struct run *run, struct container *c, bool may_be_empty)
+{
+	const char *path = run->arguments->volume;
+	int r = container_load(c, run->volume);
+
+	switch (r) {
+	case CONTAINER_GOOD:
+		return 0;
+	case CONTAINER_EMPTY:
+		if (may_be_empty)
+			return 0;
+		complain("%s: nothing is stored here", path);
+		return STOP_SAID;
+	case CONTAINER_FOREIGN:
+	case CONTAINER_DAMAGED:
+		if (may_be_empty && run->arguments->force)
+			return 0;
+		complain(
+			r == CONTAINER_FOREIGN
+				? "%s: holds something else, not an archive"
+				: "%s: both headers of the archive are damaged",
+			path);
+		if (may_be_empty)
+			complain("with --force it is overwritten");
+		return STOP_SAID;
+	case CONTAINER_NEWER:
+		complain("%s: the archive was made by a newer dedup-copy",
+			 path);
+		return STOP_SAID;
+	default:
+		complain_result(path, "read it", r);
+		return STOP_SAID;
+	}
+}
+
+void progress_begin(struct run *run, const char *label, uint64_t total)
+{
+	progress_start(&run->progress, label, total);
+	if (run->arguments->progress >= 0)
+		run->progress.on = run->arguments->progress;
+}
+
+int run_end(struct run *run, const char *what, int result)
+{
+	const char *path = run->arguments->volume;
+
+	if (result == STOP_INTERRUPTED) {
+		complain("interrupted; %s is closed", path);
+		return EXIT_INTERRUPTED;
+	}
+	if (result == -ENOSPC)
+		complain("%s: the volume is full; what this run stored is "
+			 "given up, all else is kept",
+			 path);
+	else if (result < 0)
+		complain_result(path, what, result);
+	if (result != 0)
+		return EXIT_FAILED;
+	return run->warned ? EXIT_FAILED : EXIT_OK;
+}

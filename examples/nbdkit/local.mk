@@ -1,0 +1,10 @@
+# A module for nbdkit. Its name is that of "nbdkit vdo".
+if HAVE_NBDKIT
+nbdkitplugindir = $(libdir)/nbdkit/plugins
+nbdkitplugin_LTLIBRARIES = examples/nbdkit/libnbdkit-vdo-plugin.la
+examples_nbdkit_libnbdkit_vdo_plugin_la_SOURCES = %D%/plugin.c
+examples_nbdkit_libnbdkit_vdo_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
+examples_nbdkit_libnbdkit_vdo_plugin_la_LDFLAGS = -module -avoid-version \
+	-shared
+examples_nbdkit_libnbdkit_vdo_plugin_la_LIBADD = lib/libvdo.la
+endif

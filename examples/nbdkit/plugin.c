@@ -1,0 +1,326 @@
+/*
+ * nbdkit plugin: serves a volume over NBD. See nbdkit-vdo-plugin(1).
+ *
+ *	nbdkit ./libnbdkit-vdo-plugin.so file=PATH [OPTION=VALUE]...
+ *
+ * One volume is opened when the server has forked (the volume's threads would
+ * not survive that) and shared by all connections, which therefore see each
+ * other's completed writes. Requests come on many threads at once; each makes
+ * one synchronous call.
+ *
+ * What the library would only say after the fork, when nobody may read the
+ * messages any more, is looked for before it: the file is made (format=on) and
+ * inspected in get_ready.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include <vdo/vdo.h>
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
+
+#define MAXIMUM_REQUEST (32u << 20) /* what nbdkit accepts */
+
+static struct vdo_config *config;
+static struct vdo_volume *volume;
+static char *file;       /* absolute */
+static bool make_volume; /* format=on */
+static char help[8192];
+
+/*
+ * The table of options
+ */
+
+static void help_add(const char *fmt, ...)
+	__attribute__((format(printf, 1, 2)));
+
+static void help_add(const char *fmt, ...)
+{
+	size_t used = strlen(help);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(help + used, sizeof(help) - used, fmt, ap);
+	va_end(ap);
+}
+
+static void fill_help(void)
+{
+	const struct vdo_option *o;
+
+	help_add("file=<PATH>  (required) The volume: a file or block device.\n"
+		 "format=on|off  Make the volume if the file is missing.\n"
+		 "Options of the library (default; values):");
+	for (size_t i = 0; (o = vdo_config_describe(i)) != NULL; i++)
+		help_add("\n%s=%s  %s (%s)", o->name,
+			 vdo_config_get(config, o->name), o->help, o->range);
+}
+
+static void plugin_load(void)
+{
+	struct vdo_error error;
+
+	if (vdo_config_new(&config) != 0) {
+		nbdkit_error("out of memory");
+		exit(EXIT_FAILURE);
+	}
+	/* Many clients send requests of 512 bytes. */
+	if (vdo_config_set(config, "alignment", "512", &error) != 0)
+		nbdkit_error("%s", error.message);
+	fill_help();
+}
+
+static void plugin_unload(void)
+{
+	vdo_config_free(config);
+	free(file);
+}
+
+static void plugin_dump_plugin(void)
+{
+	const struct vdo_option *o;
+
+	printf("vdo_library_version=%s\n", vdo_version());
+	printf("vdo_options=");
+	for (size_t i = 0; (o = vdo_config_describe(i)) != NULL; i++)
+		printf("%s%s", i == 0 ? "" : " ", o->name);
+	printf("\n");
+}
+
+static int plugin_config(const char *key, const char *value)
+{
+	struct vdo_error error;
+
+	if (strcmp(key, "file") == 0) {
+		free(file);
+		file = nbdkit_absolute_path(value);
+		return file == NULL ? -1 : 0;
+	}
+	if (strcmp(key, "format") == 0) {
+		int on = nbdkit_parse_bool(value);
+
+		make_volume = on == 1;
+		return on < 0 ? -1 : 0;
+	}
+	if (vdo_config_set(config, key, value, &error) == 0)
+		return 0;
+	nbdkit_error("%s", error.message);
+	return -1;
+}
+
+static int plugin_config_complete(void)
+{
+	if (file != NULL)
+		return 0;
+	nbdkit_error("parameter file=PATH is missing");
+	return -1;
+}
+
+/*
+ * Life of the volume
+ */
+
+static int complain(const struct vdo_error *error)
+{
+	nbdkit_error("%s: %s (%s)", file, error->message,
+		     vdo_error_name(error->code));
+	return -1;
+}
+
+static void log_line(void *arg, enum vdo_log_level level, const char *message)
+{
+	if (level <= VDO_LOG_WARNING)
+		nbdkit_error("%s", message);
+	else
+		nbdkit_debug("%s", message);
+}
+
+static bool is_missing(void)
+{
+	struct stat st;
+
+	if (stat(file, &st) != 0)
+		return errno == ENOENT;
+	return S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
+static int plugin_get_ready(void)
+{
+	struct vdo_error error;
+	struct vdo_info info;
+
+	vdo_config_set_log(config, log_line, NULL);
+	if (make_volume && is_missing() &&
+	    vdo_format(file, config, &error) != 0)
+		return complain(&error);
+	if (vdo_inspect(file, &info, sizeof(info), &error) != 0)
+		return complain(&error);
+	return 0;
+}
+
+static int plugin_after_fork(void)
+{
+	struct vdo_error error;
+
+	if (vdo_open(file, config, &volume, &error) == 0)
+		return 0;
+	volume = NULL;
+	return complain(&error);
+}
+
+static void plugin_cleanup(void)
+{
+	int r = volume == NULL ? 0 : vdo_close(volume);
+
+	if (r != 0)
+		nbdkit_error("%s: close: %s (%s)", file, vdo_strerror(r),
+			     vdo_error_name(r));
+	volume = NULL;
+}
+
+/*
+ * Connections. A handle has nothing of its own.
+ */
+
+static void *connection_open(int readonly)
+{
+	return NBDKIT_HANDLE_NOT_NEEDED;
+}
+
+static int64_t connection_size(void *handle)
+{
+	return (int64_t)vdo_volume_size(volume);
+}
+
+static int can_write(void *handle)
+{
+	return !vdo_volume_is_read_only(volume);
+}
+
+static int can(void *handle)
+{
+	return 1;
+}
+
+static int can_fua(void *handle)
+{
+	return NBDKIT_FUA_NATIVE;
+}
+
+static int block_size(void *handle, uint32_t *minimum, uint32_t *preferred,
+		      uint32_t *maximum)
+{
+	*minimum = vdo_volume_alignment(volume);
+	*preferred = 4096;
+	*maximum = MAXIMUM_REQUEST;
+	return 0;
+}
+
+/* The result of a request as nbdkit wants it. */
+static int finish(const char *what, uint64_t offset, int result)
+{
+	if (result == 0)
+		return 0;
+	nbdkit_error("%s at %llu: %s (%s)", what, (unsigned long long)offset,
+		     vdo_strerror(result), vdo_error_name(result));
+	if (result == -VDO_EREADONLY)
+		nbdkit_set_error(EROFS);
+	else
+		nbdkit_set_error(-result < VDO_ENOTVDO ? -result : EIO);
+	return -1;
+}
+
+static unsigned fua(uint32_t flags)
+{
+	return flags & NBDKIT_FLAG_FUA ? VDO_IO_FUA : 0;
+}
+
+static int volume_pread(void *handle, void *buf, uint32_t count,
+			uint64_t offset, uint32_t flags)
+{
+	return finish("read", offset,
+		      vdo_pread(volume, buf, count, offset, 0));
+}
+
+static int volume_pwrite(void *handle, const void *buf, uint32_t count,
+			 uint64_t offset, uint32_t flags)
+{
+	return finish("write", offset,
+		      vdo_pwrite(volume, buf, count, offset, fua(flags)));
+}
+
+static int volume_flush(void *handle, uint32_t flags)
+{
+	return finish("flush", 0, vdo_flush(volume, 0));
+}
+
+/* A hint: what is not a whole unit at the edges is left alone. */
+static int volume_trim(void *handle, uint32_t count, uint64_t offset,
+		       uint32_t flags)
+{
+	uint64_t unit = vdo_volume_alignment(volume);
+	uint64_t start = (offset + unit - 1) / unit * unit;
+	uint64_t end = (offset + count) / unit * unit;
+
+	if (start >= end)
+		return flags & NBDKIT_FLAG_FUA ? volume_flush(handle, 0) : 0;
+	return finish("trim", offset,
+		      vdo_discard(volume, end - start, start, fua(flags)));
+}
+
+static int volume_zero(void *handle, uint32_t count, uint64_t offset,
+		       uint32_t flags)
+{
+	int r;
+
+	if (flags & NBDKIT_FLAG_MAY_TRIM)
+		r = vdo_discard(volume, count, offset, fua(flags));
+	else
+		r = vdo_write_zeroes(volume, count, offset, fua(flags));
+	return finish("zero", offset, r);
+}
+
+static struct nbdkit_plugin plugin = {
+	.name = "vdo",
+	.longname = "nbdkit VDO plugin",
+	.version = PACKAGE_VERSION,
+	.description = "deduplicated, compressed, thinly provisioned storage",
+	.load = plugin_load,
+	.unload = plugin_unload,
+	.dump_plugin = plugin_dump_plugin,
+	.config = plugin_config,
+	.config_complete = plugin_config_complete,
+	.config_help = help,
+	.magic_config_key = "file",
+	.get_ready = plugin_get_ready,
+	.after_fork = plugin_after_fork,
+	.cleanup = plugin_cleanup,
+	.open = connection_open,
+	.get_size = connection_size,
+	.block_size = block_size,
+	.can_write = can_write,
+	.can_flush = can,
+	.can_trim = can,
+	.can_zero = can,
+	.can_fast_zero = can,
+	.can_multi_conn = can,
+	.can_fua = can_fua,
+	.pread = volume_pread,
+	.pwrite = volume_pwrite,
+	.flush = volume_flush,
+	.trim = volume_trim,
+	.zero = volume_zero,
+};
+
+NBDKIT_REGISTER_PLUGIN(plugin)
