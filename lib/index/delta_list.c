@@ -21,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/counter.h"
 
 #define GUARD_BYTES 16u /* loads and puts reach behind the last list */
 #define SPARE_BYTES 12u
@@ -191,8 +192,8 @@ static int insert_collision(struct delta_lists *d, uint32_t list,
 	if (r != 0)
 		return r;
 	delta_encode(delta_list_data(d, list), at, &d->coding, value, 0, name);
-	d->record_count++;
-	d->collision_count++;
+	counter_inc(&d->record_count);
+	counter_inc(&d->collision_count);
 	return 0;
 }
 
@@ -220,7 +221,7 @@ int delta_list_insert(struct delta_lists *d, uint32_t list,
 	if (!e->at_end)
 		delta_encode(data, e->at + bits, c, e->value, e->key - key,
 			     NULL);
-	d->record_count++;
+	counter_inc(&d->record_count);
 	return 0;
 }
 
@@ -246,9 +247,9 @@ int delta_list_remove(struct delta_lists *d, uint32_t list,
 	if (now != 0)
 		delta_encode(delta_list_data(d, list), e->at, &d->coding,
 			     next.value, delta, NULL);
-	d->record_count--;
+	counter_add(&d->record_count, UINT64_MAX);
 	if (e->collision || (now != 0 && next.collision))
-		d->collision_count--;
+		counter_add(&d->collision_count, UINT64_MAX);
 	return 0;
 }
 

@@ -1,6 +1,12 @@
 lib_libcore_la_SOURCES += \
 	%D%/advice.c %D%/advice.h \
 	%D%/bits.c %D%/bits.h \
+	%D%/chapter_index.c %D%/chapter_index.h \
 	%D%/delta_code.c %D%/delta_code.h \
 	%D%/delta_list.c %D%/delta_list.h \
-	%D%/geometry.c %D%/geometry.h
+	%D%/geometry.c %D%/geometry.h \
+	%D%/names.h \
+	%D%/open_chapter.c %D%/open_chapter.h \
+	%D%/page_map.c %D%/page_map.h \
+	%D%/record_page.c %D%/record_page.h \
+	%D%/volume_index.c %D%/volume_index.h

@@ -8,3 +8,9 @@ TESTS += tests/unit/test_index_delta
 tests_unit_test_index_delta_SOURCES = tests/unit/test_index_delta.c \
 	tests/unit/golden.h tests/unit/index_shared.h
 tests_unit_test_index_delta_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_chapter
+TESTS += tests/unit/test_index_chapter
+tests_unit_test_index_chapter_SOURCES = tests/unit/test_index_chapter.c \
+	tests/unit/golden.h tests/unit/index_names.h
+tests_unit_test_index_chapter_LDADD = $(UNIT_LIBS)

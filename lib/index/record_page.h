@@ -1,0 +1,19 @@
+/*
+ * Record pages: 1024 records as a binary search tree in heap order (X 6.3).
+ *
+ * Runs on: anything; pure functions. @page has PAGE_BYTES.
+ */
+#ifndef INDEX_RECORD_PAGE_H
+#define INDEX_RECORD_PAGE_H
+
+#include "index/names.h"
+
+/* Write a page from @records, in any order. @scratch: RECORDS_PER_PAGE. */
+void record_page_encode(uint8_t *page, const struct index_record *records,
+			const struct index_record **scratch);
+
+/* The record of @name on @page, or NULL. */
+const struct index_record *record_page_find(const uint8_t *page,
+					    const struct hash128 *name);
+
+#endif
