@@ -37,6 +37,7 @@ static void start_map(struct volume *v, struct completion *done)
 
 static void start_journal(struct volume *v, struct completion *done)
 {
+	v->journal_drained = true;
 	journal_drain(v->journal, true, done);
 }
 
@@ -119,7 +120,8 @@ static void drain_all(struct volume *v)
 
 	/* Results do not matter: nothing is kept. */
 	await_run(v, q, drain_map);
-	await_run(v, q, drain_journal);
+	if (!v->journal_drained)
+		await_run(v, q, drain_journal);
 	await_run(v, q, drain_depot);
 }
 
