@@ -1,0 +1,537 @@
+/*
+ * See fixture.h.
+ */
+#include "config.h"
+
+#include "tests/lib/fixture.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/handle.h"
+#include "api/options.h"
+#include "base/alloc.h"
+#include "tests/lib/sim_exec.h"
+
+const struct fixture_kind fixture_kinds[FIXTURE_KINDS] = {
+	{"native", WHERE_NATIVE, "threads=2", {0}, 0},
+	{"native, zones on their own", WHERE_NATIVE,
+	 "topology=classic threads=3 logical-zones=2 physical-zones=2 "
+	 "hash-zones=2 spin=0",
+	 {0}, 0},
+	{"pool of one", WHERE_POOL, "threads=2", {.threads = 1}, 0},
+	{"pool that runs tasks inside of submit", WHERE_POOL,
+	 "topology=classic logical-zones=3 physical-zones=2 hash-zones=3",
+	 {.threads = 0}, 0},
+	{"pool of three that mixes up everything", WHERE_POOL,
+	 "topology=classic logical-zones=3 physical-zones=3 hash-zones=1",
+	 {.threads = 3, .inline_percent = 20, .reorder = true, .later = true},
+	 0},
+	{"inline", WHERE_INLINE, "", {0}, 0},
+	{"sim, shards", WHERE_SIM, "threads=3", {0}, 1},
+	{"sim, one zone of each", WHERE_SIM,
+	 "topology=classic logical-zones=1 physical-zones=1 hash-zones=1",
+	 {0}, 2},
+	{"sim, many zones", WHERE_SIM,
+	 "topology=classic logical-zones=4 physical-zones=3 hash-zones=4",
+	 {0}, 3},
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static uint64_t completed;
+
+static void *must(void *p)
+{
+	if (p == NULL)
+		abort();
+	return p;
+}
+
+/* ----------------------------------------------------------------- options */
+
+static void set_options(struct vdo_config *c, const char *options)
+{
+	char *copy = must(strdup(options)), *rest = copy, *word;
+
+	while ((word = strsep(&rest, " ")) != NULL) {
+		struct vdo_error error;
+		char *value = strchr(word, '=');
+
+		if (value == NULL)
+			continue;
+		*value++ = '\0';
+		ck_assert_msg(vdo_config_set(c, word, value, &error) == 0, "%s",
+			      error.message);
+	}
+	free(copy);
+}
+
+/* VDO_TEST_LOG=1 in the environment shows what the volumes say. */
+static void print_log(void *arg, enum vdo_log_level level, const char *message)
+{
+	(void)arg;
+	fprintf(stderr, "log %d: %s\n", (int)level, message);
+}
+
+struct vdo_config *fixture_config(const char *options)
+{
+	struct vdo_config *c;
+
+	ck_assert_int_eq(vdo_config_new(&c), 0);
+	if (options != NULL)
+		set_options(c, options);
+	if (getenv("VDO_TEST_LOG") != NULL)
+		vdo_config_set_log(c, print_log, NULL);
+	return c;
+}
+
+/* The kind's options, then the test's. */
+static struct vdo_config *open_config(struct fixture *f, const char *options)
+{
+	struct vdo_config *c = fixture_config(f->kind->options);
+
+	if (f->kind->where == WHERE_INLINE)
+		set_options(c, "executor=inline");
+	if (f->kind->where == WHERE_POOL)
+		ck_assert_int_eq(vdo_config_set_pool(c, test_pool_ops(f->pool),
+						     f->pool),
+				 0);
+	if (options != NULL)
+		set_options(c, options);
+	return c;
+}
+
+/* ---------------------------------------------------------------- lifetime */
+
+void fixture_init_raw(struct fixture *f, int kind,
+		      const struct sim_device_config *config)
+{
+	memset(f, 0, sizeof(*f));
+	f->kind = &fixture_kinds[kind];
+	f->sd = sim_device_create(config);
+	f->block_count = config->block_count;
+	if (f->kind->where == WHERE_POOL)
+		f->pool = test_pool_create(&f->kind->pool);
+}
+
+int fixture_format(struct fixture *f, const char *options)
+{
+	struct vdo_config *c = fixture_config(options);
+	struct vdo_device *device = sim_device_open(f->sd, NULL);
+	struct vdo_info info;
+	int result = vdo_format_device(device, c, &f->error);
+
+	vdo_config_free(c);
+	if (result == 0) {
+		ck_assert_int_eq(vdo_inspect_device(device, &info, sizeof(info),
+						    NULL),
+				 0);
+		f->logical_blocks = info.logical_blocks;
+		free(f->expect);
+		free(f->unknown);
+		f->expect = must(calloc(info.logical_blocks, sizeof(value_t)));
+		f->unknown = must(calloc(info.logical_blocks, sizeof(bool)));
+	}
+	vdo_device_close(device);
+	return result;
+}
+
+/* A small volume with several slabs, and journals that wrap soon. */
+#define SMALL                                                                  \
+	"profile=small index-memory=none slab-bits=9 slab-journal-blocks=8 "   \
+	"journal-blocks=32 logical-size=8M "
+
+void fixture_init(struct fixture *f, int kind, const char *options)
+{
+	struct vdo_config *c;
+	struct settings s;
+	struct sim_device_config config = {
+		.seed = (uint64_t)kind + 1,
+		.volatile_cache = true,
+	};
+	char *all = must(malloc(sizeof(SMALL) + strlen(options) + 16));
+	int result;
+
+	strcpy(all, SMALL "size=16M ");
+	strcat(all, options);
+	c = fixture_config(all);
+	ck_assert_int_eq(options_apply(c, &s, NULL), 0);
+	vdo_config_free(c);
+	config.block_count = s.format.size_bytes / BLOCK_SIZE;
+	fixture_init_raw(f, kind, &config);
+	result = fixture_format(f, all);
+	ck_assert_msg(result == 0, "%s", f->error.message);
+	free(all);
+}
+
+/* What vdo_open_device() does, with an executor of the tests. */
+static int open_simulated(struct fixture *f, const struct settings *s)
+{
+	struct vdo_volume *v = must(calloc(1, sizeof(*v)));
+	int result;
+
+	v->executor = sim_executor_create(f->kind->seed);
+	f->device = sim_device_open(f->sd, v->executor);
+	result = device_claim(f->device, v->executor);
+	if (result == 0)
+		result = volume_open(f->device, v->executor, s, &v->volume,
+				     &f->error);
+	if (result != 0) {
+		device_release(f->device);
+		executor_destroy(v->executor);
+		free(v);
+		return result;
+	}
+	v->device = f->device;
+	v->alignment = s->open.alignment;
+	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
+	v->pid = getpid();
+	f->volume = v;
+	return 0;
+}
+
+static int close_simulated(struct vdo_volume *v, bool save)
+{
+	int result = 0;
+
+	if (save)
+		result = volume_close(v->volume);
+	else
+		volume_abandon(v->volume);
+	device_release(v->device);
+	executor_destroy(v->executor);
+	free(v);
+	return result;
+}
+
+int fixture_try_open(struct fixture *f, const char *options)
+{
+	struct vdo_config *c = open_config(f, options);
+	struct settings s;
+	int result;
+
+	ck_assert_ptr_null(f->volume);
+	f->error = (struct vdo_error){0};
+	if (f->kind->where == WHERE_SIM) {
+		result = options_apply(c, &s, &f->error);
+		/* Zones are as asked for, as with a pool. */
+		s.open.executor = EXECUTOR_INLINE;
+		if (result == 0)
+			result = open_simulated(f, &s);
+	} else {
+		f->device = sim_device_open(f->sd, NULL);
+		result = vdo_open_device(f->device, c, &f->volume, &f->error);
+	}
+	vdo_config_free(c);
+	if (result != 0) {
+		ck_assert_ptr_null(f->volume);
+		vdo_device_close(f->device);
+		f->device = NULL;
+	}
+	return result;
+}
+
+void fixture_open(struct fixture *f, const char *options)
+{
+	int result = fixture_try_open(f, options);
+
+	ck_assert_msg(result == 0, "open: %s: %s", vdo_error_name(result),
+		      f->error.message);
+	ck_assert_uint_eq(vdo_volume_size(f->volume),
+			  f->logical_blocks * BLOCK_SIZE);
+}
+
+static void drop_device(struct fixture *f)
+{
+	f->volume = NULL;
+	vdo_device_close(f->device);
+	f->device = NULL;
+}
+
+int fixture_try_close(struct fixture *f)
+{
+	int result = f->kind->where == WHERE_SIM
+			     ? close_simulated(f->volume, true)
+			     : vdo_close(f->volume);
+
+	drop_device(f);
+	return result;
+}
+
+void fixture_abandon(struct fixture *f)
+{
+	if (f->kind->where == WHERE_SIM)
+		close_simulated(f->volume, false);
+	else
+		vdo_abandon(f->volume);
+	drop_device(f);
+}
+
+static void check_image_data(struct fixture *f)
+{
+	uint8_t buf[BLOCK_SIZE];
+	struct image im;
+
+	image_open_sim(&im, f->sd, f->block_count);
+	for (uint64_t i = 0; i < f->logical_blocks; i++) {
+		if (f->unknown[i])
+			continue;
+		ck_assert(image_read(&im, i, buf));
+		ck_assert_msg(pattern_is(f->expect[i], buf),
+			      "lbn %llu on the storage is not %llx",
+			      (unsigned long long)i,
+			      (unsigned long long)f->expect[i]);
+	}
+	image_close(&im);
+}
+
+void fixture_close(struct fixture *f)
+{
+	int result = fixture_try_close(f);
+
+	ck_assert_msg(result == 0, "close: %s", vdo_error_name(result));
+	ck_assert_int_eq(fixture_state(f), VOLUME_CLEAN);
+	if (f->no_check)
+		return;
+	ck_assert_uint_eq(fixture_check_image(f), 0);
+	check_image_data(f);
+}
+
+void fixture_reopen(struct fixture *f, const char *options)
+{
+	fixture_close(f);
+	fixture_open(f, options);
+}
+
+void fixture_fini(struct fixture *f)
+{
+	if (f->volume != NULL)
+		fixture_close(f);
+	if (f->pool != NULL)
+		test_pool_destroy(f->pool);
+	sim_device_destroy(f->sd);
+	free(f->expect);
+	free(f->unknown);
+}
+
+unsigned fixture_check_image(struct fixture *f)
+{
+	struct image im;
+	unsigned problems;
+
+	image_open_sim(&im, f->sd, f->block_count);
+	image_recover(&im);
+	image_check(&im);
+	problems = im.problems;
+	image_close(&im);
+	return problems;
+}
+
+uint32_t fixture_state(struct fixture *f)
+{
+	struct image im;
+	uint32_t state;
+
+	image_open_sim(&im, f->sd, f->block_count);
+	ck_assert_uint_eq(im.problems, 0);
+	state = im.sb.state;
+	image_close(&im);
+	return state;
+}
+
+/* --------------------------------------------------------------------- I/O */
+
+void fixture_write(struct fixture *f, uint64_t lbn, uint64_t count, value_t v,
+		   unsigned flags)
+{
+	uint8_t *buf = pattern_blocks(v, count);
+	int result = vdo_pwrite(f->volume, buf, count * BLOCK_SIZE,
+				lbn * BLOCK_SIZE, flags);
+
+	ck_assert_msg(result == 0, "write of %llu+%llu: %s",
+		      (unsigned long long)lbn, (unsigned long long)count,
+		      vdo_error_name(result));
+	for (uint64_t i = 0; i < count; i++)
+		f->expect[lbn + i] = v == V_ZERO ? v : v + i;
+	free(buf);
+}
+
+int fixture_try_write(struct fixture *f, uint64_t lbn, value_t v,
+		      unsigned flags)
+{
+	uint8_t buf[BLOCK_SIZE];
+	int result;
+
+	pattern_fill(v, buf);
+	result = vdo_pwrite(f->volume, buf, BLOCK_SIZE, lbn * BLOCK_SIZE,
+			    flags);
+	if (result == 0)
+		f->expect[lbn] = v;
+	return result;
+}
+
+void fixture_repeat(struct fixture *f, uint64_t lbn, uint64_t count, value_t v,
+		    unsigned flags)
+{
+	uint8_t *buf = must(malloc(count * BLOCK_SIZE));
+
+	for (uint64_t i = 0; i < count; i++) {
+		pattern_fill(v, buf + i * BLOCK_SIZE);
+		f->expect[lbn + i] = v;
+	}
+	ck_assert_int_eq(vdo_pwrite(f->volume, buf, count * BLOCK_SIZE,
+				    lbn * BLOCK_SIZE, flags),
+			 0);
+	free(buf);
+}
+
+void fixture_discard(struct fixture *f, uint64_t lbn, uint64_t count)
+{
+	ck_assert_int_eq(vdo_discard(f->volume, count * BLOCK_SIZE,
+				     lbn * BLOCK_SIZE, 0),
+			 0);
+	memset(f->expect + lbn, 0, count * sizeof(value_t));
+}
+
+void fixture_flush(struct fixture *f)
+{
+	ck_assert_int_eq(vdo_flush(f->volume, 0), 0);
+}
+
+#define CHUNK UINT64_C(64)
+
+void fixture_verify(struct fixture *f, uint64_t lbn, uint64_t count)
+{
+	uint8_t *buf = must(malloc(CHUNK * BLOCK_SIZE));
+
+	for (uint64_t at = lbn; at < lbn + count; at += CHUNK) {
+		uint64_t n = MIN(CHUNK, lbn + count - at);
+		int result = vdo_pread(f->volume, buf, n * BLOCK_SIZE,
+				       at * BLOCK_SIZE, 0);
+
+		ck_assert_msg(result == 0, "read of %llu: %s",
+			      (unsigned long long)at, vdo_error_name(result));
+		for (uint64_t i = 0; i < n; i++)
+			ck_assert_msg(
+				f->unknown[at + i] ||
+					pattern_is(f->expect[at + i],
+						   buf + i * BLOCK_SIZE),
+				"lbn %llu does not hold %llx",
+				(unsigned long long)(at + i),
+				(unsigned long long)f->expect[at + i]);
+	}
+	free(buf);
+}
+
+void fixture_verify_all(struct fixture *f)
+{
+	fixture_verify(f, 0, f->logical_blocks);
+}
+
+uint64_t fixture_stat(struct fixture *f, const char *name)
+{
+	struct vdo_stats *stats;
+	uint64_t value = UINT64_MAX;
+
+	ck_assert_int_eq(vdo_stats_get(f->volume, &stats), 0);
+	for (size_t i = 0; i < vdo_stats_count(stats); i++)
+		if (strcmp(vdo_stats_at(stats, i)->name, name) == 0)
+			value = vdo_stats_at(stats, i)->value;
+	vdo_stats_free(stats);
+	ck_assert_msg(value != UINT64_MAX, "no statistic %s", name);
+	return value;
+}
+
+/* ------------------------------------------------------------ asynchronous */
+
+static bool must_poll(struct fixture *f)
+{
+	return f->kind->where == WHERE_INLINE || f->kind->where == WHERE_SIM;
+}
+
+/* In the simulation time passes only here. */
+static int poll_volume(struct fixture *f)
+{
+	return vdo_poll(f->volume, f->kind->where == WHERE_SIM ? 1 : 0);
+}
+
+void fixture_poll(struct fixture *f)
+{
+	if (must_poll(f))
+		ck_assert_int_ge(poll_volume(f), 0);
+	else
+		sched_yield();
+}
+
+void pending_done(void *arg, int result)
+{
+	struct pending *p = arg;
+
+	pthread_mutex_lock(&lock);
+	p->calls++;
+	p->result = result;
+	p->order = ++completed;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+void pending_init(struct pending *p, struct fixture *f)
+{
+	memset(p, 0, sizeof(*p));
+	p->f = f;
+}
+
+bool pending_is_done(struct pending *p)
+{
+	bool done;
+
+	pthread_mutex_lock(&lock);
+	done = p->calls > 0;
+	pthread_mutex_unlock(&lock);
+	return done;
+}
+
+int pending_wait(struct pending *p)
+{
+	unsigned idle = 0;
+
+	if (must_poll(p->f)) {
+		while (!pending_is_done(p)) {
+			if (poll_volume(p->f) > 0)
+				idle = 0;
+			ck_assert_msg(++idle < 100000, "an operation hangs");
+		}
+	} else {
+		pthread_mutex_lock(&lock);
+		while (p->calls == 0)
+			pthread_cond_wait(&changed, &lock);
+		pthread_mutex_unlock(&lock);
+	}
+	ck_assert_uint_eq(p->calls, 1);
+	free(p->buf);
+	p->buf = NULL;
+	return p->result;
+}
+
+void pending_write(struct pending *p, struct fixture *f, uint64_t lbn,
+		   value_t v, unsigned flags)
+{
+	pending_init(p, f);
+	p->buf = pattern_blocks(v, 1);
+	f->expect[lbn] = v;
+	ck_assert_int_eq(vdo_aio_pwrite(f->volume, p->buf, BLOCK_SIZE,
+					lbn * BLOCK_SIZE, pending_done, p,
+					flags),
+			 0);
+}
+
+void pending_flush(struct pending *p, struct fixture *f)
+{
+	pending_init(p, f);
+	ck_assert_int_eq(vdo_aio_flush(f->volume, pending_done, p, 0), 0);
+}

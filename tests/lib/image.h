@@ -1,0 +1,75 @@
+/*
+ * A volume on disk, read independently of the engine: trees, journal, slabs.
+ *
+ * An image looks at blocks through a callback and never writes. image_recover()
+ * does in memory what recovery must do (V 10.3 A to D); afterwards mappings and
+ * counts are those that a recovered volume would have. image_check() then holds
+ * everything against everything else (I16, I17, I26 to I29).
+ *
+ * Only the decoders of format/ are shared with the engine; they have tests of
+ * their own with golden bytes.
+ *
+ * Runs on: one thread. Lifetime: image_open() to image_close().
+ */
+#ifndef TESTS_IMAGE_H
+#define TESTS_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/geometry.h"
+#include "format/journal.h"
+#include "format/layout.h"
+#include "format/slab.h"
+#include "format/superblock.h"
+
+struct sim_device;
+
+typedef void (*image_peek_fn)(void *arg, uint64_t block, void *buf);
+
+struct image_slab {
+	seq_t head, tail;
+	uint64_t newest; /* packed recovery point of the last entry */
+	struct summary_entry summary;
+};
+
+struct image {
+	image_peek_fn peek;
+	void *arg;
+	uint64_t block_count;
+	struct geometry geometry;
+	struct superblock sb;
+	struct slab_geometry slabs;
+	uint8_t **pages; /* block map pages by PBN, as read and replayed */
+	uint8_t *counts; /* by slab and offset */
+	struct image_slab *slab;
+	seq_t first, last; /* journal blocks that were replayed; 0: none */
+	uint64_t entries;  /* replayed */
+	uint64_t logical_blocks_used;
+	uint64_t block_map_data_blocks;
+	unsigned problems; /* each was printed */
+};
+
+/* Aborts without memory; problems are counted. */
+void image_open(struct image *im, image_peek_fn peek, void *arg,
+		uint64_t block_count);
+void image_open_sim(struct image *im, struct sim_device *sd,
+		    uint64_t block_count);
+void image_close(struct image *im);
+
+/* Replay the journal, if the state is DIRTY or READ_ONLY. */
+void image_recover(struct image *im);
+
+/* Compare all. */
+void image_check(struct image *im);
+
+/* The mapping of @lbn. */
+struct mapping image_lookup(struct image *im, lbn_t lbn);
+
+/* What @lbn reads as. False: it cannot be read (a problem). */
+bool image_read(struct image *im, lbn_t lbn, void *buf);
+
+/* Blocks that are neither free nor provisional. */
+uint64_t image_blocks_used(const struct image *im);
+
+#endif

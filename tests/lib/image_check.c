@@ -1,0 +1,227 @@
+/*
+ * Holding an image's parts against each other. The trees say how often each
+ * block is referenced; everything else must agree.
+ */
+#include "config.h"
+
+#include "tests/lib/image.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/fragment.h"
+
+struct check {
+	struct image *im;
+	uint16_t *refs;	    /* by slab and offset */
+	uint8_t *forms;	    /* of the same: 1 whole, 2 fragments, 4 map page */
+	uint64_t used;	    /* logical blocks */
+	uint64_t tree_pages;
+	uint8_t buf[BLOCK_SIZE];
+};
+
+#define complain(c, ...)                                                       \
+	do {                                                                   \
+		if ((c)->im->problems++ < 20) {                                \
+			fprintf(stderr, "image: " __VA_ARGS__);                \
+			fprintf(stderr, "\n");                                 \
+		}                                                              \
+	} while (0)
+#define U(x) ((unsigned long long)(x))
+
+static uint64_t place(struct check *c, pbn_t pbn)
+{
+	const struct slab_geometry *g = &c->im->slabs;
+
+	return slab_of(g, pbn) * g->data_blocks + slab_offset_of(g, pbn);
+}
+
+static const uint8_t *map_page(struct check *c, pbn_t pbn)
+{
+	/* image_lookup() fetches pages; here only those that were. */
+	return c->im->pages[pbn];
+}
+
+static void check_leaf_entry(struct check *c, lbn_t lbn)
+{
+	struct mapping m = image_lookup(c->im, lbn);
+	uint64_t at;
+
+	if (!mapping_plausible(&c->im->slabs, m)) {
+		complain(c, "lbn %llu: mapping to %llu, state %u", U(lbn),
+			 U(m.pbn), m.state);
+		return;
+	}
+	c->used += m.state != STATE_UNMAPPED;
+	if (m.pbn == ZERO_BLOCK)
+		return;
+	at = place(c, m.pbn);
+	c->refs[at]++;
+	c->forms[at] |= mapping_is_compressed(m) ? 2 : 1;
+	if (mapping_is_compressed(m))
+		(void)image_read(c->im, lbn, c->buf);
+}
+
+/* An interior page's slots: children are data blocks, each named once. */
+static void check_interior(struct check *c, pbn_t pbn)
+{
+	const uint8_t *page = map_page(c, pbn);
+
+	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++) {
+		struct mapping m = map_page_get(page, i);
+
+		if (m.pbn == ZERO_BLOCK)
+			continue;
+		if (m.state != STATE_UNCOMPRESSED ||
+		    !is_data_block(&c->im->slabs, m.pbn)) {
+			complain(c, "map page %llu: child %llu", U(pbn),
+				 U(m.pbn));
+			continue;
+		}
+		if (c->forms[place(c, m.pbn)] & 4)
+			complain(c, "map page %llu has two parents", U(m.pbn));
+		c->forms[place(c, m.pbn)] |= 4;
+		c->tree_pages++;
+	}
+}
+
+/* Interior pages on the way to @lbn, each once. False: no leaf page. */
+static bool check_way(struct check *c, lbn_t lbn, uint8_t *seen)
+{
+	struct image *im = c->im;
+	struct tree_place t;
+	pbn_t pbn;
+
+	tree_place_of(lbn, (unsigned)im->sb.root_count, &t);
+	pbn = im->sb.root_origin + t.root;
+	(void)image_lookup(im, lbn);
+	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != 0; level--) {
+		if (!seen[pbn])
+			check_interior(c, pbn);
+		seen[pbn] = 1;
+		pbn = map_page_get(map_page(c, pbn), t.slot[level]).pbn;
+	}
+	return pbn != 0;
+}
+
+static void check_trees(struct check *c)
+{
+	struct image *im = c->im;
+	uint8_t *seen = calloc(im->block_count, 1);
+
+	if (seen == NULL)
+		abort();
+	for (lbn_t leaf = 0; leaf < im->sb.logical_blocks;
+	     leaf += MAP_PAGE_ENTRIES) {
+		lbn_t end = MIN(leaf + MAP_PAGE_ENTRIES, im->sb.logical_blocks);
+
+		if (!check_way(c, leaf, seen))
+			continue;
+		for (lbn_t lbn = leaf; lbn < end; lbn++)
+			check_leaf_entry(c, lbn);
+	}
+	free(seen);
+}
+
+static void check_counts(struct check *c)
+{
+	struct image *im = c->im;
+	uint64_t n = im->slabs.slab_count * im->slabs.data_blocks;
+
+	for (uint64_t i = 0; i < n; i++) {
+		unsigned want = c->forms[i] & 4 ? REFS_MAX : c->refs[i];
+		pbn_t pbn = slab_start(&im->slabs, i / im->slabs.data_blocks) +
+			    i % im->slabs.data_blocks;
+
+		if (im->counts[i] != want)
+			complain(c, "block %llu has count %u, should be %u",
+				 U(pbn), im->counts[i], want);
+		if ((c->forms[i] & (c->forms[i] - 1)) != 0)
+			complain(c, "block %llu is used in two ways", U(pbn));
+	}
+}
+
+static void check_summary(struct check *c, uint64_t slab)
+{
+	struct image *im = c->im;
+	struct summary_entry *s = &im->slab[slab].summary;
+	uint64_t free_blocks = 0;
+	unsigned hint;
+
+	for (uint64_t i = 0; i < im->slabs.data_blocks; i++)
+		free_blocks +=
+			im->counts[slab * im->slabs.data_blocks + i] == 0;
+	hint = summary_hint(im->slabs.slab_shift, free_blocks);
+	if (im->sb.state != VOLUME_CLEAN)
+		return;
+	if (hint > s->hint + 1u || s->hint > hint + 1u)
+		complain(c, "slab %llu: hint %u, should be %u", U(slab),
+			 s->hint, hint);
+	if (s->tail_offset != im->slab[slab].tail %
+				      im->sb.slab.slab_journal_blocks &&
+	    s->tail_offset != 0)
+		complain(c, "slab %llu: tail offset %u, tail %llu", U(slab),
+			 s->tail_offset, U(im->slab[slab].tail));
+	if (s->dirty && !s->load)
+		complain(c, "slab %llu: counts never written", U(slab));
+}
+
+/* No block of the ring is newer than what the super block says. */
+static void check_journal(struct check *c)
+{
+	struct image *im = c->im;
+	uint64_t size = im->sb.recovery_journal_size;
+
+	for (uint64_t i = 0; i < size && im->sb.state == VOLUME_CLEAN; i++) {
+		struct journal_header h;
+
+		im->peek(im->arg,
+			 im->sb.partitions[PARTITION_JOURNAL].start + i -
+				 im->geometry.bio_offset,
+			 c->buf);
+		journal_header_decode(c->buf, &h);
+		if (h.nonce != im->sb.nonce || h.type != JOURNAL_TYPE ||
+		    h.seq % size != i ||
+		    h.recovery_count != (uint8_t)im->sb.complete_recoveries)
+			continue;
+		if (h.seq >= im->sb.journal_start)
+			complain(c, "journal: block %llu, but the start is "
+				    "%llu",
+				 U(h.seq), U(im->sb.journal_start));
+		if (h.map_head > h.seq || h.slab_head > h.seq ||
+		    h.seq - MIN(h.map_head, h.slab_head) >= size)
+			complain(c, "journal: block %llu with heads %llu, "
+				    "%llu",
+				 U(h.seq), U(h.map_head), U(h.slab_head));
+	}
+}
+
+void image_check(struct image *im)
+{
+	struct check c = {.im = im};
+	uint64_t n = im->slabs.slab_count * im->slabs.data_blocks;
+
+	if (im->problems != 0)
+		return;
+	c.refs = calloc(n, sizeof(*c.refs));
+	c.forms = calloc(n, 1);
+	if (c.refs == NULL || c.forms == NULL)
+		abort();
+	check_trees(&c);
+	check_journal(&c);
+	if (im->sb.state != VOLUME_NEW) {
+		check_counts(&c);
+		for (uint64_t i = 0; i < im->slabs.slab_count; i++)
+			check_summary(&c, i);
+		if (c.used != im->logical_blocks_used)
+			complain(&c, "%llu logical blocks used, recorded %llu",
+				 U(c.used), U(im->logical_blocks_used));
+		if (c.tree_pages != im->block_map_data_blocks)
+			complain(&c, "%llu map pages, recorded %llu",
+				 U(c.tree_pages),
+				 U(im->block_map_data_blocks));
+	}
+	free(c.refs);
+	free(c.forms);
+}

@@ -1,0 +1,58 @@
+/*
+ * What each logical block may hold, whatever is under way.
+ *
+ * Each write of a block is a version with three times: when it was submitted,
+ * acknowledged, and known to be durable. Version v is out of date once one that
+ * was submitted after v's acknowledgement has itself been acknowledged (for
+ * reads) or is durable (for what a crash leaves). All others are allowed; so
+ * writes that overlap in time may take effect in either order.
+ *
+ * Runs on: one thread. Lifetime: model_create() to model_destroy().
+ */
+#ifndef TESTS_MODEL_H
+#define TESTS_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct model;
+struct model_version;
+
+/* All blocks hold zeroes, durably. Aborts without memory, as the rest. */
+struct model *model_create(uint64_t blocks);
+void model_destroy(struct model *m);
+
+/* @block (4096 bytes; NULL: zeroes) is on its way to @lbn. */
+struct model_version *model_submit(struct model *m, uint64_t lbn,
+				   const void *block);
+/* It was acknowledged; with @fua it is durable. */
+void model_ack(struct model *m, struct model_version *v, bool fua);
+/* It failed, and cannot have had any effect (no space). */
+void model_never(struct model *m, struct model_version *v);
+/* It failed, and may have had an effect or not. */
+void model_maybe(struct model *m, struct model_version *v);
+
+/* The time of now; for reads and flushes. */
+uint64_t model_now(struct model *m);
+/* A flush submitted at @since is over, successfully. */
+void model_flushed(struct model *m, uint64_t since);
+
+/* May a read that was submitted at @since have found @block? */
+bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
+		    const void *block);
+/* May @block be there after a crash? It then is the only version. */
+bool model_may_survive(struct model *m, uint64_t lbn, const void *block);
+
+/* The same, without consequences: what read-only mode may still show. */
+bool model_may_hold(struct model *m, uint64_t lbn, const void *block);
+
+/* The only thing that a read can find now, or NULL if there are more. */
+const void *model_only(struct model *m, uint64_t lbn);
+
+/* Print all versions of @lbn; a star marks those equal to @block. */
+void model_print(struct model *m, uint64_t lbn, const void *block);
+
+/* Nothing is under way: forget what no read can find any more. */
+void model_idle(struct model *m);
+
+#endif
