@@ -5,6 +5,7 @@ lib_libcore_la_SOURCES += \
 	%D%/delta_code.c %D%/delta_code.h \
 	%D%/delta_list.c %D%/delta_list.h \
 	%D%/geometry.c %D%/geometry.h \
+	%D%/layout.c %D%/layout.h \
 	%D%/names.h \
 	%D%/open_chapter.c %D%/open_chapter.h \
 	%D%/page_map.c %D%/page_map.h \

@@ -14,3 +14,9 @@ TESTS += tests/unit/test_index_chapter
 tests_unit_test_index_chapter_SOURCES = tests/unit/test_index_chapter.c \
 	tests/unit/golden.h tests/unit/index_names.h
 tests_unit_test_index_chapter_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_layout
+TESTS += tests/unit/test_index_layout
+tests_unit_test_index_layout_SOURCES = tests/unit/test_index_layout.c \
+	tests/unit/golden.h
+tests_unit_test_index_layout_LDADD = $(UNIT_LIBS)
