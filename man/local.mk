@@ -1,6 +1,7 @@
 # Manual pages. A page that describes several symbols is found under each of
 # their names: links are made of a list, as pages with one .so line.
 dist_man_MANS += \
+	%D%/dedup-copy.1 \
 	%D%/libvdo.3 \
 	%D%/vdo-options.7 \
 	%D%/vdo_config_new.3 \
@@ -102,3 +103,7 @@ $(links_vdo_strerror):
 
 # AM_V_GEN is empty or prints the name.
 man_link = $(AM_V_GEN)$(MKDIR_P) %D%/links && echo .so man3
+
+if HAVE_NBDKIT
+dist_man_MANS += %D%/nbdkit-vdo-plugin.1
+endif

@@ -10,8 +10,8 @@
 #include "bytes.h"
 #include "writer.h"
 
-#define VERSION	     1u
-#define RESERVE_STEP (UINT64_C(64) << 20)
+#define FORMAT_VERSION 1u
+#define RESERVE_STEP   (UINT64_C(64) << 20)
 
 static const uint8_t magic[8] = "VDOcopy\n";
 
@@ -48,7 +48,7 @@ static enum container_state decode(const uint8_t *block, uint64_t size,
 		return CONTAINER_FOREIGN;
 	if (load32(block + AT_CRC) != header_crc(block))
 		return CONTAINER_DAMAGED;
-	if (load32(block + AT_VERSION) != VERSION)
+	if (load32(block + AT_VERSION) != FORMAT_VERSION)
 		return CONTAINER_NEWER;
 	c->sequence = load64(block + AT_SEQUENCE);
 	c->catalogue = load64(block + AT_CATALOGUE);
@@ -106,7 +106,7 @@ static int write_header(struct container *c)
 
 	memset(block, 0, sizeof(block));
 	memcpy(block, magic, sizeof(magic));
-	store32(block + AT_VERSION, VERSION);
+	store32(block + AT_VERSION, FORMAT_VERSION);
 	store64(block + AT_SEQUENCE, sequence);
 	store64(block + AT_CATALOGUE, c->catalogue);
 	store64(block + AT_END, c->end);

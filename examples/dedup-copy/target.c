@@ -22,6 +22,13 @@ bool target_is_missing(const char *path)
 	return S_ISREG(st.st_mode) && st.st_size == 0;
 }
 
+static bool is_regular(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static bool set_number(struct vdo_config *config, const char *name, uint64_t n)
 {
 	char text[24];
@@ -55,7 +62,8 @@ static uint64_t default_logical_size(uint64_t bytes)
 static int format(struct run *run, const struct need *need, bool force)
 {
 	const struct arguments *a = run->arguments;
-	bool is_file = target_is_missing(a->volume);
+	bool missing = target_is_missing(a->volume);
+	bool is_file = missing || is_regular(a->volume);
 	struct vdo_error error;
 	uint64_t size = 2 * (need->bytes + -need->bytes % BLOCK) + 256 * MIB;
 	uint64_t logical = need->logical != 0
@@ -73,7 +81,7 @@ static int format(struct run *run, const struct need *need, bool force)
 			return STOP_SAID;
 		if (vdo_format(a->volume, a->config, &error) != 0) {
 			complain_vdo(a->volume, &error);
-			if (is_file)
+			if (missing)
 				unlink(a->volume);
 			return STOP_SAID;
 		}

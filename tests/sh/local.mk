@@ -1,9 +1,11 @@
 # Shell tests. They use top_srcdir, top_builddir, CC and CXX.
 sh_tests = \
+	%D%/dedup-copy.sh \
 	%D%/examples.sh \
 	%D%/headers.sh \
 	%D%/layers.sh \
 	%D%/man.sh \
+	%D%/nbdkit.sh \
 	%D%/options.sh \
 	%D%/symbols.sh \
 	%D%/vdoctl.sh

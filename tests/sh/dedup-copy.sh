@@ -1,0 +1,256 @@
+#!/bin/sh
+# dedup-copy: trees with every kind of file there and back, snapshots, savings,
+# images, and what it leaves behind when it is broken off or the volume is full.
+tool=${DEDUP_COPY:-${top_builddir:-.}/examples/dedup-copy/dedup-copy}
+dir=dedup-copy-test.$$
+failed=0
+
+test -x "$tool" || {
+	echo "dedup-copy was not built" >&2
+	exit 77
+}
+mkdir "$dir" || exit 1
+trap 'chmod -R u+rwx "$dir"; rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+v=$dir/volume
+t=$dir/t
+
+fail()
+{
+	echo "$*" >&2
+	failed=1
+}
+
+# expect CODE ARGUMENT...: the exit code of dedup-copy
+expect()
+{
+	want=$1
+	shift
+	"$tool" "$@" >"$dir/out" 2>"$dir/err"
+	got=$?
+	test $got -eq "$want" && return
+	fail "exit code $got instead of $want: $*"
+	cat "$dir/err" >&2
+}
+
+has()
+{
+	grep -q -- "$2" "$1" && return
+	fail "no \"$2\" in:"
+	cat "$1" >&2
+}
+
+# The number called $1 in the last report.
+number()
+{
+	sed -n "s/^  \"$1\": \([0-9]*\).*/\1/p" "$dir/out"
+}
+
+random()
+{
+	dd if=/dev/urandom bs=65536 count="$1" 2>/dev/null
+}
+
+# What a volume says about entries, without where and when they were stored.
+entries()
+{
+	"$tool" --list --json "$1" | sed -n '/"entries"/,$p'
+}
+
+# Sums of all regular files.
+contents()
+{
+	(cd "$1" && find . -type f -exec cksum {} + | sort)
+}
+
+# The same tree: contents, and everything that the archive knows.
+same_tree()
+{
+	contents "$1" >"$dir/a"
+	contents "$2" >"$dir/b"
+	diff "$dir/a" "$dir/b" >&2 || fail "$1 and $2: contents differ"
+	rm -f "$dir/a.vdo" "$dir/b.vdo"
+	expect 0 "$1" "$dir/a.vdo"
+	expect 0 "$2" "$dir/b.vdo"
+	entries "$dir/a.vdo" >"$dir/a"
+	entries "$dir/b.vdo" >"$dir/b"
+	diff "$dir/a" "$dir/b" >&2 || fail "$1 and $2: attributes differ"
+	rm -f "$dir/a.vdo" "$dir/b.vdo"
+}
+
+make_tree()
+{
+	mkdir -p "$t/sub/deep/er" "$t/empty"
+	echo hello >"$t/file"
+	: >"$t/none"
+	random 5 >"$t/random"
+	{ cat "$t/random"; echo tail; } >"$t/sub/longer"
+	cp "$t/random" "$t/sub/deep/copy"
+	dd if=/dev/zero of="$t/zeroes" bs=65536 count=3 2>/dev/null
+	printf start >"$t/holes"
+	printf end | dd of="$t/holes" bs=1024 seek=6000 2>/dev/null
+	ln "$t/file" "$t/sub/link"
+	ln -s ../file "$t/sub/symlink"
+	ln -s /nowhere/at/all "$t/dangling"
+	ln -s sub "$t/symlink-to-directory"
+	mkfifo "$t/fifo"
+	mknod "$t/device" c 1 3 2>/dev/null
+	echo odd >"$t/ spaces and
+lines "
+	chmod 4711 "$t/file"
+	chmod 600 "$t/random"
+	touch -t 200102030405.06 "$t/file" "$t/sub" "$t/empty"
+	chmod 500 "$t/sub/deep/er"
+}
+
+# Usage
+expect 2
+expect 2 "$v"
+expect 2 --nonsense a b
+expect 2 --snapshot 0 --list "$v"
+expect 2 --list "$v" more
+expect 2 --image --list "$v"
+expect 2 -o depth=1 a "$v"
+has "$dir/err" '16..2048'
+expect 2 --size 1X a "$v"
+expect 1 --list "$v"
+expect 0 --help
+has "$dir/out" 'Usage: dedup-copy'
+expect 0 --version
+expect 1 "$dir/nothing" "$v"
+test ! -e "$v" || fail "a volume was made for nothing"
+
+# There and back
+make_tree
+expect 0 --verify "$t" "$v"
+expect 0 --extract "$v" "$dir/back"
+same_tree "$t" "$dir/back/t"
+used=$(($(du -k "$dir/back/t/holes" | cut -f1)))
+test $used -lt 1000 || fail "holes were filled: $used KiB"
+expect 1 --extract "$v" "$dir/back"
+has "$dir/err" 'there already'
+expect 0 --force --extract "$v" "$dir/back"
+same_tree "$t" "$dir/back/t"
+expect 0 -o executor=inline --extract "$v" "$dir/inline"
+same_tree "$t" "$dir/inline/t"
+
+# Snapshots
+echo new >"$t/new"
+rm "$t/none"
+expect 0 -o executor=inline --verify --json "$t" "$v"
+test "$(number snapshot)" = 2 || fail "snapshot 2 has another number"
+mkdir -p "$dir/other/t"
+echo other >"$dir/other/t/file"
+expect 0 "$dir/other/t" "$v"
+expect 0 --list "$v"
+test "$(grep -c '^snapshot' "$dir/out")" -eq 3 || fail "not 3 snapshots"
+expect 0 --extract "$v" "$dir/newest"
+same_tree "$t" "$dir/newest/t"
+mkdir "$dir/renamed"
+mv "$dir/newest/t~2" "$dir/renamed/t"
+same_tree "$dir/other/t" "$dir/renamed/t"
+expect 0 --snapshot 1 --extract "$v" "$dir/oldest"
+same_tree "$dir/back/t" "$dir/oldest/t"
+expect 1 --snapshot 9 --extract "$v" "$dir/oldest"
+expect 0 --extract "$v" t/sub/link t/new "$dir/some"
+test "$(cd "$dir/some" && find . -type f | wc -l)" -eq 2 ||
+	fail "names were not selected"
+cmp "$t/file" "$dir/some/t/sub/link" >&2 || fail "hard link alone differs"
+expect 1 --extract "$v" nonsense "$dir/some"
+has "$dir/err" 'nonsense: is not in the archive'
+
+# Links that lie in wait are not followed.
+mkdir "$dir/trap" "$dir/outside"
+ln -s ../outside "$dir/trap/t"
+expect 1 --extract "$v" t "$dir/trap"
+test -z "$(ls "$dir/outside")" || fail "a symbolic link was followed"
+
+# What cannot be stored
+expect 1 "$dir/nothing" "$t/file" "$v"
+has "$dir/err" 'nothing: '
+expect 0 --list "$v"
+has "$dir/out" '^snapshot 4'
+random 1 >"$dir/foreign"
+expect 1 "$t" "$dir/foreign"
+has "$dir/err" 'VDO_ENOTVDO'
+expect 0 --force "$t" "$dir/foreign"
+
+# Savings: a dry run, the real one, and the same once more
+mkdir "$dir/s"
+random 64 >"$dir/s/a"
+cp "$dir/s/a" "$dir/s/b"
+dd if=/dev/zero of="$dir/s/z" bs=65536 count=16 2>/dev/null
+yes compressible | head -c 1000000 >"$dir/s/y"
+expect 0 --dry-run --json "$dir/s" "$dir/saved"
+test ! -e "$dir/saved" || fail "a dry run made a volume"
+planned=$(number bytes_stored)
+expect 0 --json "$dir/s" "$dir/saved"
+stored=$(number bytes_stored)
+test "$(number saved_zero)" -eq 1048576 || fail "zero blocks were stored"
+test "$(number saved_duplicate)" -ge 4000000 || fail "nothing was shared"
+test "$stored" -le $((planned + planned / 8)) &&
+	test "$stored" -ge $((planned - planned / 8)) ||
+	fail "stored $stored bytes, not about $planned as predicted"
+expect 0 --dry-run --json "$dir/s" "$dir/saved"
+test "$(number bytes_stored)" -lt 100000 || fail "archive was not considered"
+expect 0 --json "$dir/s" "$dir/saved"
+test "$(number bytes_stored)" -lt $((stored / 4)) ||
+	fail "a second copy costs $(number bytes_stored) bytes of $stored"
+
+# A volume that is too small says so, and goes on with what it has.
+random 512 >"$dir/big"
+expect 0 --size 32M "$t" "$dir/small"
+expect 1 "$dir/big" "$dir/small"
+has "$dir/err" 'is full'
+expect 0 --extract "$dir/small" "$dir/small-back"
+same_tree "$t" "$dir/small-back/t"
+expect 0 "$dir/s/a" "$dir/small"
+expect 0 --list "$dir/small"
+test "$(grep -c '^snapshot' "$dir/out")" -eq 2 || fail "not 2 snapshots"
+
+# Broken off: a signal comes when the first progress is shown. What is copied
+# grows until that is in time.
+mkfifo "$dir/pipe"
+cp "$v" "$dir/broken"
+for signal in INT TERM KILL; do
+	want=130
+	test $signal = KILL && want=137
+	while :; do
+		"$tool" --progress -o threads=1 -o depth=16 "$dir/big" \
+			"$dir/broken" >/dev/null 2>"$dir/pipe" &
+		pid=$!
+		exec 3<"$dir/pipe"
+		dd bs=1 count=1 <&3 >/dev/null 2>&1
+		kill -s $signal $pid 2>/dev/null
+		wait $pid
+		got=$?
+		exec 3<&-
+		test $got -eq 0 && test "$(wc -c <"$dir/big")" -lt 400000000 ||
+			break
+		cat "$dir/big" "$dir/s/a" >"$dir/bigger"
+		cat "$dir/bigger" "$dir/big" >"$dir/big2"
+		mv "$dir/big2" "$dir/big"
+	done
+	test $got -eq $want || fail "SIG$signal: exit code $got"
+	expect 0 --extract "$dir/broken" t "$dir/$signal"
+	test -d "$dir/$signal/t" && same_tree "$t" "$dir/$signal/t"
+done
+expect 0 --verify "$dir/s" "$dir/broken"
+
+# Images
+expect 0 --image --verify "$t/holes" "$dir/image"
+expect 0 --image --extract "$dir/image" "$dir/image-back"
+size=$(($(wc -c <"$t/holes")))
+head -c $size "$dir/image-back" | cmp - "$t/holes" >&2 || fail "image differs"
+used=$(($(du -k "$dir/image-back" | cut -f1)))
+test $used -lt 1000 || fail "holes of the image were filled: $used KiB"
+expect 1 --image --extract "$dir/image" "$dir/image-back"
+head -c 5000000 "$dir/s/a" >"$dir/image2"
+expect 0 --image --verify "$dir/image2" "$dir/image"
+expect 1 --image "$dir/big" "$dir/image"
+has "$dir/err" 'do not fit'
+expect 1 --image "$dir/image2" "$v"
+has "$dir/err" 'holds an archive'
+expect 0 --image --dry-run "$dir/image2" "$dir/none"
+test ! -e "$dir/none" || fail "a dry run made a volume"
+exit $failed
