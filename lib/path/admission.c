@@ -138,6 +138,8 @@ static struct request *request_new(struct path *p)
 		return NULL;
 	used = 1 + (uint32_t)atomic_fetch_add_explicit(
 			   &p->load, LOAD_REQUEST, memory_order_relaxed);
+	/* The one whose place this is may not have been taken off yet. */
+	used = MIN(used, p->config.depth);
 	max = atomic_load_explicit(&p->requests_max, memory_order_relaxed);
 	if (unlikely(used > max))
 		atomic_store_explicit(&p->requests_max, used,
@@ -176,6 +178,12 @@ static void request_place_user(struct request *r, struct io *io)
 	io_advance(io, r->part_length);
 }
 
+static void request_set_zone(struct request *r)
+{
+	r->zone = map_zone_of(r->path->config.map, r->lbn);
+	r->queues[ON_LOGICAL] = request_zone(r)->queue;
+}
+
 /* Give the next block of @io to @r. True: that was the last one. */
 static bool io_take(struct io *io, struct request *r)
 {
@@ -184,7 +192,7 @@ static bool io_take(struct io *io, struct request *r)
 	r->kind = io->kind;
 	r->flags = io->flags;
 	r->lbn = io->next / BLOCK_SIZE;
-	r->zone = map_zone_of(r->path->config.map, r->lbn);
+	request_set_zone(r);
 	r->part_offset = (unsigned)(io->next % BLOCK_SIZE);
 	r->part_length = (unsigned)MIN(BLOCK_SIZE - r->part_offset,
 				       io->end - io->next);
@@ -211,13 +219,15 @@ static void request_start(struct request *r)
 	r->no_dedupe = (r->flags & VDO_IO_NO_DEDUPE) != 0 ||
 		       !atomic_load_explicit(&r->path->deduplication,
 					     memory_order_relaxed);
-	r->zero = r->kind != IO_WRITE;
-	if (r->kind == IO_WRITE)
+	/* What is zero is not even copied. */
+	r->zero = r->kind != IO_WRITE ||
+		  (r->user != NULL && is_zero(r->user, BLOCK_SIZE));
+	if (r->kind == IO_WRITE && !r->zero)
 		data_from_user(r);
 	else if (r->partial)
 		memset(r->data + r->part_offset, 0, r->part_length);
-	if (r->kind == IO_WRITE && !r->partial)
-		data_name(r);
+	if (r->kind == IO_WRITE && !r->zero && !r->partial)
+		data_name(r, r->user != NULL);
 	write_start(r);
 }
 
@@ -244,7 +254,7 @@ static bool io_run(struct path *p, struct io *io, unsigned max)
 		if (needs_probe(io)) {
 			r->error = 0;
 			r->lbn = io->next / BLOCK_SIZE;
-			r->zone = map_zone_of(p->config.map, r->lbn);
+			request_set_zone(r);
 			r->kind = IO_READ;
 			r->io = io;
 			probe_start(r);

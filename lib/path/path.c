@@ -38,6 +38,8 @@ static int make_requests(struct path *p)
 		r->path = p;
 		r->number = i;
 		r->go.fn = run_request;
+		r->queues[ON_PACKER] = p->config.packer_queue;
+		r->queues[ON_JOURNAL] = p->config.journal_queue;
 		r->data = buffer + 2 * (size_t)i * BLOCK_SIZE;
 		r->block = r->data + BLOCK_SIZE;
 		r->pack.block = r->block;
@@ -61,6 +63,20 @@ static int make_zone(struct path *p, unsigned n)
 	z->locks_mask = chains - 1;
 	z->locks = alloc_zeroed(chains, sizeof(struct request *));
 	return z->locks == NULL ? -ENOMEM : 0;
+}
+
+static int make_compressors(struct path *p)
+{
+	unsigned i;
+
+	p->compressors = alloc_zeroed(p->config.hash_zones,
+				      sizeof(struct compressor *));
+	for (i = 0; p->compressors != NULL && i < p->config.hash_zones; i++) {
+		p->compressors[i] = compressor_create();
+		if (p->compressors[i] == NULL)
+			return -ENOMEM;
+	}
+	return p->compressors == NULL ? -ENOMEM : 0;
 }
 
 /* The queues of the logical zones, then those of the hash zones. */
@@ -93,7 +109,8 @@ int path_create(const struct path_config *c, struct path **path)
 	waitq_init(&p->waiters);
 	p->zones = alloc_aligned(CACHE_LINE, p->zone_count, sizeof(*p->zones));
 	if (p->zones == NULL || copy_queues(p, c->hash_zones) != 0 ||
-	    make_requests(p) != 0 || flusher_init(p) != 0)
+	    make_requests(p) != 0 || make_compressors(p) != 0 ||
+	    flusher_init(p) != 0)
 		goto fail;
 	for (i = 0; i < p->zone_count; i++)
 		if (make_zone(p, i) != 0)
@@ -113,6 +130,9 @@ void path_destroy(struct path *p)
 		return;
 	for (i = 0; p->zones != NULL && i < p->zone_count; i++)
 		alloc_free(p->zones[i].locks);
+	for (i = 0; p->compressors != NULL && i < p->config.hash_zones; i++)
+		compressor_destroy(p->compressors[i]);
+	alloc_free(p->compressors);
 	flusher_fini(p);
 	freelist_fini(&p->free_requests);
 	freelist_fini(&p->free_ios);
@@ -128,6 +148,11 @@ void path_destroy(struct path *p)
 void path_set_deduplication(struct path *p, bool on)
 {
 	atomic_store_explicit(&p->deduplication, on, memory_order_relaxed);
+}
+
+bool path_deduplication(const struct path *p)
+{
+	return atomic_load_explicit(&p->deduplication, memory_order_relaxed);
 }
 
 void path_get_stats(const struct path *p, struct path_stats *stats)
@@ -152,7 +177,8 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 			stats->fates[k] += counter_get(&z->fates[k]);
 	}
 	stats->flushes = counter_get(&p->flusher.count);
-	stats->in_progress = (uint32_t)atomic_load(&p->load);
+	stats->in_progress =
+		MIN((uint32_t)atomic_load(&p->load), p->config.depth);
 	stats->in_progress_max = atomic_load(&p->requests_max);
 	stats->acknowledged = stats->reads + stats->writes + stats->discards +
 			      stats->zeroes - stats->in_progress;

@@ -92,6 +92,7 @@ void path_drain(struct path *p, struct completion *done);
 
 /* New writes use advice and names, or do not. Any thread. */
 void path_set_deduplication(struct path *p, bool on);
+bool path_deduplication(const struct path *p);
 
 /* What became of each block of a write. */
 enum write_fate {

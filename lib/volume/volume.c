@@ -119,6 +119,6 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	s->read_only_recoveries = v->sb.read_only_recoveries;
 	s->requests_max = v->settings.open.depth;
 	s->alignment = v->settings.open.alignment;
-	s->deduplication = v->settings.open.deduplication;
+	s->deduplication = path_deduplication(v->path);
 	s->compression = pack_enabled(v->packer);
 }

@@ -157,7 +157,7 @@ void fixture_init(struct fixture *f, int kind, const char *options)
 	char *all = must(malloc(sizeof(SMALL) + strlen(options) + 16));
 	int result;
 
-	strcpy(all, SMALL "size=16M ");
+	strcpy(all, SMALL "size=32M ");
 	strcat(all, options);
 	c = fixture_config(all);
 	ck_assert_int_eq(options_apply(c, &s, NULL), 0);

@@ -73,7 +73,8 @@ struct fixture {
 	struct vdo_error error;
 };
 
-/* A volatile device of option size (default 16M), formatted. */
+/* A volatile device of option size (default 32M), formatted: 15 slabs with 256
+ * data blocks each, 2048 logical blocks. */
 void fixture_init(struct fixture *f, int kind, const char *options);
 /* The same, with a device of one's choice and nothing on it. */
 void fixture_init_raw(struct fixture *f, int kind,

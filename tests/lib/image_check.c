@@ -214,6 +214,9 @@ void image_check(struct image *im)
 		check_counts(&c);
 		for (uint64_t i = 0; i < im->slabs.slab_count; i++)
 			check_summary(&c, i);
+	}
+	/* Those of a read-only volume are what they were in memory. */
+	if (im->sb.state != VOLUME_READ_ONLY) {
 		if (c.used != im->logical_blocks_used)
 			complain(&c, "%llu logical blocks used, recorded %llu",
 				 U(c.used), U(im->logical_blocks_used));
