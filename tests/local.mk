@@ -1,5 +1,8 @@
 # Tests: tests/lib is linked by all; each folder registers its programs.
 AM_CPPFLAGS += -I$(top_srcdir)
+AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; \
+	top_builddir='$(abs_top_builddir)'; CC='$(CC)'; \
+	export srcdir top_srcdir top_builddir CC;
 if HAVE_CHECK
 check_LTLIBRARIES += tests/lib/libtest.la
 tests_lib_libtest_la_SOURCES = %D%/lib/unit.c %D%/lib/unit.h
@@ -9,4 +12,7 @@ tests_lib_libtest_la_SOURCES += %D%/lib/sim_device.c %D%/lib/sim_device.h
 tests_lib_libtest_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 UNIT_LIBS = tests/lib/libtest.la lib/libcore.la $(CHECK_LIBS)
 
+include tests/unit/local.mk
 endif
+include tests/sh/local.mk
+include tests/bench/local.mk

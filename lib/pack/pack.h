@@ -72,6 +72,11 @@ int packer_create(const struct packer_config *c, struct packer **packer)
 	MUST_CHECK;
 void packer_destroy(struct packer *p);
 
+/* LZ4's memory; one user at a time. NULL: no memory. */
+struct compressor;
+struct compressor *compressor_create(void) MUST_CHECK;
+void compressor_destroy(struct compressor *c);
+
 /* Make an op ready for a new block: stage "before", not cancelled. */
 void pack_op_reset(struct pack_op *op);
 
@@ -79,7 +84,8 @@ void pack_op_reset(struct pack_op *op);
  * Compress 4096 bytes at @data into op->block. False: not worth it, or
  * cancelled; the op has then left the packing path (stage after). Any thread.
  */
-bool pack_compress(struct pack_op *op, const uint8_t *data) MUST_CHECK;
+bool pack_compress(struct compressor *c, struct pack_op *op,
+		   const uint8_t *data) MUST_CHECK;
 
 /*
  * Undo it: the 4096 bytes of the fragment that @state stands for in @block. 0

@@ -5,10 +5,7 @@
 
 #include "path/path_priv.h"
 
-#include <lz4.h>
 #include <string.h>
-
-#include <vdo/error.h>
 
 /*
  * Copy @n bytes between @block and the user's vectors from (@iov, @offset) on.
@@ -51,19 +48,21 @@ void data_to_user(struct request *r, const uint8_t *from)
 		     r->part_length, true);
 }
 
-void data_name(struct request *r)
+void data_name(struct request *r, bool known_not_zero)
 {
 	const struct path_config *c = &r->path->config;
 
-	r->zero = is_zero(r->data, BLOCK_SIZE);
+	r->zero = !known_not_zero && is_zero(r->data, BLOCK_SIZE);
 	if (r->zero)
 		return;
 	if (r->no_dedupe) {
 		r->hash_zone = r->zone % c->hash_zones;
-		return;
+	} else {
+		r->dedupe.name =
+			hash128(r->data, BLOCK_SIZE, BLOCK_NAME_SEED);
+		r->hash_zone = dedupe_zone_of(c->dedupe, &r->dedupe.name);
 	}
-	r->dedupe.name = hash128(r->data, BLOCK_SIZE, BLOCK_NAME_SEED);
-	r->hash_zone = dedupe_zone_of(c->dedupe, &r->dedupe.name);
+	r->queues[ON_HASH] = c->hash_queues[r->hash_zone];
 }
 
 static void fetched(struct completion *c)
@@ -91,19 +90,9 @@ void data_fetch_user(struct request *r, struct mapping m, int at,
 
 int data_unpack(struct request *r, struct mapping m, uint8_t *to)
 {
-	const uint8_t *fragment;
-	size_t size;
-	int result;
-
 	if (!mapping_is_compressed(m)) {
 		memcpy(to, r->block, BLOCK_SIZE);
 		return 0;
 	}
-	result = fragment_find(r->block, m.state, &fragment, &size);
-	if (result != 0)
-		return result;
-	if (LZ4_decompress_safe((const char *)fragment, (char *)to, (int)size,
-				BLOCK_SIZE) != (int)BLOCK_SIZE)
-		return -VDO_EFRAGMENT;
-	return 0;
+	return pack_decompress(r->block, m.state, to);
 }

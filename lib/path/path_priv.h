@@ -46,6 +46,7 @@ enum place {
 	ON_HASH,      /* the zone of the name */
 	ON_PACKER,
 	ON_JOURNAL,
+	PLACES,
 };
 
 #define WAIT (-1)
@@ -61,6 +62,8 @@ struct request {
 	/* The runner. */
 	struct completion go;
 	struct path *path;
+	/* The queue of each place, as far as it is known by now. */
+	struct queue *queues[PLACES];
 	const struct step *table;
 	int at;     /* row to run next */
 	int failed; /* row to go to on an error */
@@ -151,6 +154,7 @@ struct path {
 	unsigned zone_count;
 	atomic_bool deduplication;
 	struct flusher flusher;
+	struct compressor **compressors; /* one a hash zone */
 
 	/* Requests and ios. */
 	struct request *requests;
@@ -184,8 +188,8 @@ static inline int request_next(struct request *r, int result, int next)
 	return likely(result == 0) ? next : request_fail(r, result);
 }
 
-/* The queue of a place. */
-struct queue *request_queue(const struct request *r, enum place place);
+/* Rows ON_PHYSICAL, ON_CANDIDATE and ON_SHARED run where @pbn belongs. */
+void request_place(struct request *r, enum place place, pbn_t pbn);
 
 static inline struct logical_zone *request_zone(const struct request *r)
 {
@@ -196,7 +200,7 @@ static inline struct logical_zone *request_zone(const struct request *r)
 #define request_await(r, op, at_row, where, callback)                          \
 	do {                                                                   \
 		(r)->at = (at_row);                                            \
-		completion_init(&(r)->op.done, request_queue((r), (where)),    \
+		completion_init(&(r)->op.done, (r)->queues[where],    \
 				(callback));                                   \
 	} while (0)
 
@@ -227,8 +231,8 @@ int data_unpack(struct request *r, struct mapping m, uint8_t *to);
 /* Copy between r->data (or @from) and the user's memory. */
 void data_to_user(struct request *r, const uint8_t *from);
 void data_from_user(struct request *r);
-/* Zero test and name of what is in r->data. */
-void data_name(struct request *r);
+/* Zero test, unless known not to be, and name of what is in r->data. */
+void data_name(struct request *r, bool known_not_zero);
 
 /* --------------------------------------------------------- admission.c */
 

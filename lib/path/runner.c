@@ -10,49 +10,24 @@
 
 #include "path/path_priv.h"
 
-struct queue *request_queue(const struct request *r, enum place place)
+void request_place(struct request *r, enum place place, pbn_t pbn)
 {
-	const struct path *p = r->path;
-	const struct path_config *c = &p->config;
+	const struct depot *depot = r->path->config.depot;
 
-	switch (place) {
-	case ON_LOGICAL:
-		return p->zones[r->zone].queue;
-	case ON_PHYSICAL:
-		return depot_queue(c->depot, r->alloc.zone);
-	case ON_CANDIDATE:
-		return depot_queue(c->depot,
-				   depot_zone_of(c->depot,
-						 r->dedupe.candidate.pbn));
-	case ON_SHARED:
-		return depot_queue(c->depot,
-				   depot_zone_of(c->depot,
-						 r->dedupe.lock->pbn));
-	case ON_HASH:
-		return c->hash_queues[r->hash_zone];
-	case ON_PACKER:
-		return c->packer_queue;
-	case ON_JOURNAL:
-		return c->journal_queue;
-	case ANYWHERE:
-		break;
-	}
-	return queue_running;
+	r->queues[place] = depot_queue(depot, depot_zone_of(depot, pbn));
 }
 
 void request_run(struct request *r)
 {
 	for (;;) {
 		const struct step *s = &r->table[r->at];
+		struct queue *q = r->queues[s->place];
 		int next;
 
-		if (s->place != ANYWHERE) {
-			struct queue *q = request_queue(r, s->place);
-
-			if (!queue_is_current(q)) {
-				queue_post(q, &r->go);
-				return;
-			}
+		/* None is known for ANYWHERE. */
+		if (q != NULL && !queue_is_current(q)) {
+			queue_post(q, &r->go);
+			return;
 		}
 		next = s->run(r);
 		if (next == WAIT)
@@ -67,7 +42,7 @@ void request_post(struct request *r, int at)
 
 	VDO_ASSERT(place != ANYWHERE);
 	r->at = at;
-	queue_post(request_queue(r, place), &r->go);
+	queue_post(r->queues[place], &r->go);
 }
 
 int request_fail(struct request *r, int error)

@@ -15,7 +15,7 @@
  *	verified   hash         the verdict
  *	unlock     shared       the read lock goes back
  *	unlocked   hash
- *	compress   any          LZ4
+ *	compress   hash         LZ4, with the memory of that zone
  *	pack       packer       lead, member, or alone
  *	store      any          the data block
  *	lead       any          the compressed block, for all its members
@@ -193,7 +193,7 @@ static int write_merge(struct request *r)
 		return request_fail(r, result);
 	memcpy(r->data, old, r->part_offset);
 	memcpy(r->data + end, old + end, BLOCK_SIZE - end);
-	data_name(r);
+	data_name(r, false);
 	return W_ENTER;
 }
 
@@ -223,6 +223,8 @@ static int write_enter(struct request *r)
 	flush_enter(request_zone(r), r);
 	if (!r->zero) {
 		r->alloc.zone = allocation_zone(request_zone(r));
+		r->queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
+						     r->alloc.zone);
 		return W_ALLOCATE;
 	}
 	r->new_mapping.pbn = ZERO_BLOCK;
@@ -252,6 +254,8 @@ static int write_allocated(struct request *r)
 
 	if (likely(result == 0)) {
 		r->new_mapping.pbn = r->alloc.lock->pbn;
+		r->queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
+						     r->alloc.zone);
 		r->new_mapping.state = STATE_UNCOMPRESSED;
 		atomic_store_explicit(&r->readable, true, memory_order_release);
 		return W_ACK;
@@ -290,6 +294,7 @@ static int route(struct request *r, enum dedupe_next next)
 	case DEDUPE_PARKED:
 		return WAIT;
 	case DEDUPE_VERIFY:
+		request_place(r, ON_CANDIDATE, r->dedupe.candidate.pbn);
 		return W_VERIFY;
 	case DEDUPE_WRITE:
 		return W_COMPRESS;
@@ -304,6 +309,7 @@ static int route(struct request *r, enum dedupe_next next)
 		r->fate = r->verified ? FATE_DUPLICATE : FATE_IN_FLIGHT;
 		return W_OLD;
 	case DEDUPE_UNLOCK:
+		request_place(r, ON_SHARED, r->dedupe.lock->pbn);
 		return W_UNLOCK;
 	case DEDUPE_LEAVE:
 		r->member = false;
@@ -320,6 +326,8 @@ static void dedupe_done(struct completion *c)
 {
 	struct request *r = container_of(c, struct request, dedupe.done);
 
+	/* The hash lock may have taken the lock on our block over. */
+	r->alloc.lock = r->dedupe.alloc_lock;
 	r->at = route(r, r->dedupe.next);
 	request_run(r);
 }
@@ -328,7 +336,7 @@ static int write_dedupe(struct request *r)
 {
 	struct dedupe_op *op = &r->dedupe;
 
-	completion_init(&op->done, request_queue(r, ON_HASH), dedupe_done);
+	completion_init(&op->done, r->queues[ON_HASH], dedupe_done);
 	op->private = r->no_dedupe;
 	op->pack = &r->pack;
 	op->alloc_lock = r->alloc.lock;
@@ -401,7 +409,8 @@ static int write_compress(struct request *r)
 {
 	if (!may_compress(r))
 		return W_STORE;
-	if (pack_compress(&r->pack, r->data))
+	if (pack_compress(r->path->compressors[r->hash_zone], &r->pack,
+			  r->data))
 		return W_PACK;
 	r->incompressible = true;
 	return W_STORE;
@@ -712,7 +721,7 @@ static const struct step write_steps[] = {
 	[W_VERIFIED] = {ON_HASH, write_verified, "verified"},
 	[W_UNLOCK] = {ON_SHARED, write_unlock, "unlock"},
 	[W_UNLOCKED] = {ON_HASH, write_unlocked, "unlocked"},
-	[W_COMPRESS] = {ANYWHERE, write_compress, "compress"},
+	[W_COMPRESS] = {ON_HASH, write_compress, "compress"},
 	[W_PACK] = {ON_PACKER, write_pack, "pack"},
 	[W_PACKED] = {ANYWHERE, write_packed, "packed"},
 	[W_STORE] = {ANYWHERE, write_store, "store"},

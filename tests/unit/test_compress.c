@@ -12,6 +12,7 @@
 #include "pack/pack_priv.h"
 #include "tests/lib/unit.h"
 
+static struct compressor *lz4;
 static uint64_t rng_state;
 
 static uint64_t rng(void)
@@ -42,7 +43,7 @@ START_TEST(limit)
 		fill(data, noise, 7);
 		block[BLOCK_SIZE] = 0xa5;
 		pack_op_reset(&op);
-		if (!pack_compress(&op, data)) {
+		if (!pack_compress(lz4, &op, data)) {
 			fitted = false;
 			ck_assert(!pack_allowed(&op));
 			continue;
@@ -70,7 +71,7 @@ static void assemble(unsigned n, uint8_t (*data)[BLOCK_SIZE],
 		ops[i].block = blocks[i];
 		memset(blocks[i], 0xee, BLOCK_SIZE);
 		pack_op_reset(&ops[i]);
-		ck_assert(pack_compress(&ops[i], data[i]));
+		ck_assert(pack_compress(lz4, &ops[i], data[i]));
 		ops[i].verdict = i == 0 ? PACK_LEAD : PACK_MEMBER;
 		ops[i].slot = (uint8_t)i;
 		if (i == 1)
@@ -184,21 +185,25 @@ START_TEST(cancelled_before)
 
 	pack_op_reset(&op);
 	ck_assert(!pack_cancel(&op));
-	ck_assert(!pack_compress(&op, data));
+	ck_assert(!pack_compress(lz4, &op, data));
 	pack_op_reset(&op);
 	ck_assert(pack_allowed(&op));
-	ck_assert(pack_compress(&op, data));
+	ck_assert(pack_compress(lz4, &op, data));
 }
 END_TEST
 
 int main(void)
 {
 	TCase *tc = unit_case("compress");
+	int result;
 
+	lz4 = compressor_create();
 	tcase_add_test(tc, limit);
 	tcase_add_loop_test(tc, blocks, 2, 15);
 	tcase_add_loop_test(tc, damage, 0, ARRAY_SIZE(damages));
 	tcase_add_loop_test(tc, cancel, 0, ARRAY_SIZE(stages));
 	tcase_add_test(tc, cancelled_before);
-	return unit_run();
+	result = unit_run();
+	compressor_destroy(lz4);
+	return result;
 }

@@ -1,0 +1,9 @@
+# Benchmarks: built by "make check" so that they cannot rot, run by "make bench".
+check_PROGRAMS += tests/bench/vdo-bench
+tests_bench_vdo_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/vdo-bench.c
+tests_bench_vdo_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
+EXTRA_DIST += %D%/instructions.sh %D%/run.sh
+
+bench: tests/bench/vdo-bench
+	$(AM_V_at)$(srcdir)/tests/bench/run.sh tests/bench/vdo-bench
+.PHONY: bench

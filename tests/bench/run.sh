@@ -1,0 +1,78 @@
+#!/bin/sh
+# The table of "make bench": each workload's share of the same-run limit, and
+# instructions an operation. One line a workload; the numbers of dm-vdo's own
+# code (user instructions, counted the same way) stand beside ours.
+#
+#	run.sh VDO-BENCH         SECONDS and OPS make it longer or shorter
+set -eu
+
+bench=$1
+here=$(dirname "$0")
+size=${SIZE:-512M}
+
+field() { # JSON NAME
+	printf '%s\n' "$1" | sed "s/.*\"$2\":\"\\{0,1\\}\\([^,\"}]*\\).*/\\1/"
+}
+
+row() { # NAME DM-VDO OPTION...
+	name=$1
+	kernel=$2
+	shift 2
+	json=$("$bench" --json --size="$size" "$@")
+	instructions=$(sh "$here/instructions.sh" "$bench" "$@")
+	printf '%-34s %9s %8s %7.1f%% %8s %7s %8s\n' "$name" \
+		"$(field "$json" iops)" "$(field "$json" p50_us)" \
+		"$(field "$json" share | awk '{ print 100 * $1 }')" \
+		"$(field "$json" cpu_s_per_mop)" "$instructions" "$kernel"
+}
+
+ratio() { # NAME OPTIONS-A -- OPTIONS-B: operations a second, A to B
+	name=$1
+	shift
+	a=
+	while [ "$1" != -- ]; do
+		a="$a $1"
+		shift
+	done
+	shift
+	# shellcheck disable=SC2086
+	x=$(field "$("$bench" --json --no-limit --size="$size" $a)" iops)
+	y=$(field "$("$bench" --json --no-limit --size="$size" "$@")" iops)
+	printf '%-58s %6.2f\n' "$name" \
+		"$(awk "BEGIN { print $x / $y }")"
+}
+
+latency() { # NAME OPTION...
+	name=$1
+	shift
+	json=$("$bench" --json --no-limit --sync --ops=20000 "$@")
+	printf '%-58s %6.1f us\n' "$name" "$(field "$json" p50_us)"
+}
+
+off="-o compression=off"
+printf '%-34s %9s %8s %8s %8s %7s %8s\n' "4 KiB, depth 256, 2 threads, memory" \
+	IOPS "p50 us" "of limit" "CPU s/M" instr. dm-vdo
+# shellcheck disable=SC2086
+{
+row "unique write, compression off" 16200 $off
+row "overwrite, unique, compression off" 16900 --overwrite $off
+row "text-like write, compression on" 47200 --compress-percentage=50
+row "100 % duplicates" 18700 --dedupe-percentage=100 $off
+row "zero write" 8100 --zero
+row "random read" 4350 --rw=randread
+echo
+ratio "two threads to one, unique" $off --threads=2 -- $off --threads=1
+ratio "two threads to one, text" --compress-percentage=50 --threads=2 -- \
+	--compress-percentage=50 --threads=1
+ratio "the caller's pool to native, unique" --executor=pool $off -- $off
+ratio "the caller's pool to native, random read" \
+	--executor=pool --rw=randread -- --rw=randread
+ratio "1 TB logical volume to 1 GB, unique" $off --logical-size=1T -- \
+	$off --logical-size=1G
+ratio "1 TB logical volume to 1 GB, random read" \
+	--rw=randread --logical-size=1T -- --rw=randread --logical-size=1G
+ratio "classic zones to shards, unique" -o topology=classic $off -- $off
+echo
+latency "synchronous write at depth 1, median" $off
+latency "synchronous read at depth 1, median" --rw=randread
+}
