@@ -15,4 +15,5 @@ UNIT_LIBS = tests/lib/libtest.la lib/libcore.la $(CHECK_LIBS)
 include tests/unit/local.mk
 endif
 include tests/sh/local.mk
+include tests/kernel/local.mk
 include tests/bench/local.mk

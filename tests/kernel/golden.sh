@@ -1,0 +1,169 @@
+#!/bin/sh
+# Images that the Linux kernel wrote: what is in them, and what must not be
+# touched. They are looked for in $VDO_GOLDEN, or beside the source tree, with
+# the tool that audits volumes. $GOLDEN_ONLY: names of some of them.
+top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
+build=${top_builddir:-.}
+vdoplay=$build/tests/kernel/vdoplay
+vdoctl=${VDOCTL:-$build/examples/vdoctl/vdoctl}
+golden=${VDO_GOLDEN:-$top_srcdir/../shared/golden/kernel}
+audit=${VDO_INSPECT:-$golden/../../tools/vdo_inspect.py}
+dir=golden-test.$$
+failed=0
+
+skip()
+{
+	echo "$1" >&2
+	exit 77
+}
+
+test -f "$golden/clean.img.zst" || skip "there are no images in $golden"
+zstd --version >/dev/null 2>&1 || skip "zstd is missing"
+test -x "$vdoplay" || skip "vdoplay was not built"
+test -x "$vdoctl" || skip "vdoctl was not built"
+test -x "$audit" && python3 --version >/dev/null 2>&1 || {
+	echo "volumes are not audited: there is no $audit, or no python3" >&2
+	audit=true
+}
+mkdir "$dir" || exit 1
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+
+fail()
+{
+	echo "$image: $*" >&2
+	cat "$dir/out" >&2
+	failed=1
+}
+
+# succeed WHAT COMMAND...
+succeed()
+{
+	what=$1
+	shift
+	"$@" >"$dir/out" 2>&1 || fail "$what"
+}
+
+# field NAME: of the super block
+field()
+{
+	"$vdoctl" info "$dir/v" --json |
+		sed -n "s/.*\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p"
+}
+
+check()
+{
+	what=$1
+	shift
+	succeed "$what" "$vdoplay" check "$dir/manifest" "$dir/v" --near "$@"
+}
+
+# Made to look old, so that any write to it shows.
+unpack()
+{
+	rm -f "$dir/v" "$dir/manifest"
+	zstd -q -d --sparse "$golden/$image.img.zst" -o "$dir/v" || exit 1
+	touch -d 2001-01-01 "$dir/v"
+	if test -f "$golden/$image.manifest.zst"; then
+		zstd -q -d "$golden/$image.manifest.zst" \
+			-o "$dir/manifest" || exit 1
+	else
+		: >"$dir/manifest"
+	fi
+}
+
+# Not opened for writing.
+untouched()
+{
+	touch -d 2001-01-01 "$dir/old"
+	test -z "$(find "$dir/v" -newer "$dir/old")" ||
+		fail "was written to $1"
+}
+
+# Not a bit of it.
+unchanged()
+{
+	zstd -q -dc "$golden/$image.img.zst" | cmp -s - "$dir/v" ||
+		fail "was written to $1"
+}
+
+# is FIELD VALUE
+is()
+{
+	: >"$dir/out"
+	found=$(field "$1")
+	test "$found" = "$2" || fail "$1 is $found, not $2"
+}
+
+# Stopped cleanly: read, save, read again; all counts remain.
+good()
+{
+	unpack
+	is state_name "$1"
+	used=$(field logical_blocks_used)
+	pages=$(field block_map_data_blocks)
+	check "read-only" read-only=on
+	untouched "though opened read-only"
+	check "opened"
+	: >"$dir/out"
+	test -n "$(find "$dir/v" -newer "$dir/old")" ||
+		fail "was not written to by opening it"
+	succeed "audit" "$audit" --audit "$dir/v"
+	is state_name clean
+	is logical_blocks_used "$used"
+	is block_map_data_blocks "$pages"
+	check "opened again" logical-zones=3 physical-zones=2 hash-zones=2
+	succeed "second audit" "$audit" --audit "$dir/v"
+}
+
+# refused NAME OPTION...: opening fails, and says so
+refused()
+{
+	what=$1
+	shift
+	if "$vdoplay" check "$dir/manifest" "$dir/v" "$@" >"$dir/out" 2>&1; then
+		fail "opened"
+	else
+		grep -q "$what" "$dir/out" || fail "not refused as $what"
+	fi
+}
+
+# Not stopped cleanly.
+bad()
+{
+	unpack
+	is state_name "$1"
+	refused "$2" read-only=on
+	untouched "though refused"
+	refused "$2"
+	unchanged "though refused"
+}
+
+read_only()
+{
+	unpack
+	is state_name read-only
+	check "read-only" read-only=on
+	untouched "though opened read-only"
+	check "in read-only mode"
+	echo "write 0 1 rand 1" >"$dir/plan"
+	if "$vdoplay" play "$dir/plan" "$dir/v" >"$dir/out" 2>&1; then
+		fail "was written"
+	else
+		grep -q "read-only" "$dir/out" || fail "wrong error of a write"
+	fi
+	unchanged "though in read-only mode"
+}
+
+for image in ${GOLDEN_ONLY:-clean clean-zones recovered rebuilt grown chapters \
+	fresh read-only crash crash-lossy force-rebuild}; do
+	case $image in
+	fresh) good new ;;
+	read-only) read_only ;;
+	crash*) bad dirty VDO_EDIRTY ;;
+	force-rebuild) bad force-rebuild VDO_EREBUILD ;;
+	*) good clean ;;
+	esac
+	echo "$image: done"
+done
+exit $failed

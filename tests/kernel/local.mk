@@ -1,0 +1,14 @@
+# Volumes that Linux wrote, or is to read.
+check_PROGRAMS += tests/kernel/vdoplay
+tests_kernel_vdoplay_SOURCES = \
+	%D%/blocks.c %D%/blocks.h \
+	%D%/check.c \
+	%D%/lossy.c %D%/lossy.h \
+	%D%/plan.c %D%/plan.h \
+	%D%/play.c \
+	%D%/sha256.c %D%/sha256.h \
+	%D%/vdoplay.c %D%/vdoplay.h
+tests_kernel_vdoplay_LDADD = lib/libvdo.la -lpthread
+
+TESTS += %D%/golden.sh
+EXTRA_DIST += %D%/golden.sh
