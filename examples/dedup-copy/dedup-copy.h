@@ -5,7 +5,8 @@
  *	target.c     create, open and close the volume
  *	store.c      sources -> volume        walk.c  find what there is to
  *store image.c      one image <-> volume     estimate.c  what would be saved
- *	list.c, extract.c, verify.c           volume -> eyes, files, nowhere
+ *	extract.c    volume -> files          restore.c  make one of them
+ *	list.c, verify.c                      look, and compare
  *	report.c     what was saved, as text or JSON
  *	catalogue.c, container.c              the archive on the volume
  *	writer.c, reader.c                    many writes and reads in flight

@@ -6,13 +6,14 @@ examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/container.c %D%/container.h \
 	%D%/dedup-copy.h \
 	%D%/estimate.c %D%/estimate.h \
-	%D%/extract.c \
+	%D%/extract.c %D%/extract.h \
 	%D%/flight.h \
 	%D%/image.c \
 	%D%/list.c \
 	%D%/main.c \
 	%D%/reader.c %D%/reader.h \
 	%D%/report.c %D%/report.h \
+	%D%/restore.c \
 	%D%/store.c \
 	%D%/table.c %D%/table.h \
 	%D%/target.c \
