@@ -6,9 +6,26 @@ tests_lib_libtest_la_SOURCES += \
 	tests/lib/model.c tests/lib/model.h \
 	tests/lib/pattern.c tests/lib/pattern.h
 
-VOLUME_TESTS = tests/volume/test_io
+VOLUME_TESTS = tests/volume/test_io tests/volume/test_async \
+	tests/volume/test_dedupe tests/volume/test_compress \
+	tests/volume/test_space tests/volume/test_errors \
+	tests/volume/test_open tests/volume/test_nth
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
 tests_volume_test_io_LDADD = $(UNIT_LIBS)
+tests_volume_test_async_SOURCES = %D%/test_async.c
+tests_volume_test_async_LDADD = $(UNIT_LIBS)
+tests_volume_test_dedupe_SOURCES = %D%/test_dedupe.c
+tests_volume_test_dedupe_LDADD = $(UNIT_LIBS)
+tests_volume_test_compress_SOURCES = %D%/test_compress.c
+tests_volume_test_compress_LDADD = $(UNIT_LIBS)
+tests_volume_test_space_SOURCES = %D%/test_space.c
+tests_volume_test_space_LDADD = $(UNIT_LIBS)
+tests_volume_test_errors_SOURCES = %D%/test_errors.c
+tests_volume_test_errors_LDADD = $(UNIT_LIBS)
+tests_volume_test_open_SOURCES = %D%/test_open.c
+tests_volume_test_open_LDADD = $(UNIT_LIBS)
+tests_volume_test_nth_SOURCES = %D%/test_nth.c
+tests_volume_test_nth_LDADD = $(UNIT_LIBS)
 endif
