@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/assert.h"
 
@@ -51,6 +52,26 @@ void *alloc_aligned(size_t align, size_t count, size_t size)
 		return NULL;
 	memset(p, 0, bytes);
 	return p;
+}
+
+void *alloc_table(size_t bytes)
+{
+	void *p;
+
+	if (must_fail())
+		return NULL;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, bytes, MADV_HUGEPAGE);
+	return p;
+}
+
+void alloc_table_free(void *p, size_t bytes)
+{
+	if (p != NULL)
+		munmap(p, bytes);
 }
 
 void alloc_free(void *p)

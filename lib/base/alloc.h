@@ -22,7 +22,15 @@ void *alloc_zeroed(size_t count, size_t size) MUST_CHECK;
 /* The same at a multiple of @align (a power of two, at least 8). */
 void *alloc_aligned(size_t align, size_t count, size_t size) MUST_CHECK;
 
-/* Free what either returned; NULL is fine. */
+/*
+ * Zeroed bytes for a large table that is used all over: from fresh pages, huge
+ * ones where the kernel has them, so what is never touched costs little.
+ * Aligned to pages. Freed with alloc_table_free().
+ */
+void *alloc_table(size_t bytes) MUST_CHECK;
+void alloc_table_free(void *p, size_t bytes);
+
+/* Free what the first two returned; NULL is fine. */
 void alloc_free(void *p);
 
 char *alloc_strdup(const char *s) MUST_CHECK;

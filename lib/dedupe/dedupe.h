@@ -106,6 +106,10 @@ void dedupe_destroy(struct dedupe *d);
 /* The zone of a name: (first byte * zones) >> 8. */
 unsigned dedupe_zone_of(const struct dedupe *d, const struct hash128 *name);
 
+/* An op with @name will enter soon. Any thread; changes nothing. */
+void dedupe_prefetch(const struct dedupe *d, unsigned zone,
+		     const struct hash128 *name);
+
 /* On the queue of @zone, the name's. */
 enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
 			      struct dedupe_op *op);

@@ -83,6 +83,12 @@ unsigned dedupe_zone_of(const struct dedupe *d, const struct hash128 *name)
 	return name->bytes[0] * d->zone_count >> 8;
 }
 
+void dedupe_prefetch(const struct dedupe *d, unsigned zone,
+		     const struct hash128 *name)
+{
+	advice_prefetch(d->advice, zone, name);
+}
+
 /* ------------------------------------------------------------------- locks */
 
 struct hash_lock *lock_acquire(struct hash_zone *z, uint64_t key)

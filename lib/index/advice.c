@@ -66,7 +66,6 @@ static const enum counter found_counter[] = {
 struct zone {
 	_Alignas(CACHE_LINE) struct bucket *buckets;
 	uint64_t bucket_count; /* 0: knows nothing */
-	void *memory;	       /* what buckets lie in */
 	_Atomic(uint64_t) counters[COUNTERS];
 };
 
@@ -90,12 +89,9 @@ static int zone_init(struct zone *z, uint64_t entries)
 
 	if (n == 0)
 		return 0;
-	/* One more than needed, to begin on a cache line. */
-	z->memory = alloc_zeroed(n + 1, sizeof(struct bucket));
-	if (z->memory == NULL)
+	z->buckets = alloc_table(n * sizeof(struct bucket));
+	if (z->buckets == NULL)
 		return -ENOMEM;
-	z->buckets = (struct bucket *)(((uintptr_t)z->memory + CACHE_LINE - 1) &
-				       ~(uintptr_t)(CACHE_LINE - 1));
 	z->bucket_count = n;
 	return 0;
 }
@@ -129,7 +125,9 @@ void advice_destroy(struct advice *a)
 	if (a == NULL)
 		return;
 	for (unsigned i = 0; a->zones != NULL && i < a->zone_count; i++)
-		alloc_free(a->zones[i].memory);
+		alloc_table_free(a->zones[i].buckets,
+				 a->zones[i].bucket_count *
+					 sizeof(struct bucket));
 	alloc_free(a->zones);
 	alloc_free(a);
 }
@@ -137,6 +135,15 @@ void advice_destroy(struct advice *a)
 static struct bucket *bucket_of(struct zone *z, const struct hash128 *name)
 {
 	return &z->buckets[get_u32(name->bytes + 1) * z->bucket_count >> 32];
+}
+
+void advice_prefetch(const struct advice *a, unsigned zone,
+		     const struct hash128 *name)
+{
+	struct zone *z = &a->zones[zone];
+
+	if (z->bucket_count > 0)
+		__builtin_prefetch(bucket_of(z, name), 1);
 }
 
 static bool entry_used(const struct entry *e)

@@ -47,6 +47,11 @@ void advice_destroy(struct advice *a);
 bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 	MUST_CHECK;
 
+/* A request for @name will come soon: have its memory in cache by then. Any
+ * thread; changes nothing. */
+void advice_prefetch(const struct advice *a, unsigned zone,
+		     const struct hash128 *name);
+
 /* Counters of E 10.10 (index.*); any thread. */
 struct advice_stats {
 	uint64_t entries_indexed;

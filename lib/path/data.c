@@ -61,6 +61,7 @@ void data_name(struct request *r, bool known_not_zero)
 		r->dedupe.name =
 			hash128(r->data, BLOCK_SIZE, BLOCK_NAME_SEED);
 		r->hash_zone = dedupe_zone_of(c->dedupe, &r->dedupe.name);
+		dedupe_prefetch(c->dedupe, r->hash_zone, &r->dedupe.name);
 	}
 	r->queues[ON_HASH] = c->hash_queues[r->hash_zone];
 }

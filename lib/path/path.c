@@ -15,6 +15,12 @@ static void run_request(struct completion *c)
 	request_run(container_of(c, struct request, go));
 }
 
+/* Two blocks for each request. */
+static size_t buffer_bytes(const struct path *p)
+{
+	return 2 * (size_t)p->config.depth * BLOCK_SIZE;
+}
+
 static int make_requests(struct path *p)
 {
 	unsigned depth = p->config.depth;
@@ -23,15 +29,12 @@ static int make_requests(struct path *p)
 
 	p->requests = alloc_aligned(CACHE_LINE, depth, sizeof(*p->requests));
 	p->ios = alloc_zeroed(depth, sizeof(*p->ios));
-	/* Two blocks each, and room to begin at a block boundary; pages that
-	 * are never used cost nothing. */
-	p->buffers = alloc_zeroed(2 * (size_t)depth + 1, BLOCK_SIZE);
+	p->buffers = alloc_table(buffer_bytes(p));
 	if (p->requests == NULL || p->ios == NULL || p->buffers == NULL ||
 	    freelist_init(&p->free_requests, depth) != 0 ||
 	    freelist_init(&p->free_ios, depth) != 0)
 		return -ENOMEM;
-	buffer = (uint8_t *)(((uintptr_t)p->buffers + BLOCK_SIZE - 1) &
-			     ~(uintptr_t)(BLOCK_SIZE - 1));
+	buffer = p->buffers;
 	for (i = 0; i < depth; i++) {
 		struct request *r = &p->requests[i];
 
@@ -57,6 +60,7 @@ static int make_zone(struct path *p, unsigned n)
 	z->path = p;
 	z->queue = p->config.logical_queues[n];
 	z->number = n;
+	arrivals_init(z);
 	z->alloc_zone = n % depot_zone_count(p->config.depot);
 	while (chains < 2 * p->config.depth)
 		chains *= 2;
@@ -140,7 +144,7 @@ void path_destroy(struct path *p)
 	alloc_free(p->zones);
 	alloc_free(p->requests);
 	alloc_free(p->ios);
-	alloc_free(p->buffers);
+	alloc_table_free(p->buffers, buffer_bytes(p));
 	pthread_mutex_destroy(&p->lock);
 	alloc_free(p);
 }

@@ -125,6 +125,9 @@ struct logical_zone {
 	struct path *path;
 	struct queue *queue;
 	unsigned number;
+	struct mpsc arrivals;    /* requests that have not begun */
+	atomic_bool pumping;     /* somebody will look at them */
+	struct completion pump;
 	unsigned alloc_zone;  /* physical zone to ask first */
 	unsigned alloc_count; /* allocations until the next one is asked */
 	/* LBN locks: holders by LBN, chained. */
@@ -210,6 +213,12 @@ static inline struct logical_zone *request_zone(const struct request *r)
 void write_start(struct request *r);
 void read_start(struct request *r);
 void probe_start(struct request *r);
+
+/* ---------------------------------------------------------- arrivals.c */
+
+void arrivals_init(struct logical_zone *z);
+/* Have @r run from row 0 of its table, behind what is under way. */
+void arrivals_put(struct request *r);
 
 /* --------------------------------------------------------------- lbn.c */
 

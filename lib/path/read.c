@@ -136,7 +136,7 @@ void read_start(struct request *r)
 {
 	r->table = read_steps;
 	r->failed = R_WAKE;
-	request_post(r, R_LOCK);
+	arrivals_put(r);
 }
 
 /*
@@ -181,5 +181,5 @@ void probe_start(struct request *r)
 {
 	r->table = probe_steps;
 	r->failed = P_DONE;
-	request_post(r, P_FIND);
+	arrivals_put(r);
 }

@@ -752,5 +752,5 @@ void write_start(struct request *r)
 	r->fate = r->kind == IO_WRITE ? FATE_FAILED : FATE_ZERO;
 	r->alloc.lock = NULL;
 	pack_op_reset(&r->pack);
-	request_post(r, W_LOCK);
+	arrivals_put(r);
 }

@@ -63,6 +63,11 @@ static void answer(struct advice_op *op)
 	}
 }
 
+void advice_prefetch(const struct advice *a, unsigned zone,
+		     const struct hash128 *name)
+{
+}
+
 bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 {
 	struct user *u = container_of(op, struct user, op.advice);

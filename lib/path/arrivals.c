@@ -1,0 +1,58 @@
+/*
+ * Arrivals: what is under way goes before what is new.
+ *
+ * New requests of a logical zone line up here; a pump, a message to the zone's
+ * own queue, lets a few of them in and goes to the end of the queue again. So
+ * each round of messages in progress admits ARRIVALS_BATCH new ones, and a
+ * request that has begun ends soon: its data is still in cache, its locks are
+ * given back early, and the pool of requests does not run dry only because more
+ * and more is begun.
+ *
+ * The pump is posted by whoever finds it idle. It goes idle when it finds the
+ * line empty; then it looks once more, because a producer that came in between
+ * took it for awake. A producer that is not done linking its request is seen
+ * neither time, but looks at the flag after it is done.
+ */
+#include "config.h"
+
+#include "path/path_priv.h"
+
+#define ARRIVALS_BATCH 8
+
+static void pump(struct completion *c)
+{
+	struct logical_zone *z = container_of(c, struct logical_zone, pump);
+	unsigned n;
+
+	for (n = 0; n < ARRIVALS_BATCH; n++) {
+		struct mpsc_node *node = mpsc_poll(&z->arrivals);
+
+		if (node == NULL)
+			break;
+		request_run(container_of(node, struct request, go.link));
+	}
+	if (n < ARRIVALS_BATCH) {
+		atomic_store(&z->pumping, false);
+		if (!mpsc_ready(&z->arrivals) ||
+		    atomic_exchange(&z->pumping, true))
+			return;
+	}
+	completion_post(&z->pump);
+}
+
+void arrivals_init(struct logical_zone *z)
+{
+	mpsc_init(&z->arrivals);
+	atomic_init(&z->pumping, false);
+	completion_init(&z->pump, z->queue, pump);
+}
+
+void arrivals_put(struct request *r)
+{
+	struct logical_zone *z = request_zone(r);
+
+	r->at = 0;
+	mpsc_put(&z->arrivals, &r->go.link);
+	if (!atomic_exchange(&z->pumping, true))
+		completion_post(&z->pump);
+}
