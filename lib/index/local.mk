@@ -5,9 +5,18 @@ lib_libcore_la_SOURCES += \
 	%D%/delta_code.c %D%/delta_code.h \
 	%D%/delta_list.c %D%/delta_list.h \
 	%D%/geometry.c %D%/geometry.h \
+	%D%/index.c %D%/index.h %D%/index_priv.h \
 	%D%/layout.c %D%/layout.h \
+	%D%/load.c \
 	%D%/names.h \
 	%D%/open_chapter.c %D%/open_chapter.h \
+	%D%/page_cache.c %D%/page_cache.h \
 	%D%/page_map.c %D%/page_map.h \
+	%D%/rebuild.c \
 	%D%/record_page.c %D%/record_page.h \
-	%D%/volume_index.c %D%/volume_index.h
+	%D%/save.c %D%/saved.h \
+	%D%/sparse.c \
+	%D%/stream.c %D%/stream.h \
+	%D%/volume_index.c %D%/volume_index.h \
+	%D%/writer.c \
+	%D%/zone.c

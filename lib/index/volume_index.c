@@ -64,6 +64,7 @@ void volume_index_clear(struct volume_index *v)
 	for (unsigned i = 0; i < v->geometry->sub_count; i++) {
 		delta_lists_clear(&v->subs[i].lists);
 		v->subs[i].low = v->subs[i].high = 0;
+		v->subs[i].discarded = v->subs[i].early_flushes = 0;
 	}
 }
 

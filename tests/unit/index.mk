@@ -20,3 +20,10 @@ TESTS += tests/unit/test_index_layout
 tests_unit_test_index_layout_SOURCES = tests/unit/test_index_layout.c \
 	tests/unit/golden.h
 tests_unit_test_index_layout_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_golden
+TESTS += tests/unit/test_index_golden
+tests_unit_test_index_golden_SOURCES = tests/unit/test_index_golden.c \
+	tests/unit/index_rig.c tests/unit/index_rig.h tests/unit/golden.h \
+	tests/unit/index_names.h tests/unit/index_shared.h
+tests_unit_test_index_golden_LDADD = $(UNIT_LIBS)

@@ -1,0 +1,197 @@
+/*
+ * Page cache.
+ *
+ * Waiters are woken one after the other and ask again at once. While that goes
+ * on the page is pinned: what they ask for next cannot evict it.
+ */
+#include "config.h"
+
+#include "index/page_cache.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <vdo/error.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/counter.h"
+#include "index/chapter_index.h"
+
+int page_cache_init(struct page_cache *p, const struct page_cache_config *c)
+{
+	uintptr_t data;
+
+	VDO_ASSERT(c->page_count > 0);
+	*p = (struct page_cache){.c = *c};
+	list_init(&p->lru);
+	waitq_init(&p->starving);
+	/* What is never read into costs nothing. */
+	p->memory = alloc_zeroed((size_t)c->page_count + 1, PAGE_BYTES);
+	p->pages = alloc_zeroed(c->page_count, sizeof(*p->pages));
+	if (p->memory == NULL || p->pages == NULL ||
+	    intmap_init(&p->map, c->page_count) != 0) {
+		page_cache_fini(p);
+		return -ENOMEM;
+	}
+	data = ((uintptr_t)p->memory + BLOCK_SIZE - 1) &
+	       ~(uintptr_t)(BLOCK_SIZE - 1);
+	for (uint32_t i = 0; i < c->page_count; i++) {
+		struct cached_page *g = &p->pages[i];
+
+		g->cache = p;
+		g->data = (uint8_t *)data + (size_t)i * PAGE_BYTES;
+		waitq_init(&g->waiting);
+		list_init(&g->lru);
+		list_push_back(&p->lru, &g->lru);
+	}
+	return 0;
+}
+
+void page_cache_fini(struct page_cache *p)
+{
+	intmap_fini(&p->map);
+	alloc_free(p->pages);
+	alloc_free(p->memory);
+	p->pages = NULL;
+	p->memory = NULL;
+}
+
+static uint64_t key_of(const struct page_cache *p, uint64_t vcn, uint32_t page)
+{
+	return vcn * p->c.geometry->chapter_pages + page;
+}
+
+static void forget(struct cached_page *g)
+{
+	struct page_cache *p = g->cache;
+
+	if (g->state != PAGE_FREE)
+		intmap_remove(&p->map, key_of(p, g->vcn, g->page));
+	g->state = PAGE_FREE;
+}
+
+void page_cache_clear(struct page_cache *p)
+{
+	for (uint32_t i = 0; i < p->c.page_count; i++) {
+		VDO_ASSERT(p->pages[i].state != PAGE_READING);
+		forget(&p->pages[i]);
+	}
+}
+
+int page_cache_check(const struct page_cache_config *c, const uint8_t *data,
+		     uint64_t vcn, uint32_t page)
+{
+	struct list_range lists;
+	struct index_page found;
+	int r = index_page_open(data, c->geometry, *c->nonce, &found);
+
+	if (r != 0)
+		return -VDO_ECORRUPT;
+	if (found.vcn != vcn)
+		return -VDO_ECORRUPT;
+	if (c->page_map == NULL)
+		return 0;
+	lists = page_map_lists(c->page_map, geometry_physical(c->geometry, vcn),
+			       page);
+	if (found.first_list != lists.first ||
+	    found.first_list + found.list_count != lists.last + 1)
+		return -VDO_ECORRUPT;
+	return 0;
+}
+
+/* Let all who wait for @g ask again. */
+static void wake_waiting(struct cached_page *g)
+{
+	struct page_cache *p = g->cache;
+	struct waitq taken;
+	struct waiter *w;
+
+	waitq_take_all(&g->waiting, &taken);
+	g->pinned = true;
+	while ((w = waitq_pop(&taken)) != NULL)
+		p->c.wake(p->c.arg, w);
+	g->pinned = false;
+}
+
+/* Each of those that are woken takes a page or needs none any more. */
+static void wake_starving(struct page_cache *p)
+{
+	while (!waitq_empty(&p->starving) && !list_empty(&p->lru))
+		p->c.wake(p->c.arg, waitq_pop(&p->starving));
+}
+
+static void read_done(struct completion *c)
+{
+	struct cached_page *g = container_of(c, struct cached_page, mio.done);
+	struct page_cache *p = g->cache;
+	int r = c->result;
+
+	VDO_ASSERT(g->state == PAGE_READING);
+	if (g->vcn < *p->c.oldest) {
+		/* It may be half overwritten, and nobody needs it. */
+		forget(g);
+	} else {
+		if (r == 0 && g->page < p->c.geometry->index_pages)
+			r = page_cache_check(&p->c, g->data, g->vcn, g->page);
+		g->state = r == 0 ? PAGE_READY : PAGE_FAILED;
+		g->result = r;
+	}
+	wake_waiting(g);
+	if (g->state == PAGE_READY) {
+		list_push_back(&p->lru, &g->lru);
+	} else {
+		forget(g);
+		list_push_front(&p->lru, &g->lru);
+	}
+	wake_starving(p);
+}
+
+static void start_read(struct cached_page *g, uint64_t vcn, uint32_t page)
+{
+	struct page_cache *p = g->cache;
+	const struct index_geometry *geometry = p->c.geometry;
+	uint64_t block = geometry_page_block(
+		geometry, geometry_physical(geometry, vcn), page);
+
+	g->vcn = vcn;
+	g->page = page;
+	g->state = PAGE_READING;
+	intmap_put(&p->map, key_of(p, vcn, page), g);
+	counter_inc(&p->reads);
+	completion_init(&g->mio.done, p->c.queue, read_done);
+	mio_read(&g->mio, p->c.storage, p->c.kind, *p->c.volume_block + block,
+		 PAGE_BLOCKS, g->data);
+}
+
+const uint8_t *page_cache_get(struct page_cache *p, uint64_t vcn, uint32_t page,
+			      struct waiter *w, int *result)
+{
+	struct cached_page *g = intmap_get(&p->map, key_of(p, vcn, page));
+	struct list_node *oldest;
+
+	*result = 0;
+	if (g != NULL && g->state == PAGE_READY) {
+		if (!g->pinned && p->lru.prev != &g->lru) {
+			list_remove(&g->lru);
+			list_push_back(&p->lru, &g->lru);
+		}
+		return g->data;
+	}
+	if (g != NULL && g->state == PAGE_FAILED) {
+		*result = g->result;
+		return NULL;
+	}
+	if (g == NULL) {
+		oldest = list_pop(&p->lru);
+		if (oldest == NULL) {
+			waitq_push(&p->starving, w);
+			return NULL;
+		}
+		g = list_entry(oldest, struct cached_page, lru);
+		forget(g);
+		start_read(g, vcn, page);
+	}
+	waitq_push(&g->waiting, w);
+	return NULL;
+}

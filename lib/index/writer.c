@@ -1,0 +1,301 @@
+/*
+ * Chapter writer (X 6, 9.2).
+ *
+ *	all zones handed over
+ *	  [start]		first after a load or save: the save is made
+ *	    |			unusable, durably
+ *	  [encode_page] *	one record page a turn, and its names into the
+ *	    |			index of the chapter
+ *	  [write_records]	then flush
+ *	  [pack_page] *		one index page a turn
+ *	  [write_index]		then flush
+ *	  [finish]		page map, oldest, newest; tell the zones
+ *
+ * A chapter exists if all its index pages are there; they are written after all
+ * records are durable, so a rebuild never meets a chapter without its records.
+ *
+ * After an error chapters still pass through here, unwritten, so that nobody
+ * waits for ever.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/counter.h"
+#include "index/index_priv.h"
+
+static void turn(struct completion *c);
+static void begin(struct index *index);
+
+int writer_init(struct index *index)
+{
+	struct chapter_writer *w = &index->writer;
+	const struct index_geometry *g = &index->geometry;
+	size_t size = (size_t)g->chapter_pages * PAGE_BYTES + BLOCK_SIZE;
+
+	completion_init(&w->step, index->c.queue, turn);
+	w->memory = alloc_zeroed(size, 1);
+	w->records = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->records));
+	w->scratch = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->scratch));
+	if (w->memory == NULL || w->records == NULL || w->scratch == NULL)
+		return -ENOMEM;
+	w->pages = (uint8_t *)(((uintptr_t)w->memory + BLOCK_SIZE - 1) &
+			       ~(uintptr_t)(BLOCK_SIZE - 1));
+	return chapter_index_init(&w->lists, g);
+}
+
+void writer_fini(struct index *index)
+{
+	struct chapter_writer *w = &index->writer;
+
+	delta_lists_fini(&w->lists);
+	alloc_free(w->memory);
+	alloc_free(w->records);
+	alloc_free(w->scratch);
+}
+
+void writer_wait_idle(struct index *index, struct completion *idle)
+{
+	VDO_ASSERT(index->writer.idle == NULL);
+	if (index->writer.handed_over == 0)
+		completion_post(idle);
+	else
+		index->writer.idle = idle;
+}
+
+static void announce(struct index *index, const struct index_zone *from)
+{
+	uint64_t vcn = index->writer.vcn;
+
+	for (unsigned i = 0; i < index->c.zone_count; i++) {
+		struct announce *a = &index->zones[i].announces[vcn % 2];
+
+		if (&index->zones[i] == from)
+			continue;
+		a->vcn = vcn;
+		completion_post(&a->go);
+	}
+}
+
+void writer_handover(struct completion *c)
+{
+	struct index_zone *z = container_of(c, struct index_zone, handover);
+	struct index *index = z->index;
+	struct chapter_writer *w = &index->writer;
+
+	if (w->handed_over++ == 0) {
+		w->vcn = index->newest;
+		announce(index, z);
+	}
+	if (w->handed_over == index->c.zone_count)
+		begin(index);
+}
+
+/* Go on with @then in a turn of its own. */
+static void next_turn(struct index *index, void (*then)(struct index *index))
+{
+	index->writer.then = then;
+	completion_post(&index->writer.step);
+}
+
+static void turn(struct completion *c)
+{
+	struct chapter_writer *w = container_of(c, struct chapter_writer, step);
+
+	w->then(container_of(w, struct index, writer));
+}
+
+static void finish(struct index *index)
+{
+	struct chapter_writer *w = &index->writer;
+	struct completion *idle = w->idle;
+
+	index->oldest += geometry_expires(&index->geometry, w->vcn + 1);
+	index->newest = w->vcn + 1;
+	w->handed_over = 0;
+	w->idle = NULL;
+	for (unsigned i = 0; i < index->c.zone_count; i++)
+		completion_post(&index->zones[i].written);
+	if (idle != NULL)
+		completion_post(idle);
+}
+
+static void fail(struct index *index, int error)
+{
+	index_fail(index, error, "cannot write a chapter");
+	finish(index);
+}
+
+static void index_synced(struct completion *c)
+{
+	struct chapter_writer *w = container_of(c, struct chapter_writer,
+						sync.done);
+	struct index *index = container_of(w, struct index, writer);
+
+	if (c->result != 0) {
+		fail(index, c->result);
+		return;
+	}
+	counter_inc(&w->chapters_written);
+	if (w->lost != 0)
+		log_warning(index->c.log,
+			    "index: lists too long for a chapter's pages, "
+			    "vcn=%llu, lists=%u",
+			    (unsigned long long)w->vcn, w->lost);
+	finish(index);
+}
+
+/* The mio is done: flush, then @then. */
+static void flush_after(struct completion *c, completion_fn then)
+{
+	struct chapter_writer *w = container_of(c, struct chapter_writer,
+						mio.done);
+	struct index *index = container_of(w, struct index, writer);
+
+	if (c->result != 0) {
+		fail(index, c->result);
+		return;
+	}
+	completion_init(&w->sync.done, index->c.queue, then);
+	sync_request(index->c.sync, &w->sync);
+}
+
+static void index_written(struct completion *c)
+{
+	flush_after(c, index_synced);
+}
+
+/* Write @count pages of the chapter from @page on. */
+static void write_pages(struct index *index, uint32_t page, uint32_t count,
+			completion_fn then)
+{
+	struct chapter_writer *w = &index->writer;
+	const struct index_geometry *g = &index->geometry;
+	uint64_t block = geometry_page_block(g, geometry_physical(g, w->vcn),
+					     page);
+
+	completion_init(&w->mio.done, index->c.queue, then);
+	mio_write(&w->mio, index->c.storage, index->c.kind,
+		  index->volume_block + block, count * PAGE_BLOCKS,
+		  w->pages + (size_t)page * PAGE_BYTES, false);
+}
+
+static void pack_page(struct index *index)
+{
+	struct chapter_writer *w = &index->writer;
+	uint32_t pages = index->geometry.index_pages;
+
+	w->next_list = chapter_index_pack(
+		&w->lists, index->layout.volume_nonce, w->vcn, w->next_list,
+		w->page + 1 == pages, w->pages + (size_t)w->page * PAGE_BYTES,
+		&w->lost);
+	/* Nobody looks the chapter up before it is written. */
+	page_map_set(&index->page_map, w->vcn, w->page, w->next_list - 1);
+	if (++w->page < pages)
+		next_turn(index, pack_page);
+	else
+		write_pages(index, 0, pages, index_written);
+}
+
+static void records_synced(struct completion *c)
+{
+	struct chapter_writer *w = container_of(c, struct chapter_writer,
+						sync.done);
+	struct index *index = container_of(w, struct index, writer);
+
+	if (c->result != 0) {
+		fail(index, c->result);
+		return;
+	}
+	w->page = 0;
+	w->next_list = w->lost = 0;
+	next_turn(index, pack_page);
+}
+
+static void records_written(struct completion *c)
+{
+	flush_after(c, records_synced);
+}
+
+/* Record @i of the chapter, in the order of X 7.3, or NULL: a fill record. */
+static const struct index_record *collated(const struct index *index,
+					   uint32_t i)
+{
+	const struct open_chapter *o =
+		index->zones[i % index->c.zone_count].writing;
+	uint32_t number = 1 + i / index->c.zone_count;
+
+	return number > o->capacity ? NULL : open_chapter_record(o, number);
+}
+
+static int put_record(struct index *index, uint32_t i)
+{
+	struct chapter_writer *w = &index->writer;
+	const struct index_record *r = collated(index, i);
+
+	w->records[i % RECORDS_PER_PAGE] = r != NULL ? *r : *w->fill;
+	if (r == NULL)
+		return 0;
+	return chapter_index_put(&w->lists, &index->geometry, &r->name,
+				 i / RECORDS_PER_PAGE);
+}
+
+static void encode_page(struct index *index)
+{
+	struct chapter_writer *w = &index->writer;
+	const struct index_geometry *g = &index->geometry;
+	uint32_t first = w->page * RECORDS_PER_PAGE;
+
+	for (uint32_t i = 0; i < RECORDS_PER_PAGE; i++) {
+		int r = put_record(index, first + i);
+
+		if (r != 0) {
+			fail(index, r);
+			return;
+		}
+	}
+	record_page_encode(w->pages +
+				   (size_t)(g->index_pages + w->page) *
+					   PAGE_BYTES,
+			   w->records, w->scratch);
+	if (++w->page < g->record_pages)
+		next_turn(index, encode_page);
+	else
+		write_pages(index, g->index_pages, g->record_pages,
+			    records_written);
+}
+
+static void start(struct index *index)
+{
+	struct chapter_writer *w = &index->writer;
+
+	for (unsigned i = index->c.zone_count; i-- > 0;) {
+		const struct open_chapter *o = index->zones[i].writing;
+
+		if (open_chapter_full(o))
+			w->fill = &o->records[o->capacity - 1];
+	}
+	delta_lists_clear(&w->lists);
+	w->page = 0;
+	next_turn(index, encode_page);
+}
+
+static void discarded(struct index *index, int result)
+{
+	if (result != 0)
+		fail(index, result);
+	else
+		start(index);
+}
+
+static void begin(struct index *index)
+{
+	if (index_error(index) != 0)
+		finish(index);
+	else if (index->save_slot >= 0)
+		index_discard_save(index, discarded);
+	else
+		start(index);
+}

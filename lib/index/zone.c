@@ -1,0 +1,464 @@
+/*
+ * Requests in a zone (X 9.3).
+ *
+ *	received --[serve]--> done
+ *	             |  ^
+ *	             |  | served again, from the start
+ *	             v  |
+ *	          waiting for a page, a chapter in the sparse cache, or room in
+ *	          the open chapter
+ *
+ * Nothing is changed before all that a request needs is at hand, so serving it
+ * again is harmless. Only what it found on an index page is kept, with the
+ * chapter it is of; so each page read brings it forward, however small the
+ * cache.
+ *
+ * When the open chapter is full it is handed over at once, unless the one
+ * before is still being written; then requests that would add to it wait (and
+ * others go on).
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <vdo/error.h>
+
+#include "base/counter.h"
+#include "index/index_priv.h"
+
+#define WAITING 1 /* of serve() and what it calls: will be served again */
+
+static void page_wake(void *arg, struct waiter *w);
+
+int zone_init(struct index *index, unsigned number)
+{
+	struct index_zone *z = &index->zones[number];
+	const struct index_geometry *g = &index->geometry;
+	unsigned zones = index->c.zone_count;
+	struct page_cache_config c = {
+		.geometry = g,
+		.page_map = &index->page_map,
+		.nonce = &index->layout.volume_nonce,
+		.oldest = &z->oldest,
+		.storage = index->c.storage,
+		.kind = index->c.kind,
+		.volume_block = &index->volume_block,
+		.queue = index->c.zones[number],
+		.page_count = MAX(g->cache_pages / zones, 4u),
+		.wake = page_wake,
+		.arg = z,
+	};
+	int r;
+
+	z->index = index;
+	z->number = number;
+	z->queue = index->c.zones[number];
+	gate_init(&z->gate);
+	waitq_init(&z->full);
+	completion_init(&z->written, z->queue, zone_written);
+	completion_init(&z->handover, index->c.queue, writer_handover);
+	for (unsigned i = 0; i < 2; i++) {
+		z->announces[i].zone = z;
+		completion_init(&z->announces[i].go, z->queue, zone_announced);
+	}
+	r = volume_index_init(&z->volume, g, number, zones);
+	for (unsigned i = 0; i < 2 && r == 0; i++)
+		r = open_chapter_init(&z->chapters[i], g->records / zones);
+	if (r == 0)
+		r = page_cache_init(&z->cache, &c);
+	zone_reset(z);
+	return r;
+}
+
+void zone_fini(struct index_zone *z)
+{
+	volume_index_fini(&z->volume);
+	open_chapter_fini(&z->chapters[0]);
+	open_chapter_fini(&z->chapters[1]);
+	page_cache_fini(&z->cache);
+}
+
+/* As if new; nothing is going on. */
+void zone_reset(struct index_zone *z)
+{
+	z->open = &z->chapters[0];
+	z->writing = &z->chapters[1];
+	z->writing_valid = z->writing_busy = z->close_pending = false;
+	z->touched = false;
+	z->counts = (struct zone_counts){0};
+	z->oldest = z->newest = 0;
+}
+
+static void chapter_close(struct index_zone *z)
+{
+	struct open_chapter *full = z->open;
+
+	VDO_ASSERT(!z->writing_busy);
+	z->open = z->writing;
+	z->writing = full;
+	z->writing_valid = z->writing_busy = true;
+	z->close_pending = false;
+	open_chapter_clear(z->open);
+	z->newest++;
+	z->oldest += geometry_expires(&z->index->geometry, z->newest);
+	volume_index_open(&z->volume, z->newest);
+	completion_post(&z->handover);
+}
+
+static void chapter_full(struct index_zone *z)
+{
+	if (z->writing_busy)
+		z->close_pending = true;
+	else
+		chapter_close(z);
+}
+
+/* Is there room for one more record? */
+static bool chapter_has_room(const struct index_zone *z,
+			     const struct hash128 *name)
+{
+	return !open_chapter_full(z->open) ||
+	       open_chapter_find(z->open, name) != NULL;
+}
+
+/* The page of an op's chapter, or NULL: *r is WAITING or an error. */
+static const uint8_t *get_page(struct index_zone *z, struct index_op *op,
+			       uint64_t vcn, uint32_t page, int *r)
+{
+	const uint8_t *data =
+		page_cache_get(&z->cache, vcn, page, &op->link, r);
+
+	if (data == NULL && *r == 0)
+		*r = WAITING;
+	return data;
+}
+
+/* On which record page of @vcn would the name be? Kept in @op. */
+static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
+{
+	const struct index_geometry *g = &z->index->geometry;
+	uint32_t page = page_map_find(&z->index->page_map,
+				      geometry_physical(g, vcn),
+				      name_in_chapter(g, &op->name).list);
+	int slot = sparse_slot_of(z, vcn);
+	const uint8_t *data;
+	int r;
+
+	if (op->looked_up && op->chapter == vcn)
+		return 0;
+	if (slot >= 0) {
+		data = sparse_page(z, (unsigned)slot, page);
+	} else {
+		data = get_page(z, op, vcn, page, &r);
+		if (data == NULL)
+			return r;
+	}
+	r = index_page_search(data, g, &op->name, &op->record_page);
+	if (slot >= 0 && r == 0)
+		sparse_note(z, (unsigned)slot, op->record_page != PAGE_NONE);
+	op->chapter = vcn;
+	op->looked_up = r == 0;
+	return r;
+}
+
+/* The record of the name in chapter @vcn; *record is NULL if it is not there. */
+static int look_in_chapter(struct index_zone *z, struct index_op *op,
+			   uint64_t vcn, const struct index_record **record)
+{
+	const uint8_t *page;
+	int r;
+
+	*record = NULL;
+	if (vcn == z->newest) {
+		*record = open_chapter_find(z->open, &op->name);
+		return 0;
+	}
+	if (vcn + 1 == z->newest && z->writing_valid) {
+		*record = open_chapter_find(z->writing, &op->name);
+		return 0;
+	}
+	if (vcn < z->oldest)
+		return 0;
+	r = look_up_page(z, op, vcn);
+	if (r != 0 || op->record_page == PAGE_NONE)
+		return r;
+	page = get_page(z, op, vcn,
+			z->index->geometry.index_pages + op->record_page, &r);
+	if (page != NULL)
+		*record = record_page_find(page, &op->name);
+	return r;
+}
+
+static bool is_sparse(const struct index_zone *z, uint64_t vcn)
+{
+	return geometry_is_sparse(&z->index->geometry, z->oldest, z->newest,
+				  vcn);
+}
+
+static enum index_region region_of(const struct index_zone *z, uint64_t vcn)
+{
+	if (vcn == z->newest)
+		return INDEX_OPEN_CHAPTER;
+	return is_sparse(z, vcn) ? INDEX_SPARSE : INDEX_DENSE;
+}
+
+/* A sample of a sparse chapter brings that chapter in first (X 8.2). */
+static int wait_for_sparse(struct index_zone *z, struct index_op *op,
+			   uint64_t vcn)
+{
+	int slot;
+
+	if (!is_sparse(z, vcn) ||
+	    !name_is_sample(&z->index->geometry, &op->name))
+		return 0;
+	slot = sparse_slot_of(z, vcn);
+	if (slot >= 0) {
+		sparse_note(z, (unsigned)slot, true);
+		return 0;
+	}
+	if (op->sampled)
+		return 0;
+	if (!z->sparse.wanting) {
+		op->sampled = true;
+		sparse_want(z, vcn);
+	}
+	waitq_push(&z->sparse.waiting, &op->link);
+	return WAITING;
+}
+
+/* Search the chapters in the sparse cache for a name that no index has. */
+static int look_in_sparse(struct index_zone *z, struct index_op *op,
+			  const struct index_record **record)
+{
+	const struct index_geometry *g = &z->index->geometry;
+
+	if (!g->sparse || name_is_sample(g, &op->name))
+		return 0;
+	if ((z->sparse.wanting || z->sparse.loading != 0) && !op->sampled) {
+		op->sampled = true;
+		waitq_push(&z->sparse.waiting, &op->link);
+		return WAITING;
+	}
+	for (unsigned i = 0; i < SPARSE_SLOTS; i++) {
+		unsigned slot = z->sparse.order[i];
+		uint64_t vcn = z->sparse.slots[slot].vcn;
+		int r;
+
+		if (z->sparse.slots[slot].skip || vcn == CHAPTER_NONE ||
+		    vcn < z->oldest)
+			continue;
+		r = look_up_page(z, op, vcn);
+		if (r != 0)
+			return r;
+		if (op->record_page != PAGE_NONE)
+			return look_in_chapter(z, op, vcn, record);
+	}
+	return 0;
+}
+
+/* Tell @op what was known; @data gets what the open chapter is to have. */
+static void answer(struct index_op *op, const struct index_record *record,
+		   uint8_t *data)
+{
+	memcpy(data, op->data, INDEX_DATA_SIZE);
+	op->found = record != NULL;
+	if (record == NULL)
+		return;
+	if (op->request != INDEX_UPDATE)
+		memcpy(data, record->data, INDEX_DATA_SIZE);
+	memcpy(op->data, record->data, INDEX_DATA_SIZE);
+}
+
+static int serve_delete(struct index_zone *z, struct index_op *op,
+			struct volume_hint *h,
+			const struct index_record *record)
+{
+	if (record == NULL && !h->collision)
+		return 0;
+	op->found = true;
+	op->region = region_of(z, h->chapter);
+	if (h->chapter == z->newest)
+		open_chapter_remove(z->open, &op->name);
+	return volume_index_remove(h);
+}
+
+/* The name is to be in the open chapter. */
+static int refresh(struct index_zone *z, struct index_op *op,
+		   struct volume_hint *h, const struct index_record *record,
+		   bool known)
+{
+	uint8_t data[INDEX_DATA_SIZE];
+	int r = 0;
+
+	if (!chapter_has_room(z, &op->name)) {
+		waitq_push(&z->full, &op->link);
+		return WAITING;
+	}
+	if (known)
+		volume_index_set(h, z->newest);
+	else
+		r = volume_index_put(h, &op->name, z->newest);
+	answer(op, record, data);
+	if (r != 0)
+		return r == -ENOSPC ? 0 : r; /* not remembered, that is all */
+	open_chapter_put(z->open, &op->name, data);
+	if (open_chapter_full(z->open) && !z->close_pending)
+		chapter_full(z);
+	return 0;
+}
+
+/* 0: it is done. */
+static int serve(struct index_zone *z, struct index_op *op)
+{
+	const struct index_record *record = NULL;
+	uint8_t data[INDEX_DATA_SIZE];
+	struct volume_hint h;
+	bool known, changes;
+	int r;
+
+	op->found = false;
+	op->region = INDEX_NOWHERE;
+	r = volume_index_get(&z->volume, &op->name, &h);
+	if (r != 0)
+		return r;
+	if (h.found) {
+		r = wait_for_sparse(z, op, h.chapter);
+		if (r == 0)
+			r = look_in_chapter(z, op, h.chapter, &record);
+		if (r != 0)
+			return r;
+	}
+	if (op->request == INDEX_DELETE)
+		return serve_delete(z, op, &h, record);
+	/* A collision that its chapter lost is this name all the same. */
+	known = record != NULL || h.collision;
+	if (record != NULL)
+		op->region = region_of(z, h.chapter);
+	if (!known) {
+		r = look_in_sparse(z, op, &record);
+		if (r != 0)
+			return r;
+		if (record != NULL)
+			op->region = INDEX_SPARSE;
+	}
+	changes = op->request != INDEX_QUERY_NO_UPDATE &&
+		  (record != NULL || op->request != INDEX_QUERY);
+	if (known && h.chapter == z->newest && op->request != INDEX_UPDATE)
+		changes = false;
+	if (changes)
+		return refresh(z, op, &h, record, known);
+	answer(op, record, data);
+	return 0;
+}
+
+static void count(struct index_zone *z, const struct index_op *op)
+{
+	struct zone_counts *c = &z->counts;
+
+	counter_inc(op->found ? &c->found[op->request]
+			      : &c->not_found[op->request]);
+	if (op->request == INDEX_POST)
+		counter_inc(&c->posts_in[op->region]);
+}
+
+/* Serve @op; unless it waits, it is over. */
+static void serve_or_wait(struct index_zone *z, struct index_op *op)
+{
+	int r = index_error(z->index) != 0 ? -EIO : serve(z, op);
+
+	if (r == WAITING)
+		return;
+	if (likely(r == 0))
+		count(z, op);
+	else if (r != -EIO || index_error(z->index) == 0)
+		index_fail(z->index, r, "a request failed");
+	completion_finish(&op->done, r);
+	gate_leave(&z->gate);
+}
+
+void zone_receive(struct completion *c)
+{
+	struct index_op *op = container_of(c, struct index_op, run);
+	struct index_zone *z = op->zone;
+
+	VDO_ASSERT(queue_is_current(z->queue));
+	if (unlikely(!z->accepting)) {
+		op->found = false;
+		op->region = INDEX_NOWHERE;
+		completion_finish(&op->done, -VDO_EBUSY);
+		return;
+	}
+	z->touched = true;
+	gate_enter(&z->gate);
+	serve_or_wait(z, op);
+}
+
+static void page_wake(void *arg, struct waiter *w)
+{
+	serve_or_wait(arg, container_of(w, struct index_op, link));
+}
+
+/* Serve all that wait in @q again. */
+void zone_go_on(struct waitq *q, struct index_zone *z)
+{
+	struct waitq taken;
+	struct waiter *w;
+
+	waitq_take_all(q, &taken);
+	while ((w = waitq_pop(&taken)) != NULL)
+		serve_or_wait(z, container_of(w, struct index_op, link));
+}
+
+static void tell_drained(struct index_zone *z)
+{
+	/* A full chapter must go first; its writer's message brings us back. */
+	if (!z->gate_empty || z->close_pending)
+		return;
+	z->gate_empty = false;
+	fanout_part_done(&z->part, 0);
+}
+
+void zone_written(struct completion *c)
+{
+	struct index_zone *z = container_of(c, struct index_zone, written);
+
+	z->writing_busy = false;
+	if (z->close_pending && index_error(z->index) == 0)
+		chapter_close(z);
+	z->close_pending = false;
+	zone_go_on(&z->full, z);
+	tell_drained(z);
+}
+
+void zone_announced(struct completion *c)
+{
+	struct announce *a = container_of(c, struct announce, go);
+	struct index_zone *z = a->zone;
+
+	if (z->newest != a->vcn)
+		return;
+	chapter_close(z);
+	zone_go_on(&z->full, z);
+}
+
+static void gate_drained(struct completion *c)
+{
+	struct index_zone *z = container_of(c, struct index_zone, drained);
+
+	z->gate_empty = true;
+	tell_drained(z);
+}
+
+/* Begin or end to serve requests; the zone's part is done when it has. */
+void zone_accept(struct index_zone *z, bool accept)
+{
+	z->accepting = accept;
+	if (accept) {
+		gate_open(&z->gate);
+		fanout_part_done(&z->part, 0);
+		return;
+	}
+	completion_init(&z->drained, z->queue, gate_drained);
+	gate_close(&z->gate, &z->drained);
+}
