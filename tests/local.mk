@@ -14,6 +14,8 @@ UNIT_LIBS = tests/lib/libtest.la lib/libcore.la $(CHECK_LIBS)
 
 include tests/unit/local.mk
 endif
+include tests/volume/local.mk
+include tests/sim/local.mk
 include tests/sh/local.mk
 include tests/kernel/local.mk
 include tests/bench/local.mk
