@@ -7,7 +7,7 @@ tests_sim_sim_SOURCES = %D%/sim.c
 tests_sim_sim_LDADD = $(UNIT_LIBS)
 
 SIM_RUNS = 2000
-.PHONY: sim
 sim: tests/sim/sim$(EXEEXT)
 	tests/sim/sim$(EXEEXT) $(SIM_RUNS)
 endif
+.PHONY: sim
