@@ -11,4 +11,10 @@ tests_kernel_vdoplay_SOURCES = \
 tests_kernel_vdoplay_LDADD = lib/libvdo.la -lpthread
 
 TESTS += %D%/golden.sh
-EXTRA_DIST += %D%/golden.sh
+EXTRA_DIST += %D%/golden.sh %D%/interchange.sh
+
+# With the kernel, in an emulated machine: some ten minutes.
+.PHONY: check-kernel
+check-kernel: tests/kernel/vdoplay examples/vdoctl/vdoctl
+	top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
+		$(SHELL) $(top_srcdir)/%D%/interchange.sh

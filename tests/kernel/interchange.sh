@@ -1,0 +1,444 @@
+#!/bin/sh
+# Linux serves what the library wrote, and the library what Linux wrote.
+#
+# Volumes go back and forth between the library and the kernel's driver, which
+# runs in an emulated machine ($KERNEL_VDO, or beside the source tree). Each
+# side checks what the other one left, block by block, and writes to it; the
+# manifests come from blockplay, another implementation of plans. After each
+# stage all metadata is audited by two tools that are not the library's.
+#
+# Some volumes are left by the library in the middle of writing: abandoned,
+# killed, or on a disk whose power failed. Linux recovers them, and all that was
+# flushed must be there.
+#
+# $SEED: another one makes other plans and crashes at other places.
+# $KEEP: leave all files behind.
+top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
+build=$(cd "${top_builddir:-.}" && pwd) || exit 1
+vdoplay=$build/tests/kernel/vdoplay
+vdoctl=${VDOCTL:-$build/examples/vdoctl/vdoctl}
+kernel=${KERNEL_VDO:-$top_srcdir/../shared/tools/kernel-vdo}
+inspect=${VDO_INSPECT:-$(dirname "$kernel")/vdo_inspect.py}
+seed=${SEED:-1}
+dir=$build/interchange.$$
+failed=0 checked=0
+
+skip()
+{
+	echo "$1" >&2
+	exit 77
+}
+
+test -x "$kernel" || skip "there is no $kernel"
+test -x "$inspect" || skip "there is no $inspect"
+test -x "$vdoplay" && test -x "$vdoctl" || skip "the programs were not built"
+"$kernel" setup >/dev/null 2>&1 || skip "kernel-vdo cannot be set up"
+mkdir -p "$dir/share" || exit 1
+trap 'test -n "$KEEP" || rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$dir" || exit 1
+echo "seed $seed"
+
+fail()
+{
+	echo "FAILED: $*" >&2
+	cat out >&2
+	failed=1
+}
+
+# succeed WHAT COMMAND...
+succeed()
+{
+	what=$1
+	shift
+	"$@" >out 2>&1 || fail "$what"
+}
+
+#
+# The library's side. A volume NAME is NAME.img; the plans that were played on
+# it so far are NAME.plans, and share/NAME.manifest what it must hold.
+#
+
+# make NAME OPTION...: format
+make()
+{
+	name=$1
+	shift
+	rm -f "$name.img"
+	: >"$name.plans"
+	: >"share/$name.manifest"
+	succeed "$name: format" "$vdoctl" format "$name.img" "$@"
+}
+
+field()
+{
+	"$vdoctl" info "$1.img" --json |
+		sed -n "s/.*\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p"
+}
+
+# invent NAME PLAN OPERATIONS: a plan that is share/NAME.PLAN
+invent()
+{
+	number=$((number + 1))
+	"$vdoplay" plan $((seed * 1000 + number)) "$3" \
+		"$(field "$1" logical_blocks)" $parts >"share/$1.$2"
+}
+
+# played NAME PLAN [OPTION...]: it was, and is part of the manifest now
+played()
+{
+	name=$1 plan=$2
+	shift 2
+	echo "share/$name.$plan" "$@" >>"$name.plans"
+	"$kernel" tool blockplay model $(cat "$name.plans") \
+		>"share/$name.manifest" || exit 1
+}
+
+# write NAME PLAN OPERATIONS [OPTION...]: by the library
+write()
+{
+	name=$1 plan=$2
+	invent "$1" "$2" "$3"
+	shift 3
+	succeed "$name: $plan" "$vdoplay" play "share/$name.$plan" \
+		"$name.img" --quiet alignment=512 "$@"
+	played "$name" "$plan"
+}
+
+# has NAME STATE: that state, all blocks, and sound metadata
+has()
+{
+	: >out
+	state=$(field "$1" state_name)
+	test "$state" = "$2" || fail "$1 is $state, not $2"
+	succeed "$1: audit" "$inspect" --audit "$1.img"
+	succeed "$1: vdoaudit" "$kernel" audit "$1.img"
+	succeed "$1: contents" "$vdoplay" check "share/$1.manifest" \
+		"$1.img" --near read-only=on
+	n=$(sed -n 's/^ok: \([0-9]*\) .*, \([0-9]*\) as one.*/\1+\2/p' out)
+	checked=$((checked + ${n:-0}))
+	succeed "$1: map" "$kernel" tool vdodumpblockmap "$1.img"
+	entries=$(($(wc -l <out)))
+	: >out
+	test "$entries" -eq $(($(field "$1" logical_blocks_used) +
+		$(field "$1" block_map_data_blocks))) ||
+		fail "$1: the block map has $entries entries"
+}
+
+#
+# The kernel's side: a script for the machine, and its disks.
+#
+
+cat >share/functions <<'END'
+# serve NAME DEVICE ...: start it, check it
+serve()
+{
+	vol=$1 device=$2
+	shift 2
+	vdo-start $device auto $vol wait 0 "$@" || exit 1
+	vdo-wait $vol $index || exit 1
+	compare
+}
+compare()
+{
+	blockplay check --near /mnt/share/$vol.manifest /dev/mapper/$vol
+	test $? -eq 0 || bad="$bad $vol"
+}
+# overwrite PLAN
+overwrite()
+{
+	blockplay play --quiet /mnt/share/$vol.$1 /dev/mapper/$vol || exit 1
+}
+stop()
+{
+	vdo-stop $vol || exit 1
+}
+END
+
+boot_begin()
+{
+	disks=
+	letters="a b c d e f g h i j k l m n o p q r s t"
+	{
+		echo ". /mnt/share/functions"
+		echo "bad="
+	} >share/script
+}
+
+# insert NAME INDEX-STATE [KEY VALUE]...: a disk, served and checked
+insert()
+{
+	name=$1 state=$2
+	shift 2
+	letter=${letters%% *}
+	letters=${letters#* }
+	disks="$disks --disk $name.img"
+	cat >>share/script <<END
+echo "$name"
+index=$state
+serve $name /dev/vd$letter $*
+END
+}
+
+# Lines for the one that was inserted last
+guest()
+{
+	printf '%s\n' "$@" >>share/script
+}
+
+boot()
+{
+	echo 'test -z "$bad" || { echo "not as expected:$bad"; exit 1; }' \
+		>>share/script
+	"$kernel" run --smp 2 $disks --share share --script share/script \
+		>out 2>&1 || fail "Linux"
+	cp out out.boot
+	boots=$((boots + 1))
+	n=$(sed -n 's/^ok: \([0-9]*\) .*, \([0-9]*\) as one.*/\1 \2/p' out |
+		awk '{ n += $1 + $2 } END { print n + 0 }')
+	checked=$((checked + n))
+	echo "$1: Linux checked $n blocks"
+}
+
+#
+# Sizes: what vdoformat makes of a storage, the library makes of it, too.
+#
+
+# sizes SIZE LOGICAL-SIZE SLAB-BITS MEMORY SPARSE
+sizes()
+{
+	sizes=$*
+	rm -f theirs.img ours.img
+	truncate -s "$1" theirs.img
+	set -- "$1" "$2" "$3" "$4" "$5" --slab-bits="$3" --uds-memory-size="$4"
+	test "$2" = auto || set -- "$@" --logical-size="$2"
+	test "$5" = off || set -- "$@" --uds-sparse
+	us="-o size=$1 -o logical-size=$2 -o slab-bits=$3 -o sparse=$5"
+	us="$us -o index-memory=$4 -o profile=kernel"
+	shift 5
+	succeed "vdoformat $sizes" "$kernel" format theirs.img "$@"
+	succeed "format $sizes" "$vdoctl" format ours.img $us
+	for image in theirs ours; do
+		"$vdoctl" info $image.img --json |
+			grep -v '"nonce"\|"uuid"' >$image.info
+		"$inspect" --json $image.img |
+			grep -v '"nonce"\|"uuid"\|"checksum"' >$image.json
+	done
+	diff theirs.info ours.info >out 2>&1 && test -s ours.info ||
+		fail "sizes $sizes"
+	diff theirs.json ours.json >out 2>&1 && test -s ours.json ||
+		fail "structures $sizes"
+}
+
+stage_sizes()
+{
+	while read -r size logical bits memory sparse; do
+		sizes "$size" "$logical" "$bits" "$memory" "$sparse"
+	done <<-END
+	2949992448 auto 13 0.25 off
+	2816M auto 13 0.25 off
+	3G 40K 13 0.25 off
+	3G auto 9 0.25 off
+	3G auto 10 0.25 off
+	20G auto 13 0.25 off
+	20G auto 13 0.5 off
+	20G auto 16 0.75 off
+	20G auto 16 1 off
+	40G auto 13 0.25 on
+	40G auto 16 2 off
+	100G 1T 19 0.25 off
+	200G 4P 23 0.25 off
+	END
+	rm -f theirs.img ours.img
+	echo "sizes: compared"
+}
+
+#
+# Ping-pong
+#
+
+stage_pingpong()
+{
+	kernel_keys="minio 512 maxDiscard 1500 compression on"
+	zones="logical 3 physical 2 hash 2"
+	make big --size 4G --profile kernel --logical-size 1T --slab-bits 9
+	make zones --size 3G --profile kernel --logical-size 40G --slab-bits 11
+	make small --size 128M --profile small --logical-size 20G \
+		-o journal-blocks=64 --slab-bits 10
+	make new --size 3G --profile kernel --logical-size 8G
+	make hollow --size 64M --profile small --logical-size 1T
+	write big first 500 topology=classic
+	write zones first 250 logical-zones=2 physical-zones=3 hash-zones=3 \
+		topology=classic
+	write small first 300 threads=1
+	write hollow first 150
+	all=$(field hollow logical_blocks)
+	echo "discard 0 $all" >share/hollow.all
+	succeed "hollow: discard" "$vdoplay" play share/hollow.all hollow.img
+	: >share/hollow.manifest
+	for name in big zones small hollow; do
+		has $name clean
+	done
+	test "$(field hollow logical_blocks_used)" = 0 ||
+		fail "hollow: what was discarded is used"
+
+	for round in second fourth sixth; do
+		for name in big zones small; do
+			invent $name $round 120
+		done
+		boot_begin
+		insert big online $kernel_keys
+		guest "overwrite $round" stop
+		insert zones online $kernel_keys $zones cache 16384
+		guest "overwrite $round" stop
+		insert small error era 32 $kernel_keys
+		guest "overwrite $round" stop
+		if test $round = second; then
+			invent new $round 60
+			insert new online $kernel_keys
+			guest "overwrite $round" stop
+			insert hollow error era 32
+			guest "vdo-stats hollow | grep dataBlocksUsed" stop
+		fi
+		boot "$round"
+		for name in big zones small; do
+			played $name $round
+			has $name clean
+		done
+		if test $round = second; then
+			grep -q 'dataBlocksUsed 0$' out.boot ||
+				fail "hollow: data blocks are used"
+			played new $round
+			has new clean
+		fi
+		write big after-$round 150 logical-zones=4 hash-zones=2
+		write zones after-$round 100
+		write small after-$round 150 physical-zones=4 \
+			topology=classic compression=off
+		for name in big zones small; do
+			has $name clean
+		done
+	done
+}
+
+#
+# Crashes
+#
+
+# What was before the last flush that was reported done is certain, and all else
+# is not: unlike blockplay, vdoplay does not wait for a flush before it goes on.
+crashed()
+{
+	flushed=$(sed -n 's/^flushed //p' log | sort -n | tail -n 1)
+	head -n "${flushed:-0}" "share/$1.crash" >"share/$1.before"
+	tail -n +$((${flushed:-0} + 1)) "share/$1.crash" | grep -v '^flush' \
+		>"share/$1.after"
+	played "$1" before
+	played "$1" after --flushed 0
+	echo "$1: $2 after flush ${flushed:-0}"
+	: >out
+	state=$(field "$1" state_name)
+	test "$state" = dirty || fail "$1 is $state, not dirty"
+}
+
+# power NAME WRITE [OPTION...]: it fails with this write to the disk
+power()
+{
+	name=$1 write=$2
+	shift 2
+	invent "$name" crash 250
+	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 \
+		--lossy $((seed * 100 + number)) --writes "$write" "$@" >log 2>out
+	test $? -eq 99 || fail "$name: the power did not fail"
+	crashed "$name" "power failed at write $write"
+}
+
+# murder NAME FLUSHES [OPTION...]: kill -9 when so many were done
+murder()
+{
+	name=$1 flushes=$2
+	shift 2
+	invent "$name" crash $((flushes * 20 + 60))
+	mkfifo pipe
+	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 "$@" \
+		>pipe 2>out &
+	pid=$!
+	{
+		i=0
+		while test $i -lt "$flushes" && read -r line; do
+			echo "$line"
+			i=$((i + 1))
+		done
+		kill -9 $pid
+		cat
+	} <pipe >log
+	wait $pid 2>/dev/null
+	rm -f pipe
+	crashed "$name" killed
+}
+
+abandon()
+{
+	name=$1
+	invent "$name" crash 200
+	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 \
+		--abandon >log 2>out || fail "$name: abandon"
+	crashed "$name" abandoned
+}
+
+small="--size 64M --profile small --logical-size 1T"
+
+stage_crashes()
+{
+	crash_names=
+	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		name=crash$i
+		crash_names="$crash_names $name"
+		case $((i % 3)) in
+		0) make $name $small -o journal-blocks=16 --slab-bits 9 \
+			-o slab-journal-blocks=8 ;;
+		1) make $name $small -o journal-blocks=64 --slab-bits 10 ;;
+		2) make $name $small -o journal-blocks=64 --slab-bits 9 ;;
+		esac
+		# parts of blocks multiply what an uncertain one may hold
+		parts=
+		test $((i % 3)) -ne 2 || parts=--parts
+		# most had something in them before
+		test $((i % 4)) -eq 0 || write $name first 100
+		case $i in
+		1) abandon $name ;;
+		2 | 3 | 4 | 5) murder $name $((i * 7 - 13)) ;;
+		*) power $name $(((seed * 7919 + i * 104729) % 600 + 20)) ;;
+		esac
+	done
+	make crash13 --size 3G --profile kernel --logical-size 100G \
+		--slab-bits 10
+	write crash13 first 200
+	power crash13 500 logical-zones=3 physical-zones=2 hash-zones=2
+	boot_begin
+	for name in $crash_names; do
+		era=32
+		test "$(field $name recovery_journal_blocks)" -gt 16 || era=8
+		insert $name error era $era minio 512
+		guest stop
+	done
+	insert crash13 online minio 512
+	guest stop
+	boot "crashes"
+	for name in $crash_names crash13; do
+		has $name clean
+		# and the library goes on from there
+		invent $name more 100
+		succeed "$name: goes on" "$vdoplay" play share/$name.more \
+			$name.img --quiet alignment=512
+		succeed "$name: audit" "$inspect" --audit $name.img
+		succeed "$name: vdoaudit" "$kernel" audit $name.img
+	done
+}
+
+number=0 boots=0 parts=--parts
+for stage in ${STAGES:-sizes pingpong crashes}; do
+	stage_$stage
+done
+echo "$boots boots of Linux, $checked blocks compared, $number plans"
+exit $failed
