@@ -346,7 +346,7 @@ power()
 {
 	name=$1 write=$2
 	shift 2
-	invent "$name" crash 250
+	invent "$name" crash 300
 	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 \
 		--lossy $((seed * 100 + number)) --writes "$write" "$@" >log 2>out
 	test $? -eq 99 || fail "$name: the power did not fail"
@@ -358,7 +358,7 @@ murder()
 {
 	name=$1 flushes=$2
 	shift 2
-	invent "$name" crash $((flushes * 20 + 60))
+	invent "$name" crash $((flushes * 25 + 300))
 	mkfifo pipe
 	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 "$@" \
 		>pipe 2>out &
@@ -369,7 +369,7 @@ murder()
 			echo "$line"
 			i=$((i + 1))
 		done
-		kill -9 $pid
+		kill -9 $pid 2>/dev/null
 		cat
 	} <pipe >log
 	wait $pid 2>/dev/null
@@ -408,7 +408,7 @@ stage_crashes()
 		case $i in
 		1) abandon $name ;;
 		2 | 3 | 4 | 5) murder $name $((i * 7 - 13)) ;;
-		*) power $name $(((seed * 7919 + i * 104729) % 600 + 20)) ;;
+		*) power $name $(((seed * 7919 + i * 104729) % 900 + 150)) ;;
 		esac
 	done
 	make crash13 --size 3G --profile kernel --logical-size 100G \

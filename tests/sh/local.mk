@@ -1,6 +1,7 @@
 # Shell tests. They use top_srcdir, top_builddir, CC and CXX.
 sh_tests = \
 	%D%/dedup-copy.sh \
+	%D%/device.sh \
 	%D%/examples.sh \
 	%D%/headers.sh \
 	%D%/layers.sh \
