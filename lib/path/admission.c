@@ -34,20 +34,18 @@
 
 #define LOAD_REQUEST UINT64_C(1)
 #define LOAD_IO	     (UINT64_C(1) << 32)
+#define LOAD_DRAIN   (UINT64_C(1) << 63) /* somebody waits for the last one */
 
 static void admit(struct path *p, struct io *io);
 
-/* Something is over; who waits for the last one is told, once. */
+/*
+ * Something is over. Whoever was not the last does not touch the path any more:
+ * somebody else may be, and the path gone.
+ */
 static void unload(struct path *p, uint64_t what)
 {
-	struct completion *drained;
-
-	if (likely(atomic_fetch_sub(&p->load, what) != what) ||
-	    atomic_load(&p->drained) == NULL)
-		return;
-	drained = atomic_exchange(&p->drained, NULL);
-	if (drained != NULL)
-		completion_post(drained);
+	if (unlikely(atomic_fetch_sub(&p->load, what) == (LOAD_DRAIN | what)))
+		completion_post(p->drained);
 }
 
 /* ------------------------------------------------------------------ ios */
@@ -341,9 +339,9 @@ void request_recycle(struct request *r)
 
 void path_drain(struct path *p, struct completion *done)
 {
+	p->drained = done;
 	/* One more, so that the last one cannot be over before we wait. */
-	atomic_fetch_add(&p->load, LOAD_IO);
-	atomic_store(&p->drained, done);
+	atomic_fetch_add(&p->load, LOAD_DRAIN | LOAD_IO);
 	unload(p, LOAD_IO);
 }
 

@@ -10,7 +10,8 @@
  *
  * The pump is posted by whoever finds it idle. It goes idle when it finds the
  * line empty; then it looks once more, because a producer that came in between
- * took it for awake. A producer that is not done linking its request is seen
+ * took it for awake: both sides exchange the flag, so the pump acquires what
+ * that producer put. A producer that is not done linking its request is seen
  * neither time, but looks at the flag after it is done.
  */
 #include "config.h"
@@ -32,7 +33,7 @@ static void pump(struct completion *c)
 		request_run(container_of(node, struct request, go.link));
 	}
 	if (n < ARRIVALS_BATCH) {
-		atomic_store(&z->pumping, false);
+		atomic_exchange(&z->pumping, false);
 		if (!mpsc_ready(&z->arrivals) ||
 		    atomic_exchange(&z->pumping, true))
 			return;

@@ -184,6 +184,8 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 	stats->in_progress =
 		MIN((uint32_t)atomic_load(&p->load), p->config.depth);
 	stats->in_progress_max = atomic_load(&p->requests_max);
+	/* What has not begun is in progress, but not counted by kind yet. */
 	stats->acknowledged = stats->reads + stats->writes + stats->discards +
-			      stats->zeroes - stats->in_progress;
+			      stats->zeroes;
+	stats->acknowledged -= MIN(stats->in_progress, stats->acknowledged);
 }

@@ -165,13 +165,14 @@ struct path {
 	void *buffers;
 	struct freelist free_requests;
 	struct freelist free_ios;
-	/* What is under way: requests (low half) and ios (high half). */
+	/* What is under way: requests (low half) and ios (high half); the
+	 * highest bit says that drained is to be told of the end. */
 	_Atomic uint64_t load;
 	atomic_uint requests_max; /* most requests at a time, so far */
 	atomic_uint waiting;    /* ios that wait for requests */
 	pthread_mutex_t lock;   /* guards waiters, and the taking from them */
 	struct waitq waiters;
-	_Atomic(struct completion *) drained;
+	struct completion *drained;
 };
 
 /* ------------------------------------------------------------ the runner */

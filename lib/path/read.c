@@ -167,8 +167,9 @@ static int probe_done(struct request *r)
 
 	/* Behind an error the discard itself will meet it. */
 	r->io = NULL;
-	request_recycle(r);
 	io_probed(io, end * BLOCK_SIZE, exists);
+	/* Last: until then we count as under way, and the path stays. */
+	request_recycle(r);
 	return WAIT;
 }
 

@@ -455,15 +455,26 @@ static int write_lead(struct request *r)
 	return WAIT;
 }
 
+/*
+ * A reference for each fragment. Before the first member goes on: those who
+ * share its fragment claim too, and may be many.
+ */
+static void claim_fragments(struct request *lead)
+{
+	for (const struct pack_op *op = &lead->pack; op != NULL;
+	     op = op == &lead->pack ? op->members : op->next) {
+		bool claimed = pbn_lock_claim(lead->alloc.lock);
+
+		VDO_ASSERT(claimed);
+	}
+}
+
 /* The fragment of @member is in the block of @lead, under a share of its lock. */
 static void publish(struct request *lead, struct request *member)
 {
 	struct pbn_lock *lock = lead->alloc.lock;
-	bool claimed;
 
 	depot_lock_share(lead->path->config.depot, lead->alloc.zone, lock);
-	claimed = pbn_lock_claim(lock);
-	VDO_ASSERT(claimed);
 	member->new_mapping.pbn = lock->pbn;
 	member->new_mapping.state =
 		(uint8_t)(STATE_FRAGMENT_0 + member->pack.slot);
@@ -477,9 +488,11 @@ static int write_publish(struct request *r)
 	bool stored = r->mio.done.result == 0;
 	struct pack_op *op;
 
-	if (stored)
+	if (stored) {
 		depot_lock_downgrade(r->path->config.depot, r->alloc.zone,
 				     r->alloc.lock, true);
+		claim_fragments(r);
+	}
 	while ((op = pack_next_member(&r->pack)) != NULL) {
 		struct request *member = container_of(op, struct request, pack);
 
