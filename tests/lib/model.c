@@ -77,6 +77,19 @@ uint64_t model_now(struct model *m)
 	return ++m->clock;
 }
 
+/* Never written: it reads as zeroes. */
+static bool is_fresh(struct model *m, uint64_t lbn)
+{
+	return m->oldest[lbn] == NULL;
+}
+
+static bool is_zeroes(const void *block)
+{
+	static const uint8_t zeroes[BLOCK];
+
+	return memcmp(block, zeroes, BLOCK) == 0;
+}
+
 /* The zeroes that were there before everything. */
 static void begin(struct model *m, uint64_t lbn)
 {
@@ -179,7 +192,8 @@ void model_idle(struct model *m)
 bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
 		    const void *block)
 {
-	begin(m, lbn);
+	if (is_fresh(m, lbn))
+		return is_zeroes(block);
 	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next)
 		if (memcmp(v->data, block, BLOCK) == 0 &&
 		    !is_overtaken(m, v, since))
@@ -189,7 +203,8 @@ bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
 
 bool model_may_hold(struct model *m, uint64_t lbn, const void *block)
 {
-	begin(m, lbn);
+	if (is_fresh(m, lbn))
+		return is_zeroes(block);
 	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next)
 		if (memcmp(v->data, block, BLOCK) == 0 && !is_lost(m, v))
 			return true;
@@ -213,7 +228,8 @@ bool model_may_survive(struct model *m, uint64_t lbn, const void *block)
 {
 	struct model_version *found = NULL;
 
-	begin(m, lbn);
+	if (is_fresh(m, lbn))
+		return is_zeroes(block);
 	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next)
 		if (memcmp(v->data, block, BLOCK) == 0 && !is_lost(m, v))
 			found = v;

@@ -35,6 +35,7 @@
 
 #define RUNS_DEFAULT 40
 #define OP_BLOCKS_MAX 80
+#define DISCARD_MAX   4000
 
 enum op_kind { OP_READ, OP_WRITE, OP_DISCARD, OP_ZERO, OP_FLUSH, OP_KINDS };
 
@@ -54,7 +55,13 @@ struct run {
 	bool faulty;	/* errors may come */
 	bool lossy;	/* a write or flush may fail: read-only mode is fine */
 	uint64_t ops;
-	bool dense; /* few LBNs are used: much contention */
+	bool is_long;
+	/* Power fails soon after the Nth write to some part of the storage. */
+	pbn_t trap_first, trap_last;
+	uint64_t trap_in;
+	bool trap_sprung;
+	bool dense;  /* few LBNs are used: much contention */
+	bool narrow; /* few of each leaf page */
 };
 
 struct op {
@@ -64,7 +71,7 @@ struct op {
 	bool fua, is_partial;
 	unsigned calls;
 	uint8_t *buf;
-	struct model_version *versions[OP_BLOCKS_MAX];
+	struct model_version **versions;
 };
 
 static uint64_t dice(struct run *r, uint64_t limit)
@@ -176,6 +183,7 @@ static void op_done(void *arg, int result)
 		 op->kind == OP_DISCARD)
 		end_writes(op, result);
 	r->under_way--;
+	free(op->versions);
 	free(op->buf);
 	free(op);
 }
@@ -237,6 +245,7 @@ static void begin_writes(struct op *op)
 {
 	struct run *r = op->run;
 
+	op->versions = calloc(op->count, sizeof(struct model_version *));
 	for (uint64_t i = 0; i < op->count; i++) {
 		r->writes[op->lbn + i]++;
 		op->versions[i] = model_submit(
@@ -347,6 +356,10 @@ static void start_op(struct run *r)
 	op->run = r;
 	op->kind = CHOOSE(r, kinds);
 	op->lbn = dice(r, room);
+	if (r->narrow) /* few blocks of many leaf pages */
+		op->lbn -= op->lbn % MAP_PAGE_ENTRIES % 700;
+	if (op->kind == OP_DISCARD && percent(r, 10))
+		count = 1 + dice(r, DISCARD_MAX);
 	op->count = MIN(count, room - op->lbn);
 	r->ops++;
 	r->under_way++;
@@ -356,6 +369,7 @@ static void start_op(struct run *r)
 	if (result < 0)
 		die(r, "submission: %s", vdo_error_name(result));
 	r->under_way--;
+	free(op->versions);
 	free(op->buf);
 	free(op);
 }
@@ -373,10 +387,23 @@ static void config_set(struct run *r, struct vdo_config *c, const char *name,
 		die(r, "%s=%s", name, text);
 }
 
+/* Blocks that were never written hold anything. */
+static void fill_with_rubbish(struct run *r)
+{
+	uint8_t block[BLOCK_SIZE];
+
+	pattern_fill(V_UNIQUE(dice(r, 1000)), block);
+	for (uint64_t i = 0; i < r->block_count; i++) {
+		block[i % BLOCK_SIZE]++;
+		sim_device_poke(r->sd, i, block);
+	}
+}
+
 static void run_format(struct run *r)
 {
 	static const unsigned rings[] = {8, 16, 32, 64, 256};
 	static const unsigned slab_rings[] = {4, 8, 16};
+	static const unsigned logical[] = {500, 500, 6000, 6000, 80000};
 	struct sim_device_config device = {
 		.seed = r->seed,
 		.block_count = 1500 + dice(r, 4000),
@@ -395,10 +422,13 @@ static void run_format(struct run *r)
 	config_set(r, c, "slab-bits", 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks", CHOOSE(r, slab_rings));
 	config_set(r, c, "journal-blocks", CHOOSE(r, rings));
-	r->lbns = 10 + dice(r, percent(r, 50) ? 500 : 6000);
+	r->lbns = 10 + dice(r, CHOOSE(r, logical));
 	config_set(r, c, "logical-size", r->lbns * BLOCK_SIZE);
 	r->block_count = device.block_count;
 	r->sd = sim_device_create(&device);
+	if (percent(r, 50))
+		fill_with_rubbish(r);
+	vdo_config_set(c, "force", "on", NULL);
 	d = sim_device_open(r->sd, NULL);
 	if (vdo_format_device(d, c, &error) != 0)
 		die(r, "format: %s", error.message);
@@ -429,13 +459,16 @@ static void random_settings(struct run *r, struct settings *s)
 		config_set(r, c, "threads", 1 + dice(r, 4));
 	}
 	config_set(r, c, "era", 1 + dice(r, 8));
-	config_set(r, c, "cache", UINT64_C(1) << 20);
 	vdo_config_set(c, "alignment", percent(r, 40) ? "512" : "4096", NULL);
 	config_set(r, c, "deduplication", percent(r, 85));
 	config_set(r, c, "compression", percent(r, 75));
 	if (options_apply(c, s, NULL) != 0)
 		die(r, "options");
 	s->open.executor = EXECUTOR_INLINE;
+	/* Smaller than the options allow, so that pages come and go. */
+	s->open.cache_bytes = (4 + dice(r, percent(r, 50) ? 10 : 200)) *
+			      BLOCK_SIZE;
+	say(r, "  cache %" PRIu64, s->open.cache_bytes / BLOCK_SIZE);
 	vdo_config_free(c);
 }
 
@@ -579,11 +612,60 @@ static void switch_something(struct run *r)
 		die(r, "switching %s", name);
 }
 
+static bool trap(void *arg, const struct vdo_device_io *io)
+{
+	struct run *r = arg;
+	pbn_t pbn = io->offset / BLOCK_SIZE;
+
+	if (io->op == VDO_DEVICE_WRITE && pbn >= r->trap_first &&
+	    pbn <= r->trap_last && r->trap_in > 0 && --r->trap_in == 0)
+		r->trap_sprung = true;
+	return false;
+}
+
+/* Reference counts and slab journals of a slab, summary, or a block that might
+ * become a map page. */
+static void set_trap(struct run *r)
+{
+	struct image im;
+	uint64_t slab;
+
+	image_open_sim(&im, r->sd, r->block_count);
+	slab = dice(r, im.slabs.slab_count);
+	if (percent(r, 60))
+		slab = dice(r, MIN(im.slabs.slab_count, 3));
+	r->trap_first = slab_start(&im.slabs, slab);
+	r->trap_last = r->trap_first + im.sb.slab.slab_blocks - 1;
+	if (percent(r, 70))
+		r->trap_first += im.slabs.data_blocks;
+	if (percent(r, 30))
+		r->trap_last = r->trap_first; /* a reference block */
+	if (percent(r, 20)) {
+		r->trap_first = im.sb.partitions[PARTITION_SUMMARY].start;
+		r->trap_last = r->trap_first + 63;
+	}
+	r->trap_in = 1 + dice(r, r->is_long ? 20 : 4);
+	r->trap_sprung = false;
+	say(r, "  trap %" PRIu64 "..%" PRIu64 " after %" PRIu64,
+	    r->trap_first, r->trap_last, r->trap_in);
+	image_close(&im);
+	sim_device_hold(r->sd, trap, r);
+}
+
+static void spring_trap(struct run *r)
+{
+	if (!r->trap_sprung)
+		return;
+	r->trap_sprung = false;
+	sim_device_crash_at(r->sd, 1 + dice(r, 12));
+}
+
 static void run_ops(struct run *r)
 {
-	uint64_t n = dice(r, 600);
+	uint64_t n = dice(r, r->is_long ? 6000 : 600);
 
 	r->dense = percent(r, 30);
+	r->narrow = percent(r, 30);
 	r->under_way_max = percent(r, 30) ? 1 : 1 + (unsigned)dice(r, 100);
 	for (uint64_t i = 0; i < n; i++) {
 		if (percent(r, 1))
@@ -594,7 +676,9 @@ static void run_ops(struct run *r)
 				die(r, "%u operations hang", r->under_way);
 		start_op(r);
 		run_steps(r, dice(r, 40));
-		if (sim_device_crashed(r->sd))
+		spring_trap(r);
+		if (sim_device_crashed(r->sd) ||
+		    (read_only(r) && percent(r, 3)))
 			break;
 		if (r->under_way == 0 && percent(r, 20))
 			model_idle(r->model);
@@ -608,13 +692,18 @@ static bool run_life(struct run *r)
 	bool clean;
 
 	r->faulty = r->lossy = false;
+	r->is_long = percent(r, 15);
 	if (!run_open(r))
 		return false;
-	if (end < 35)
-		sim_device_crash_at(r->sd, 1 + dice(r, 3000));
+	if (end < 15)
+		sim_device_crash_at(r->sd,
+				    1 + dice(r, r->is_long ? 20000 : 3000));
+	else if (end < 35)
+		set_trap(r);
 	else if (end < 50)
 		set_faults(r);
 	run_ops(r);
+	sim_device_hold(r->sd, NULL, NULL);
 	if (percent(r, 60))
 		wait_all(r);
 	if (sim_device_crashed(r->sd) || (end < 35 && percent(r, 50))) {
@@ -628,9 +717,12 @@ static bool run_life(struct run *r)
 		run_abandon(r, "abandoned");
 		return true;
 	}
+	if (end >= 58 && end < 68)
+		sim_device_crash_at(r->sd, 1 + dice(r, 60));
 	clean = run_close(r);
 	sim_device_clear_faults(r->sd);
-	sim_device_crash_at(r->sd, 0);
+	if (!sim_device_crashed(r->sd))
+		sim_device_crash_at(r->sd, 0);
 	model_idle(r->model);
 	return clean || sim_device_crashed(r->sd);
 }
