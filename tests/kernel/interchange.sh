@@ -13,7 +13,7 @@
 #
 # $SEED: another one makes other plans and crashes at other places.
 # $KEEP: leave all files behind.
-top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
+top_srcdir=$(cd "${top_srcdir:-$(dirname "$0")/../..}" && pwd) || exit 1
 build=$(cd "${top_builddir:-.}" && pwd) || exit 1
 vdoplay=$build/tests/kernel/vdoplay
 vdoctl=${VDOCTL:-$build/examples/vdoctl/vdoctl}
@@ -272,6 +272,8 @@ stage_pingpong()
 		topology=classic
 	write small first 300 threads=1
 	write hollow first 150
+	succeed "big: audit" "$inspect" --audit big.img
+	grep -q 'compressed=[1-9]' out || fail "big: nothing was compressed"
 	all=$(field hollow logical_blocks)
 	echo "discard 0 $all" >share/hollow.all
 	succeed "hollow: discard" "$vdoplay" play share/hollow.all hollow.img
@@ -325,14 +327,17 @@ stage_pingpong()
 # Crashes
 #
 
-# What was before the last flush that was reported done is certain, and all else
-# is not: unlike blockplay, vdoplay does not wait for a flush before it goes on.
+# What was before the last flush that was reported done is certain. What follows
+# is not, up to the first flush that was not even reached: vdoplay does not wait
+# for a flush before it goes on, unlike blockplay.
 crashed()
 {
 	flushed=$(sed -n 's/^flushed //p' log | sort -n | tail -n 1)
+	reached=$(sed -n 's/^reached //p' log | sort -n | tail -n 1)
 	head -n "${flushed:-0}" "share/$1.crash" >"share/$1.before"
-	tail -n +$((${flushed:-0} + 1)) "share/$1.crash" | grep -v '^flush' \
-		>"share/$1.after"
+	awk -v from="${flushed:-0}" -v reached="${reached:-0}" '
+		NR > reached && $1 == "flush" { exit }
+		NR > from && $1 != "flush"' "share/$1.crash" >"share/$1.after"
 	played "$1" before
 	played "$1" after --flushed 0
 	echo "$1: $2 after flush ${flushed:-0}"
@@ -367,7 +372,9 @@ murder()
 		i=0
 		while test $i -lt "$flushes" && read -r line; do
 			echo "$line"
-			i=$((i + 1))
+			case $line in
+			flushed*) i=$((i + 1)) ;;
+			esac
 		done
 		kill -9 $pid 2>/dev/null
 		cat

@@ -16,5 +16,5 @@ EXTRA_DIST += %D%/golden.sh %D%/interchange.sh
 # With the kernel, in an emulated machine: some ten minutes.
 .PHONY: check-kernel
 check-kernel: tests/kernel/vdoplay examples/vdoctl/vdoctl
-	top_srcdir='$(top_srcdir)' top_builddir='$(top_builddir)' \
+	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
 		$(SHELL) $(top_srcdir)/%D%/interchange.sh

@@ -40,6 +40,17 @@ static bool is_flush(const struct request *r)
 	return r->operation->action == ACT_FLUSH;
 }
 
+static void report(const struct player *p, const char *what, uint64_t number)
+{
+	const char *tag = p->options->tag;
+
+	if (p->options->quiet)
+		return;
+	printf("%s%s%s %" PRIu64 "\n", tag != NULL ? tag : "",
+	       tag != NULL ? " " : "", what, number);
+	fflush(stdout);
+}
+
 static void request_done(void *arg, int result)
 {
 	struct request *r = arg;
@@ -49,12 +60,8 @@ static void request_done(void *arg, int result)
 		die("operation %" PRIu64 ", block %" PRIu64 ": %s", r->number,
 		    r->lbn, vdo_strerror(result));
 	pthread_mutex_lock(&p->lock);
-	if (is_flush(r) && !p->options->quiet) {
-		if (p->options->tag != NULL)
-			printf("%s ", p->options->tag);
-		printf("flushed %" PRIu64 "\n", r->number);
-		fflush(stdout);
-	}
+	if (is_flush(r))
+		report(p, "flushed", r->number);
 	r->busy = false;
 	p->under_way--;
 	pthread_cond_signal(&p->done);
@@ -161,6 +168,8 @@ static void play_operation(struct player *p, const struct operation *o,
 		if (writes && n > o->per_io)
 			n = o->per_io;
 		r = request_begin(p, o, number, o->lbn + done, n);
+		if (o->action == ACT_FLUSH)
+			report(p, "reached", number);
 		result = writes ? submit_write(p, r, done) : submit(p, r);
 		if (result != 0)
 			die("operation %" PRIu64 ": %s", number,

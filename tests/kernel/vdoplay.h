@@ -17,7 +17,7 @@
 struct play_options {
 	uint64_t from, to; /* operations, counted from 1 */
 	unsigned window;   /* requests at the same time */
-	const char *tag;   /* "TAG flushed N"; NULL: "flushed N" */
+	const char *tag;   /* before "reached N", "flushed N"; or NULL */
 	bool quiet;
 };
 
