@@ -101,9 +101,9 @@ static int check_request(const struct layout_request *r, const char **why)
 	if (r->slab_bits > SLAB_BITS_MAX)
 		return refuse(why, "slabs are larger than 2^23 blocks",
 			      -ERANGE);
-	if (r->slab_journal_blocks < SLAB_JOURNAL_BLOCKS_MIN ||
+	if (r->slab_journal_blocks < SLAB_JOURNAL_BLOCKS_NEW_MIN ||
 	    r->slab_journal_blocks > SLAB_JOURNAL_BLOCKS_MAX)
-		return refuse(why, "slab journal size is not in 2..256 blocks",
+		return refuse(why, "slab journal size is not in 3..256 blocks",
 			      -ERANGE);
 	if (!is_power_of_two(r->recovery_journal_blocks) ||
 	    r->recovery_journal_blocks < RECOVERY_JOURNAL_BLOCKS_MIN ||

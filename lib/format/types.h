@@ -34,6 +34,13 @@ typedef uint64_t seq_t; /* sequence number in a journal, from 1 */
 #define SLAB_JOURNAL_BLOCKS_MIN 2u
 #define SLAB_JOURNAL_BLOCKS_MAX 256u
 
+/*
+ * Of new volumes. With 2 blocks the summary names a journal of one block, with
+ * counts that were never written, by offset 0 without the load flag: as if there
+ * was none (V 7.5). A crash then loses its entries.
+ */
+#define SLAB_JOURNAL_BLOCKS_NEW_MIN 3u
+
 /* Requests that may hold or await entries in the recovery journal (I40). */
 #define REQUESTS_MAX 2048u
 

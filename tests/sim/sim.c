@@ -401,8 +401,8 @@ static void fill_with_rubbish(struct run *r)
 
 static void run_format(struct run *r)
 {
-	static const unsigned rings[] = {8, 16, 32, 64, 256};
-	static const unsigned slab_rings[] = {4, 8, 16};
+	static const unsigned rings[] = {4, 8, 16, 32, 64, 256};
+	static const unsigned slab_rings[] = {3, 4, 8, 16};
 	static const unsigned logical[] = {500, 500, 6000, 6000, 80000};
 	struct sim_device_config device = {
 		.seed = r->seed,

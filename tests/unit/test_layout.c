@@ -204,7 +204,7 @@ static const struct {
 	{13, 224, 4, 0, 0, 8322},
 	{8, 224, 512, 1, 0, 894},
 	{8, 224, 512, 0, 0, 638 + 12 * 256},
-	{2, 2, 4, 0, 0, 130 + 182 * 4},
+	{3, 3, 4, 0, 0, 130 + 46 * 8},
 };
 
 START_TEST(minimum)
@@ -241,7 +241,9 @@ static const struct {
 	{FIELD(logical_blocks), UINT64_C(1) << 40, 0},
 	{FIELD(logical_blocks), (UINT64_C(1) << 40) + 1, -ERANGE},
 	{FIELD(slab_journal_blocks), 1, -ERANGE},
-	{FIELD(slab_journal_blocks), 2, 0},
+	/* Not safe against a crash, see SLAB_JOURNAL_BLOCKS_NEW_MIN. */
+	{FIELD(slab_journal_blocks), 2, -ERANGE},
+	{FIELD(slab_journal_blocks), 3, 0},
 	{FIELD(slab_journal_blocks), 256, 0},
 	{FIELD(slab_journal_blocks), 257, -ERANGE},
 	{FIELD(recovery_journal_blocks), 0, -ERANGE},

@@ -346,7 +346,7 @@ static const struct {
 	{"profile=small logical-size=1T index-memory=none", 8192, 0},
 	{"profile=small size=16M index-memory=none slab-bits=9", 8192, 0},
 	{"profile=small journal-blocks=4 index-memory=none", 8192, 0},
-	{"profile=small slab-journal-blocks=2 slab-bits=9 index-memory=none",
+	{"profile=small slab-journal-blocks=3 slab-bits=9 index-memory=none",
 	 8192, 0},
 	{"profile=small sparse=on", 8192, 0},
 	{"profile=small", 256, -ENOSPC},
