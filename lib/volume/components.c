@@ -40,14 +40,14 @@ static uint64_t maximum_age(const struct volume *v)
 	return MAX(1, MIN(age, usable / 2));
 }
 
-/* A name for each block of the volume, at 16 bytes, up to 64 MiB. */
+/* A name for each block of the volume, at 16 bytes, up to 128 MiB. */
 static uint64_t advice_entries(const struct volume *v)
 {
 	uint64_t n = v->settings.open.advice_entries;
 	uint64_t blocks = v->sb.depot_last_block - v->sb.depot_first_block;
 
 	if (n == 0)
-		n = MIN(MAX(blocks, 1024), UINT64_C(4) << 20);
+		n = MIN(MAX(blocks, 1024), UINT64_C(8) << 20);
 	return n;
 }
 
