@@ -203,8 +203,8 @@ void index_write_block(struct index *index, uint64_t block, index_then then)
 
 void index_set_chapters(struct index *index, uint64_t oldest, uint64_t newest)
 {
-	index->oldest = oldest;
-	index->newest = newest;
+	__atomic_store_n(&index->oldest, oldest, __ATOMIC_RELAXED);
+	__atomic_store_n(&index->newest, newest, __ATOMIC_RELAXED);
 	for (unsigned i = 0; i < index->c.zone_count; i++) {
 		index->zones[i].oldest = oldest;
 		index->zones[i].newest = newest;
@@ -640,6 +640,8 @@ void index_get_stats(const struct index *index, struct index_stats *stats)
 		.memory_used = memory_of(index),
 		.chapters_written =
 			counter_get(&index->writer.chapters_written),
+		.oldest_chapter = counter_get(&index->oldest),
+		.newest_chapter = counter_get(&index->newest),
 		.rebuild_done = counter_get(&index->rebuild_done),
 		.rebuild_total = counter_get(&index->rebuild_total),
 	};

@@ -8,13 +8,13 @@
  * (chapter writer, sparse cache, opening, saving). No queue ever blocks: what
  * needs a page or room in the open chapter waits, the rest goes on.
  *
- *	      index_open()            index_suspend()
- *	IDLE ------------> OPENING      SAVING
- *	 ^                    | |        ^    |
- *	 |  failed, or closed | |        |    v
- *	 +--------------------+ +----> ONLINE <---- SUSPENDED
- *	 ^                                index_resume()
- *	 +---------------- index_close() ----------------+
+ *	      index_open()           index_resume()
+ *	IDLE ------------> OPENING     +-------------- SUSPENDED
+ *	 ^                    | |      v                  ^  |
+ *	 |             failed | +--> ONLINE               |  |
+ *	 +--------------------+        |  index_suspend() |  |
+ *	 ^                             +--> SUSPENDING ---+  |
+ *	 +------- index_close() -------+--------+------------+
  *
  * Requests are answered only while it is ONLINE. Before, a rebuild may be under
  * way for minutes; progress is in the statistics, and index_stop() ends it.
@@ -175,6 +175,7 @@ struct index_stats {
 	uint64_t queries_found, queries_not_found;
 	uint64_t requests;
 	uint64_t page_reads, chapters_written;
+	uint64_t oldest_chapter, newest_chapter; /* newest: the open one */
 	/* Chapters of a rebuild that is under way; both 0 otherwise. */
 	uint64_t rebuild_done, rebuild_total;
 };

@@ -12,7 +12,10 @@
  *
  * Two names can look alike in the volume index. If an entry for another chapter
  * is there, that chapter is searched to see whose it is, through a page cache
- * as requests do; the replay then goes on with the same record.
+ * as requests do; the replay then goes on with the same record. If it is for
+ * the same chapter, the pages before are searched. (The reference takes such a
+ * record for another name; for fill records that costs an entry, which would
+ * also survive a delete.)
  */
 #include "config.h"
 
@@ -33,7 +36,10 @@ struct rebuild_state {
 	uint64_t slot;
 	uint32_t record; /* next of the chapter */
 	struct page_cache cache;
-	struct waiter waiter;
+	struct waiter waiter;	  /* for that page: */
+	uint64_t wanted_vcn;
+	uint32_t wanted_page;
+	int page_result; /* its error, met while replaying this record */
 	uint64_t oldest; /* for the cache: all are alive */
 	unsigned bad;
 };
@@ -42,10 +48,30 @@ static void scan(struct index *index, int result);
 static void replay(struct index *index, int result);
 static void replay_page(struct index *index, int result);
 
+/* An error of the page is known only now; the cache forgets it. */
 static void wake(void *arg, struct waiter *w)
 {
-	(void)w;
-	index_again(arg, replay_page);
+	struct index *index = arg;
+	struct rebuild_state *s = index->rebuild;
+	const uint8_t *data = page_cache_get(&s->cache, s->wanted_vcn,
+					     s->wanted_page, w, &s->page_result);
+
+	VDO_ASSERT(data != NULL || s->page_result != 0);
+	index_again(index, replay_page);
+}
+
+/* 0: *data is there; 1: wait, then again; else an error. */
+static int get_page(struct rebuild_state *s, uint64_t vcn, uint32_t page,
+		    const uint8_t **data)
+{
+	int r = s->page_result;
+
+	if (r != 0)
+		return r;
+	s->wanted_vcn = vcn;
+	s->wanted_page = page;
+	*data = page_cache_get(&s->cache, vcn, page, &s->waiter, &r);
+	return *data == NULL && r == 0 ? 1 : r;
 }
 
 static int state_create(struct index *index)
@@ -258,17 +284,37 @@ static int search_chapter(struct index *index, const struct hash128 *name,
 	int r;
 
 	*present = false;
-	data = page_cache_get(&s->cache, vcn, page, &s->waiter, &r);
-	if (data == NULL)
-		return r == 0 ? 1 : 0;
-	if (index_page_search(data, g, name, &page) != 0 || page == PAGE_NONE)
-		return 0;
-	data = page_cache_get(&s->cache, vcn, g->index_pages + page,
-			      &s->waiter, &r);
-	if (data == NULL)
-		return r == 0 ? 1 : 0;
-	*present = record_page_find(data, name) != NULL;
-	return 0;
+	r = get_page(s, vcn, page, &data);
+	if (r == 0)
+		r = index_page_search(data, g, name, &page);
+	if (r == 0 && page != PAGE_NONE) {
+		r = get_page(s, vcn, g->index_pages + page, &data);
+		if (r == 0)
+			*present = record_page_find(data, name) != NULL;
+	}
+	/* What a damaged chapter had is lost. */
+	return r == -VDO_ECORRUPT ? 0 : r;
+}
+
+/*
+ * Was the name of this record met before in the same chapter? Fill records are
+ * there many times. On one page the copy in the lowest slot is found first.
+ */
+static bool met_before(const struct index *index,
+		       const struct index_record *record)
+{
+	const uint8_t *page = index->writer.pages +
+			      (size_t)index->geometry.index_pages * PAGE_BYTES;
+
+	for (;; page += PAGE_BYTES) {
+		const struct index_record *first =
+			record_page_find(page, &record->name);
+
+		if (first == record)
+			return false;
+		if (first != NULL || (const uint8_t *)record < page)
+			return true;
+	}
 }
 
 /* 1: wait for a page, then again. */
@@ -290,7 +336,9 @@ static int replay_record(struct index *index, const struct index_record *record)
 	if (r != 0)
 		return r;
 	present = h.collision;
-	if (h.found && !h.collision && h.chapter != s->vcn) {
+	if (h.found && !h.collision && h.chapter == s->vcn) {
+		present = met_before(index, record);
+	} else if (h.found && !h.collision) {
 		r = search_chapter(index, name, h.chapter, &present);
 		if (r != 0)
 			return r;
@@ -316,6 +364,7 @@ static void replay_page(struct index *index, int result)
 		if (result != 0)
 			break;
 		s->record++;
+		s->page_result = 0;
 	} while (s->record % RECORDS_PER_PAGE != 0);
 	if (result == 1)
 		return;

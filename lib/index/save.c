@@ -295,22 +295,40 @@ void index_save(struct index *index, index_then then)
 
 static void save_discarded(struct index *index, int result)
 {
-	if (result == 0) {
-		index->saves[index->save_slot] = (struct index_save){0};
+	/* Its time stays: the next save must go to the other slot, so that
+	 * this one keeps that from being taken for the newest. */
+	if (result == 0)
 		index->save_slot = -1;
-	}
 	index->outer(index, result);
+}
+
+static struct extent open_chapter_extent(const struct index *index)
+{
+	unsigned slot = (unsigned)index->save_slot;
+
+	VDO_ASSERT(index->save_slot >= 0);
+	return layout_save_part(&index->layout, slot, SAVE_OPEN_CHAPTER, 0,
+				index->saves[slot].zone_count);
+}
+
+/*
+ * Only the first sector is made zero. Should the write be torn, the save is
+ * either without its magic or as it was; never with half of its records.
+ */
+static void discard_read(struct index *index, int result)
+{
+	if (result != 0) {
+		save_discarded(index, result);
+		return;
+	}
+	memset(index->block, 0, SECTOR_SIZE);
+	index_write_block(index, open_chapter_extent(index).start,
+			  save_discarded);
 }
 
 void index_discard_save(struct index *index, index_then then)
 {
-	struct index_save *save = &index->saves[index->save_slot];
-	struct extent e =
-		layout_save_part(&index->layout, (unsigned)index->save_slot,
-				 SAVE_OPEN_CHAPTER, 0, save->zone_count);
-
-	VDO_ASSERT(index->save_slot >= 0);
 	index->outer = then;
-	memset(index->block, 0, BLOCK_SIZE);
-	index_write_block(index, e.start, save_discarded);
+	index_read_block(index, open_chapter_extent(index).start,
+			 discard_read);
 }

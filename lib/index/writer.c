@@ -112,8 +112,9 @@ static void finish(struct index *index)
 	struct chapter_writer *w = &index->writer;
 	struct completion *idle = w->idle;
 
-	index->oldest += geometry_expires(&index->geometry, w->vcn + 1);
-	index->newest = w->vcn + 1;
+	counter_add(&index->oldest,
+		    geometry_expires(&index->geometry, w->vcn + 1));
+	counter_inc(&index->newest);
 	w->handed_over = 0;
 	w->idle = NULL;
 	for (unsigned i = 0; i < index->c.zone_count; i++)

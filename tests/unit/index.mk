@@ -27,3 +27,14 @@ tests_unit_test_index_golden_SOURCES = tests/unit/test_index_golden.c \
 	tests/unit/index_rig.c tests/unit/index_rig.h tests/unit/golden.h \
 	tests/unit/index_names.h tests/unit/index_shared.h
 tests_unit_test_index_golden_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_model
+TESTS += tests/unit/test_index_model
+tests_unit_test_index_model_SOURCES = tests/unit/test_index_model.c \
+	tests/unit/index_rig.c tests/unit/index_rig.h \
+	tests/unit/index_names.h
+tests_unit_test_index_model_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/bench/index-bench
+tests_bench_index_bench_SOURCES = tests/bench/index-bench.c
+tests_bench_index_bench_LDADD = lib/libcore.la
