@@ -13,8 +13,8 @@ tests_kernel_vdoplay_LDADD = lib/libvdo.la -lpthread
 TESTS += %D%/golden.sh
 EXTRA_DIST += %D%/golden.sh %D%/interchange.sh
 
-# With the kernel, in an emulated machine: some ten minutes.
+# With the kernel, in an emulated machine: some six minutes.
 .PHONY: check-kernel
 check-kernel: tests/kernel/vdoplay examples/vdoctl/vdoctl
 	top_srcdir='$(abs_top_srcdir)' top_builddir='$(abs_top_builddir)' \
-		$(SHELL) $(top_srcdir)/%D%/interchange.sh
+		$(SHELL) $(top_srcdir)/%D%/interchange.sh || test $$? -eq 77
