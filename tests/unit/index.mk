@@ -38,3 +38,10 @@ tests_unit_test_index_model_LDADD = $(UNIT_LIBS)
 check_PROGRAMS += tests/bench/index-bench
 tests_bench_index_bench_SOURCES = tests/bench/index-bench.c
 tests_bench_index_bench_LDADD = lib/libcore.la
+
+check_PROGRAMS += tests/unit/test_index_threads
+TESTS += tests/unit/test_index_threads
+tests_unit_test_index_threads_SOURCES = tests/unit/test_index_threads.c \
+	tests/unit/index_rig.c tests/unit/index_rig.h \
+	tests/unit/index_names.h
+tests_unit_test_index_threads_LDADD = $(UNIT_LIBS)

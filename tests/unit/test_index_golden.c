@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <vdo/error.h>
 
@@ -371,6 +372,87 @@ START_TEST(golden_sparse_queries)
 }
 END_TEST
 
+/* What Linux wrote: a volume in a sparse file; the index begins at block 1. */
+static const struct {
+	const char *name;
+	bool sparse;
+	unsigned zones;
+} kernels[] = {
+	{"kernel-dense256", false, 3}, {"kernel-dense256", false, 2},
+	{"kernel-sparse256", true, 2}, {"kernel-sparse256", true, 1},
+};
+
+static bool unpack(const char *name, const char *dir, char *image)
+{
+	char file[64], path[1024], command[1400];
+
+	snprintf(file, sizeof(file), "golden/index/%s.tar.xz", name);
+	if (!shared_path(file, path))
+		return false;
+	snprintf(command, sizeof(command), "tar -C %s -xJSf '%s'", dir, path);
+	ck_assert_int_eq(system(command), 0);
+	snprintf(image, 256, "%s/%s.img", dir, name);
+	return true;
+}
+
+/* "blocks LO HI PBN" */
+static void check_blocks(const char *name)
+{
+	char file[64], path[1024], line[256];
+	unsigned long low, high, pbn;
+	unsigned checks = 0;
+	FILE *f;
+
+	snprintf(file, sizeof(file), "golden/index/%s.expect", name);
+	ck_assert(shared_path(file, path));
+	f = fopen(path, "r");
+	while (fgets(line, sizeof(line), f) != NULL) {
+		if (sscanf(line, "blocks %lu %lu %lu", &low, &high, &pbn) != 3)
+			continue;
+		for (unsigned long k = low; k < high; k += 17) {
+			struct index_op op = {.request = INDEX_QUERY_NO_UPDATE};
+			uint8_t block[BLOCK_SIZE], want[16] = {2, 1};
+
+			for (unsigned i = 0; i < BLOCK_SIZE; i += 8)
+				put_u64(block + i, 1000000 + k);
+			op.name = hash128(block, BLOCK_SIZE, BLOCK_NAME_SEED);
+			put_u64(want + 2, pbn + k - low);
+			ck_assert_int_eq(rig_ask(&rig, &op), 0);
+			ck_assert_msg(op.found, "block %lu", k);
+			ck_assert_mem_eq(op.data, want, 16);
+			checks++;
+		}
+	}
+	ck_assert_uint_gt(checks, 1000);
+	fclose(f);
+}
+
+START_TEST(kernel_images)
+{
+	char dir[] = "/tmp/index-golden-XXXXXX", image[256];
+	struct vdo_device *d;
+	struct executor *x;
+	uint8_t block[BLOCK_SIZE];
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	if (unpack(kernels[_i].name, dir, image)) {
+		ck_assert_int_eq(vdo_device_open(image, 0, &d, NULL), 0);
+		unlink(image);
+		ck_assert_int_eq(executor_inline_create(&x), 0);
+		/* The nonce of the volume, from the config block. */
+		ck_assert_int_eq(device_read(d, 2 * BLOCK_SIZE, block,
+					     BLOCK_SIZE), 0);
+		rig_init(&rig, x, d, -256, kernels[_i].sparse,
+			 kernels[_i].zones, get_u64(block + 42), 1);
+		ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
+		check_blocks(kernels[_i].name);
+		ck_assert_int_eq(rig_close(&rig, false), 0);
+		stop(d);
+	}
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("golden");
@@ -383,5 +465,6 @@ int main(void)
 	tcase_add_test(tc, same_requests_three_zones);
 	tcase_add_test(tc, same_requests_sparse);
 	tcase_add_test(tc, golden_sparse_queries);
+	tcase_add_loop_test(tc, kernel_images, 0, ARRAY_SIZE(kernels));
 	return unit_run();
 }
