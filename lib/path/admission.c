@@ -23,6 +23,7 @@
 #include "path/path_priv.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include <vdo/error.h>
@@ -33,7 +34,9 @@
 #define TURN_BLOCKS 32 /* blocks an io gets before others have their turn */
 
 #define LOAD_REQUEST UINT64_C(1)
-#define LOAD_IO	     (UINT64_C(1) << 32)
+#define LOAD_IO	     (UINT64_C(1) << 16)
+#define LOAD_CALL    (UINT64_C(1) << 48) /* submissions that have not returned */
+#define LOAD_CALLS   (UINT64_C(0x7fff) << 48)
 #define LOAD_DRAIN   (UINT64_C(1) << 63) /* somebody waits for the last one */
 
 static void admit(struct path *p, struct io *io);
@@ -44,8 +47,15 @@ static void admit(struct path *p, struct io *io);
  */
 static void unload(struct path *p, uint64_t what)
 {
-	if (unlikely(atomic_fetch_sub(&p->load, what) == (LOAD_DRAIN | what)))
+	uint64_t old = atomic_fetch_sub(&p->load, what);
+
+	if (unlikely((old & ~LOAD_CALLS) == (LOAD_DRAIN | what)))
 		completion_post(p->drained);
+}
+
+unsigned path_requests(const struct path *p)
+{
+	return (uint16_t)atomic_load_explicit(&p->load, memory_order_relaxed);
 }
 
 /* ------------------------------------------------------------------ ios */
@@ -59,7 +69,8 @@ static struct io *io_new(struct path *p, const struct io_request *q)
 		io = &p->ios[n];
 	else if ((io = alloc_zeroed(1, sizeof(*io))) == NULL)
 		return NULL;
-	atomic_fetch_add_explicit(&p->load, LOAD_IO, memory_order_relaxed);
+	atomic_fetch_add_explicit(&p->load, LOAD_IO | LOAD_CALL,
+				  memory_order_relaxed);
 	io->number = n;
 	io->path = p;
 	io->kind = q->kind;
@@ -134,7 +145,7 @@ static struct request *request_new(struct path *p)
 
 	if (n == FREELIST_NONE)
 		return NULL;
-	used = 1 + (uint32_t)atomic_fetch_add_explicit(
+	used = 1 + (uint16_t)atomic_fetch_add_explicit(
 			   &p->load, LOAD_REQUEST, memory_order_relaxed);
 	/* The one whose place this is may not have been taken off yet. */
 	used = MIN(used, p->config.depth);
@@ -345,20 +356,17 @@ void path_drain(struct path *p, struct completion *done)
 	unload(p, LOAD_IO);
 }
 
-int path_submit(struct path *p, const struct io_request *q)
+void path_join(struct path *p)
 {
-	bool nowait = (q->flags & VDO_IO_NOWAIT) != 0;
-	struct io *io;
+	while ((atomic_load(&p->load) & LOAD_CALLS) != 0)
+		sched_yield();
+}
+
+/* Have @io carried out. */
+static int start_io(struct path *p, struct io *io, const struct io_request *q)
+{
 	int result;
 
-	if (nowait && q->kind != IO_FLUSH &&
-	    (atomic_load(&p->waiting) > 0 ||
-	     (uint32_t)atomic_load(&p->load) + div_up(q->length, BLOCK_SIZE) >
-		     p->config.depth))
-		return -EAGAIN;
-	io = io_new(p, q);
-	if (io == NULL)
-		return -ENOMEM;
 	if (q->kind == IO_FLUSH) {
 		flusher_submit(p, io);
 		return 0;
@@ -376,4 +384,24 @@ int path_submit(struct path *p, const struct io_request *q)
 	}
 	admit(p, io);
 	return 0;
+}
+
+int path_submit(struct path *p, const struct io_request *q)
+{
+	bool nowait = (q->flags & VDO_IO_NOWAIT) != 0;
+	struct io *io;
+	int result;
+
+	if (nowait && q->kind != IO_FLUSH &&
+	    (atomic_load(&p->waiting) > 0 ||
+	     path_requests(p) + div_up(q->length, BLOCK_SIZE) >
+		     p->config.depth))
+		return -EAGAIN;
+	io = io_new(p, q);
+	if (io == NULL)
+		return -ENOMEM;
+	result = start_io(p, io, q);
+	/* The io may be over, but until here nobody frees the path. */
+	atomic_fetch_sub_explicit(&p->load, LOAD_CALL, memory_order_release);
+	return result;
 }

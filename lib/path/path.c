@@ -181,8 +181,7 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 			stats->fates[k] += counter_get(&z->fates[k]);
 	}
 	stats->flushes = counter_get(&p->flusher.count);
-	stats->in_progress =
-		MIN((uint32_t)atomic_load(&p->load), p->config.depth);
+	stats->in_progress = MIN(path_requests(p), p->config.depth);
 	stats->in_progress_max = atomic_load(&p->requests_max);
 	/* What has not begun is in progress, but not counted by kind yet. */
 	stats->acknowledged = stats->reads + stats->writes + stats->discards +

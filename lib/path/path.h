@@ -90,6 +90,13 @@ int path_submit(struct path *p, const struct io_request *q) MUST_CHECK;
  */
 void path_drain(struct path *p, struct completion *done);
 
+/*
+ * After that: wait for calls of path_submit() in other threads that have not
+ * returned, though their operations are over. They still touch the path and its
+ * queues, and are about to return. Outside of the queues.
+ */
+void path_join(struct path *p);
+
 /* New writes use advice and names, or do not. Any thread. */
 void path_set_deduplication(struct path *p, bool on);
 bool path_deduplication(const struct path *p);

@@ -165,8 +165,8 @@ struct path {
 	void *buffers;
 	struct freelist free_requests;
 	struct freelist free_ios;
-	/* What is under way: requests (low half) and ios (high half); the
-	 * highest bit says that drained is to be told of the end. */
+	/* What is under way: requests, ios, calls; and whether drained is to
+	 * be told of the end. See LOAD_* in admission.c. */
 	_Atomic uint64_t load;
 	atomic_uint requests_max; /* most requests at a time, so far */
 	atomic_uint waiting;    /* ios that wait for requests */
@@ -252,6 +252,8 @@ void io_block_done(struct io *io, int result);
 void request_acknowledge(struct request *r, int result);
 /* @r is over; it goes to whoever waits, or to the pool. */
 void request_recycle(struct request *r);
+/* Requests that are under way, or about to be free. */
+unsigned path_requests(const struct path *p);
 /* A probe of a discard has its answer. */
 void io_probed(struct io *io, uint64_t until, bool exists);
 

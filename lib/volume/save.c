@@ -53,7 +53,10 @@ static int save_packer(struct volume *v)
 
 static int save_requests(struct volume *v)
 {
-	return await_run(v, v->topology.journal, start_path);
+	int result = await_run(v, v->topology.journal, start_path);
+
+	path_join(v->path);
+	return result;
 }
 
 static int save_map(struct volume *v)
@@ -157,7 +160,7 @@ void volume_abandon(struct volume *v)
 	/* Before all components were there, none had been started. */
 	if (v->path != NULL) {
 		await_run(v, v->topology.packer, start_packer);
-		await_run(v, v->topology.journal, start_path);
+		(void)save_requests(v);
 		drain_all(v);
 	}
 	volume_free(v);
