@@ -162,13 +162,13 @@ static int search_collisions(const uint8_t *mem, uint64_t start, uint32_t bits,
 	return 0;
 }
 
-int delta_search(const uint8_t *mem, uint64_t start, uint32_t bits,
-		 const struct delta_coding *coding, uint32_t target,
-		 const struct hash128 *name, struct delta_entry *e)
+int delta_search_on(const uint8_t *mem, uint64_t start, uint32_t bits,
+		    const struct delta_coding *coding, uint32_t target,
+		    const struct hash128 *name, struct delta_entry *e)
 {
 	const struct delta_coding c = *coding;
-	uint64_t at = start, end = start + bits;
-	uint32_t key = 0;
+	uint64_t at = start + e->at, end = start + bits;
+	uint32_t key = e->key;
 	int r;
 
 	while (at < end) {

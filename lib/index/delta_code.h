@@ -19,6 +19,7 @@
 
 #include <stdbool.h>
 
+#include "base/compiler.h"
 #include "base/hash128.h"
 #include "index/bits.h"
 
@@ -65,11 +66,23 @@ int delta_decode(const uint8_t *mem, uint64_t start, uint32_t bits,
 /*
  * Look for @key and @name as in X 4.5: the collision entry with that name, else
  * the ordinary entry with that key, else the first entry with a larger key or
- * the end.
+ * the end. It begins with the entry at e->at, behind one with e->key; all before
+ * must have smaller keys than @key.
  */
-int delta_search(const uint8_t *mem, uint64_t start, uint32_t bits,
-		 const struct delta_coding *c, uint32_t key,
-		 const struct hash128 *name, struct delta_entry *e) MUST_CHECK;
+int delta_search_on(const uint8_t *mem, uint64_t start, uint32_t bits,
+		    const struct delta_coding *c, uint32_t key,
+		    const struct hash128 *name,
+		    struct delta_entry *e) MUST_CHECK;
+
+static inline MUST_CHECK int
+delta_search(const uint8_t *mem, uint64_t start, uint32_t bits,
+	     const struct delta_coding *c, uint32_t key,
+	     const struct hash128 *name, struct delta_entry *e)
+{
+	e->at = 0;
+	e->key = 0;
+	return delta_search_on(mem, start, bits, c, key, name, e);
+}
 
 /* Did a search for @key find an entry? */
 static inline bool delta_found(const struct delta_entry *e, uint32_t key)

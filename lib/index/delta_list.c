@@ -87,11 +87,13 @@ int delta_list_at(const struct delta_lists *d, uint32_t list, uint32_t key,
 			    delta_list_bits(d, list), &d->coding, key, e);
 }
 
-int delta_list_search(const struct delta_lists *d, uint32_t list, uint32_t key,
-		      const struct hash128 *name, struct delta_entry *e)
+int delta_list_search_on(const struct delta_lists *d, uint32_t list,
+			 uint32_t key, const struct hash128 *name,
+			 struct delta_entry *e)
 {
-	return delta_search(delta_list_data(d, list), 0,
-			    delta_list_bits(d, list), &d->coding, key, name, e);
+	return delta_search_on(delta_list_data(d, list), 0,
+			       delta_list_bits(d, list), &d->coding, key, name,
+			       e);
 }
 
 static void move_list(struct delta_lists *d, uint32_t list, uint64_t to)

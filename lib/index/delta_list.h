@@ -62,9 +62,19 @@ static inline uint8_t *delta_list_data(const struct delta_lists *d,
 int delta_list_at(const struct delta_lists *d, uint32_t list, uint32_t key,
 		  struct delta_entry *e) MUST_CHECK;
 
-int delta_list_search(const struct delta_lists *d, uint32_t list, uint32_t key,
-		      const struct hash128 *name, struct delta_entry *e)
-	MUST_CHECK;
+/* From e->at on, behind an entry with e->key; see delta_search_on(). */
+int delta_list_search_on(const struct delta_lists *d, uint32_t list,
+			 uint32_t key, const struct hash128 *name,
+			 struct delta_entry *e) MUST_CHECK;
+
+static inline MUST_CHECK int
+delta_list_search(const struct delta_lists *d, uint32_t list, uint32_t key,
+		  const struct hash128 *name, struct delta_entry *e)
+{
+	e->at = 0;
+	e->key = 0;
+	return delta_list_search_on(d, list, key, name, e);
+}
 
 /*
  * Put (key, value) where the search for (key, name) ended with @e. An equal key

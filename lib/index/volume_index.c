@@ -5,7 +5,8 @@
  * over all of it takes out what is dead and finds the oldest that is alive,
  * which bounds the new flush chapter [purge]. Deaths are spread evenly, so
  * that pass mostly finds none or one; it decodes as the search does and calls
- * delta_list_remove() for each.
+ * delta_list_remove() for each. It passes the place that the search is for, so
+ * the search begins there.
  */
 #include "config.h"
 
@@ -121,9 +122,9 @@ static inline bool survives(struct purge *p, uint64_t value, uint64_t mask)
 	return true;
 }
 
-/* Step over entries that are alive; returns where one might not be. */
+/* Step over entries that are alive and have keys below @stop. */
 static void skip_living(const struct sub_zone *s, uint32_t list,
-			struct purge *p, struct delta_entry *e)
+			struct purge *p, uint32_t stop, struct delta_entry *e)
 {
 	const struct delta_coding c = s->lists.coding;
 	const uint8_t *mem = delta_list_data(&s->lists, list);
@@ -136,7 +137,7 @@ static void skip_living(const struct sub_zone *s, uint32_t list,
 		struct delta_quick q;
 
 		if (unlikely(!delta_quick(mem, at, &c, &q)) ||
-		    unlikely(q.delta == 0) ||
+		    unlikely(q.delta == 0) || unlikely(key + q.delta >= stop) ||
 		    unlikely(!survives(&mine, q.word & mask, mask)))
 			break;
 		key += q.delta;
@@ -147,7 +148,9 @@ static void skip_living(const struct sub_zone *s, uint32_t list,
 	p->oldest = mine.oldest;
 }
 
-static int purge(struct sub_zone *s, uint32_t list, uint64_t flush)
+/* Sets place->at and key to where a search for @target is to begin. */
+static int purge(struct sub_zone *s, uint32_t list, uint64_t flush,
+		 uint32_t target, struct delta_entry *place)
 {
 	uint64_t mask = value_mask(s);
 	struct purge p = {
@@ -156,18 +159,23 @@ static int purge(struct sub_zone *s, uint32_t list, uint64_t flush)
 		.oldest = mask,
 	};
 	struct delta_entry e = {0};
-	uint32_t key = 0;
+	uint32_t key = 0, stop = target;
 	uint64_t f;
 
 	for (;;) {
 		int r;
 
 		e.key = key;
-		skip_living(s, list, &p, &e);
+		skip_living(s, list, &p, stop, &e);
 		key = e.key;
 		r = delta_list_at(&s->lists, list, key, &e);
 		if (r != 0)
 			return r;
+		if (stop == target && (e.at_end || e.key >= target)) {
+			place->at = e.at;
+			place->key = key;
+			stop = UINT32_MAX;
+		}
 		if (e.at_end)
 			break;
 		if (survives(&p, e.value, mask)) {
@@ -198,12 +206,14 @@ int volume_index_get(struct volume_index *v, const struct hash128 *name,
 	h->key = place.key;
 	VDO_ASSERT(h->list < s->lists.list_count);
 	flush = s->lists.heads[h->list].tag;
+	h->entry.at = 0;
+	h->entry.key = 0;
 	if (flush < s->low) {
-		r = purge(s, h->list, flush);
+		r = purge(s, h->list, flush, h->key, &h->entry);
 		if (r != 0)
 			return r;
 	}
-	r = delta_list_search(&s->lists, h->list, h->key, name, &h->entry);
+	r = delta_list_search_on(&s->lists, h->list, h->key, name, &h->entry);
 	if (unlikely(r != 0))
 		return r;
 	h->found = delta_found(&h->entry, h->key);
