@@ -532,7 +532,7 @@ static int write_got_old(struct request *r)
 		return request_fail(r, result);
 	}
 	r->old_mapping = old;
-	if (mapping_equal(r->new_mapping, old))
+	if (mapping_equal(r->new_mapping, old) && result == 0)
 		return W_FINISH;
 	return W_JOURNAL;
 }

@@ -313,6 +313,8 @@ START_TEST(test_damaged_map)
 	sim_device_peek(f.sd, p.leaf0, page);
 	map_page_put(page, 3, (struct mapping){1, STATE_UNCOMPRESSED});
 	map_page_put(page, 4, (struct mapping){p.lbn0.pbn, STATE_UNMAPPED});
+	map_page_put(page, 5, (struct mapping){1, STATE_UNCOMPRESSED});
+	map_page_put(page, 6, (struct mapping){2, STATE_UNCOMPRESSED});
 	sim_device_poke(f.sd, p.leaf0, page);
 	f.no_check = true;
 	fixture_open(&f, "");
@@ -322,6 +324,9 @@ START_TEST(test_damaged_map)
 	ck_assert(!vdo_volume_is_read_only(f.volume));
 	/* Overwriting repairs. */
 	fixture_write(&f, 3, 2, V_UNIQUE(70), 0);
+	fixture_discard(&f, 5, 1);
+	ck_assert_int_eq(vdo_write_zeroes(f.volume, B, 6 * B, 0), 0);
+	f.expect[6] = V_ZERO;
 	fixture_verify(&f, 0, 10);
 	fixture_close(&f);
 	sim_device_peek(f.sd, p.leaf0, page);
