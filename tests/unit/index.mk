@@ -45,3 +45,10 @@ tests_unit_test_index_threads_SOURCES = tests/unit/test_index_threads.c \
 	tests/unit/index_rig.c tests/unit/index_rig.h \
 	tests/unit/index_names.h
 tests_unit_test_index_threads_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_damage
+TESTS += tests/unit/test_index_damage
+tests_unit_test_index_damage_SOURCES = tests/unit/test_index_damage.c \
+	tests/unit/index_rig.c tests/unit/index_rig.h \
+	tests/unit/index_names.h
+tests_unit_test_index_damage_LDADD = $(UNIT_LIBS)
