@@ -165,8 +165,7 @@ static int set_small(struct index_geometry *g, uint32_t mib, bool sparse,
 	*g = best;
 	if (g->chapters == 0)
 		return -ENOSPC;
-	g->cache_pages = (uint32_t)MIN(g->cache_pages,
-				       memory / 4 / PAGE_BYTES);
+	g->cache_pages = (uint32_t)(memory / 4 / PAGE_BYTES);
 	return 0;
 }
 

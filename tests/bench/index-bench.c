@@ -3,7 +3,7 @@
  *
  *	index-bench [-m code] [-s] [-z zones] [-n chapters] [-d depth] [-i]
  *
- * Each figure is also given in units: hashing one 4 KiB block here and now.
+ * Processor time, also in units: hashing one 4 KiB block here and now.
  *
  *	fill	posts of new names until all chapters have been written
  *	steady	posts of new names while old chapters expire
@@ -59,7 +59,8 @@ static uint64_t now_ns(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	/* Others may want the machine, too. */
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
