@@ -3,6 +3,7 @@ lib_libcore_la_SOURCES += \
 	%D%/assert.c %D%/assert.h \
 	%D%/bytes.h \
 	%D%/compiler.h \
+	%D%/counter.h \
 	%D%/error.c %D%/error.h \
 	%D%/hash128.c %D%/hash128.h \
 	%D%/histogram.c %D%/histogram.h \
