@@ -112,6 +112,8 @@ int rig_open(struct rig *r, enum index_open how)
 	}
 	wait_init(&w, r);
 	index_open(r->index, how, &w.done);
+	if (r->before_wait != NULL)
+		completion_post(r->before_wait);
 	return wait_for(&w);
 }
 

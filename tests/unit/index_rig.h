@@ -21,6 +21,7 @@ struct rig {
 	struct log log;
 	unsigned warnings;
 	int sync_failed;
+	struct completion *before_wait; /* posted when opening has begun */
 };
 
 /* The executor becomes the rig's. Sets up everything but r->index. */

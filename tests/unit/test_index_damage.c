@@ -13,6 +13,7 @@
 
 #include <vdo/error.h>
 
+#include "base/alloc.h"
 #include "exec/executor.h"
 #include "index/layout.h"
 #include "tests/unit/index_names.h"
@@ -289,6 +290,77 @@ START_TEST(states)
 }
 END_TEST
 
+/* The nth allocation fails: an error, and nothing is left behind. */
+START_TEST(memory_is_short)
+{
+	unsigned long n;
+	int r = -ENOMEM;
+
+	start(3, NONCE);
+	rig.config.sparse = _i != 0;
+	rig.config.block_count = _i != 0 ? 800 : BLOCKS;
+	for (n = 1; r != 0; n++) {
+		alloc_fail_at(n);
+		r = index_create(&rig.config, &rig.index);
+		alloc_fail_at(0);
+		if (r != 0) {
+			ck_assert_int_eq(r, -ENOMEM);
+			rig.index = NULL;
+		}
+	}
+	ck_assert_uint_gt(n, 20);
+	rig_fini(&rig);
+}
+END_TEST
+
+START_TEST(rebuild_without_memory)
+{
+	unsigned long n;
+	int r = -ENOMEM;
+
+	damage(at_part(SAVE_HEADER, 0), "\0", 1);
+	start(1, NONCE);
+	ck_assert_int_eq(index_create(&rig.config, &rig.index), 0);
+	for (n = 1; r != 0; n++) {
+		alloc_fail_at(n);
+		r = rig_open(&rig, INDEX_LOAD);
+		alloc_fail_at(0);
+		ck_assert(r == 0 || r == -ENOMEM);
+	}
+	ck_assert_uint_gt(n, 4);
+	ck_assert_int_eq(rig_close(&rig, false), 0);
+	rig_fini(&rig);
+}
+END_TEST
+
+/* A rebuild that is told to stop does, and can be begun again. */
+static void stop_soon(struct completion *c)
+{
+	(void)c;
+	index_stop(rig.index);
+}
+
+START_TEST(stopped_rebuild)
+{
+	struct completion stop;
+	int error;
+
+	damage(at_part(SAVE_HEADER, 0), "\0", 1);
+	start(1, NONCE);
+	ck_assert_int_eq(index_create(&rig.config, &rig.index), 0);
+	completion_init(&stop, rig.config.queue, stop_soon);
+	/* Behind the message that begins to open. */
+	rig.before_wait = &stop;
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD), -ECANCELED);
+	ck_assert_int_eq(rig_stats(&rig).state, INDEX_IDLE);
+	rig.before_wait = NULL;
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD), 0);
+	ck_assert_uint_gt(ask_all(true, &error), 1024);
+	ck_assert_int_eq(rig_close(&rig, true), 0);
+	rig_fini(&rig);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("damage");
@@ -302,5 +374,8 @@ int main(void)
 	tcase_add_test(tc, rot_anywhere);
 	tcase_add_loop_test(tc, impossible_chapters, 0, 3);
 	tcase_add_test(tc, states);
+	tcase_add_loop_test(tc, memory_is_short, 0, 2);
+	tcase_add_test(tc, rebuild_without_memory);
+	tcase_add_test(tc, stopped_rebuild);
 	return unit_run();
 }
