@@ -60,6 +60,8 @@ struct run {
 	pbn_t trap_first, trap_last;
 	uint64_t trap_in;
 	bool trap_sprung;
+	pbn_t super_block;
+	bool super_written; /* since the volume was opened, in read-only mode */
 	bool dense;  /* few LBNs are used: much contention */
 	bool narrow; /* few of each leaf page */
 };
@@ -434,6 +436,7 @@ static void run_format(struct run *r)
 		die(r, "format: %s", error.message);
 	if (vdo_inspect_device(d, &info, sizeof(info), &error) != 0)
 		die(r, "inspect: %s", error.message);
+	r->super_block = info.data_start - (uint64_t)info.bio_offset;
 	vdo_device_close(d);
 	vdo_config_free(c);
 	r->model = model_create(r->lbns);
@@ -548,6 +551,7 @@ static void check_image(struct run *r, const char *when)
 
 static void drop_handle(struct run *r)
 {
+	sim_device_hold(r->sd, NULL, NULL);
 	device_release(r->v->device);
 	executor_destroy(r->v->executor);
 	vdo_device_close(r->v->device);
@@ -612,11 +616,27 @@ static void switch_something(struct run *r)
 		die(r, "switching %s", name);
 }
 
-static bool trap(void *arg, const struct vdo_device_io *io)
+/* In read-only mode nothing is written but the super block, once (I42). */
+static void check_read_only(struct run *r, const struct vdo_device_io *io)
+{
+	pbn_t pbn = io->offset / BLOCK_SIZE;
+
+	if (io->op == VDO_DEVICE_READ || !read_only(r))
+		return;
+	if (io->op != VDO_DEVICE_WRITE || pbn != r->super_block ||
+	    r->super_written)
+		die(r, "operation %d of block %" PRIu64 " in read-only mode",
+		    (int)io->op, pbn);
+	r->super_written = true;
+}
+
+/* Called with each operation of the storage. */
+static bool watch(void *arg, const struct vdo_device_io *io)
 {
 	struct run *r = arg;
 	pbn_t pbn = io->offset / BLOCK_SIZE;
 
+	check_read_only(r, io);
 	if (io->op == VDO_DEVICE_WRITE && pbn >= r->trap_first &&
 	    pbn <= r->trap_last && r->trap_in > 0 && --r->trap_in == 0)
 		r->trap_sprung = true;
@@ -649,7 +669,6 @@ static void set_trap(struct run *r)
 	say(r, "  trap %" PRIu64 "..%" PRIu64 " after %" PRIu64,
 	    r->trap_first, r->trap_last, r->trap_in);
 	image_close(&im);
-	sim_device_hold(r->sd, trap, r);
 }
 
 static void spring_trap(struct run *r)
@@ -693,8 +712,11 @@ static bool run_life(struct run *r)
 
 	r->faulty = r->lossy = false;
 	r->is_long = percent(r, 15);
+	r->trap_in = 0;
+	r->super_written = false;
 	if (!run_open(r))
 		return false;
+	sim_device_hold(r->sd, watch, r);
 	if (end < 15)
 		sim_device_crash_at(r->sd,
 				    1 + dice(r, r->is_long ? 20000 : 3000));
@@ -703,7 +725,8 @@ static bool run_life(struct run *r)
 	else if (end < 50)
 		set_faults(r);
 	run_ops(r);
-	sim_device_hold(r->sd, NULL, NULL);
+	r->trap_in = 0;
+	r->trap_sprung = false;
 	if (percent(r, 60))
 		wait_all(r);
 	if (sim_device_crashed(r->sd) || (end < 35 && percent(r, 50))) {
