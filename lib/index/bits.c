@@ -25,6 +25,19 @@ static inline uint64_t word_at(const uint8_t *mem, uint64_t at)
 	return w >> shift | (uint64_t)p[8] << (64 - shift);
 }
 
+/* Less than 64 bits in one area, in words. */
+static void move_few(uint8_t *mem, uint64_t to, uint64_t from, unsigned n,
+		     bool down)
+{
+	unsigned low = n > BITS_AT_ONCE ? BITS_AT_ONCE : n, high = n - low;
+
+	if (!down && high != 0)
+		bits_put(mem, to + low, high, bits_get(mem, from + low, high));
+	bits_put(mem, to, low, bits_get(mem, from, low));
+	if (down && high != 0)
+		bits_put(mem, to + low, high, bits_get(mem, from + low, high));
+}
+
 /* One byte at a time: never touches more than it must. */
 static void copy_few(uint8_t *to, uint64_t to_at, const uint8_t *from,
 		     uint64_t from_at, unsigned n, bool down)
@@ -56,14 +69,24 @@ static void copy_few(uint8_t *to, uint64_t to_at, const uint8_t *from,
 	}
 }
 
-static void copy_down(uint8_t *to, uint64_t to_at, const uint8_t *from,
-		      uint64_t from_at, uint64_t n)
+/* @roomy: @to and @from are one area as for bits_move(). */
+static inline void few(uint8_t *to, uint64_t to_at, const uint8_t *from,
+		       uint64_t from_at, unsigned n, bool down, bool roomy)
+{
+	if (roomy)
+		move_few(to, to_at, from_at, n, down);
+	else
+		copy_few(to, to_at, from, from_at, n, down);
+}
+
+static inline void copy_down(uint8_t *to, uint64_t to_at, const uint8_t *from,
+			     uint64_t from_at, uint64_t n, bool roomy)
 {
 	unsigned head = (unsigned)(-to_at & 7);
 
 	if (head > n)
 		head = (unsigned)n;
-	copy_few(to, to_at, from, from_at, head, true);
+	few(to, to_at, from, from_at, head, true, roomy);
 	to_at += head;
 	from_at += head;
 	n -= head;
@@ -72,23 +95,23 @@ static void copy_down(uint8_t *to, uint64_t to_at, const uint8_t *from,
 		to_at += 64;
 		from_at += 64;
 	}
-	copy_few(to, to_at, from, from_at, (unsigned)n, true);
+	few(to, to_at, from, from_at, (unsigned)n, true, roomy);
 }
 
-static void copy_up(uint8_t *to, uint64_t to_at, const uint8_t *from,
-		    uint64_t from_at, uint64_t n)
+static inline void copy_up(uint8_t *to, uint64_t to_at, const uint8_t *from,
+			   uint64_t from_at, uint64_t n, bool roomy)
 {
 	unsigned tail = (unsigned)((to_at + n) & 7);
 
 	if (tail > n)
 		tail = (unsigned)n;
 	n -= tail;
-	copy_few(to, to_at + n, from, from_at + n, tail, false);
+	few(to, to_at + n, from, from_at + n, tail, false, roomy);
 	while (n >= 64) {
 		n -= 64;
 		put_u64(to + ((to_at + n) >> 3), word_at(from, from_at + n));
 	}
-	copy_few(to, to_at, from, from_at, (unsigned)n, false);
+	few(to, to_at, from, from_at, (unsigned)n, false, roomy);
 }
 
 void bits_copy(uint8_t *to, uint64_t to_at, const uint8_t *from,
@@ -97,7 +120,15 @@ void bits_copy(uint8_t *to, uint64_t to_at, const uint8_t *from,
 	const uint8_t *t = to + (to_at >> 3), *f = from + (from_at >> 3);
 
 	if (t < f || (t == f && (to_at & 7) <= (from_at & 7)))
-		copy_down(to, to_at, from, from_at, n);
+		copy_down(to, to_at, from, from_at, n, false);
 	else
-		copy_up(to, to_at, from, from_at, n);
+		copy_up(to, to_at, from, from_at, n, false);
+}
+
+void bits_move(uint8_t *mem, uint64_t to_at, uint64_t from_at, uint64_t n)
+{
+	if (to_at <= from_at)
+		copy_down(mem, to_at, mem, from_at, n, true);
+	else
+		copy_up(mem, to_at, mem, from_at, n, true);
 }

@@ -45,4 +45,8 @@ static inline void bits_put(uint8_t *mem, uint64_t at, unsigned n, uint64_t v)
 void bits_copy(uint8_t *to, uint64_t to_at, const uint8_t *from,
 	       uint64_t from_at, uint64_t n);
 
+/* The same within one area that may be read and written 8 bytes further, which
+ * is faster. */
+void bits_move(uint8_t *mem, uint64_t to_at, uint64_t from_at, uint64_t n);
+
 #endif

@@ -118,8 +118,9 @@ static int check_offsets(const uint8_t *page, const struct index_geometry *g,
 {
 	static const uint8_t ones[GUARD_BYTES] = {0xff, 0xff, 0xff, 0xff,
 						  0xff, 0xff, 0xff};
-	uint64_t at, before = HEADER_BITS + OFFSET_BITS *
-						    (uint64_t)(p->list_count + 1);
+	uint64_t at, before = HEADER_BITS;
+
+	before += OFFSET_BITS * (uint64_t)(p->list_count + 1);
 
 	if (p->list_count > LISTS_MAX ||
 	    p->first_list + p->list_count > g->lists ||

@@ -66,8 +66,8 @@ int delta_decode(const uint8_t *mem, uint64_t start, uint32_t bits,
 /*
  * Look for @key and @name as in X 4.5: the collision entry with that name, else
  * the ordinary entry with that key, else the first entry with a larger key or
- * the end. It begins with the entry at e->at, behind one with e->key; all before
- * must have smaller keys than @key.
+ * the end. It begins with the entry at e->at, behind one with e->key; all
+ * before must have smaller keys than @key.
  */
 int delta_search_on(const uint8_t *mem, uint64_t start, uint32_t bits,
 		    const struct delta_coding *c, uint32_t key,

@@ -72,7 +72,7 @@ void delta_lists_fini(struct delta_lists *d)
 
 void delta_lists_clear(struct delta_lists *d)
 {
-	uint64_t share = d->list_count == 0 ? 0 : d->arena_bytes / d->list_count;
+	uint64_t share = d->arena_bytes / MAX(d->list_count, 1u);
 
 	for (uint32_t i = 0; i < d->list_count; i++)
 		d->heads[i] = (struct delta_head){.place = i * share << 16};
@@ -173,7 +173,7 @@ static int replace(struct delta_lists *d, uint32_t list, uint32_t at,
 			return r;
 	}
 	data = delta_list_data(d, list);
-	bits_copy(data, at + now, data, at + was, bits - at - was);
+	bits_move(data, at + now, at + was, bits - at - was);
 	set_place(d, list, start_of(d, list), size);
 	d->bits_used += size;
 	d->bits_used -= bits;

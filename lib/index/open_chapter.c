@@ -61,10 +61,12 @@ static uint32_t *slot_of(const struct open_chapter *o,
 
 	for (uint64_t step = 1;; slot += step++) {
 		uint32_t *s = &o->slots[slot & o->slot_mask];
+		const struct hash128 *there;
 
 		if (*s == 0)
 			return s;
-		if (memcmp(&o->records[*s - 1].name, name, sizeof(*name)) == 0 &&
+		there = &o->records[*s - 1].name;
+		if (memcmp(there, name, sizeof(*name)) == 0 &&
 		    !is_deleted(o, *s))
 			return s;
 	}

@@ -53,8 +53,10 @@ static void wake(void *arg, struct waiter *w)
 {
 	struct index *index = arg;
 	struct rebuild_state *s = index->rebuild;
-	const uint8_t *data = page_cache_get(&s->cache, s->wanted_vcn,
-					     s->wanted_page, w, &s->page_result);
+	const uint8_t *data;
+
+	data = page_cache_get(&s->cache, s->wanted_vcn, s->wanted_page, w,
+			      &s->page_result);
 
 	VDO_ASSERT(data != NULL || s->page_result != 0);
 	index_again(index, replay_page);
@@ -393,11 +395,11 @@ static void chapter_read(struct completion *c)
 		return;
 	}
 	for (uint32_t i = 0; i < index->geometry.index_pages; i++) {
+		const uint8_t *page =
+			index->writer.pages + (size_t)i * PAGE_BYTES;
 		struct index_page p;
 
-		if (chapter_of_page(index,
-				    index->writer.pages + (size_t)i * PAGE_BYTES,
-				    s->slot, &p) == s->vcn)
+		if (chapter_of_page(index, page, s->slot, &p) == s->vcn)
 			next += p.list_count;
 		page_map_set(&index->page_map, s->vcn, i, next - 1);
 	}

@@ -162,7 +162,7 @@ static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
 	return r;
 }
 
-/* The record of the name in chapter @vcn; *record is NULL if it is not there. */
+/* The record of the name in chapter @vcn; *record is NULL if it has none. */
 static int look_in_chapter(struct index_zone *z, struct index_op *op,
 			   uint64_t vcn, const struct index_record **record)
 {

@@ -179,7 +179,8 @@ static const struct {
 	{"size of a list", SAVE_ZONE, 0, 80 + 8 * 128, "\xff\xff", 2},
 	{"sizes too large for all", SAVE_ZONE, 0, 80 + 8 * 128,
 	 "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
-	 "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 32},
+	 "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+	 32},
 	{"tag", SAVE_ZONE, 0, 80 + 10 * 128, "z", 1},
 	{"bit offset", SAVE_ZONE, 1, 80 + 10 * 128 + 1, "\x8", 1},
 	{"byte count", SAVE_ZONE, 1, 80 + 10 * 128 + 2, "\xff\xff", 2},

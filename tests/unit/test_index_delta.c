@@ -202,7 +202,8 @@ START_TEST(golden_vectors)
 			.name = name,
 			.size = (uint32_t)field(line, "size_bits"),
 			.bits = bits,
-			.collision = strstr(line, "\"collision\": true") != NULL,
+			.collision =
+				strstr(line, "\"collision\": true") != NULL,
 		};
 		run_step(&d, 0, &s);
 		steps++;
@@ -310,7 +311,7 @@ END_TEST
 
 START_TEST(bits_that_move)
 {
-	uint8_t a[64], b[64];
+	uint8_t a[80], b[80];
 
 	seed = 7;
 	for (unsigned n = 0; n < 20000; n++) {
@@ -319,7 +320,10 @@ START_TEST(bits_that_move)
 
 		for (unsigned i = 0; i < sizeof(a); i++)
 			a[i] = b[i] = (uint8_t)random_below(256);
-		bits_copy(a, to, a, from, bits);
+		if (n % 2 == 0)
+			bits_copy(a, to, a, from, bits);
+		else
+			bits_move(a, to, from, bits);
 		for (unsigned i = 0; i < 500; i++) {
 			unsigned at = i;
 

@@ -335,11 +335,69 @@ START_TEST(requests_saves_and_crashes)
 }
 END_TEST
 
+/* A page that does not come holds up who needs it, and nobody else. */
+static bool is_read(void *arg, const struct vdo_device_io *io)
+{
+	(void)arg;
+	return io->op == VDO_DEVICE_READ;
+}
+
+static bool late_over;
+
+static void late_done(struct completion *c)
+{
+	(void)c;
+	late_over = true;
+	executor_signal(rig.x, &batch_over);
+}
+
+START_TEST(others_go_on)
+{
+	struct index_op late = {.request = INDEX_POST, .name = golden_name(5)};
+	uint8_t want[16];
+
+	sparse = false;
+	blocks = 190;
+	late_over = false;
+	disk = sim_device_create(&(struct sim_device_config){
+		.seed = 1, .block_count = blocks});
+	plug_in(1, 1, false);
+	ck_assert_int_eq(rig_open(&rig, INDEX_FORMAT), 0);
+	/* Number 5 is in a chapter that was written two chapters ago. */
+	ck_assert_int_eq(rig_post_range(&rig, 0, 2500, 10), 0);
+	sim_device_hold(disk, is_read, NULL);
+	event_init(&batch_over);
+	completion_init(&late.done, rig.asker, late_done);
+	index_start(rig.index, &late);
+	/* More than the open chapter holds; chapters close and are written. */
+	ck_assert_int_eq(rig_post_range(&rig, 2500, 4200, 10), 0);
+	ck_assert_int_eq(rig_generation(&rig, 4199), 0);
+	ck_assert_int_eq(rig_generation(&rig, 100000), -1);
+	ck_assert_uint_ge(rig_stats(&rig).newest_chapter, 4);
+	ck_assert(!late_over);
+	ck_assert_uint_gt(sim_device_held(disk), 0);
+	sim_device_hold(disk, NULL, NULL);
+	sim_device_release(disk);
+	executor_wait(rig.x, &batch_over);
+	/* Its chapter has expired meanwhile: it was added as new. */
+	ck_assert_int_eq(late.done.result, 0);
+	ck_assert(!late.found);
+	ck_assert_int_eq(rig_ask(&rig, &late), 0);
+	memset(want, 0, sizeof(want));
+	ck_assert(late.found && late.region == INDEX_OPEN_CHAPTER);
+	ck_assert_mem_eq(late.data, want, 16);
+	ck_assert_int_eq(rig_close(&rig, true), 0);
+	unplug();
+	sim_device_destroy(disk);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("model");
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, requests_saves_and_crashes, 0, 12);
+	tcase_add_test(tc, others_go_on);
 	return unit_run();
 }
