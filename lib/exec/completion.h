@@ -44,6 +44,7 @@ struct queue {
 	/* Run c->fn on @q, later. Never fails, never allocates. */
 	void (*post)(struct queue *q, struct completion *c);
 	struct executor *executor;
+	unsigned number; /* for those who keep something a queue */
 	char name[16];
 };
 

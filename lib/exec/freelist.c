@@ -1,5 +1,5 @@
 /*
- * Set-up of a free list; the hot half is inline.
+ * Popping from a free list, and its set-up.
  */
 #include "config.h"
 
@@ -18,7 +18,9 @@ int freelist_init(struct freelist *f, uint32_t count)
 		return -ENOMEM;
 	for (i = 0; i < count; i++)
 		atomic_init(&f->next[i], i + 1 < count ? i + 2 : 0);
-	atomic_init(&f->head, count > 0 ? 1 : 0);
+	for (i = 0; i < FREELIST_LANES; i++)
+		atomic_init(&f->lanes[i].head, 0);
+	atomic_init(&f->lanes[0].head, count > 0 ? 1 : 0);
 	return 0;
 }
 
@@ -26,4 +28,46 @@ void freelist_fini(struct freelist *f)
 {
 	alloc_free((void *)f->next);
 	f->next = NULL;
+}
+
+static uint32_t lane_pop(struct freelist *f, _Atomic uint64_t *head)
+{
+	uint64_t old = atomic_load_explicit(head, memory_order_seq_cst);
+	uint64_t new;
+	uint32_t i;
+
+	do {
+		if ((uint32_t)old == 0)
+			return FREELIST_NONE;
+		i = (uint32_t)old - 1;
+		new = ((old >> 32) + 1) << 32 |
+		      atomic_load_explicit(&f->next[i], memory_order_relaxed);
+	} while (!atomic_compare_exchange_weak_explicit(
+		head, &old, new, memory_order_seq_cst, memory_order_seq_cst));
+	return i;
+}
+
+uint32_t freelist_pop(struct freelist *f)
+{
+	unsigned own = freelist_own_lane();
+	unsigned n;
+
+	for (n = 0; n < FREELIST_LANES; n++) {
+		unsigned lane = (own + n) % FREELIST_LANES;
+		uint32_t i = lane_pop(f, &f->lanes[lane].head);
+
+		if (i != FREELIST_NONE)
+			return i;
+	}
+	return FREELIST_NONE;
+}
+
+bool freelist_empty(const struct freelist *f)
+{
+	unsigned n;
+
+	for (n = 0; n < FREELIST_LANES; n++)
+		if ((uint32_t)atomic_load(&f->lanes[n].head) != 0)
+			return false;
+	return true;
 }

@@ -1,7 +1,11 @@
 /*
- * A stack of free objects, by number; any thread pushes and pops.
+ * Free objects, by number; any thread pushes and pops.
  *
- * head holds the number of the first free object plus one (low half) and a
+ * A few stacks ("lanes"): each queue has one of its own, so that an object comes
+ * back to the core that has it in cache, and cores do not fight for one head.
+ * Whose lane is empty takes from the others.
+ *
+ * A head holds the number of the first free object plus one (low half) and a
  * count of changes (high half), so that a pop cannot be fooled by an object
  * that left and came back (ABA). Push releases what its caller wrote to the
  * object; pop acquires it.
@@ -13,24 +17,45 @@
 #define EXEC_FREELIST_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "exec/executor.h"
 
-#define FREELIST_NONE UINT32_MAX
+#define FREELIST_NONE  UINT32_MAX
+#define FREELIST_LANES 8u
+
+struct freelist_lane {
+	_Alignas(CACHE_LINE) _Atomic uint64_t head;
+};
 
 struct freelist {
-	_Alignas(CACHE_LINE) _Atomic uint64_t head;
-	_Alignas(CACHE_LINE) _Atomic uint32_t *next;
+	struct freelist_lane lanes[FREELIST_LANES];
+	_Atomic uint32_t *next; /* of all lanes: an object is in one at most */
 };
 
 /* @count objects, all free; the lowest number comes first. */
 int freelist_init(struct freelist *f, uint32_t count) MUST_CHECK;
 void freelist_fini(struct freelist *f);
 
+/* A free object, or FREELIST_NONE. */
+uint32_t freelist_pop(struct freelist *f);
+
+/* Is none free? Sequentially consistent, as pushes are: who announces that it
+ * waits, and then finds this true, is seen by whoever pushes next. */
+bool freelist_empty(const struct freelist *f);
+
+static inline unsigned freelist_own_lane(void)
+{
+	return queue_running == NULL ? 0
+				     : queue_running->number % FREELIST_LANES;
+}
+
 static inline void freelist_push(struct freelist *f, uint32_t i)
 {
-	uint64_t old = atomic_load_explicit(&f->head, memory_order_relaxed);
+	_Atomic uint64_t *head = &f->lanes[freelist_own_lane()].head;
+	uint64_t old = atomic_load_explicit(head, memory_order_relaxed);
 	uint64_t new;
 
 	do {
@@ -38,27 +63,7 @@ static inline void freelist_push(struct freelist *f, uint32_t i)
 				      memory_order_relaxed);
 		new = ((old >> 32) + 1) << 32 | (i + 1);
 	} while (!atomic_compare_exchange_weak_explicit(
-		&f->head, &old, new, memory_order_seq_cst,
-		memory_order_relaxed));
-}
-
-/* A free object, or FREELIST_NONE. */
-static inline uint32_t freelist_pop(struct freelist *f)
-{
-	uint64_t old = atomic_load_explicit(&f->head, memory_order_seq_cst);
-	uint64_t new;
-	uint32_t i;
-
-	do {
-		if ((uint32_t)old == 0)
-			return FREELIST_NONE;
-		i = (uint32_t)old - 1;
-		new = ((old >> 32) + 1) << 32 |
-		      atomic_load_explicit(&f->next[i], memory_order_relaxed);
-	} while (!atomic_compare_exchange_weak_explicit(
-		&f->head, &old, new, memory_order_seq_cst,
-		memory_order_seq_cst));
-	return i;
+		head, &old, new, memory_order_seq_cst, memory_order_relaxed));
 }
 
 #endif

@@ -67,11 +67,10 @@ static struct io *io_new(struct path *p, const struct io_request *q)
 
 	if (n != FREELIST_NONE)
 		io = &p->ios[n];
-	else if ((io = alloc_zeroed(1, sizeof(*io))) == NULL)
+	else if ((io = alloc_aligned(CACHE_LINE, 1, sizeof(*io))) == NULL)
 		return NULL;
-	atomic_fetch_add_explicit(&p->load, LOAD_IO | LOAD_CALL,
-				  memory_order_relaxed);
 	io->number = n;
+	io->counted = false;
 	io->path = p;
 	io->kind = q->kind;
 	io->flags = q->flags;
@@ -85,6 +84,16 @@ static struct io *io_new(struct path *p, const struct io_request *q)
 	atomic_store_explicit(&io->pending, 1, memory_order_relaxed);
 	atomic_store_explicit(&io->result, 0, memory_order_relaxed);
 	return io;
+}
+
+/* Count an io that begins without a request. */
+static void io_count(struct io *io)
+{
+	if (io->counted)
+		return;
+	io->counted = true;
+	atomic_fetch_add_explicit(&io->path->load, LOAD_IO,
+				  memory_order_relaxed);
 }
 
 static void io_free(struct io *io)
@@ -138,15 +147,18 @@ static void io_empty(struct completion *c)
 
 /* -------------------------------------------------------------- requests */
 
-static struct request *request_new(struct path *p)
+/* A free request for @io; both are counted at once. */
+static struct request *request_new(struct path *p, struct io *io)
 {
+	uint64_t what = io->counted ? LOAD_REQUEST : LOAD_REQUEST | LOAD_IO;
 	uint32_t n = freelist_pop(&p->free_requests);
 	unsigned used, max;
 
 	if (n == FREELIST_NONE)
 		return NULL;
-	used = 1 + (uint16_t)atomic_fetch_add_explicit(
-			   &p->load, LOAD_REQUEST, memory_order_relaxed);
+	used = 1 + (uint16_t)atomic_fetch_add_explicit(&p->load, what,
+						       memory_order_relaxed);
+	io->counted = true;
 	/* The one whose place this is may not have been taken off yet. */
 	used = MIN(used, p->config.depth);
 	max = atomic_load_explicit(&p->requests_max, memory_order_relaxed);
@@ -255,7 +267,7 @@ static bool needs_probe(const struct io *io)
 static bool io_run(struct path *p, struct io *io, unsigned max)
 {
 	while (max-- > 0) {
-		struct request *r = request_new(p);
+		struct request *r = request_new(p, io);
 		bool last;
 
 		if (r == NULL)
@@ -285,7 +297,7 @@ static void feed(struct path *p)
 
 		pthread_mutex_lock(&p->lock);
 		w = NULL;
-		if ((uint32_t)atomic_load(&p->free_requests.head) != 0)
+		if (!freelist_empty(&p->free_requests))
 			w = waitq_pop(&p->waiters);
 		if (w != NULL)
 			atomic_fetch_sub(&p->waiting, 1);
@@ -307,6 +319,7 @@ static void admit(struct path *p, struct io *io)
 	if (likely(atomic_load(&p->waiting) == 0) &&
 	    io_run(p, io, UINT32_MAX))
 		return;
+	io_count(io);
 	pthread_mutex_lock(&p->lock);
 	waitq_push(&p->waiters, &io->link);
 	atomic_fetch_add(&p->waiting, 1);
@@ -362,22 +375,30 @@ void path_join(struct path *p)
 		sched_yield();
 }
 
+/* Do we run on one of our own queues? Then nobody can free the path. */
+static bool on_own_queue(const struct path *p)
+{
+	return queue_running != NULL &&
+	       queue_running->executor == p->zones[0].queue->executor;
+}
+
 /* Have @io carried out. */
 static int start_io(struct path *p, struct io *io, const struct io_request *q)
 {
 	int result;
 
 	if (q->kind == IO_FLUSH) {
+		io_count(io);
 		flusher_submit(p, io);
 		return 0;
 	}
 	result = io_keep_vectors(io, q);
 	if (result != 0) {
 		io_free(io);
-		unload(p, LOAD_IO);
 		return result;
 	}
 	if (q->length == 0) {
+		io_count(io);
 		completion_init(&io->go, p->zones[0].queue, io_empty);
 		completion_post(&io->go);
 		return 0;
@@ -389,6 +410,7 @@ static int start_io(struct path *p, struct io *io, const struct io_request *q)
 int path_submit(struct path *p, const struct io_request *q)
 {
 	bool nowait = (q->flags & VDO_IO_NOWAIT) != 0;
+	bool foreign = !on_own_queue(p);
 	struct io *io;
 	int result;
 
@@ -400,8 +422,13 @@ int path_submit(struct path *p, const struct io_request *q)
 	io = io_new(p, q);
 	if (io == NULL)
 		return -ENOMEM;
+	if (foreign)
+		atomic_fetch_add_explicit(&p->load, LOAD_CALL,
+					  memory_order_relaxed);
 	result = start_io(p, io, q);
 	/* The io may be over, but until here nobody frees the path. */
-	atomic_fetch_sub_explicit(&p->load, LOAD_CALL, memory_order_release);
+	if (foreign)
+		atomic_fetch_sub_explicit(&p->load, LOAD_CALL,
+					  memory_order_release);
 	return result;
 }

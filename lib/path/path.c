@@ -28,7 +28,7 @@ static int make_requests(struct path *p)
 	unsigned i;
 
 	p->requests = alloc_aligned(CACHE_LINE, depth, sizeof(*p->requests));
-	p->ios = alloc_zeroed(depth, sizeof(*p->ios));
+	p->ios = alloc_aligned(CACHE_LINE, depth, sizeof(*p->ios));
 	p->buffers = alloc_table(buffer_bytes(p));
 	if (p->requests == NULL || p->ios == NULL || p->buffers == NULL ||
 	    freelist_init(&p->free_requests, depth) != 0 ||

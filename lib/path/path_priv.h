@@ -32,7 +32,8 @@ struct io {
 	struct waiter link;  /* waiting for requests, or for a flush */
 	struct completion go; /* travels to a queue: empty ios, flushes */
 	uint32_t number;     /* in the pool, or FREELIST_NONE */
-};
+	bool counted;        /* in the path's load */
+} __attribute__((aligned(CACHE_LINE)));
 
 struct request;
 
@@ -119,7 +120,7 @@ struct request {
 	uint8_t *data;  /* the block's content */
 	uint8_t *block; /* compressed block, old content: scratch */
 	uint32_t number;
-};
+} __attribute__((aligned(CACHE_LINE)));
 
 struct logical_zone {
 	struct path *path;
@@ -167,9 +168,10 @@ struct path {
 	struct freelist free_ios;
 	/* What is under way: requests, ios, calls; and whether drained is to
 	 * be told of the end. See LOAD_* in admission.c. */
-	_Atomic uint64_t load;
+	_Alignas(CACHE_LINE) _Atomic uint64_t load;
+	/* Mostly read. */
+	_Alignas(CACHE_LINE) atomic_uint waiting; /* ios without requests */
 	atomic_uint requests_max; /* most requests at a time, so far */
-	atomic_uint waiting;    /* ios that wait for requests */
 	pthread_mutex_t lock;   /* guards waiters, and the taking from them */
 	struct waitq waiters;
 	struct completion *drained;

@@ -55,9 +55,11 @@ static int add_queue(struct topology *t, struct executor *x, const char *kind,
 
 	snprintf(name, sizeof(name), "%s%u", kind, number % 1000);
 	result = executor_queue(x, name, t->queue_count, queue);
-	if (result == 0)
-		t->queues[t->queue_count++] = *queue;
-	return result;
+	if (result != 0)
+		return result;
+	(*queue)->number = t->queue_count;
+	t->queues[t->queue_count++] = *queue;
+	return 0;
 }
 
 static int create_shards(struct topology *t, struct executor *x,

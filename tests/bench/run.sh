@@ -3,12 +3,13 @@
 # instructions an operation. One line a workload; the numbers of dm-vdo's own
 # code (user instructions, counted the same way) stand beside ours.
 #
-#	run.sh VDO-BENCH         SECONDS and OPS make it longer or shorter
+#	run.sh VDO-BENCH         SIZE, WARMUP and OPS make it longer or shorter
 set -eu
 
 bench=$1
 here=$(dirname "$0")
-size=${SIZE:-512M}
+size=${SIZE:-1G}
+warmup=${WARMUP:-100000}
 
 field() { # JSON NAME
 	printf '%s\n' "$1" | sed "s/.*\"$2\":\"\\{0,1\\}\\([^,\"}]*\\).*/\\1/"
@@ -18,7 +19,7 @@ row() { # NAME DM-VDO OPTION...
 	name=$1
 	kernel=$2
 	shift 2
-	json=$("$bench" --json --size="$size" "$@")
+	json=$("$bench" --json --size="$size" --warmup="$warmup" "$@")
 	instructions=$(sh "$here/instructions.sh" "$bench" "$@")
 	printf '%-34s %9s %8s %7.1f%% %8s %7s %8s\n' "$name" \
 		"$(field "$json" iops)" "$(field "$json" p50_us)" \
@@ -36,8 +37,8 @@ ratio() { # NAME OPTIONS-A -- OPTIONS-B: operations a second, A to B
 	done
 	shift
 	# shellcheck disable=SC2086
-	x=$(field "$("$bench" --json --no-limit --size="$size" $a)" iops)
-	y=$(field "$("$bench" --json --no-limit --size="$size" "$@")" iops)
+	x=$(field "$("$bench" --json --no-limit --size="$size" --warmup="$warmup" $a)" iops)
+	y=$(field "$("$bench" --json --no-limit --size="$size" --warmup="$warmup" "$@")" iops)
 	printf '%-58s %6.2f\n' "$name" \
 		"$(awk "BEGIN { print $x / $y }")"
 }

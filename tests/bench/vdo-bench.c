@@ -106,16 +106,17 @@ struct slot {
 	struct run *run;
 	uint64_t begun_ns;
 	uint64_t random;
+	uint64_t next; /* number of the next operation */
 	uint8_t *buf;
-};
+} __attribute__((aligned(64)));
 
-/* Numbers of operations are drawn from one counter by all callbacks. */
+/* Slot i does operations i, i + iodepth, ...: slots share nothing. */
 struct run {
 	struct vdo_volume *volume;
 	enum rw rw;
 	uint64_t ops;
-	_Atomic uint64_t next;
-	_Atomic uint64_t done;
+	uint64_t first; /* sequential places begin there */
+	_Atomic unsigned live; /* slots that are not done */
 	_Atomic int error;
 	struct slot *slots;
 	unsigned slot_count;
@@ -138,6 +139,8 @@ static uint64_t place_of(struct run *run, struct slot *s, uint64_t n)
 
 	if (run->rw == RW_RANDWRITE || run->rw == RW_RANDREAD)
 		n = bench_random(&s->random);
+	else
+		n += run->first;
 	return n % blocks * o.bs;
 }
 
@@ -177,11 +180,15 @@ static void run_over(struct run *run)
 static void op_next(struct slot *s)
 {
 	struct run *run = s->run;
-	uint64_t n = atomic_fetch_add(&run->next, 1);
+	uint64_t n = s->next;
 	int result;
 
-	if (n >= run->ops)
+	if (n >= run->ops) {
+		if (atomic_fetch_sub(&run->live, 1) == 1)
+			run_over(run);
 		return;
+	}
+	s->next += run->slot_count;
 	result = op_start(s, n);
 	if (result != 0)
 		fail("submit", result, "");
@@ -190,14 +197,11 @@ static void op_next(struct slot *s)
 static void op_done(void *arg, int result)
 {
 	struct slot *s = arg;
-	struct run *run = s->run;
 
 	record(bench_now() - s->begun_ns);
 	if (result != 0)
-		atomic_store(&run->error, result);
+		atomic_store(&s->run->error, result);
 	op_next(s);
-	if (atomic_fetch_add(&run->done, 1) + 1 == run->ops)
-		run_over(run);
 }
 
 static void run_sync(struct run *run)
@@ -256,13 +260,16 @@ static struct run *run_new(struct vdo_volume *v, enum rw rw, uint64_t ops,
 	run->ops = ops;
 	run->seed = seed;
 	run->slot_count = o.sync ? 1 : o.iodepth;
-	run->slots = calloc(run->slot_count, sizeof(*run->slots));
+	atomic_init(&run->live, run->slot_count);
+	run->slots = aligned_alloc(64, run->slot_count * sizeof(*run->slots));
 	pthread_mutex_init(&run->lock, NULL);
 	pthread_cond_init(&run->over, NULL);
 	for (unsigned i = 0; i < run->slot_count; i++) {
 		struct slot *s = &run->slots[i];
 
+		memset(s, 0, sizeof(*s));
 		s->run = run;
+		s->next = i;
 		s->random = (seed + i + 1) * UINT64_C(0x9e3779b97f4a7c15);
 		s->buf = aligned_alloc(BENCH_BLOCK, o.bs);
 		if (o.zeroes)
@@ -345,6 +352,7 @@ static void measure(struct vdo_volume *v, struct result *r)
 	double cpu = cpu_now();
 	uint64_t begun = bench_now();
 
+	run->first = o.warmup;
 	histograms_reset();
 	bench_measured(run);
 	r->seconds = (double)(bench_now() - begun) / 1e9;
@@ -401,7 +409,8 @@ static void usage(FILE *to)
 	      "  --iodepth=N              operations at a time (256)\n"
 	      "  --size=BYTES             part of the volume in use (256M)\n"
 	      "  --logical-size=BYTES     size of the volume (a little more)\n"
-	      "  --ops=N                  operations (one pass over --size)\n"
+	      "  --ops=N                  operations (one pass over --size, less\n"
+	      "                           the warm-up)\n"
 	      "  --warmup=N               operations before (0)\n"
 	      "  --overwrite              the blocks were written before\n"
 	      "  --dedupe-percentage=P    duplicates among the blocks (0)\n"
@@ -520,7 +529,8 @@ static void parse_options(int argc, char **argv)
 		exit(2);
 	}
 	if (o.ops == 0)
-		o.ops = o.size / o.bs;
+		o.ops = o.size / o.bs > o.warmup ? o.size / o.bs - o.warmup
+						  : o.size / o.bs;
 	if (o.name == NULL)
 		o.name = rw_names[o.rw];
 }
