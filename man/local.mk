@@ -3,6 +3,7 @@
 dist_man_MANS += \
 	%D%/dedup-copy.1 \
 	%D%/libvdo.3 \
+	%D%/libvdo-format.5 \
 	%D%/vdo-options.7 \
 	%D%/vdo_config_new.3 \
 	%D%/vdo_cq_new.3 \

@@ -152,9 +152,24 @@ void event_set(struct event *e)
 		futex_wake(&e->set, INT_MAX);
 }
 
+#define WAIT_SPIN_NS 10000
+
+/*
+ * Operations on memory are over sooner than a sleep and a wake-up would take:
+ * look a while before sleeping.
+ */
 void executor_event_wait(struct executor *x, struct event *e)
 {
+	uint64_t until = clock_ns() + WAIT_SPIN_NS;
+
 	VDO_ASSERT(queue_running == NULL);
+	do {
+		for (unsigned i = 0; i < 32; i++) {
+			if (event_is_set(e))
+				return;
+			cpu_relax();
+		}
+	} while (x->thread_count > 1 && clock_ns() < until);
 	event_wait(e);
 }
 

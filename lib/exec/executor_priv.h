@@ -144,4 +144,13 @@ unsigned runq_take_in(struct runq *r, size_t max);
 /* Take in and run one batch on the targets; returns how many ran. */
 unsigned runq_run(struct runq *r);
 
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
 #endif

@@ -16,9 +16,11 @@
  * either the producer sees idle or the thread sees the put. A thread at work
  * costs its producers one load.
  *
- * The spin adapts: its time doubles after a sleep so short that spinning would
- * have been cheaper, and halves when spinning or sleeping took longer. An idle
- * volume hence does not spin at all, and sleeps without a time limit.
+ * The spin adapts: its time doubles after a short sleep, and halves after one
+ * so long that the load was not a busy one. "Short" is a good deal longer than a
+ * spin: operations that take turns between threads, each waiting for the last,
+ * would else find all threads asleep, and be slow only because they are. An idle
+ * volume does not spin at all, and sleeps without a time limit.
  *
  * Destruction. "Everything posted" includes what that posts in turn, on other
  * threads. Nothing on the hot path counts messages in flight; instead each
@@ -39,6 +41,9 @@
 #include "exec/executor_priv.h"
 
 #define THREADS_MAX 1024
+
+/* A thread is busy while its sleeps are this many longest spins at most. */
+#define BUSY_SLEEPS 32
 
 /* The first spin after a short sleep. */
 #define SPIN_STEP_NS 1000
@@ -97,15 +102,6 @@ static void native_post(struct queue *q, struct completion *c)
 		futex_wake(&t->idle, 1);
 }
 
-static void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
 /* True if something came. */
 static bool spin(struct native_thread *t)
 {
@@ -118,7 +114,7 @@ static bool spin(struct native_thread *t)
 		for (unsigned i = 0; i < 16; i++) {
 			if (mpsc_ready(&t->run.inbox))
 				return true;
-			relax();
+			cpu_relax();
 		}
 	} while (clock_ns() < until);
 	return false;
@@ -126,7 +122,7 @@ static bool spin(struct native_thread *t)
 
 static void adapt_spin(struct native_thread *t, uint64_t slept_ns)
 {
-	if (slept_ns <= t->spin_max_ns)
+	if (slept_ns <= BUSY_SLEEPS * t->spin_max_ns)
 		t->spin_ns = MIN(MAX(2 * t->spin_ns, SPIN_STEP_NS),
 				 t->spin_max_ns);
 	else

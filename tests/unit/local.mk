@@ -3,6 +3,7 @@ include tests/unit/base.mk
 include tests/unit/format.mk
 include tests/unit/exec.mk
 include tests/unit/io.mk
+include tests/unit/index.mk
 include tests/unit/journal.mk
 include tests/unit/depot.mk
 include tests/unit/map.mk
