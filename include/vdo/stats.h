@@ -23,7 +23,9 @@ struct vdo_stat {
 	const char *name;  /* "journal.entries.committed" */
 	const char *label; /* "journal entries committed"; may be "" */
 	const char *help;  /* one line */
-	const char *text;  /* value of textual statistics (mode); else NULL */
+	/* Value of textual statistics (mode), "N/A" where there is none (counts
+	 * of a volume that was opened read-only); else NULL. */
+	const char *text;
 	uint64_t value;
 };
 

@@ -23,7 +23,7 @@ static const struct row {
 #undef ROW
 };
 
-#define DERIVED 3
+#define DERIVED 4
 
 struct vdo_stats {
 	size_t count;
@@ -50,22 +50,36 @@ static void add(struct vdo_stats *stats, const char *name, const char *label,
 		.name = name, .label = label, .help = help, .value = value};
 }
 
-/* Values that follow from others, in the driver's units. */
+/* Add a value that is only known if the slabs are loaded. */
+static void add_count(struct vdo_stats *stats, bool known, const char *name,
+		      const char *label, const char *help, uint64_t value)
+{
+	add(stats, name, label, help, known ? value : 0);
+	if (!known)
+		stats->stats[stats->count - 1].text = "N/A";
+}
+
+/* What is in use, and what follows from it. */
 static void add_derived(struct vdo_stats *stats, const struct volume_stats *s)
 {
+	bool known = s->counts_known;
 	uint64_t used = s->data_blocks_used + s->overhead_blocks_used;
 	uint64_t logical = s->logical_blocks_used;
 	uint64_t saving = 0;
 
 	if (logical > s->data_blocks_used)
 		saving = 100 * (logical - s->data_blocks_used) / logical;
-	add(stats, "path.usedBytes", "bytes used",
-	    "physical bytes in use, metadata included", used * BLOCK_SIZE);
-	add(stats, "path.availableBytes", "bytes available",
-	    "physical bytes that are free",
-	    (s->physical_blocks - used) * BLOCK_SIZE);
-	add(stats, "path.savingPercent", "saving percent",
-	    "share of the used logical blocks that needs no block", saving);
+	add_count(stats, known, "dataBlocksUsed", "data blocks used",
+		  "blocks that hold data", s->data_blocks_used);
+	add_count(stats, known, "path.usedBytes", "bytes used",
+		  "physical bytes in use, metadata included",
+		  used * BLOCK_SIZE);
+	add_count(stats, known, "path.availableBytes", "bytes available",
+		  "physical bytes that are free",
+		  (s->physical_blocks - used) * BLOCK_SIZE);
+	add_count(stats, known, "path.savingPercent", "saving percent",
+		  "share of the used logical blocks that needs no block",
+		  saving);
 }
 
 int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)

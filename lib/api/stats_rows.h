@@ -5,11 +5,10 @@
 /* clang-format off */
 ROW(physical_blocks, "physicalBlocks", "physical blocks", "size of the storage in blocks"),
 ROW(logical_blocks, "logicalBlocks", "logical blocks", "size of the volume in blocks"),
-ROW(data_blocks_used, "dataBlocksUsed", "data blocks used", "blocks that hold data"),
 ROW(overhead_blocks_used, "overheadBlocksUsed", "overhead blocks used", "blocks that hold metadata"),
 ROW(logical_blocks_used, "logicalBlocksUsed", "logical blocks used", "logical blocks that are mapped, zeroes included"),
 ROW(cache_bytes, "blockMapCacheSize", "block map cache size", "bytes of leaf pages that can be in memory"),
-ROW(alignment, "logicalBlockSize", "512 byte emulation", "what offsets must be multiples of"),
+ROW(alignment, "logicalBlockSize", "logical block size", "what offsets must be multiples of"),
 ROW(complete_recoveries, "completeRecoveries", "completed recovery count", "recoveries in the life of the volume"),
 ROW(read_only_recoveries, "readOnlyRecoveries", "read-only recovery count", "rebuilds in the life of the volume"),
 ROW(deduplication, "path.deduplication", "deduplication", "1 if deduplication is on"),

@@ -112,6 +112,7 @@ static int create_map(struct volume *v)
 		.journal_tail = v->sb.journal_start,
 	};
 
+	v->cache_bytes = c.cache_pages * BLOCK_SIZE;
 	return map_create(&c, &v->map);
 }
 

@@ -112,7 +112,11 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	s->physical_blocks = v->sb.physical_blocks;
 	s->logical_blocks = v->sb.logical_blocks;
 	s->logical_blocks_used = journal.state.logical_blocks_used;
-	s->data_blocks_used = s->depot.allocated - journal.state.block_map_data_blocks;
+	s->counts_known = !v->opened_read_only;
+	if (s->counts_known)
+		s->data_blocks_used = s->depot.allocated -
+				      journal.state.block_map_data_blocks;
+	s->cache_bytes = v->cache_bytes;
 	s->overhead_blocks_used = v->sb.physical_blocks - s->depot.data_blocks +
 				  journal.state.block_map_data_blocks;
 	s->complete_recoveries = v->sb.complete_recoveries;

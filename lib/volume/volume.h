@@ -59,6 +59,7 @@ void volume_set_deduplication(struct volume *v, bool on);
 /* All counters, gathered; any thread. */
 struct volume_stats {
 	const char *mode; /* "normal" or "read-only" */
+	bool counts_known; /* false: opened read-only, slabs are not loaded */
 	uint64_t physical_blocks, logical_blocks;
 	uint64_t data_blocks_used, overhead_blocks_used, logical_blocks_used;
 	uint64_t complete_recoveries, read_only_recoveries;

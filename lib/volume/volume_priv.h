@@ -41,6 +41,7 @@ struct volume {
 	struct superblock sb; /* as on disk, as far as we know */
 	bool opened_read_only;
 	bool online;          /* the super block says DIRTY */
+	uint64_t cache_bytes; /* of leaf pages */
 	bool journal_drained; /* which can be done only once */
 	struct vdo_error *error; /* the caller's, during open */
 

@@ -68,6 +68,10 @@ expect 0 "$vdoctl" info "$volume"
 expect 0 "$vdoctl" info "$volume" --json
 has "$dir/out" '"state_name": "'
 expect 0 "$vdoctl" stats "$volume"
+# Opened read-only, its slabs are not loaded: no number.
+has "$dir/out" '^data blocks used *: N/A$'
+expect 0 "$vdoctl" stats -o read-only=off "$volume"
+has "$dir/out" '^data blocks used *: [0-9]\{1,6\}$'
 expect 0 "$vdoctl" stats "$volume" --json
 has "$dir/out" '^{'
 
