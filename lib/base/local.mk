@@ -10,4 +10,5 @@ lib_libcore_la_SOURCES += \
 	%D%/intmap.c %D%/intmap.h \
 	%D%/list.h \
 	%D%/log.c %D%/log.h \
-	%D%/prioq.c %D%/prioq.h
+	%D%/prioq.c %D%/prioq.h \
+	%D%/zero.c %D%/zero.h

@@ -30,6 +30,7 @@
 #include <vdo/io.h>
 
 #include "base/alloc.h"
+#include "base/zero.h"
 
 #define TURN_BLOCKS 32 /* blocks an io gets before others have their turn */
 
@@ -242,7 +243,7 @@ static void request_start(struct request *r)
 					     memory_order_relaxed);
 	/* What is zero is not even copied. */
 	r->zero = r->kind != IO_WRITE ||
-		  (r->user != NULL && is_zero(r->user, BLOCK_SIZE));
+		  (r->user != NULL && zero_test(r->user, BLOCK_SIZE));
 	if (r->kind == IO_WRITE && !r->zero)
 		data_from_user(r);
 	else if (r->partial)

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "base/zero.h"
+
 /*
  * Copy @n bytes between @block and the user's vectors from (@iov, @offset) on.
  */
@@ -52,7 +54,7 @@ void data_name(struct request *r, bool known_not_zero)
 {
 	const struct path_config *c = &r->path->config;
 
-	r->zero = !known_not_zero && is_zero(r->data, BLOCK_SIZE);
+	r->zero = !known_not_zero && zero_test(r->data, BLOCK_SIZE);
 	if (r->zero)
 		return;
 	if (r->no_dedupe) {

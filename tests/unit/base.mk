@@ -14,3 +14,8 @@ check_PROGRAMS += tests/unit/test_histogram
 TESTS += tests/unit/test_histogram
 tests_unit_test_histogram_SOURCES = tests/unit/test_histogram.c
 tests_unit_test_histogram_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_zero
+TESTS += tests/unit/test_zero
+tests_unit_test_zero_SOURCES = tests/unit/test_zero.c
+tests_unit_test_zero_LDADD = $(UNIT_LIBS)
