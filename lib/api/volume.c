@@ -122,8 +122,7 @@ int vdo_format(const char *path, const struct vdo_config *config,
 
 /* --------------------------------------------------------------------- open */
 
-static int create_executor(const struct settings *s, struct executor **x,
-			   struct vdo_error *error)
+static int create_executor(const struct settings *s, struct executor **x)
 {
 	struct native_config native = {
 		.threads = volume_thread_count(s),
@@ -140,10 +139,7 @@ static int create_executor(const struct settings *s, struct executor **x,
 	case EXECUTOR_POOL:
 		break;
 	}
-	if (s->pool.submit == NULL)
-		return error_set(error, -VDO_ECONFLICT,
-				 "executor=pool needs a thread pool; set one "
-				 "with vdo_config_set_pool()");
+	/* options_apply() has seen that there is a pool. */
 	return executor_strand_create(&s->pool, s->pool_arg, x);
 }
 
@@ -155,7 +151,7 @@ static int open_on(struct vdo_device *device, const struct settings *s,
 
 	if (v == NULL)
 		return -ENOMEM;
-	result = create_executor(s, &v->executor, error);
+	result = create_executor(s, &v->executor);
 	if (result != 0)
 		goto no_executor;
 	result = device_claim(device, v->executor);

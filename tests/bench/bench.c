@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/hash128.h"
+#include "base/zero.h"
 
 /* -------------------------------------------------------------------- data */
 
@@ -175,7 +176,7 @@ static void limit_write(struct limit_thread *t, uint8_t *src, uint8_t *dst)
 	bench_stamp(src, BENCH_BLOCK, t->done << 8 | t->number,
 		    t->limit->duplicates);
 	memcpy(dst, src, BENCH_BLOCK);
-	sink = is_zero(dst, BENCH_BLOCK);
+	sink = zero_test(dst, BENCH_BLOCK);
 	name = hash128(dst, BENCH_BLOCK, BLOCK_NAME_SEED);
 	sink = name.bytes[0];
 	if (t->limit->compress > 0)
