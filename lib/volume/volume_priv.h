@@ -97,6 +97,18 @@ int super_read(struct vdo_device *device, struct geometry *g,
 /* Write v->sb, durably; before it, all that was written. */
 int super_write(struct volume *v) MUST_CHECK;
 
+/* ------------------------------------------------------------------- index */
+
+struct index_config;
+
+/*
+ * Memory code, sparse, nonce and place of the index as @g says; the rest of *c
+ * is the caller's. False if there is none: code 0, a code that is unknown, or
+ * too few blocks before the data.
+ */
+bool index_config_from(const struct geometry *g, struct index_config *c)
+	MUST_CHECK;
+
 /* --------------------------------------------------------------- read-only */
 
 int read_only_init(struct volume *v) MUST_CHECK;
