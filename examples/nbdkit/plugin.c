@@ -323,4 +323,6 @@ static struct nbdkit_plugin plugin = {
 	.zero = volume_zero,
 };
 
+/* The header defines it without having declared it, which clang reports. */
+NBDKIT_DLL_PUBLIC struct nbdkit_plugin *plugin_init(void);
 NBDKIT_REGISTER_PLUGIN(plugin)
