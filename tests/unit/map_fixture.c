@@ -637,7 +637,7 @@ int fx_write(struct fx *fx, lbn_t lbn, struct mapping value)
 
 int fx_read(struct fx *fx, lbn_t lbn, struct mapping *value)
 {
-	struct fx_req req = {0};
+	struct fx_req req = {.write = false};
 	int r = do_one(fx, &req, lbn);
 
 	*value = req.value;

@@ -214,7 +214,7 @@ static void run_request(const char *line)
 {
 	char verb[20], kind[8], what[40], more[40] = "", answer[16] = "",
 	     region[10] = "", data[40] = "";
-	struct index_op op = {0};
+	struct index_op op = {.request = INDEX_POST};
 	const char *result = strstr(line, "=> ");
 	uint8_t want[16] = {0};
 	int n = sscanf(line, "%19s %7s %39s %39s", verb, kind, what, more);

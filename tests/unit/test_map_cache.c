@@ -249,7 +249,7 @@ START_TEST(dirty_victim_is_written_first)
 {
 	struct fx_options o = {.seed = 6};
 	struct fx *fx = fx_prepared(&o, 20);
-	struct fx_req req = {0};
+	struct fx_req req = {.write = false};
 
 	dirty_all(fx);
 	fx->hold = hold_writes;
@@ -272,7 +272,7 @@ START_TEST(victim_is_reclaimed)
 {
 	struct fx_options o = {.seed = 7};
 	struct fx *fx = fx_prepared(&o, 20);
-	struct fx_req req = {0};
+	struct fx_req req = {.write = false};
 	unsigned victim = 0;
 	uint64_t reads;
 

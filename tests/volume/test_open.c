@@ -460,8 +460,8 @@ static const char *const openings[] = {
 	"era=1048576",
 	"advice-entries=1024",
 	"alignment=512 compression=off deduplication=off",
-	"topology=classic threads=1 logical-zones=60 physical-zones=16 "
-	"hash-zones=100",
+	("topology=classic threads=1 logical-zones=60 physical-zones=16 "
+	 "hash-zones=100"),
 	"topology=shard threads=1 logical-zones=7 physical-zones=1",
 };
 
