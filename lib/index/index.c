@@ -358,15 +358,22 @@ static void config_read(struct index *index, int result)
 	read_save(index);
 }
 
+/* Tables and nonces have numbers of the device. */
+static uint64_t device_block(const struct index *index)
+{
+	return index->c.first_block - index->c.storage->bio_offset;
+}
+
 static void super_read(struct index *index, int result)
 {
 	if (result == 0)
 		result = super_decode(&index->layout, &index->geometry,
-				      index->c.first_block, index->block);
+				      device_block(index), index->block);
 	if (result != 0) {
 		no_index(index, result);
 		return;
 	}
+	index->layout.io_offset = index->c.storage->bio_offset;
 	index->volume_block = layout_volume_block(&index->layout);
 	index_read_block(index, layout_config_block(&index->layout),
 			 config_read);
@@ -449,8 +456,9 @@ static void format(struct index *index)
 	uint8_t unique[NONCE_INFO_MAX];
 
 	make_unique(index, unique);
-	layout_init(&index->layout, &index->geometry, index->c.first_block,
+	layout_init(&index->layout, &index->geometry, device_block(index),
 		    unique);
+	index->layout.io_offset = index->c.storage->bio_offset;
 	index->volume_block = layout_volume_block(&index->layout);
 	memset(index->block, 0, BLOCK_SIZE);
 	index_write_block(index, layout_super_block(&index->layout), old_gone);

@@ -451,13 +451,14 @@ struct extent layout_save_part(const struct index_layout *l, unsigned slot,
 		at += zone;
 	else if (part == SAVE_OPEN_CHAPTER)
 		at = 2 + zone_count;
-	return (struct extent){t.regions[at].start - l->start_offset,
-			       t.regions[at].blocks};
+	return (struct extent){
+		t.regions[at].start - l->start_offset + l->io_offset,
+		t.regions[at].blocks};
 }
 
 uint64_t layout_super_block(const struct index_layout *l)
 {
-	return l->first + l->volume_offset - l->start_offset;
+	return l->first + l->volume_offset - l->start_offset + l->io_offset;
 }
 
 uint64_t layout_config_block(const struct index_layout *l)

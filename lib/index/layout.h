@@ -16,7 +16,8 @@
  *
  * Tables on disk hold absolute block numbers, and nonces are made from them.
  * In an index that was moved (version 7) they still are what they were before;
- * the functions at the end translate.
+ * the functions at the end translate. They also do so where the storage has
+ * numbers of its own (its bio_offset).
  *
  * Decoders: @block is one block from disk, whatever it may hold.
  *
@@ -38,6 +39,7 @@ struct index_layout {
 	uint64_t page_map_blocks;
 	uint64_t open_chapter_blocks;
 	uint64_t volume_offset, start_offset; /* of one that was moved */
+	uint64_t io_offset; /* the storage's number of the device's block 0 */
 	uint8_t nonce_info[NONCE_INFO_MAX];
 	uint64_t primary_nonce;
 	uint64_t volume_nonce;
@@ -57,7 +59,7 @@ void layout_init(struct index_layout *l, const struct index_geometry *g,
 void super_encode(const struct index_layout *l, uint8_t *block);
 
 /*
- * @first_block: where the block was read from.
+ * @first_block: where on the device the block is.
  * -VDO_ENOINDEX: something else. -VDO_EVERSION. -VDO_ECORRUPT
  */
 int super_decode(struct index_layout *l, const struct index_geometry *g,
