@@ -54,7 +54,8 @@ struct vdo_device_io {
  * it needs VDO_DEVICE_FLUSH and VDO_DEVICE_FUA. Without this flag they are
  * never sent, and each completed write counts as durable. */
 #define VDO_DEVICE_VOLATILE_CACHE 1u
-/* VDO_DEVICE_DISCARD is supported. */
+/* VDO_DEVICE_DISCARD may be sent. Storage that turns out not to have it answers
+ * -EOPNOTSUPP, and is not asked again by that volume. */
 #define VDO_DEVICE_CAN_DISCARD    2u
 /* Writes fail; the volume can only be opened read-only. */
 #define VDO_DEVICE_READ_ONLY      4u

@@ -9,6 +9,9 @@
  * O_DIRECT. Such a device has two descriptors, and memory that is not aligned
  * goes through the page cache; the kernel keeps both views the same.
  *
+ * Discards of a file. Whether its file system can punch holes is found out by
+ * the first discard, as any try would show on the file (its times, at least).
+ *
  * Durability. Files and block devices always count as having a volatile cache,
  * since the page cache is one.
  */
@@ -419,15 +422,6 @@ static bool block_can_discard(int fd)
 	return false;
 }
 
-/* Punch a hole behind the end, where no data can be. */
-static bool file_can_discard(int fd, uint64_t size_bytes)
-{
-	uint64_t at = (size_bytes + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
-
-	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 (off_t)at, BLOCK_SIZE) == 0;
-}
-
 /* By way of /proc it is the same file for sure. No success, no O_DIRECT. */
 static int open_direct(const struct file *f, bool read_only)
 {
@@ -456,8 +450,7 @@ static int open_parts(struct file *f, struct vdo_device *d, const char *path,
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;
 	if (read_only)
 		d->flags |= VDO_DEVICE_READ_ONLY;
-	else if (f->block_device ? block_can_discard(f->fd)
-				 : file_can_discard(f->fd, d->size_bytes))
+	else if (!f->block_device || block_can_discard(f->fd))
 		d->flags |= VDO_DEVICE_CAN_DISCARD;
 	return 0;
 }

@@ -30,7 +30,7 @@ void storage_init(struct storage *s, struct vdo_device *device,
 	s->bio_offset = bio_offset;
 	s->block_count = device->size_bytes >> BLOCK_SHIFT;
 	s->volatile_cache = device->flags & VDO_DEVICE_VOLATILE_CACHE;
-	s->can_discard = device->flags & VDO_DEVICE_CAN_DISCARD;
+	atomic_init(&s->can_discard, device->flags & VDO_DEVICE_CAN_DISCARD);
 	atomic_init(&s->read_only, device->flags & VDO_DEVICE_READ_ONLY);
 	for (unsigned i = 0; i < MIO_KINDS; i++) {
 		atomic_init(&s->counts[i].read, 0);
@@ -54,6 +54,17 @@ static void io_done(struct vdo_device_io *io, int result)
 
 	bump(&m->storage->counts[m->kind].completed);
 	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
+}
+
+/* Some storage learns only by trying that it cannot. */
+static void discard_done(struct vdo_device_io *io, int result)
+{
+	struct mio *m = container_of(io, struct mio, io);
+
+	if (result == -EOPNOTSUPP)
+		atomic_store_explicit(&m->storage->can_discard, false,
+				      memory_order_relaxed);
+	io_done(io, result);
 }
 
 static void flush_done(struct vdo_device_io *io, int result)
@@ -176,10 +187,12 @@ void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count)
 	int r;
 
 	prepare(m, s, MIO_DATA, VDO_DEVICE_DISCARD);
+	m->io.complete = discard_done;
 	r = place(m, pbn, count);
 	if (r == 0)
 		r = may_write(m);
-	if (r == 0 && !s->can_discard)
+	if (r == 0 &&
+	    !atomic_load_explicit(&s->can_discard, memory_order_relaxed))
 		r = -ENOTSUP;
 	if (r != 0) {
 		completion_finish(&m->done, r);

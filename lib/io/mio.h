@@ -32,6 +32,7 @@ enum mio_kind {
 	MIO_JOURNAL,
 	MIO_MAP,   /* leaf and interior pages */
 	MIO_SLAB,  /* slab journals, reference counts, summary */
+	MIO_INDEX, /* of the deduplication index */
 	MIO_SUPER, /* geometry and super block */
 	MIO_KINDS,
 };
@@ -47,7 +48,7 @@ struct storage {
 	uint64_t bio_offset; /* blocks */
 	uint64_t block_count;
 	bool volatile_cache; /* flush and FUA have a meaning */
-	bool can_discard;
+	atomic_bool can_discard; /* until the device says that it cannot */
 	atomic_bool read_only;
 	struct mio_counts counts[MIO_KINDS];
 	atomic_ullong flushes;
@@ -86,6 +87,7 @@ void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	       const struct iovec *iov, unsigned iov_count);
 void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 		const struct iovec *iov, unsigned iov_count, bool fua);
+/* -ENOTSUP: the storage cannot. */
 void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count);
 
 /* For sync.c alone: nobody else flushes. */

@@ -620,6 +620,27 @@ START_TEST(one_claim)
 }
 END_TEST
 
+/* Opening leaves no trace; what the file system cannot do shows later. */
+START_TEST(opening_changes_nothing)
+{
+	struct vdo_device *d;
+	struct vdo_error error;
+	struct stat before, after;
+	const struct timespec old[2] = {{1000, 1000}, {1000, 1000}};
+
+	make_file(BLOCK_SIZE);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, old, 0), 0);
+	ck_assert_int_eq(stat(path, &before), 0);
+	ck_assert_int_eq(vdo_device_open(path, 0, &d, &error), 0);
+	vdo_device_close(d);
+	ck_assert_int_eq(stat(path, &after), 0);
+	ck_assert_int_eq(after.st_mtim.tv_sec, 1000);
+	ck_assert_int_eq(after.st_mtim.tv_nsec, 1000);
+	ck_assert_int_eq(after.st_ctim.tv_sec, before.st_ctim.tv_sec);
+	ck_assert_int_eq(after.st_ctim.tv_nsec, before.st_ctim.tv_nsec);
+}
+END_TEST
+
 /* Where no ring can be had, threads do the work, unless a ring was asked for. */
 START_TEST(falls_back_to_threads)
 {
@@ -672,6 +693,7 @@ int main(void)
 	tcase_add_loop_test(open_case, not_a_device, 0, ARRAY_SIZE(refused));
 	tcase_add_loop_test(open_case, locked, 0, ARRAY_SIZE(locks));
 	tcase_add_test(open_case, create_and_grow);
+	tcase_add_test(open_case, opening_changes_nothing);
 
 	tcase_add_checked_fixture(io_case, make_dir, remove_dir);
 	tcase_add_loop_test(io_case, many_at_once, 0, n);

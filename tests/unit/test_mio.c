@@ -247,6 +247,22 @@ START_TEST(no_discards)
 }
 END_TEST
 
+/* A device that finds out by trying is asked once. */
+START_TEST(discards_not_supported_after_all)
+{
+	const struct sim_fault fault = {.ops = SIM_OP(VDO_DEVICE_DISCARD),
+					.result = -EOPNOTSUPP};
+
+	open_with(&with_cache, 0);
+	sim_device_fault(sd, &fault);
+	ck_assert_int_eq(do_discard(1, 1), -ENOTSUP);
+	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_DISCARD), 1);
+	ck_assert_int_eq(do_discard(1, 1), -ENOTSUP);
+	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_DISCARD), 1);
+	close_all();
+}
+END_TEST
+
 static unsigned long long total(enum mio_kind kind)
 {
 	struct mio_counts *c = &storage.counts[kind];
@@ -290,6 +306,7 @@ int main(void)
 	tcase_add_loop_test(tc, read_only_refuses, 0, 2);
 	tcase_add_loop_test(tc, cache_or_not, 0, 2);
 	tcase_add_test(tc, no_discards);
+	tcase_add_test(tc, discards_not_supported_after_all);
 	tcase_add_test(tc, counts_by_kind);
 	return unit_run();
 }
