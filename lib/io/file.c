@@ -4,13 +4,17 @@
  * Locks. A block device is opened with O_EXCL, which the kernel grants to one
  * user at a time (file systems count). A file gets an open-file-description
  * lock: exclusive for writing, shared for reading, and gone with the
- * descriptor, also when the process dies.
- *
- * O_DIRECT. Such a device has two descriptors, and memory that is not aligned
- * goes through the page cache; the kernel keeps both views the same.
+ * descriptor, also when the process dies. Both belong to the very descriptor
+ * that does the I/O. So the kernel gives them back only when the last operation
+ * of a process that was killed is over, which may be some time after wait()
+ * returned: a lock on a descriptor of its own would be free while writes are
+ * still on their way. Who opens next waits for that, for CLAIM_TRIES tries.
  *
  * Discards of a file. Whether its file system can punch holes is found out by
  * the first discard, as any try would show on the file (its times, at least).
+ *
+ * O_DIRECT. Such a device has two descriptors, and memory that is not aligned
+ * goes through the page cache; the kernel keeps both views the same.
  *
  * Durability. Files and block devices always count as having a volatile cache,
  * since the page cache is one.
@@ -30,6 +34,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The kernel's header has a macro of this name, too. */
@@ -40,6 +45,9 @@
 
 /* Vectors handed to the kernel at a time. */
 #define WINDOW 64
+
+/* Storage in use is tried again after 1, 2, 4 ... ms, 255 in all. */
+#define CLAIM_TRIES 9
 
 /* I/O in the calling thread. */
 
@@ -315,6 +323,29 @@ static int check_type(const char *path, mode_t mode, struct vdo_error *error)
 				     : "socket");
 }
 
+/* Before try @n of a claim, 0 being the first. False: give up. */
+static bool wait_to_claim(unsigned n)
+{
+	struct timespec ts = {.tv_nsec = 500000L << n};
+
+	if (n == CLAIM_TRIES)
+		return false;
+	if (n > 0)
+		nanosleep(&ts, NULL); /* cut short by a signal: no harm */
+	return true;
+}
+
+/* open(), once more while a block device is in use. */
+static int open_claiming(const char *path, int mode)
+{
+	int fd = -1;
+
+	errno = EBUSY;
+	for (unsigned n = 0; fd < 0 && errno == EBUSY && wait_to_claim(n); n++)
+		fd = open(path, mode, 0666);
+	return fd;
+}
+
 static int open_fd(struct file *f, const char *path, unsigned flags,
 		   struct vdo_error *error)
 {
@@ -335,7 +366,7 @@ static int open_fd(struct file *f, const char *path, unsigned flags,
 	} else {
 		mode |= O_CREAT;
 	}
-	f->fd = open(path, mode | (read_only ? O_RDONLY : O_RDWR), 0666);
+	f->fd = open_claiming(path, mode | (read_only ? O_RDONLY : O_RDWR));
 	if (f->fd >= 0)
 		return 0;
 	if (errno == EBUSY)
@@ -359,8 +390,12 @@ static int lock_file(struct file *f, const char *path, bool read_only,
 		.l_whence = SEEK_SET,
 	};
 
-	if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
+	errno = EAGAIN;
+	for (unsigned n = 0; (errno == EAGAIN || errno == EACCES) &&
+			     wait_to_claim(n); n++) {
+		if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0)
+			return 0;
+	}
 	if (errno == EAGAIN || errno == EACCES)
 		return fail(error, -VDO_EINUSE,
 			    "%.150s is in use: it is open as a volume, here or "

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #undef BLOCK_SIZE
@@ -620,6 +622,72 @@ START_TEST(one_claim)
 }
 END_TEST
 
+/* A child that has the file open and writes without end. */
+static pid_t start_writer(unsigned way)
+{
+	enum { COUNT = 200 };
+	struct op ops[COUNT];
+	unsigned char *buf;
+	struct fixture fx;
+	struct group g;
+	int ready[2];
+	char c = 0;
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(ready), 0);
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0) {
+		close(ready[1]);
+		ck_assert_int_eq(read(ready[0], &c, 1), 1);
+		close(ready[0]);
+		if (c != 0)
+			return pid;
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		return -1;
+	}
+	buf = pages(COUNT);
+	memset(buf, 1, COUNT * BLOCK_SIZE);
+	if (!start(&fx, way, 0)) {
+		c = (char)write(ready[1], &c, 1);
+		_exit(0);
+	}
+	for (c = 1;; c = 2) {
+		group_init(&g, fx.x, COUNT);
+		for (unsigned i = 0; i < COUNT; i++)
+			op_start(fx.d, &g, &ops[i],
+				 i % 50 == 49 ? VDO_DEVICE_FLUSH
+					      : VDO_DEVICE_WRITE,
+				 i * 4, buf, 4);
+		if (c == 1 && write(ready[1], &c, 1) != 1)
+			_exit(1);
+		executor_wait(fx.x, &g.all_done);
+	}
+}
+
+/* The lock of a process that was killed is gone, though the kernel may have
+ * been busy with its I/O for longer than the process was there. */
+START_TEST(killed_while_writing)
+{
+	for (unsigned i = 0; i < 10; i++) {
+		struct vdo_error error = {0};
+		struct vdo_device *d;
+		pid_t pid;
+		int r;
+
+		make_file(BLOCKS * BLOCK_SIZE);
+		pid = start_writer((unsigned)_i);
+		if (pid < 0)
+			return;
+		ck_assert_int_eq(kill(pid, SIGKILL), 0);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		r = vdo_device_open(path, 0, &d, &error);
+		ck_assert_msg(r == 0, "try %u: %s", i, error.message);
+		vdo_device_close(d);
+	}
+}
+END_TEST
+
 /* Opening leaves no trace; what the file system cannot do shows later. */
 START_TEST(opening_changes_nothing)
 {
@@ -705,6 +773,7 @@ int main(void)
 	tcase_add_loop_test(io_case, many_submitters, 0, n);
 	tcase_add_loop_test(io_case, full_file_system, 0, n);
 	tcase_add_loop_test(io_case, one_claim, 0, n);
+	tcase_add_loop_test(io_case, killed_while_writing, 0, n);
 	tcase_add_test(io_case, falls_back_to_threads);
 	return unit_run();
 }
