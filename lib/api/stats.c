@@ -23,11 +23,12 @@ static const struct row {
 #undef ROW
 };
 
+#define TEXTS	2
 #define DERIVED 4
 
 struct vdo_stats {
 	size_t count;
-	struct vdo_stat stats[ARRAY_SIZE(rows) + 1 + DERIVED];
+	struct vdo_stat stats[ARRAY_SIZE(rows) + TEXTS + DERIVED];
 };
 
 static uint64_t value_of(const struct volume_stats *s, const struct row *row)
@@ -97,6 +98,9 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 	volume_get_stats(v->volume, &values);
 	add(s, "mode", "operating mode", "normal or read-only", 0);
 	s->stats[0].text = values.mode;
+	add(s, "path.index", "index",
+	    "state of the index: online, rebuilding, error, memory ...", 0);
+	s->stats[1].text = values.advice.state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		add(s, rows[i].name, rows[i].label, rows[i].help,
 		    value_of(&values, &rows[i]));

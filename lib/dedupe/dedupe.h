@@ -103,7 +103,7 @@ int dedupe_create(const struct dedupe_config *c, struct dedupe **dedupe)
 	MUST_CHECK;
 void dedupe_destroy(struct dedupe *d);
 
-/* The zone of a name: (first byte * zones) >> 8. */
+/* The zone of a name, as advice_zone_of() says. */
 unsigned dedupe_zone_of(const struct dedupe *d, const struct hash128 *name);
 
 /* An op with @name will enter soon. Any thread; changes nothing. */
@@ -135,7 +135,6 @@ struct dedupe_stats {
 	uint64_t advice_valid, advice_stale;
 	uint64_t concurrent_matches, concurrent_collisions;
 	uint64_t queries_pending;  /* now */
-	uint64_t advice_timeouts;  /* 0: whoever is asked answers in time */
 	uint64_t invalid_advice;
 	uint64_t rollovers;        /* reference count full */
 };

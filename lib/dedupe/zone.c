@@ -80,7 +80,7 @@ void dedupe_destroy(struct dedupe *d)
 
 unsigned dedupe_zone_of(const struct dedupe *d, const struct hash128 *name)
 {
-	return name->bytes[0] * d->zone_count >> 8;
+	return advice_zone_of(d->advice, name);
 }
 
 void dedupe_prefetch(const struct dedupe *d, unsigned zone,

@@ -1,240 +1,285 @@
 /*
- * Advice from memory: one table per hash zone, of the names seen last.
+ * Opening:
  *
- * A table is an array of buckets of one cache line:
+ *	load the save --ok-----------------------------> online
+ *	 |   |  \ not saved: tell who waits, rebuild --> online
+ *	 |   | no index: make one ---------------------> online
+ *	 | anything else, also of the latter two
+ *	 v
+ *	failed: nothing is known until the volume is opened again
  *
- *	bucket	+--------+--------+--------+--------+
- *		| newest |  ...   |  ...   | oldest |   4 entries, 64 bytes
- *		+--------+--------+--------+--------+
- *	entry	0	8	bytes 8..15 of the name
- *		8	5	location, as in a block map page; 0: no entry
- *		13	3	bytes 5..7 of the name
- *
- * Bytes 1..4 of the name select the bucket (byte 0 selected the zone), so an
- * entry and its place tell 15 bytes of a name; the engine compares the data
- * anyway (I21). Whatever is touched moves to the front; what is new pushes out
- * the entry that was touched longest ago. A request costs one cache miss.
- *
- * The tables come from fresh pages: memory is used up only as names arrive.
+ * Closing ends a rebuild, waits for questions, then closes the index.
  */
 #include "config.h"
 
 #include "index/advice.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <string.h>
+
+#include <vdo/error.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
-#include "format/mapping.h"
-
-#define ENTRIES_PER_BUCKET 4u
-#define BUCKETS_MAX	   (UINT64_C(1) << 32) /* four bytes select one */
-
-struct entry {
-	uint64_t tag;
-	uint8_t location[MAPPING_SIZE];
-	uint8_t more[3];
-};
-
-struct bucket {
-	struct entry entries[ENTRIES_PER_BUCKET];
-};
-
-static_assert(sizeof(struct bucket) == CACHE_LINE, "a bucket is a line");
-
-enum counter {
-	ENTRIES,
-	POSTS_FOUND,
-	POSTS_NOT_FOUND,
-	QUERIES_FOUND,
-	QUERIES_NOT_FOUND,
-	UPDATES_FOUND,
-	UPDATES_NOT_FOUND,
-	DISCARDED,
-	COUNTERS,
-};
-
-/* The counter of "not found" is the one behind "found". */
-static const enum counter found_counter[] = {
-	[ADVICE_POST] = POSTS_FOUND,
-	[ADVICE_QUERY] = QUERIES_FOUND,
-	[ADVICE_UPDATE] = UPDATES_FOUND,
-};
-
-struct zone {
-	_Alignas(CACHE_LINE) struct bucket *buckets;
-	uint64_t bucket_count; /* 0: knows nothing */
-	_Atomic(uint64_t) counters[COUNTERS];
-};
+#include "index/ask.h"
+#include "index/recent.h"
 
 struct advice {
 	unsigned zone_count;
-	struct zone *zones;
+	struct recent *recent; /* either this */
+	struct index *index;   /* or these */
+	struct asks *asks;
+	struct queue *queue; /* the index's main queue */
+	const struct log *log;
+	bool local; /* hash zones are the index's zones */
+	atomic_int failed; /* why the index could not be opened */
+
+	/* Opening and closing, on queue. */
+	struct completion step;
+	struct completion *opening; /* who waits for advice_open() */
+	struct completion *closing;
+	bool busy; /* index_open() is under way */
+	bool save;
 };
 
-/* Only the zone's queue writes its counters. */
-static inline void count(struct zone *z, enum counter c)
+/* Does each hash zone run on the queue of the index zone with its number? */
+static bool is_local(const struct advice_config *c)
 {
-	uint64_t v =
-		atomic_load_explicit(&z->counters[c], memory_order_relaxed);
-
-	atomic_store_explicit(&z->counters[c], v + 1, memory_order_relaxed);
+	if (c->zone_count != c->index->zone_count)
+		return false;
+	for (unsigned i = 0; i < c->zone_count; i++)
+		if (c->queues[i] != c->index->zones[i])
+			return false;
+	return true;
 }
 
-static int zone_init(struct zone *z, uint64_t entries)
+static int create_index(struct advice *a, const struct advice_config *c)
 {
-	uint64_t n = MIN(div_up(entries, ENTRIES_PER_BUCKET), BUCKETS_MAX);
+	int result = index_create(c->index, &a->index);
 
-	if (n == 0)
-		return 0;
-	z->buckets = alloc_table(n * sizeof(struct bucket));
-	if (z->buckets == NULL)
-		return -ENOMEM;
-	z->bucket_count = n;
-	return 0;
+	if (result != 0)
+		return result;
+	a->queue = c->index->queue;
+	a->log = c->index->log;
+	a->local = is_local(c);
+	return asks_create(a->index, c->zone_count, c->queues, a->local,
+			   c->asks_max, &a->asks);
 }
 
 int advice_create(const struct advice_config *c, struct advice **advice)
 {
 	struct advice *a = alloc_zeroed(1, sizeof(*a));
+	int result;
 
 	VDO_ASSERT(c->zone_count >= 1 && c->zone_count <= HASH_ZONES_MAX);
 	if (a == NULL)
 		return -ENOMEM;
 	a->zone_count = c->zone_count;
-	a->zones =
-		alloc_aligned(CACHE_LINE, c->zone_count, sizeof(struct zone));
-	if (a->zones == NULL)
-		goto fail;
-	for (unsigned i = 0; i < c->zone_count; i++) {
-		if (zone_init(&a->zones[i],
-			      div_up(c->entries_max, c->zone_count)) != 0)
-			goto fail;
+	result = c->index != NULL ? create_index(a, c)
+				  : recent_create(c->zone_count, c->entries_max,
+						  &a->recent);
+	if (result != 0) {
+		advice_destroy(a);
+		return result;
 	}
 	*advice = a;
 	return 0;
-fail:
-	advice_destroy(a);
-	return -ENOMEM;
 }
 
 void advice_destroy(struct advice *a)
 {
 	if (a == NULL)
 		return;
-	for (unsigned i = 0; a->zones != NULL && i < a->zone_count; i++)
-		alloc_table_free(a->zones[i].buckets,
-				 a->zones[i].bucket_count *
-					 sizeof(struct bucket));
-	alloc_free(a->zones);
+	asks_destroy(a->asks);
+	index_destroy(a->index);
+	recent_destroy(a->recent);
 	alloc_free(a);
 }
 
-static struct bucket *bucket_of(struct zone *z, const struct hash128 *name)
+/* ----------------------------------------------------------------- opening */
+
+static void opened(struct completion *c);
+
+static void start_opening(struct advice *a, enum index_open how)
 {
-	return &z->buckets[get_u32(name->bytes + 1) * z->bucket_count >> 32];
+	a->busy = true;
+	completion_init(&a->step, a->queue, opened);
+	index_open(a->index, how, &a->step);
+}
+
+/* Who waits for the index need wait no longer. */
+static void settle(struct advice *a)
+{
+	struct completion *done = a->opening;
+
+	a->opening = NULL;
+	if (done != NULL)
+		completion_finish(done, 0);
+}
+
+static void close_index(struct advice *a);
+
+static void opened(struct completion *c)
+{
+	struct advice *a = container_of(c, struct advice, step);
+	int result = c->result;
+
+	a->busy = false;
+	if (a->closing != NULL) {
+		settle(a);
+		close_index(a);
+		return;
+	}
+	switch (result) {
+	case -VDO_EDIRTY:
+		log_info(a->log, "index: was not saved, is being rebuilt");
+		settle(a);
+		start_opening(a, INDEX_REBUILD);
+		return;
+	case -VDO_ENOINDEX:
+		log_info(a->log, "index: there is none, making one");
+		start_opening(a, INDEX_FORMAT);
+		return;
+	case 0:
+		break;
+	default:
+		log_error(a->log,
+			  "index: cannot be used, nothing is deduplicated "
+			  "against what is stored, error=%d", result);
+		atomic_store_explicit(&a->failed, result, memory_order_relaxed);
+		break;
+	}
+	settle(a);
+}
+
+void advice_open(struct advice *a, bool wait, struct completion *done)
+{
+	VDO_ASSERT(a->index != NULL);
+	a->opening = done;
+	if (!wait)
+		settle(a);
+	start_opening(a, INDEX_LOAD_SAVED);
+}
+
+/* ----------------------------------------------------------------- closing */
+
+static void closed(struct completion *c)
+{
+	struct advice *a = container_of(c, struct advice, step);
+	struct completion *done = a->closing;
+
+	if (c->result != 0)
+		log_error(a->log,
+			  "index: not saved, will be rebuilt, error=%d",
+			  c->result);
+	a->closing = NULL;
+	completion_finish(done, c->result);
+}
+
+static void drained(struct completion *c)
+{
+	struct advice *a = container_of(c, struct advice, step);
+
+	completion_init(&a->step, a->queue, closed);
+	index_close(a->index, a->save, &a->step);
+}
+
+static void close_index(struct advice *a)
+{
+	completion_init(&a->step, a->queue, drained);
+	asks_drain(a->asks, &a->step);
+}
+
+void advice_close(struct advice *a, bool save, struct completion *done)
+{
+	VDO_ASSERT(a->index != NULL);
+	a->save = save;
+	a->closing = done;
+	if (a->busy)
+		index_stop(a->index); /* opened() goes on */
+	else
+		close_index(a);
+}
+
+/* ---------------------------------------------------------------- requests */
+
+unsigned advice_zone_of(const struct advice *a, const struct hash128 *name)
+{
+	if (a->local)
+		return index_zone_of(a->index, name);
+	return name->bytes[0] * a->zone_count >> 8;
+}
+
+bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
+{
+	if (a->index != NULL)
+		return asks_start(a->asks, zone, op);
+	recent_serve(a->recent, zone, op);
+	return true;
 }
 
 void advice_prefetch(const struct advice *a, unsigned zone,
 		     const struct hash128 *name)
 {
-	struct zone *z = &a->zones[zone];
-
-	if (z->bucket_count > 0)
-		__builtin_prefetch(bucket_of(z, name), 1);
+	if (a->index == NULL)
+		recent_prefetch(a->recent, zone, name);
 }
 
-static bool entry_used(const struct entry *e)
+/* -------------------------------------------------------------- statistics */
+
+static const char *state_name(const struct advice *a,
+			      const struct index_stats *s)
 {
-	static const uint8_t none[MAPPING_SIZE];
-
-	return memcmp(e->location, none, sizeof(none)) != 0;
-}
-
-/* The index of @name's entry, or ENTRIES_PER_BUCKET. */
-static unsigned find(const struct bucket *b, const struct hash128 *name)
-{
-	uint64_t tag = get_u64(name->bytes + 8);
-	unsigned i;
-
-	for (i = 0; i < ENTRIES_PER_BUCKET; i++) {
-		const struct entry *e = &b->entries[i];
-
-		if (e->tag == tag && memcmp(e->more, name->bytes + 5, 3) == 0 &&
-		    entry_used(e))
-			break;
+	if (atomic_load_explicit(&a->failed, memory_order_relaxed) != 0 ||
+	    s->error != 0)
+		return "error";
+	switch (s->state) {
+	case INDEX_OPENING:
+		return s->rebuild_total != 0 ? "rebuilding" : "opening";
+	case INDEX_ONLINE:
+		return "online";
+	case INDEX_SUSPENDING:
+		return "closing";
+	case INDEX_SUSPENDED:
+		return "suspended";
+	case INDEX_IDLE:
+		break;
 	}
-	return i;
+	return "closed";
 }
 
-/* Put @e first; the entry that was at @i, if any, is dropped. */
-static void put_first(struct bucket *b, unsigned i, const struct entry *e)
+static void index_part(const struct advice *a, struct advice_stats *stats)
 {
-	memmove(&b->entries[1], &b->entries[0], i * sizeof(*e));
-	b->entries[0] = *e;
-}
+	struct index_stats s;
 
-static void insert(struct zone *z, struct bucket *b, const struct entry *e)
-{
-	if (entry_used(&b->entries[ENTRIES_PER_BUCKET - 1]))
-		count(z, DISCARDED);
-	else
-		count(z, ENTRIES);
-	put_first(b, ENTRIES_PER_BUCKET - 1, e);
-}
-
-static void serve(struct zone *z, struct advice_op *op)
-{
-	struct bucket *b = bucket_of(z, &op->name);
-	unsigned i = find(b, &op->name);
-	struct entry e = {.tag = get_u64(op->name.bytes + 8)};
-
-	memcpy(e.more, op->name.bytes + 5, sizeof(e.more));
-	op->found = i < ENTRIES_PER_BUCKET;
-	if (op->found && op->request != ADVICE_UPDATE) {
-		e = b->entries[i];
-		op->location = mapping_decode(e.location);
-	} else if (op->request != ADVICE_QUERY) {
-		/* An empty location would look like no entry. */
-		VDO_ASSERT(op->location.pbn != ZERO_BLOCK);
-		mapping_encode(e.location, op->location);
-	}
-	if (op->found)
-		put_first(b, i, &e);
-	else if (op->request != ADVICE_QUERY)
-		insert(z, b, &e);
-}
-
-bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
-{
-	struct zone *z = &a->zones[zone];
-
-	VDO_ASSERT(zone < a->zone_count);
-	op->found = false;
-	if (z->bucket_count != 0)
-		serve(z, op);
-	count(z, found_counter[op->request] + (op->found ? 0 : 1));
-	return true;
+	index_get_stats(a->index, &s);
+	*stats = (struct advice_stats){
+		.state = state_name(a, &s),
+		.entries_indexed = s.entries_indexed,
+		.posts_found = s.posts_found,
+		.posts_not_found = s.posts_not_found,
+		.queries_found = s.queries_found,
+		.queries_not_found = s.queries_not_found,
+		.updates_found = s.updates_found,
+		.updates_not_found = s.updates_not_found,
+		.entries_discarded = s.entries_discarded,
+		.timeouts = asks_timeouts(a->asks),
+		.collisions = s.collisions,
+		.memory_used = s.memory_used,
+		.posts_in_memory = s.in_memory_posts_found,
+		.posts_dense = s.dense_posts_found,
+		.posts_sparse = s.sparse_posts_found,
+		.page_reads = s.page_reads,
+		.chapters_written = s.chapters_written,
+		.rebuild_done = s.rebuild_done,
+		.rebuild_total = s.rebuild_total,
+	};
 }
 
 void advice_get_stats(const struct advice *a, struct advice_stats *stats)
 {
-	uint64_t sum[COUNTERS] = {0};
-
-	for (unsigned i = 0; i < a->zone_count; i++)
-		for (unsigned c = 0; c < COUNTERS; c++)
-			sum[c] += atomic_load_explicit(&a->zones[i].counters[c],
-						       memory_order_relaxed);
-	*stats = (struct advice_stats){
-		.entries_indexed = sum[ENTRIES],
-		.posts_found = sum[POSTS_FOUND],
-		.posts_not_found = sum[POSTS_NOT_FOUND],
-		.queries_found = sum[QUERIES_FOUND],
-		.queries_not_found = sum[QUERIES_NOT_FOUND],
-		.updates_found = sum[UPDATES_FOUND],
-		.updates_not_found = sum[UPDATES_NOT_FOUND],
-		.entries_discarded = sum[DISCARDED],
-	};
+	if (a->index != NULL) {
+		index_part(a, stats);
+		return;
+	}
+	*stats = (struct advice_stats){.state = "memory"};
+	recent_get_stats(a->recent, stats);
 }

@@ -110,6 +110,17 @@ void index_fail(struct index *index, int error, const char *what)
 		log_error(index->c.log, "index: %s, error=%d", what, error);
 }
 
+unsigned index_zone_of(const struct index *index, const struct hash128 *name)
+{
+	return name_zone(&index->geometry, name, index->c.zone_count);
+}
+
+static void op_init(struct index_op *op)
+{
+	op->looked_up = false;
+	op->sampled = false;
+}
+
 void index_start(struct index *index, struct index_op *op)
 {
 	int r = 0;
@@ -118,18 +129,23 @@ void index_start(struct index *index, struct index_op *op)
 		r = -VDO_EBUSY;
 	else if (unlikely(index_error(index) != 0))
 		r = -EIO;
-	op->looked_up = false;
-	op->sampled = false;
+	op_init(op);
 	if (unlikely(r != 0)) {
 		op->found = false;
 		op->region = INDEX_NOWHERE;
 		completion_finish(&op->done, r);
 		return;
 	}
-	op->zone = &index->zones[name_zone(&index->geometry, &op->name,
-					   index->c.zone_count)];
+	op->zone = &index->zones[index_zone_of(index, &op->name)];
 	completion_init(&op->run, op->zone->queue, zone_receive);
 	completion_post(&op->run);
+}
+
+bool index_serve(struct index *index, unsigned zone, struct index_op *op)
+{
+	VDO_CHECK(zone == index_zone_of(index, &op->name));
+	op_init(op);
+	return zone_serve(&index->zones[zone], op);
 }
 
 void index_stop(struct index *index)
@@ -310,7 +326,7 @@ static void choose_save(struct index *index)
 	index->save_slot = -1;
 	if (s[0].timestamp != 0 || s[1].timestamp != 0)
 		index->save_slot = s[1].timestamp > s[0].timestamp ? 1 : 0;
-	if (index->save_slot >= 0)
+	if (index->save_slot >= 0 && index->how != INDEX_REBUILD)
 		index_load(index, loaded);
 	else
 		rebuild(index);

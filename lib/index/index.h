@@ -28,13 +28,13 @@
  *
  * Invariants
  *  (1) Requests for one name are served in the order in which they were
- *      started by one queue, but one that waits may be overtaken.
+ *      started by one queue in one way, but one that waits may be overtaken.
  *  (2) done runs exactly once.
  *  (3) Whenever power fails, the index opens again: with the newest save if no
  *      chapter was closed since, else by a rebuild from the chapters on disk.
  *
- * Runs on: index_start() and statistics on any thread; all else from one thread
- * or queue at a time.
+ * Runs on: index_start() and statistics on any thread, index_serve() on a
+ * zone's queue; all else from one thread or queue at a time.
  * Lifetime: index_create() to index_destroy(). Destroy it when it is IDLE and
  * no operation of the caller's is out; ops belong to callers.
  */
@@ -122,9 +122,10 @@ void index_destroy(struct index *index);
 const struct index_geometry *index_geometry_of(const struct index *index);
 
 enum index_open {
-	INDEX_FORMAT,	   /* make a new one, whatever is there */
-	INDEX_LOAD,	   /* the newest save, else rebuild */
-	INDEX_LOAD_SAVED,  /* the newest save, else -VDO_EDIRTY */
+	INDEX_FORMAT,	  /* make a new one, whatever is there */
+	INDEX_LOAD,	  /* the newest save, else rebuild */
+	INDEX_LOAD_SAVED, /* the newest save, else -VDO_EDIRTY */
+	INDEX_REBUILD,	  /* from the chapters, even if there is a save */
 };
 
 /*
@@ -152,6 +153,14 @@ void index_stop(struct index *index);
 
 /* Always finishes op->done. */
 void index_start(struct index *index, struct index_op *op);
+
+/* The zone that serves requests for a name. */
+unsigned index_zone_of(const struct index *index, const struct hash128 *name);
+
+/* The same on the queue of the name's zone, without a message: true if it is
+ * over at once (done is not run). */
+bool index_serve(struct index *index, unsigned zone, struct index_op *op)
+	MUST_CHECK;
 
 enum index_state {
 	INDEX_IDLE,

@@ -204,6 +204,8 @@ int zone_init(struct index *index, unsigned number) MUST_CHECK;
 void zone_fini(struct index_zone *z);
 void zone_reset(struct index_zone *z);
 void zone_receive(struct completion *c); /* an op's run */
+/* True: the op is over; done is not run. */
+bool zone_serve(struct index_zone *z, struct index_op *op) MUST_CHECK;
 void zone_written(struct completion *c);
 void zone_announced(struct completion *c);
 void zone_go_on(struct waitq *q, struct index_zone *z);

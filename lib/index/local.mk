@@ -1,5 +1,6 @@
 lib_libcore_la_SOURCES += \
 	%D%/advice.c %D%/advice.h \
+	%D%/ask.c %D%/ask.h \
 	%D%/bits.c %D%/bits.h \
 	%D%/chapter_index.c %D%/chapter_index.h \
 	%D%/delta_code.c %D%/delta_code.h \
@@ -13,6 +14,7 @@ lib_libcore_la_SOURCES += \
 	%D%/page_cache.c %D%/page_cache.h \
 	%D%/page_map.c %D%/page_map.h \
 	%D%/rebuild.c \
+	%D%/recent.c %D%/recent.h \
 	%D%/record_page.c %D%/record_page.h \
 	%D%/save.c %D%/saved.h \
 	%D%/sparse.c \

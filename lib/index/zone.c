@@ -362,41 +362,55 @@ static void count(struct index_zone *z, const struct index_op *op)
 		counter_inc(&c->posts_in[op->region]);
 }
 
-/* Serve @op; unless it waits, it is over. */
-static void serve_or_wait(struct index_zone *z, struct index_op *op)
+/* Serve @op, which is inside. True: it is over, unless it waits. */
+static bool serve_inside(struct index_zone *z, struct index_op *op)
 {
 	int r = index_error(z->index) != 0 ? -EIO : serve(z, op);
 
 	if (r == WAITING)
-		return;
+		return false;
 	if (likely(r == 0))
 		count(z, op);
 	else if (r != -EIO || index_error(z->index) == 0)
 		index_fail(z->index, r, "a request failed");
-	completion_finish(&op->done, r);
+	completion_fail(&op->done, r);
 	gate_leave(&z->gate);
+	return true;
+}
+
+bool zone_serve(struct index_zone *z, struct index_op *op)
+{
+	VDO_ASSERT(queue_is_current(z->queue));
+	if (unlikely(!z->accepting)) {
+		op->found = false;
+		op->region = INDEX_NOWHERE;
+		completion_fail(&op->done, -VDO_EBUSY);
+		return true;
+	}
+	z->touched = true;
+	gate_enter(&z->gate);
+	return serve_inside(z, op);
 }
 
 void zone_receive(struct completion *c)
 {
 	struct index_op *op = container_of(c, struct index_op, run);
-	struct index_zone *z = op->zone;
 
-	VDO_ASSERT(queue_is_current(z->queue));
-	if (unlikely(!z->accepting)) {
-		op->found = false;
-		op->region = INDEX_NOWHERE;
-		completion_finish(&op->done, -VDO_EBUSY);
-		return;
-	}
-	z->touched = true;
-	gate_enter(&z->gate);
-	serve_or_wait(z, op);
+	if (zone_serve(op->zone, op))
+		completion_post(&op->done);
+}
+
+static void serve_again(struct index_zone *z, struct waiter *w)
+{
+	struct index_op *op = container_of(w, struct index_op, link);
+
+	if (serve_inside(z, op))
+		completion_post(&op->done);
 }
 
 static void page_wake(void *arg, struct waiter *w)
 {
-	serve_or_wait(arg, container_of(w, struct index_op, link));
+	serve_again(arg, w);
 }
 
 /* Serve all that wait in @q again. */
@@ -407,7 +421,7 @@ void zone_go_on(struct waitq *q, struct index_zone *z)
 
 	waitq_take_all(q, &taken);
 	while ((w = waitq_pop(&taken)) != NULL)
-		serve_or_wait(z, container_of(w, struct index_op, link));
+		serve_again(z, w);
 }
 
 static void tell_drained(struct index_zone *z)

@@ -9,6 +9,8 @@
 
 #include "volume/volume_priv.h"
 
+#include <time.h>
+
 #include "base/alloc.h"
 
 /* Leaf pages for one per mille of the volume or so; 128 MiB at most. */
@@ -46,6 +48,8 @@ static uint64_t advice_entries(const struct volume *v)
 	uint64_t n = v->settings.open.advice_entries;
 	uint64_t blocks = v->sb.depot_last_block - v->sb.depot_first_block;
 
+	if (v->opened_read_only)
+		return 0;
 	if (n == 0)
 		n = MIN(MAX(blocks, 1024), UINT64_C(8) << 20);
 	return n;
@@ -127,12 +131,42 @@ static int create_packer(struct volume *v)
 	return packer_create(&c, &v->packer);
 }
 
-static int create_dedupe(struct volume *v)
+static uint64_t wall_ms(void *arg)
 {
-	struct advice_config a = {
-		.zone_count = v->topology.hash_zones,
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int create_advice(struct volume *v)
+{
+	struct topology *t = &v->topology;
+	struct index_config index = {
+		.storage = &v->storage,
+		.sync = &v->sync,
+		.kind = MIO_INDEX,
+		.queue = t->index,
+		.zone_count = t->index_zones,
+		.log = &v->log,
+		.wall_ms = wall_ms,
+	};
+	struct advice_config c = {
+		.zone_count = t->hash_zones,
+		.queues = t->hash,
+		.asks_max = v->settings.open.depth,
 		.entries_max = advice_entries(v),
 	};
+
+	for (unsigned i = 0; i < t->index_zones; i++)
+		index.zones[i] = t->index_zone[i];
+	if (v->has_index && index_config_from(&v->geometry, &index))
+		c.index = &index;
+	return advice_create(&c, &v->advice);
+}
+
+static int create_dedupe(struct volume *v)
+{
 	struct dedupe_config c = {
 		.zone_count = v->topology.hash_zones,
 		.queues = v->topology.hash,
@@ -141,7 +175,7 @@ static int create_dedupe(struct volume *v)
 		.locks_max = v->settings.open.depth,
 		.enabled = v->settings.open.deduplication,
 	};
-	int result = advice_create(&a, &v->advice);
+	int result = create_advice(v);
 
 	if (result != 0)
 		return result;

@@ -7,6 +7,7 @@
  *	components   journal, depot, map, packer, dedupe, path
  *	depot        summary, slab journals, reference counts
  *	dirty        the super block says that the volume is in use (I13)
+ *	index        loaded, or made; a rebuild goes on while the volume is used
  *
  * An error leaves the disk as it was before "depot"; what that phase writes (the
  * merged summary, scrubbed counts) is good in any state.
@@ -68,9 +69,14 @@ static int load_topology(struct volume *v)
 {
 	uint64_t slabs = (v->sb.depot_last_block - v->sb.depot_first_block) /
 			 v->sb.slab.slab_blocks;
-	int result = topology_create(&v->topology, v->executor,
-				     &v->settings.open, slabs);
+	struct index_config index;
+	int result;
 
+	v->has_index = !v->opened_read_only &&
+		       v->settings.open.index == INDEX_AUTO &&
+		       index_config_from(&v->geometry, &index);
+	result = topology_create(&v->topology, v->executor, &v->settings.open,
+				 slabs, v->has_index);
 	return result != 0 ? result : read_only_init(v);
 }
 
@@ -116,6 +122,19 @@ static int load_dirty(struct volume *v)
 	return super_write(v);
 }
 
+static void open_index(struct volume *v, struct completion *done)
+{
+	advice_open(v->advice, v->settings.open.index_wait, done);
+}
+
+static int load_index(struct volume *v)
+{
+	if (!v->has_index)
+		return 0;
+	v->index_open = true;
+	return await_run(v, v->topology.index, open_index);
+}
+
 static const struct phase load_phases[] = {
 	{load_geometry, "reading geometry and super block"},
 	{load_state, "checking the state"},
@@ -123,6 +142,7 @@ static const struct phase load_phases[] = {
 	{load_components, "making components"},
 	{load_depot, "loading the slab depot"},
 	{load_dirty, "marking the volume as in use"},
+	{load_index, "opening the index"},
 	{NULL, NULL},
 };
 

@@ -7,6 +7,7 @@
  *	map        all pages are written
  *	journal    the open block is closed
  *	depot      slab journals, reference counts, summary
+ *	index      saved, unless in read-only mode
  *	clean      the super block says so
  *
  * In read-only mode nothing can be saved; the phases then just wait for what is
@@ -74,6 +75,20 @@ static int save_depot(struct volume *v)
 	return await_run(v, v->topology.journal, start_depot);
 }
 
+static void start_saving_index(struct volume *v, struct completion *done)
+{
+	v->index_open = false;
+	advice_close(v->advice, true, done);
+}
+
+/* One that was not saved is rebuilt; the log says so. */
+static int save_index(struct volume *v)
+{
+	if (v->index_open)
+		(void)await_run(v, v->topology.index, start_saving_index);
+	return 0;
+}
+
 static int save_clean(struct volume *v)
 {
 	struct journal_state state;
@@ -97,6 +112,7 @@ static const struct phase save_phases[] = {
 	{save_map, "saving the block map"},
 	{save_journal, "closing the recovery journal"},
 	{save_depot, "saving the slab depot"},
+	{save_index, "saving the index"},
 	{save_clean, "marking the volume as clean"},
 	{NULL, NULL},
 };
@@ -117,11 +133,19 @@ static void drain_depot(struct volume *v, struct completion *done)
 	depot_drain(v->depot, false, done);
 }
 
+static void drop_index(struct volume *v, struct completion *done)
+{
+	v->index_open = false;
+	advice_close(v->advice, false, done);
+}
+
 static void drain_all(struct volume *v)
 {
 	struct queue *q = v->topology.journal;
 
 	/* Results do not matter: nothing is kept. */
+	if (v->index_open)
+		await_run(v, v->topology.index, drop_index);
 	await_run(v, q, drain_map);
 	if (!v->journal_drained)
 		await_run(v, q, drain_journal);

@@ -32,6 +32,11 @@ enum settings_topology {
 	TOPOLOGY_CLASSIC, /* a queue per zone, as in the kernel */
 };
 
+enum settings_index {
+	INDEX_AUTO,   /* the volume's, if it has one */
+	INDEX_MEMORY, /* leave that alone, remember names in memory */
+};
+
 /* 0 means "choose" wherever it is not a sensible value. */
 struct format_settings {
 	enum settings_profile profile;
@@ -62,6 +67,9 @@ struct open_settings {
 	unsigned alignment;      /* 512 or 4096 */
 	bool deduplication;
 	bool compression;
+	enum settings_index index;
+	unsigned index_zones;    /* 0: by topology */
+	bool index_wait;         /* have it loaded when the volume is open */
 	uint64_t advice_entries; /* 0: choose */
 };
 

@@ -107,6 +107,10 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	pack_get_stats(v->packer, &s->pack);
 	dedupe_get_stats(v->dedupe, &s->dedupe);
 	advice_get_stats(v->advice, &s->advice);
+	if (v->opened_read_only)
+		s->advice.state = "closed";
+	else if (!path_deduplication(v->path))
+		s->advice.state = "offline";
 	path_get_stats(v->path, &s->path);
 	storage_stats(v, s);
 	s->physical_blocks = v->sb.physical_blocks;

@@ -11,14 +11,16 @@
 
 /* Which queues there are, and which zone runs on which. */
 struct topology {
-	unsigned logical_zones, physical_zones, hash_zones;
+	unsigned logical_zones, physical_zones, hash_zones, index_zones;
 	unsigned queue_count;
 	struct queue **queues;   /* all of them */
 	struct queue **logical;  /* by zone; borrowed from queues, as below */
 	struct queue **physical;
 	struct queue **hash;
+	struct queue **index_zone;
 	struct queue *journal;   /* also durability service and super block */
 	struct queue *packer;
+	struct queue *index;     /* all of the index but its zones, or NULL */
 };
 
 /* A message to one zone: read-only mode was entered. */
@@ -40,6 +42,8 @@ struct volume {
 	struct geometry geometry;
 	struct superblock sb; /* as on disk, as far as we know */
 	bool opened_read_only;
+	bool has_index;       /* and it is to be used */
+	bool index_open;
 	bool online;          /* the super block says DIRTY */
 	uint64_t cache_bytes; /* of leaf pages */
 	bool journal_drained; /* which can be done only once */
@@ -65,8 +69,8 @@ struct volume {
 /* --------------------------------------------------------------- topology */
 
 int topology_create(struct topology *t, struct executor *x,
-		    const struct open_settings *s, uint64_t slab_count)
-	MUST_CHECK;
+		    const struct open_settings *s, uint64_t slab_count,
+		    bool has_index) MUST_CHECK;
 void topology_destroy(struct topology *t);
 
 /* ---------------------------------------------------------------- waiting */

@@ -68,6 +68,11 @@ void advice_prefetch(const struct advice *a, unsigned zone,
 {
 }
 
+unsigned advice_zone_of(const struct advice *a, const struct hash128 *name)
+{
+	return 0;
+}
+
 bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 {
 	struct user *u = container_of(op, struct user, op.advice);

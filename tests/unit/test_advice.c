@@ -221,6 +221,31 @@ START_TEST(fills_up)
 }
 END_TEST
 
+/* Each zone gets its share of the names, and all are in range. */
+START_TEST(zones)
+{
+	unsigned count = (unsigned)_i;
+	struct advice *a = create(count, 0);
+	unsigned hits[HASH_ZONES_MAX] = {0}, last = 0;
+
+	for (unsigned i = 0; i < 256; i++) {
+		struct hash128 name = {{(uint8_t)i, 0xff, 0xff}};
+		unsigned zone = advice_zone_of(a, &name);
+
+		ck_assert_uint_lt(zone, count);
+		ck_assert_uint_eq(zone, i * count / 256);
+		ck_assert_uint_ge(zone, last);
+		last = zone;
+		hits[zone]++;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		ck_assert_uint_ge(hits[i], 256 / count);
+		ck_assert_uint_le(hits[i], 256 / count + 1);
+	}
+	advice_destroy(a);
+}
+END_TEST
+
 START_TEST(allocation_fails)
 {
 	struct advice_config c = {.zone_count = 2, .entries_max = 100};
@@ -237,7 +262,7 @@ START_TEST(allocation_fails)
 			break;
 		ck_assert_int_eq(result, -ENOMEM);
 	}
-	ck_assert_uint_eq(n, 5);
+	ck_assert_uint_eq(n, 6);
 	advice_destroy(a);
 	advice_destroy(NULL);
 }
@@ -253,6 +278,7 @@ int main(void)
 	tcase_add_test(tc, none);
 	tcase_add_test(tc, oldest_forgotten);
 	tcase_add_test(tc, fills_up);
+	tcase_add_loop_test(tc, zones, 1, HASH_ZONES_MAX + 1);
 	tcase_add_test(tc, allocation_fails);
 	return unit_run();
 }

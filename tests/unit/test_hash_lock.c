@@ -274,40 +274,6 @@ START_TEST(switched_off)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ zones */
-
-/* Each zone gets its share of the names, and all are in range. */
-START_TEST(zones)
-{
-	struct queue *queues[HASH_ZONES_MAX] = {NULL};
-	static const struct slab_geometry slabs;
-	struct dedupe_config c = {
-		.zone_count = (unsigned)_i,
-		.queues = queues,
-		.slabs = &slabs,
-		.locks_max = 2,
-	};
-	unsigned hits[HASH_ZONES_MAX] = {0}, last = 0;
-
-	ck_assert_int_eq(dedupe_create(&c, &dedupe), 0);
-	for (unsigned i = 0; i < 256; i++) {
-		struct hash128 name = {{(uint8_t)i, 0xff, 0xff}};
-		unsigned zone = dedupe_zone_of(dedupe, &name);
-
-		ck_assert_uint_lt(zone, c.zone_count);
-		ck_assert_uint_eq(zone, i * c.zone_count / 256);
-		ck_assert_uint_ge(zone, last);
-		last = zone;
-		hits[zone]++;
-	}
-	for (unsigned i = 0; i < c.zone_count; i++) {
-		ck_assert_uint_ge(hits[i], 256 / c.zone_count);
-		ck_assert_uint_le(hits[i], 256 / c.zone_count + 1);
-	}
-	dedupe_destroy(dedupe);
-}
-END_TEST
-
 START_TEST(allocation_fails)
 {
 	struct queue *queues[2] = {NULL};
@@ -339,7 +305,6 @@ int main(void)
 
 	tcase_add_loop_test(tc, script, 0, ARRAY_SIZE(scripts));
 	tcase_add_test(tc, switched_off);
-	tcase_add_loop_test(tc, zones, 1, HASH_ZONES_MAX + 1);
 	tcase_add_test(tc, allocation_fails);
 	return unit_run();
 }
