@@ -142,6 +142,7 @@ file_system()
 	serve "
 		mkdir -p fuse mount
 		nbdfuse -P ready fuse/disk \"\$uri\" &
+		trap \"umount mount 2>/dev/null; kill \$!; rm ready\" EXIT
 		while ! test -s ready; do kill -0 \$!; done
 		mkfs.$kind -q $force fuse/disk
 		mount -o loop fuse/disk mount
@@ -156,13 +157,12 @@ file_system()
 		cmp odd mount/odd
 		umount mount
 		$* fuse/disk >check.out 2>&1
-		fusermount3 -u fuse || fusermount -u fuse
+		trap - EXIT
+		umount fuse
 		wait
 		rm ready
 	" >"$dir/out" 2>&1 && return
 	fail "$kind: $(cat "$dir/out" "$dir/check.out" 2>/dev/null)"
-	umount "$dir/mount" 2>/dev/null
-	fusermount3 -u "$dir/fuse" 2>/dev/null || umount "$dir/fuse" 2>/dev/null
 }
 
 # May we use loop devices and FUSE at all?
