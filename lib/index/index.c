@@ -385,6 +385,9 @@ static void super_read(struct index *index, int result)
 	if (result == 0)
 		result = super_decode(&index->layout, &index->geometry,
 				      device_block(index), index->block);
+	/* Saves may be larger than the geometry asks for, but not than this. */
+	if (result == 0 && layout_blocks(&index->layout) > index->c.block_count)
+		result = -VDO_ECORRUPT;
 	if (result != 0) {
 		no_index(index, result);
 		return;

@@ -461,6 +461,11 @@ uint64_t layout_super_block(const struct index_layout *l)
 	return l->first + l->volume_offset - l->start_offset + l->io_offset;
 }
 
+uint64_t layout_blocks(const struct index_layout *l)
+{
+	return INDEX_HEADER_BLOCKS + index_blocks(l);
+}
+
 uint64_t layout_config_block(const struct index_layout *l)
 {
 	return layout_super_block(l) + 1;

@@ -94,6 +94,8 @@ struct extent layout_save_part(const struct index_layout *l, unsigned slot,
 			       enum save_part part, unsigned zone,
 			       unsigned zone_count);
 uint64_t layout_super_block(const struct index_layout *l);
+/* Blocks from there to the end of the last save. */
+uint64_t layout_blocks(const struct index_layout *l);
 uint64_t layout_config_block(const struct index_layout *l);
 uint64_t layout_volume_block(const struct index_layout *l);
 

@@ -139,6 +139,23 @@ START_TEST(other_version)
 }
 END_TEST
 
+/* Saves that are larger than they need be are fine, but not if they reach
+ * beyond the region: what is there is not ours. */
+START_TEST(saves_beyond_the_region)
+{
+	struct index_layout l = layout;
+	uint8_t block[BLOCK_SIZE];
+
+	l.save_blocks = (BLOCKS - 2 - l.volume_blocks) / 2 + (unsigned)_i;
+	super_encode(&l, block);
+	damage(0, block, BLOCK_SIZE);
+	start(2, NONCE);
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD), _i ? -VDO_ENOINDEX : 0);
+	ck_assert_int_eq(rig_close(&rig, true), 0);
+	rig_fini(&rig);
+}
+END_TEST
+
 START_TEST(too_small)
 {
 	start(1, NONCE);
@@ -370,6 +387,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, what_opening_says, 0, ARRAY_SIZE(opens));
 	tcase_add_test(tc, other_version);
+	tcase_add_loop_test(tc, saves_beyond_the_region, 0, 2);
 	tcase_add_test(tc, too_small);
 	tcase_add_loop_test(tc, damaged_save, 0, ARRAY_SIZE(saves));
 	tcase_add_test(tc, rot_anywhere);
