@@ -1,3 +1,4 @@
 vdoincludedir = $(includedir)/vdo
 vdoinclude_HEADERS = %D%/config.h %D%/device.h %D%/error.h %D%/executor.h \
-	%D%/io.h %D%/log.h %D%/stats.h %D%/vdo.h %D%/volume.h
+	%D%/index.h %D%/io.h %D%/job.h %D%/log.h %D%/stats.h %D%/vdo.h \
+	%D%/volume.h

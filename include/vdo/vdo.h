@@ -11,7 +11,9 @@
 #include <vdo/device.h>
 #include <vdo/error.h>
 #include <vdo/executor.h>
+#include <vdo/index.h>
 #include <vdo/io.h>
+#include <vdo/job.h>
 #include <vdo/log.h>
 #include <vdo/stats.h>
 #include <vdo/volume.h>

@@ -19,6 +19,7 @@ lib_libcore_la_SOURCES += \
 	%D%/save.c %D%/saved.h \
 	%D%/sparse.c \
 	%D%/stream.c %D%/stream.h \
+	%D%/verify.c %D%/verify.h \
 	%D%/volume_index.c %D%/volume_index.h \
 	%D%/writer.c \
 	%D%/zone.c

@@ -8,7 +8,8 @@
  *
  * A chapter counts if all its index pages are whole, say the same, and belong
  * where they are. One that does not, with newer ones behind it, is left out:
- * its records are lost and the rest is not.
+ * its records are lost and the rest is not. The same goes for one whose records
+ * are not in their order: they are damaged, too.
  *
  * Two names can look alike in the volume index. If an entry for another chapter
  * is there, that chapter is searched to see whose it is, through a page cache
@@ -162,6 +163,18 @@ static bool chapter_whole(const struct index *index, uint64_t slot,
 		next += p.list_count;
 	}
 	return next == g->lists;
+}
+
+/* With all pages of a chapter in memory. */
+static bool records_whole(const struct index *index)
+{
+	const struct index_geometry *g = &index->geometry;
+
+	for (uint32_t i = g->index_pages; i < g->chapter_pages; i++)
+		if (!record_page_in_order(index->writer.pages +
+					  (size_t)i * PAGE_BYTES))
+			return false;
+	return true;
 }
 
 static void slot_read(struct completion *c)
@@ -386,7 +399,8 @@ static void chapter_read(struct completion *c)
 	struct rebuild_state *s = index->rebuild;
 	uint32_t next = 0;
 
-	if (c->result != 0 || !chapter_whole(index, s->slot, s->vcn)) {
+	if (c->result != 0 || !chapter_whole(index, s->slot, s->vcn) ||
+	    !records_whole(index)) {
 		log_warning(index->c.log,
 			    "index: left out a damaged chapter, vcn=%llu",
 			    (unsigned long long)s->vcn);

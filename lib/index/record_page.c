@@ -78,3 +78,18 @@ const struct index_record *record_page_find(const uint8_t *page,
 	}
 	return NULL;
 }
+
+bool record_page_in_order(const uint8_t *page)
+{
+	const struct index_record *records = (const void *)page;
+	unsigned slot = leftmost(0);
+
+	for (unsigned i = 1; i < SLOTS; i++) {
+		unsigned next = successor(slot);
+
+		if (compare_names(&records[slot].name, &records[next].name) > 0)
+			return false;
+		slot = next;
+	}
+	return true;
+}

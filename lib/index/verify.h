@@ -1,0 +1,50 @@
+/*
+ * Looking over all of an index that nobody uses: each page of each chapter and
+ * each list of the volume index, one held against the other.
+ *
+ *	save		the range of chapters, volume index, page map
+ *	  |		(they were loaded by index_open())
+ *	slots		which chapter is where; without a save, the range
+ *	  |
+ *	volume index	each entry: decodes, names a chapter of the range, and
+ *	  |		a collision is in the list that its name belongs to
+ *	chapters	index pages, then each record: it is found on its
+ *			page, and its chapter's index leads to that page
+ *
+ * What cannot be found because of a fault is counted with that fault alone.
+ *
+ * Runs on: the calling thread, which reads from the device and waits for it;
+ * outside of any queue, while nothing else is done with the index. The volume
+ * index is no longer what was saved afterwards: do not save it.
+ * Lifetime: struct index_verify is the caller's, zeroed but for what is "in".
+ */
+#ifndef INDEX_VERIFY_H
+#define INDEX_VERIFY_H
+
+#include <stdatomic.h>
+
+#include <vdo/index.h>
+
+#include "index/index.h"
+
+#define FAULTS_DESCRIBED 16u
+
+struct index_verify {
+	struct index *index; /* in; its super block and config were read */
+	bool loaded;	     /* in: index_open() has loaded the newest save */
+	atomic_bool *stop;   /* in */
+	atomic_ullong done, total; /* bytes of chapters; for anybody to read */
+	struct vdo_index_report report; /* out, besides state and first */
+	struct vdo_index_fault first[FAULTS_DESCRIBED]; /* out */
+};
+
+/* 0, whatever it found; -ECANCELED, -ENOMEM. */
+int index_verify(struct index_verify *v) MUST_CHECK;
+
+/* Take note of a fault; also for those met before. @chapter: CHAPTER_NONE if of
+ * none. @block: of the device. */
+void index_verify_fault(struct index_verify *v, enum vdo_index_fault_kind kind,
+			uint64_t chapter, uint64_t block, const char *fmt, ...)
+	PRINTF(5, 6);
+
+#endif
