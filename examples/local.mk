@@ -4,6 +4,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/common.c %D%/common.h \
 	%D%/vdoctl/data.c \
 	%D%/vdoctl/format.c \
+	%D%/vdoctl/index.c \
 	%D%/vdoctl/main.c \
 	%D%/vdoctl/show.c \
 	%D%/vdoctl/vdoctl.h

@@ -9,7 +9,9 @@ dist_man_MANS += \
 	%D%/vdo_cq_new.3 \
 	%D%/vdo_device_open.3 \
 	%D%/vdo_format.3 \
+	%D%/vdo_index_inspect.3 \
 	%D%/vdo_inspect.3 \
+	%D%/vdo_job.3 \
 	%D%/vdo_open.3 \
 	%D%/vdo_poll.3 \
 	%D%/vdo_pread.3 \
@@ -37,8 +39,22 @@ links_vdo_device_open = \
 	%D%/links/vdo_device_close.3
 links_vdo_format = \
 	%D%/links/vdo_format_device.3
+links_vdo_index_inspect = \
+	%D%/links/vdo_index_fault_name.3 \
+	%D%/links/vdo_index_inspect_device.3 \
+	%D%/links/vdo_index_rebuild.3 \
+	%D%/links/vdo_index_rebuild_device.3 \
+	%D%/links/vdo_index_rebuilt_get.3 \
+	%D%/links/vdo_index_report_get.3 \
+	%D%/links/vdo_index_verify.3 \
+	%D%/links/vdo_index_verify_device.3
 links_vdo_inspect = \
 	%D%/links/vdo_inspect_device.3
+links_vdo_job = \
+	%D%/links/vdo_job_cancel.3 \
+	%D%/links/vdo_job_free.3 \
+	%D%/links/vdo_job_progress.3 \
+	%D%/links/vdo_job_wait.3
 links_vdo_open = \
 	%D%/links/vdo_open_device.3 \
 	%D%/links/vdo_close.3 \
@@ -74,7 +90,9 @@ man_links = \
 	$(links_vdo_cq_new) \
 	$(links_vdo_device_open) \
 	$(links_vdo_format) \
+	$(links_vdo_index_inspect) \
 	$(links_vdo_inspect) \
+	$(links_vdo_job) \
 	$(links_vdo_open) \
 	$(links_vdo_pread) \
 	$(links_vdo_stats_get) \
@@ -91,8 +109,12 @@ $(links_vdo_device_open):
 	$(man_link)/vdo_device_open.3 >$@
 $(links_vdo_format):
 	$(man_link)/vdo_format.3 >$@
+$(links_vdo_index_inspect):
+	$(man_link)/vdo_index_inspect.3 >$@
 $(links_vdo_inspect):
 	$(man_link)/vdo_inspect.3 >$@
+$(links_vdo_job):
+	$(man_link)/vdo_job.3 >$@
 $(links_vdo_open):
 	$(man_link)/vdo_open.3 >$@
 $(links_vdo_pread):

@@ -12,6 +12,7 @@ static const struct {
 } commands[] = {
 	{"format", command_format, "make a new, empty volume"},
 	{"info", command_info, "show what the first blocks of a volume say"},
+	{"index", command_index, "look at, verify or rebuild the index"},
 	{"stats", command_stats, "show the statistics of a volume"},
 	{"write", command_write, "copy standard input into a volume"},
 	{"read", command_read, "copy a part of a volume to standard output"},

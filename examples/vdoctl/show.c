@@ -92,15 +92,6 @@ static char *uuid_text(char *buffer, const uint8_t *uuid)
 	return buffer;
 }
 
-static char *memory_text(char *buffer, int32_t code)
-{
-	if (code == 0)
-		return strcpy(buffer, "none");
-	if (code < 0)
-		return size_text(buffer, (uint64_t)-(int64_t)code << 20);
-	return size_text(buffer, (uint64_t)code << 30);
-}
-
 static uint64_t number_at(const void *field, enum kind kind)
 {
 	uint32_t narrow;
@@ -161,7 +152,7 @@ static void info_json(const struct vdo_info *info)
 
 static void info_people(const struct vdo_info *info)
 {
-	char text[64];
+	char text[MEMORY_TEXT];
 
 	for (size_t i = 0; i < FIELDS; i++) {
 		const void *p = (const char *)info + fields[i].offset;

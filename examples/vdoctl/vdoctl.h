@@ -13,6 +13,7 @@
 
 int command_format(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_index(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_write(int argc, char **argv);
 int command_read(int argc, char **argv);
@@ -38,5 +39,9 @@ struct arguments {
 bool arguments_parse(struct arguments *a, int argc, char **argv,
 		     const char *accept, const char *help);
 void arguments_free(struct arguments *a);
+
+/* An index's memory code in words; @buffer is returned. */
+#define MEMORY_TEXT 64
+char *memory_text(char *buffer, int32_t code);
 
 #endif

@@ -3,7 +3,9 @@ lib_libcore_la_SOURCES += \
 	%D%/cq.c \
 	%D%/errors.c %D%/errors.h \
 	%D%/handle.h \
+	%D%/index.c \
 	%D%/io.c \
+	%D%/job.c %D%/job.h \
 	%D%/options.c %D%/options.h \
 	%D%/stats.c %D%/stats_rows.h \
 	%D%/version.c \

@@ -84,6 +84,14 @@ static int read_super(struct vdo_device *device, uint8_t *block,
 	return 0;
 }
 
+int geometry_read(struct vdo_device *device, struct geometry *g,
+		  struct vdo_error *error)
+{
+	uint8_t block[BLOCK_SIZE];
+
+	return read_geometry(device, block, g, error);
+}
+
 int super_read(struct vdo_device *device, struct geometry *g,
 	       struct superblock *sb, struct vdo_error *error)
 {

@@ -94,6 +94,10 @@ int await_sync(struct volume *v);
 
 /* ------------------------------------------------------------ super block */
 
+/* Read and check the geometry block of @device alone. */
+int geometry_read(struct vdo_device *device, struct geometry *g,
+		  struct vdo_error *error) MUST_CHECK;
+
 /* Read and check geometry and super block of @device. */
 int super_read(struct vdo_device *device, struct geometry *g,
 	       struct superblock *sb, struct vdo_error *error) MUST_CHECK;

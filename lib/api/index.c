@@ -1,0 +1,237 @@
+/*
+ * The public calls about the index of a volume that is not open: a job around
+ * volume/reindex.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <vdo/index.h>
+
+#include "api/errors.h"
+#include "api/job.h"
+#include "api/options.h"
+#include "base/alloc.h"
+#include "volume/reindex.h"
+
+struct index_job {
+	struct vdo_job job;
+	struct reindex *work;
+	struct vdo_device *own_device; /* opened by us: to be closed */
+};
+
+static struct index_job *index_job(struct vdo_job *job)
+{
+	return container_of(job, struct index_job, job);
+}
+
+static int verify_run(struct vdo_job *job, struct vdo_error *error)
+{
+	return reindex_verify(index_job(job)->work, error);
+}
+
+static int rebuild_run(struct vdo_job *job, struct vdo_error *error)
+{
+	return reindex_rebuild(index_job(job)->work, error);
+}
+
+static void job_stop(struct vdo_job *job)
+{
+	reindex_stop(index_job(job)->work);
+}
+
+static void job_progress(struct vdo_job *job, struct vdo_job_progress *p)
+{
+	reindex_progress(index_job(job)->work, p);
+}
+
+static void job_destroy(struct vdo_job *job)
+{
+	struct index_job *j = index_job(job);
+
+	reindex_destroy(j->work);
+	vdo_device_close(j->own_device);
+	alloc_free(j);
+}
+
+static const struct job_ops verify_ops = {
+	.run = verify_run,
+	.stop = job_stop,
+	.progress = job_progress,
+	.destroy = job_destroy,
+};
+
+static const struct job_ops rebuild_ops = {
+	.run = rebuild_run,
+	.stop = job_stop,
+	.progress = job_progress,
+	.destroy = job_destroy,
+};
+
+/* The device is the job's with @own, if there is no error. */
+static int start_on(struct vdo_device *device, bool own,
+		    const struct settings *s, const struct job_ops *ops,
+		    struct vdo_job **job, struct vdo_error *error)
+{
+	struct index_job *j = alloc_zeroed(1, sizeof(*j));
+	int r;
+
+	if (j == NULL)
+		return -ENOMEM;
+	r = reindex_create(device, s, ops == &rebuild_ops, &j->work, error);
+	if (r == 0)
+		r = job_start(&j->job, ops, s);
+	if (r != 0) {
+		reindex_destroy(j->work);
+		alloc_free(j);
+		return r;
+	}
+	j->own_device = own ? device : NULL;
+	*job = &j->job;
+	return 0;
+}
+
+static int start_device(struct vdo_device *device,
+			const struct vdo_config *config,
+			const struct job_ops *ops, struct vdo_job **job,
+			struct vdo_error *error)
+{
+	struct settings s;
+	int r = -EDEADLK;
+
+	error_clear(error);
+	*job = NULL;
+	if (queue_running == NULL)
+		r = options_apply(config, &s, error);
+	if (r == 0)
+		r = start_on(device, false, &s, ops, job, error);
+	return error_finish(error, r);
+}
+
+static int start_path(const char *path, const struct vdo_config *config,
+		      const struct job_ops *ops, struct vdo_job **job,
+		      struct vdo_error *error)
+{
+	unsigned flags = ops == &rebuild_ops ? 0 : VDO_OPEN_READ_ONLY;
+	struct vdo_device *device;
+	struct settings s;
+	int r = -EDEADLK;
+
+	error_clear(error);
+	*job = NULL;
+	if (queue_running == NULL)
+		r = options_apply(config, &s, error);
+	if (r == 0)
+		r = device_open_file(path, flags, &s.device, &device, error);
+	if (r != 0)
+		return error_finish(error, r);
+	r = start_on(device, true, &s, ops, job, error);
+	if (r != 0)
+		vdo_device_close(device);
+	return error_finish(error, r);
+}
+
+int vdo_index_verify_device(struct vdo_device *device,
+			    const struct vdo_config *config,
+			    struct vdo_job **job, struct vdo_error *error)
+{
+	return start_device(device, config, &verify_ops, job, error);
+}
+
+int vdo_index_verify(const char *path, const struct vdo_config *config,
+		     struct vdo_job **job, struct vdo_error *error)
+{
+	return start_path(path, config, &verify_ops, job, error);
+}
+
+int vdo_index_rebuild_device(struct vdo_device *device,
+			     const struct vdo_config *config,
+			     struct vdo_job **job, struct vdo_error *error)
+{
+	return start_device(device, config, &rebuild_ops, job, error);
+}
+
+int vdo_index_rebuild(const char *path, const struct vdo_config *config,
+		      struct vdo_job **job, struct vdo_error *error)
+{
+	return start_path(path, config, &rebuild_ops, job, error);
+}
+
+/* ------------------------------------------------------------------ results */
+
+static int has_result(struct vdo_job *job, const struct job_ops *ops)
+{
+	if (job == NULL || job->ops != ops)
+		return -EINVAL;
+	return job_succeeded(job) ? 0 : -EAGAIN;
+}
+
+/* A host built with an older header gets the fields that it knows. */
+int vdo_index_report_get(struct vdo_job *job, struct vdo_index_report *report,
+			 size_t size)
+{
+	int r = has_result(job, &verify_ops);
+
+	if (r == 0)
+		memcpy(report, reindex_report(index_job(job)->work),
+		       MIN(size, sizeof(*report)));
+	return r;
+}
+
+int vdo_index_rebuilt_get(struct vdo_job *job,
+			  struct vdo_index_rebuilt *rebuilt, size_t size)
+{
+	int r = has_result(job, &rebuild_ops);
+
+	if (r == 0)
+		memcpy(rebuilt, reindex_rebuilt(index_job(job)->work),
+		       MIN(size, sizeof(*rebuilt)));
+	return r;
+}
+
+const char *vdo_index_fault_name(enum vdo_index_fault_kind kind)
+{
+	static const char *const names[] = {
+		[VDO_INDEX_FAULT_SUPER] = "super block",
+		[VDO_INDEX_FAULT_SAVE] = "save",
+		[VDO_INDEX_FAULT_READ] = "storage",
+		[VDO_INDEX_FAULT_CHAPTER] = "chapter",
+		[VDO_INDEX_FAULT_INDEX_PAGE] = "index page",
+		[VDO_INDEX_FAULT_PAGE_MAP] = "page map",
+		[VDO_INDEX_FAULT_RECORD_PAGE] = "record page",
+		[VDO_INDEX_FAULT_RECORD] = "record",
+		[VDO_INDEX_FAULT_VOLUME_INDEX] = "volume index",
+	};
+
+	return (unsigned)kind < ARRAY_SIZE(names) ? names[kind] : NULL;
+}
+
+/* ------------------------------------------------------------------ inspect */
+
+int vdo_index_inspect_device(struct vdo_device *device,
+			     struct vdo_index_info *info, size_t size,
+			     struct vdo_error *error)
+{
+	struct vdo_index_info whole;
+	int r;
+
+	error_clear(error);
+	r = reindex_inspect(device, &whole, error);
+	if (r == 0)
+		memcpy(info, &whole, MIN(size, sizeof(whole)));
+	return error_finish(error, r);
+}
+
+int vdo_index_inspect(const char *path, struct vdo_index_info *info,
+		      size_t size, struct vdo_error *error)
+{
+	struct vdo_device *device;
+	int r = vdo_device_open(path, VDO_OPEN_READ_ONLY, &device, error);
+
+	if (r != 0)
+		return r;
+	r = vdo_index_inspect_device(device, info, size, error);
+	vdo_device_close(device);
+	return r;
+}
