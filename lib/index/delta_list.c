@@ -25,6 +25,7 @@
 
 #define GUARD_BYTES 16u /* loads and puts reach behind the last list */
 #define SPARE_BYTES 12u
+#define TABLE_BYTES (UINT64_C(4) << 20) /* from here on worth huge pages */
 
 static uint64_t start_of(const struct delta_lists *d, uint32_t list)
 {
@@ -36,11 +37,13 @@ static uint64_t bytes_of(const struct delta_lists *d, uint32_t list)
 	return (delta_list_bits(d, list) + 7) / 8;
 }
 
+/* Somebody may be prefetching. */
 static void set_place(struct delta_lists *d, uint32_t list, uint64_t start,
 		      uint32_t bits)
 {
 	VDO_ASSERT(bits <= LIST_BITS_MAX);
-	d->heads[list].place = start << 16 | bits;
+	__atomic_store_n(&d->heads[list].place, start << 16 | bits,
+			 __ATOMIC_RELAXED);
 }
 
 int delta_lists_init(struct delta_lists *d, const struct delta_coding *coding,
@@ -53,7 +56,10 @@ int delta_lists_init(struct delta_lists *d, const struct delta_coding *coding,
 		.arena_bytes = memory_bytes - GUARD_BYTES,
 	};
 	d->heads = alloc_zeroed((size_t)list_count + 1, sizeof(*d->heads));
-	d->arena = alloc_zeroed(memory_bytes, 1);
+	if (memory_bytes >= TABLE_BYTES)
+		d->arena = alloc_table(memory_bytes);
+	else
+		d->arena = alloc_zeroed(memory_bytes, 1);
 	if (d->heads == NULL || d->arena == NULL) {
 		delta_lists_fini(d);
 		return -ENOMEM;
@@ -65,7 +71,10 @@ int delta_lists_init(struct delta_lists *d, const struct delta_coding *coding,
 void delta_lists_fini(struct delta_lists *d)
 {
 	alloc_free(d->heads);
-	alloc_free(d->arena);
+	if (d->arena_bytes + GUARD_BYTES >= TABLE_BYTES)
+		alloc_table_free(d->arena, d->arena_bytes + GUARD_BYTES);
+	else
+		alloc_free(d->arena);
 	d->heads = NULL;
 	d->arena = NULL;
 }
@@ -74,8 +83,10 @@ void delta_lists_clear(struct delta_lists *d)
 {
 	uint64_t share = d->arena_bytes / MAX(d->list_count, 1u);
 
-	for (uint32_t i = 0; i < d->list_count; i++)
-		d->heads[i] = (struct delta_head){.place = i * share << 16};
+	for (uint32_t i = 0; i < d->list_count; i++) {
+		set_place(d, i, i * share, 0);
+		d->heads[i].tag = 0;
+	}
 	set_place(d, d->list_count, d->arena_bytes, 0);
 	d->bits_used = d->record_count = d->collision_count = 0;
 }

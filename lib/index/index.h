@@ -162,6 +162,12 @@ unsigned index_zone_of(const struct index *index, const struct hash128 *name);
 bool index_serve(struct index *index, unsigned zone, struct index_op *op)
 	MUST_CHECK;
 
+/*
+ * Any thread: a request for @name will soon be made. Brings what it will touch
+ * into the processor's cache; changes nothing.
+ */
+void index_prefetch(const struct index *index, const struct hash128 *name);
+
 enum index_state {
 	INDEX_IDLE,
 	INDEX_OPENING,

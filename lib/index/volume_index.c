@@ -223,6 +223,15 @@ int volume_index_get(struct volume_index *v, const struct hash128 *name,
 	return h->found && h->chapter > s->high ? -VDO_ECORRUPT : 0;
 }
 
+void volume_index_prefetch(const struct volume_index *v,
+			   const struct hash128 *name)
+{
+	const struct sub_zone *s = &v->subs[name_sub(v->geometry, name)];
+	struct delta_place place = name_in_volume(s->geometry, name);
+
+	delta_list_prefetch(&s->lists, place.list - s->first_list);
+}
+
 int volume_index_put(struct volume_hint *h, const struct hash128 *name,
 		     uint64_t vcn)
 {

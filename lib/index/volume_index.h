@@ -60,6 +60,10 @@ void volume_index_open(struct volume_index *v, uint64_t vcn);
 int volume_index_get(struct volume_index *v, const struct hash128 *name,
 		     struct volume_hint *h) MUST_CHECK;
 
+/* Any thread: bring in what a get and a put will touch. */
+void volume_index_prefetch(const struct volume_index *v,
+			   const struct hash128 *name);
+
 /* After a get: -ENOSPC if there is no room, -EEXIST for a collision. */
 int volume_index_put(struct volume_hint *h, const struct hash128 *name,
 		     uint64_t vcn) MUST_CHECK;

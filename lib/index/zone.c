@@ -79,10 +79,16 @@ void zone_fini(struct index_zone *z)
 	page_cache_fini(&z->cache);
 }
 
+/* index_prefetch() may look at it. */
+static void set_open(struct index_zone *z, struct open_chapter *o)
+{
+	__atomic_store_n(&z->open, o, __ATOMIC_RELAXED);
+}
+
 /* As if new; nothing is going on. */
 void zone_reset(struct index_zone *z)
 {
-	z->open = &z->chapters[0];
+	set_open(z, &z->chapters[0]);
 	z->writing = &z->chapters[1];
 	z->writing_valid = z->writing_busy = z->close_pending = false;
 	z->touched = false;
@@ -95,7 +101,7 @@ static void chapter_close(struct index_zone *z)
 	struct open_chapter *full = z->open;
 
 	VDO_ASSERT(!z->writing_busy);
-	z->open = z->writing;
+	set_open(z, z->writing);
 	z->writing = full;
 	z->writing_valid = z->writing_busy = true;
 	z->close_pending = false;
@@ -406,6 +412,15 @@ static void serve_again(struct index_zone *z, struct waiter *w)
 
 	if (serve_inside(z, op))
 		completion_post(&op->done);
+}
+
+void index_prefetch(const struct index *index, const struct hash128 *name)
+{
+	const struct index_zone *z = &index->zones[index_zone_of(index, name)];
+
+	volume_index_prefetch(&z->volume, name);
+	open_chapter_prefetch(__atomic_load_n(&z->open, __ATOMIC_RELAXED),
+			      name);
 }
 
 static void page_wake(void *arg, struct waiter *w)
