@@ -8,7 +8,8 @@
  * The contract of the asynchronous calls:
  *  - 0 returned: the callback runs exactly once. Negative: it never runs.
  *  - Submission never blocks on I/O. Beyond the depth limit (option depth)
- *    operations queue; with VDO_IO_NOWAIT they return -EAGAIN.
+ *    operations queue; with VDO_IO_NOWAIT they return -EAGAIN, unless all of
+ *    their blocks can begin at once. More blocks than the depth never can.
  *  - The callback runs on a thread of the volume (or, with executor=inline,
  *    inside of vdo_poll() or a synchronous call), with no lock held. It may
  *    submit asynchronous operations on any volume. A synchronous call or a

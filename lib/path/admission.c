@@ -17,6 +17,10 @@
  *
  * A discard asks once a leaf page whether that exists (probe), and skips the
  * 812 blocks of one that does not.
+ *
+ * With NOWAIT an io gets the requests for all of its blocks before it begins, or
+ * is refused: whatever others do meanwhile, it never waits. Such a discard asks
+ * nothing, since it has the requests.
  */
 #include "config.h"
 
@@ -80,6 +84,7 @@ static struct io *io_new(struct path *p, const struct io_request *q)
 	io->probed = q->kind == IO_DISCARD ? q->offset : UINT64_MAX;
 	io->iov_offset = 0;
 	io->heap_iov = NULL;
+	io->reserved = NULL;
 	io->callback = q->callback;
 	io->arg = q->arg;
 	atomic_store_explicit(&io->pending, 1, memory_order_relaxed);
@@ -148,14 +153,28 @@ static void io_empty(struct completion *c)
 
 /* -------------------------------------------------------------- requests */
 
+/* One that nobody has. */
+static struct request *request_take(struct path *p, struct io *io)
+{
+	struct request *r = io->reserved;
+	uint32_t n;
+
+	if (unlikely(r != NULL)) {
+		io->reserved = r->chain;
+		return r;
+	}
+	n = freelist_pop(&p->free_requests);
+	return n == FREELIST_NONE ? NULL : &p->requests[n];
+}
+
 /* A free request for @io; both are counted at once. */
 static struct request *request_new(struct path *p, struct io *io)
 {
 	uint64_t what = io->counted ? LOAD_REQUEST : LOAD_REQUEST | LOAD_IO;
-	uint32_t n = freelist_pop(&p->free_requests);
+	struct request *r = request_take(p, io);
 	unsigned used, max;
 
-	if (n == FREELIST_NONE)
+	if (r == NULL)
 		return NULL;
 	used = 1 + (uint16_t)atomic_fetch_add_explicit(&p->load, what,
 						       memory_order_relaxed);
@@ -166,7 +185,7 @@ static struct request *request_new(struct path *p, struct io *io)
 	if (unlikely(used > max))
 		atomic_store_explicit(&p->requests_max, used,
 				      memory_order_relaxed);
-	return &p->requests[n];
+	return r;
 }
 
 /* Step over @n bytes of the user's vectors. */
@@ -315,9 +334,21 @@ static void feed(struct path *p)
 	}
 }
 
+/* What was reserved; somebody may have begun to wait for it. */
+static void give_back(struct path *p, struct io *io)
+{
+	struct request *r;
+
+	while ((r = io->reserved) != NULL) {
+		io->reserved = r->chain;
+		freelist_push(&p->free_requests, r->number);
+	}
+	feed(p);
+}
+
 static void admit(struct path *p, struct io *io)
 {
-	if (likely(atomic_load(&p->waiting) == 0) &&
+	if (likely(io->reserved != NULL || atomic_load(&p->waiting) == 0) &&
 	    io_run(p, io, UINT32_MAX))
 		return;
 	io_count(io);
@@ -326,6 +357,28 @@ static void admit(struct path *p, struct io *io)
 	atomic_fetch_add(&p->waiting, 1);
 	pthread_mutex_unlock(&p->lock);
 	feed(p);
+}
+
+/* Requests for all blocks of @io at once; or none, and -EAGAIN. */
+static int reserve(struct path *p, struct io *io)
+{
+	uint64_t first = io->next / BLOCK_SIZE;
+	uint64_t count = div_up(io->end, BLOCK_SIZE) - first;
+
+	if (atomic_load(&p->waiting) > 0 || count > p->config.depth)
+		return -EAGAIN;
+	io->probed = UINT64_MAX;
+	while (count-- > 0) {
+		uint32_t n = freelist_pop(&p->free_requests);
+
+		if (n == FREELIST_NONE) {
+			give_back(p, io);
+			return -EAGAIN;
+		}
+		p->requests[n].chain = io->reserved;
+		io->reserved = &p->requests[n];
+	}
+	return 0;
 }
 
 void io_probed(struct io *io, uint64_t until, bool exists)
@@ -394,6 +447,8 @@ static int start_io(struct path *p, struct io *io, const struct io_request *q)
 		return 0;
 	}
 	result = io_keep_vectors(io, q);
+	if (result == 0 && q->length > 0 && (q->flags & VDO_IO_NOWAIT) != 0)
+		result = reserve(p, io);
 	if (result != 0) {
 		io_free(io);
 		return result;
@@ -410,17 +465,10 @@ static int start_io(struct path *p, struct io *io, const struct io_request *q)
 
 int path_submit(struct path *p, const struct io_request *q)
 {
-	bool nowait = (q->flags & VDO_IO_NOWAIT) != 0;
 	bool foreign = !on_own_queue(p);
-	struct io *io;
+	struct io *io = io_new(p, q);
 	int result;
 
-	if (nowait && q->kind != IO_FLUSH &&
-	    (atomic_load(&p->waiting) > 0 ||
-	     path_requests(p) + div_up(q->length, BLOCK_SIZE) >
-		     p->config.depth))
-		return -EAGAIN;
-	io = io_new(p, q);
 	if (io == NULL)
 		return -ENOMEM;
 	if (foreign)

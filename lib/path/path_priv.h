@@ -25,6 +25,7 @@ struct io {
 	size_t iov_offset;
 	struct iovec own_iov[4]; /* a copy, where iov is needed for longer */
 	void *heap_iov;
+	struct request *reserved; /* NOWAIT: for all blocks to come */
 	io_callback callback;
 	void *arg;
 	atomic_uint pending; /* blocks under way, plus one until all are taken */
@@ -95,7 +96,7 @@ struct request {
 	const struct iovec *iov; /* else: where the user's bytes are */
 	size_t iov_offset;
 
-	/* LBN lock. */
+	/* LBN lock; before: the next one that is reserved for the same io. */
 	struct request *chain;
 	struct waitq waiters;
 	struct waiter link;

@@ -163,6 +163,21 @@ START_TEST(test_depth)
 				       &extra, VDO_IO_NOWAIT),
 			 0);
 	ck_assert_int_eq(pending_wait(&extra), 0);
+	/* As many blocks as there are requests, none of which is lost. */
+	for (unsigned i = 0; i < 3; i++) {
+		fixture_until(&f,
+			      fixture_stat(&f, "currentVIOsInProgress") == 0);
+		pending_init(&extra, &f);
+		ck_assert_int_eq(vdo_aio_discard(f.volume, 16 * B, 500 * B,
+						 pending_done, &extra,
+						 VDO_IO_NOWAIT),
+				 0);
+		ck_assert_int_eq(pending_wait(&extra), 0);
+		ck_assert_int_eq(vdo_aio_discard(f.volume, 17 * B, 0,
+						 pending_done, &extra,
+						 VDO_IO_NOWAIT),
+				 -EAGAIN);
+	}
 	/* More than will ever fit can wait, but not when told not to. */
 	ck_assert_int_eq(vdo_aio_discard(f.volume, 17 * B, 0, pending_done,
 					 &extra, VDO_IO_NOWAIT),
@@ -170,6 +185,80 @@ START_TEST(test_depth)
 	fixture_verify(&f, 0, 201);
 	fixture_fini(&f);
 	free(p);
+}
+END_TEST
+
+/* Two threads that begin at the same moment, with NOWAIT. */
+struct racer {
+	struct fixture *f;
+	atomic_uint *there;
+	struct pending p;
+	uint8_t *buf;
+	uint64_t at;
+	int result;
+	pthread_t thread;
+};
+
+static void *race(void *arg)
+{
+	struct racer *r = arg;
+
+	/* No barrier: it would wake one after the other. */
+	atomic_fetch_add(r->there, 1);
+	while (atomic_load(r->there) < 2)
+		;
+	r->result = vdo_aio_pwrite(r->f->volume, r->buf, 16 * B, r->at * B,
+				   pending_done, &r->p, VDO_IO_NOWAIT);
+	return NULL;
+}
+
+/* NOWAIT never queues, whatever others do at the same time: of two operations
+ * that need all requests, with the storage at a halt, one at most is taken. */
+START_TEST(test_nowait_at_once)
+{
+	struct racer r[2];
+	atomic_uint there;
+	struct fixture f;
+	unsigned taken = 0;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "depth=16 compression=off");
+	for (unsigned k = 0; k < 2; k++) {
+		r[k].f = &f;
+		r[k].there = &there;
+		r[k].at = 100 * k;
+		memset(f.unknown + r[k].at, 1, 16);
+	}
+	for (unsigned round = 0; round < 100; round++) {
+		sim_device_hold(f.sd, is_write, NULL);
+		atomic_init(&there, 0);
+		for (unsigned k = 0; k < 2; k++) {
+			pending_init(&r[k].p, &f);
+			r[k].buf = pattern_blocks(
+				V_UNIQUE(1000 * round + 100 * k), 16);
+			ck_assert_int_eq(pthread_create(&r[k].thread, NULL,
+							race, &r[k]),
+					 0);
+		}
+		for (unsigned k = 0; k < 2; k++) {
+			pthread_join(r[k].thread, NULL);
+			ck_assert(r[k].result == 0 || r[k].result == -EAGAIN);
+			taken += r[k].result == 0;
+		}
+		ck_assert_msg(r[0].result != 0 || r[1].result != 0,
+			      "both were taken in round %u", round);
+		let_go(&f);
+		for (unsigned k = 0; k < 2; k++) {
+			if (r[k].result == 0)
+				ck_assert_int_eq(pending_wait(&r[k].p), 0);
+			free(r[k].buf);
+		}
+		fixture_flush(&f);
+		fixture_until(&f,
+			      fixture_stat(&f, "currentVIOsInProgress") == 0);
+	}
+	ck_assert_uint_gt(taken, 0);
+	fixture_fini(&f);
 }
 END_TEST
 
@@ -767,6 +856,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_once, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_empty_operations, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_depth, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_nowait_at_once, 0, KIND_INLINE);
 	tcase_add_loop_test(tc, test_fair, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_callbacks_submit, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_callbacks_submit_elsewhere, 0, KIND_INLINE);
