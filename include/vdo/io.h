@@ -18,6 +18,8 @@
  *    array itself is copied where it is needed longer than the call.
  *  - A flush covers every write that was acknowledged before the flush was
  *    submitted. With VDO_IO_FUA a write is durable when it is acknowledged.
+ *  - A volume that was opened read-only has nothing to flush: 0. One that went
+ *    read-only later may have lost what it acknowledged: -VDO_EREADONLY.
  *
  * Errors: -EINVAL not aligned; -ERANGE beyond the end; -ENOSPC no space left
  * for new data; -EIO the storage failed; -VDO_EREADONLY the volume is read-only;

@@ -7,12 +7,17 @@
  * then visits each zone's queue so that what waits for something else is
  * released too, and records the state in the super block.
  *
+ * A volume that is opened read-only has the reason -VDO_EREADONLY, which no
+ * error is: nothing was written since, so nothing can be lost.
+ *
  * Runs on: any thread. Lifetime: the volume's.
  */
 #ifndef IO_READONLY_H
 #define IO_READONLY_H
 
 #include <stdatomic.h>
+
+#include <vdo/error.h>
 
 #include "base/log.h"
 #include "io/mio.h"
@@ -35,6 +40,14 @@ void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
 static inline bool readonly_entered(const struct readonly *r)
 {
 	return atomic_load_explicit(&r->reason, memory_order_relaxed) != 0;
+}
+
+/* Did it happen while the volume was open? */
+static inline bool readonly_by_error(const struct readonly *r)
+{
+	int reason = atomic_load_explicit(&r->reason, memory_order_relaxed);
+
+	return reason != 0 && reason != -VDO_EREADONLY;
 }
 
 #endif

@@ -96,7 +96,7 @@ static void waited(struct completion *c)
 	int result = 0;
 
 	/* What went wrong after its acknowledgement is lost: say so. */
-	if (readonly_entered(p->config.readonly))
+	if (readonly_by_error(p->config.readonly))
 		result = -VDO_EREADONLY;
 	waitq_take_all(&f->covered, &done);
 	counter_add(&f->count, done.count);
