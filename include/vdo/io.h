@@ -20,9 +20,13 @@
  *    submitted. With VDO_IO_FUA a write is durable when it is acknowledged.
  *  - A volume that was opened read-only has nothing to flush: 0. One that went
  *    read-only later may have lost what it acknowledged: -VDO_EREADONLY.
+ *  - A sparse file on a full file system: data that finds no space there after
+ *    its acknowledgement is lost. From then on writes, discards, flushes and
+ *    vdo_close() return -ENOSPC, reads go on. Free space there, then close the
+ *    volume and open it again.
  *
  * Errors: -EINVAL not aligned; -ERANGE beyond the end; -ENOSPC no space left
- * for new data; -EIO the storage failed; -VDO_EREADONLY the volume is read-only;
+ * for new data, in the volume or below it; -EIO the storage failed; -VDO_EREADONLY the volume is read-only;
  * -VDO_EMAPPING, -VDO_EFRAGMENT a block is damaged; -ENOMEM; -EAGAIN;
  * -EDEADLK; -VDO_EFORKED.
  */

@@ -95,6 +95,14 @@ int device_grow(struct vdo_device *d, uint64_t size_bytes)
 	return r;
 }
 
+int device_reserve(struct vdo_device *d, uint64_t offset, uint64_t length)
+{
+	VDO_ASSERT(offset <= d->size_bytes && length <= d->size_bytes - offset);
+	if (d->reserve == NULL || length == 0)
+		return 0;
+	return d->reserve(d->ctx, offset, length);
+}
+
 /* An operation that a thread sleeps for. */
 struct blocking_io {
 	struct vdo_device_io io;

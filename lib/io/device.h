@@ -26,6 +26,8 @@ struct vdo_device {
 	atomic_bool claimed;
 	void (*close)(void *ctx);
 	int (*grow)(void *ctx, uint64_t size_bytes); /* may be NULL */
+	/* See device_reserve(). May be NULL: there is nothing to be done. */
+	int (*reserve)(void *ctx, uint64_t offset, uint64_t length);
 
 	/* Built-in devices that need it: tie completion reaping to the
 	 * executor of the volume that claims the device. May be NULL. */
@@ -65,6 +67,14 @@ int device_read(struct vdo_device *d, uint64_t offset, void *buf, size_t n)
 int device_write(struct vdo_device *d, uint64_t offset, const void *buf,
 		 size_t n) MUST_CHECK;
 int device_flush(struct vdo_device *d) MUST_CHECK;
+
+/*
+ * Have storage behind the range, so that writes to it do not meet a full file
+ * system; what is there stays. -ENOSPC, -EDQUOT; 0 also where nothing of the
+ * kind can be asked for.
+ */
+int device_reserve(struct vdo_device *d, uint64_t offset, uint64_t length)
+	MUST_CHECK;
 
 /* Grow a file device to @size_bytes; -ENOTSUP where that makes no sense. */
 int device_grow(struct vdo_device *d, uint64_t size_bytes) MUST_CHECK;

@@ -267,6 +267,21 @@ static int file_grow(void *ctx, uint64_t size_bytes)
 	return r == 0 ? 0 : -errno;
 }
 
+/* Other errors than a lack of space only mean that it has to do without. */
+static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
+{
+	struct file *f = ctx;
+	int r;
+
+	if (f->block_device)
+		return 0;
+	do
+		r = fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset,
+			      (off_t)length);
+	while (r != 0 && errno == EINTR);
+	return r != 0 && (errno == ENOSPC || errno == EDQUOT) ? -errno : 0;
+}
+
 int file_thread(pthread_t *thread, void *(*fn)(void *arg), void *arg)
 {
 	sigset_t all;
@@ -518,6 +533,7 @@ int device_open_file(const char *path, unsigned flags,
 	d->attach = file_attach;
 	d->detach = file_detach;
 	d->grow = file_grow;
+	d->reserve = file_reserve;
 	d->close = file_close;
 	d->ctx = f;
 	*device = d;

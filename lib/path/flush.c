@@ -98,6 +98,8 @@ static void waited(struct completion *c)
 	/* What went wrong after its acknowledgement is lost: say so. */
 	if (readonly_by_error(p->config.readonly))
 		result = -VDO_EREADONLY;
+	else if (path_lost_data(p))
+		result = -ENOSPC;
 	waitq_take_all(&f->covered, &done);
 	counter_add(&f->count, done.count);
 	if (waitq_empty(&f->waiting))

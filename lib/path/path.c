@@ -109,6 +109,7 @@ int path_create(const struct path_config *c, struct path **path)
 	p->config = *c;
 	p->zone_count = c->logical_zones;
 	atomic_init(&p->deduplication, c->deduplication);
+	atomic_init(&p->full, false);
 	pthread_mutex_init(&p->lock, NULL);
 	waitq_init(&p->waiters);
 	p->zones = alloc_aligned(CACHE_LINE, p->zone_count, sizeof(*p->zones));
@@ -152,6 +153,11 @@ void path_destroy(struct path *p)
 void path_set_deduplication(struct path *p, bool on)
 {
 	atomic_store_explicit(&p->deduplication, on, memory_order_relaxed);
+}
+
+bool path_lost_data(const struct path *p)
+{
+	return atomic_load(&p->full);
 }
 
 bool path_deduplication(const struct path *p)

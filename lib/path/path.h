@@ -11,7 +11,10 @@
  *  (2) A write is acknowledged early only with a block in hand (I25), and
  *      counts as active for flushes until its changes are durable and in the
  *      map (I14).
- *  (3) An error after the acknowledgement puts the volume into read-only mode.
+ *  (3) An error after the acknowledgement puts the volume into read-only mode;
+ *      but if it was the storage that had no space for the data, metadata are
+ *      as good as before: the volume only takes no more writes, and says so to
+ *      those who write, flush and close (-ENOSPC).
  *  (4) Each lock that a request takes is released by the rows "release" and
  *      "wake", on every way (I30).
  *
@@ -96,6 +99,9 @@ void path_drain(struct path *p, struct completion *done);
  * queues, and are about to return. Outside of the queues.
  */
 void path_join(struct path *p);
+
+/* Were data lost after their acknowledgement (invariant 3, second case)? */
+bool path_lost_data(const struct path *p);
 
 /* New writes use advice and names, or do not. Any thread. */
 void path_set_deduplication(struct path *p, bool on);

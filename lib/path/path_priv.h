@@ -84,6 +84,7 @@ struct request {
 	bool verified; /* the candidate's bytes are ours */
 	bool incompressible;
 	bool packed_alone;
+	bool refused;  /* the storage had no space for the data */
 	uint8_t parity;
 	uint8_t fate;
 	lbn_t lbn;
@@ -158,6 +159,7 @@ struct path {
 	struct logical_zone *zones;
 	unsigned zone_count;
 	atomic_bool deduplication;
+	atomic_bool full; /* acknowledged data found no space in the storage */
 	struct flusher flusher;
 	struct compressor **compressors; /* one a hash zone */
 

@@ -36,7 +36,8 @@
  *
  * An error leads to "finish", which leaves the hash lock, and from there through
  * the only clean-up rows. Errors are the user's before "ack" and the volume's
- * after it.
+ * after it. A file system below the volume that has no space for a data block is
+ * no damage: the old mapping stays, and the volume just takes no more writes.
  */
 #include "config.h"
 
@@ -99,7 +100,18 @@ enum {
 
 RESUME(map_done, map)
 RESUME(entry_done, entry)
-RESUME(mio_done, mio)
+
+/* The same for the data block; the storage may have had no space for it. */
+static void store_done(struct completion *c)
+{
+	struct request *r = container_of(c, struct request, mio.done);
+
+	if (unlikely(c->result != 0)) {
+		r->refused = c->result == -ENOSPC || c->result == -EDQUOT;
+		r->at = request_fail(r, r->refused ? -ENOSPC : c->result);
+	}
+	request_run(r);
+}
 
 /* These rows look at the result themselves. */
 static void alloc_done(struct completion *c)
@@ -143,6 +155,8 @@ static int write_slot(struct request *r)
 {
 	if (unlikely(readonly_entered(r->path->config.readonly)))
 		return request_fail(r, -VDO_EREADONLY);
+	if (unlikely(path_lost_data(r->path)))
+		return request_fail(r, -ENOSPC);
 	request_await(r, map, W_SLOTTED, ON_LOGICAL, map_done);
 	r->map.lbn = r->lbn;
 	r->map.allocate = r->kind != IO_DISCARD;
@@ -440,7 +454,7 @@ static int write_packed(struct request *r)
 static int write_store(struct request *r)
 {
 	r->fate = FATE_UNIQUE;
-	request_await(r, mio, W_OLD, ON_LOGICAL, mio_done);
+	request_await(r, mio, W_OLD, ON_LOGICAL, store_done);
 	mio_write(&r->mio, r->path->config.storage, MIO_DATA,
 		  r->new_mapping.pbn, 1, r->data, false);
 	return WAIT;
@@ -694,16 +708,31 @@ static void count_outcome(struct request *r, struct path_stats *stats)
 		counter_inc(&stats->read_only_errors);
 }
 
+/* What was acknowledged is lost. */
+static void lose(struct request *r)
+{
+	struct path *p = r->path;
+
+	if (!r->refused)
+		readonly_enter(p->config.readonly, r->error,
+			       "a write failed after its acknowledgement, "
+			       "lbn=%llu",
+			       (unsigned long long)r->lbn);
+	else if (!atomic_exchange(&p->full, true))
+		log_error(p->config.log,
+			  "path: the file system that holds the volume is "
+			  "full, no more is written: free space there, then "
+			  "close and open the volume; first loss: lbn=%llu",
+			  (unsigned long long)r->lbn);
+}
+
 static int write_wake(struct request *r)
 {
 	struct logical_zone *z = request_zone(r);
 
 	count_outcome(r, &z->stats);
 	if (unlikely(r->error != 0) && r->io == NULL)
-		readonly_enter(r->path->config.readonly, r->error,
-			       "a write failed after its acknowledgement, "
-			       "lbn=%llu",
-			       (unsigned long long)r->lbn);
+		lose(r);
 	atomic_store_explicit(&r->readable, false, memory_order_relaxed);
 	lbn_unlock(z, r);
 	flush_leave(z, r);
@@ -762,6 +791,7 @@ void write_start(struct request *r)
 	r->verified = false;
 	r->incompressible = false;
 	r->packed_alone = false;
+	r->refused = false;
 	r->fate = r->kind == IO_WRITE ? FATE_FAILED : FATE_ZERO;
 	r->alloc.lock = NULL;
 	pack_op_reset(&r->pack);

@@ -5,6 +5,7 @@
  *	state        can it be served as it is?
  *	topology     queues and zones
  *	components   journal, depot, map, packer, dedupe, path
+ *	reserve      of a sparse file: storage for the journal and the summary
  *	depot        summary, slab journals, reference counts
  *	dirty        the super block says that the volume is in use (I13)
  *	index        loaded, or made; a rebuild goes on while the volume is used
@@ -88,6 +89,32 @@ static int load_components(struct volume *v)
 	return components_create(v);
 }
 
+static int reserve(struct volume *v, unsigned id)
+{
+	const struct partition *p = &v->sb.partitions[id];
+
+	return device_reserve(v->device,
+			      (p->start - v->geometry.bio_offset) * BLOCK_SIZE,
+			      p->count * BLOCK_SIZE);
+}
+
+/* What could not be written later would put the volume into read-only mode. */
+static int load_reserve(struct volume *v)
+{
+	int result;
+
+	if (v->opened_read_only)
+		return 0;
+	result = reserve(v, PARTITION_JOURNAL);
+	if (result == 0)
+		result = reserve(v, PARTITION_SUMMARY);
+	if (result == 0)
+		return 0;
+	return error_set(v->error, result,
+			 "the file system that holds the volume has no space "
+			 "for its journal and summary; free space there");
+}
+
 static void start_depot(struct volume *v, struct completion *done)
 {
 	depot_load(v->depot, v->sb.state == VOLUME_NEW, done);
@@ -140,6 +167,7 @@ static const struct phase load_phases[] = {
 	{load_state, "checking the state"},
 	{load_topology, "making queues"},
 	{load_components, "making components"},
+	{load_reserve, "reserving storage"},
 	{load_depot, "loading the slab depot"},
 	{load_dirty, "marking the volume as in use"},
 	{load_index, "opening the index"},

@@ -17,6 +17,7 @@
 
 #include "volume/volume_priv.h"
 
+#include <errno.h>
 #include <vdo/error.h>
 
 #include "base/alloc.h"
@@ -175,6 +176,8 @@ int volume_close(struct volume *v)
 	}
 	if (result != 0 || v->opened_read_only)
 		drain_all(v);
+	else if (path_lost_data(v->path))
+		result = -ENOSPC; /* saved, but for what was promised */
 	volume_free(v);
 	return result;
 }

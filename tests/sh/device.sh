@@ -182,14 +182,15 @@ expect 1 "$vdoctl" read "$loop"
 says VDO_ESIZE
 detach
 
-# Storage that runs full below a sparse volume: it stops writing, and all that
-# it has acknowledged can be recovered.
+# Storage that runs full below a sparse volume: it stops writing, and nobody frees
+# space before it is closed. All that was flushed can be recovered.
 full()
 {
 	expect 0 "$vdoctl" format "$dir/mount/v" --size 64M \
 		--logical-size 100M --profile small
 	head -c 40M /dev/urandom >"$dir/random"
 	expect 1 "$vdoctl" write "$dir/mount/v" <"$dir/random"
+	says ENOSPC
 	is "$dir/mount/v" read-only
 	expect 1 "$vdoctl" write "$dir/mount/v" <"$dir/data"
 	says VDO_EREADONLY

@@ -18,3 +18,7 @@ check_PROGRAMS += tests/unit/test_sync
 TESTS += tests/unit/test_sync
 tests_unit_test_sync_SOURCES = tests/unit/test_sync.c
 tests_unit_test_sync_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_readonly
+TESTS += tests/unit/test_readonly
+tests_unit_test_readonly_SOURCES = tests/unit/test_readonly.c
+tests_unit_test_readonly_LDADD = $(UNIT_LIBS)

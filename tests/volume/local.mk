@@ -9,7 +9,8 @@ tests_lib_libtest_la_SOURCES += \
 VOLUME_TESTS = tests/volume/test_io tests/volume/test_async \
 	tests/volume/test_dedupe tests/volume/test_compress \
 	tests/volume/test_space tests/volume/test_errors \
-	tests/volume/test_open tests/volume/test_nth
+	tests/volume/test_open tests/volume/test_nth \
+	tests/volume/test_full
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
@@ -28,4 +29,6 @@ tests_volume_test_open_SOURCES = %D%/test_open.c
 tests_volume_test_open_LDADD = $(UNIT_LIBS)
 tests_volume_test_nth_SOURCES = %D%/test_nth.c
 tests_volume_test_nth_LDADD = $(UNIT_LIBS)
+tests_volume_test_full_SOURCES = %D%/test_full.c
+tests_volume_test_full_LDADD = $(UNIT_LIBS)
 endif

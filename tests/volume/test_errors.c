@@ -12,6 +12,9 @@
 
 #define B BLOCK_SIZE
 
+/* What the storage answers; 0: -EIO. */
+static int fault_result;
+
 static void fault(struct fixture *f, enum vdo_device_op op, uint64_t first,
 		  uint64_t count, uint64_t times)
 {
@@ -20,6 +23,7 @@ static void fault(struct fixture *f, enum vdo_device_op op, uint64_t first,
 		.first_block = first,
 		.block_count = count,
 		.times = times,
+		.result = fault_result,
 	};
 
 	sim_device_fault(f->sd, &sf);
@@ -147,6 +151,13 @@ static void set_target(struct fixture *f, enum target target,
 	}
 }
 
+static void set_full(struct fixture *f, enum target target, int result)
+{
+	fault_result = result;
+	set_target(f, target, 0);
+	fault_result = 0;
+}
+
 START_TEST(test_write_errors)
 {
 	for (int target = 0; target < TARGETS; target++) {
@@ -202,6 +213,108 @@ START_TEST(test_fua_write_error)
 	fixture_verify_all(&f);
 	fixture_write(&f, 0, 1, V_UNIQUE(9998), VDO_IO_FUA);
 	fixture_fini(&f);
+}
+END_TEST
+
+/* The storage has no space for data whose writer still waits: that one fails,
+ * and all is as before. */
+START_TEST(test_fua_write_without_space)
+{
+	static const int results[] = {-ENOSPC, -EDQUOT};
+	struct fixture f;
+
+	fixture_init(&f, _i, "size=17M logical-size=8M");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 10, V_UNIQUE(300), 0);
+	fixture_flush(&f);
+	for (unsigned i = 0; i < ARRAY_SIZE(results); i++) {
+		set_full(&f, DATA, results[i]);
+		ck_assert_int_eq(fixture_try_write(&f, 0, V_UNIQUE(9999),
+						   VDO_IO_FUA),
+				 -ENOSPC);
+		sim_device_clear_faults(f.sd);
+		ck_assert(!vdo_volume_is_read_only(f.volume));
+		fixture_verify_all(&f);
+		fixture_write(&f, i, 5, V_UNIQUE(7000 + 10 * i), 0);
+		fixture_flush(&f);
+	}
+	fixture_fini(&f);
+}
+END_TEST
+
+/* The storage has no space for data that was acknowledged: no more is written,
+ * everybody is told, and what was there before is served, saved and good. */
+START_TEST(test_full_storage)
+{
+	struct fixture f;
+	uint8_t buf[B];
+
+	fixture_init(&f, _i, "size=17M logical-size=8M");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 300, V_UNIQUE(1), 0);
+	fixture_write(&f, 1000, 100, V_SQUEEZE(1, 100), 0);
+	fixture_flush(&f);
+	set_full(&f, DATA, -ENOSPC);
+	pattern_fill(V_UNIQUE(9999), buf);
+	/* Its acknowledgement may come first, or its turn when it is too late. */
+	while (vdo_pwrite(f.volume, buf, B, 5 * B, 0) == 0)
+		;
+	ck_assert_int_eq(vdo_flush(f.volume, 0), -ENOSPC);
+	ck_assert(!vdo_volume_is_read_only(f.volume));
+	/* There is space again, but nobody was told that all is well. */
+	sim_device_clear_faults(f.sd);
+	ck_assert_int_eq(vdo_pwrite(f.volume, buf, B, 0, 0), -ENOSPC);
+	ck_assert_int_eq(vdo_pwrite(f.volume, buf, B, 0, VDO_IO_FUA), -ENOSPC);
+	ck_assert_int_eq(vdo_discard(f.volume, B, 0, 0), -ENOSPC);
+	ck_assert_int_eq(vdo_write_zeroes(f.volume, B, 0, 0), -ENOSPC);
+	ck_assert_int_eq(vdo_flush(f.volume, 0), -ENOSPC);
+	fixture_verify_all(&f);
+	ck_assert_int_eq(fixture_try_close(&f), -ENOSPC);
+	ck_assert_int_eq(fixture_state(&f), VOLUME_CLEAN);
+	ck_assert_uint_eq(fixture_check_image(&f), 0);
+	fixture_open(&f, "");
+	fixture_verify_all(&f);
+	fixture_write(&f, 0, 10, V_UNIQUE(5000), 0);
+	fixture_flush(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* The same with many under way: shared, compressed, waiting for each other. */
+START_TEST(test_full_storage_under_load)
+{
+	struct fixture f;
+	struct pending *p = calloc(1000, sizeof(*p));
+	unsigned refused = 0;
+
+	fixture_init(&f, _i, "size=17M logical-size=8M");
+	fixture_open(&f, "depth=100");
+	fixture_write(&f, 1000, 200, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	set_full(&f, DATA, -ENOSPC);
+	memset(f.unknown, 1, 300);
+	for (unsigned i = 0; i < 1000; i++)
+		pending_write(&p[i], &f, i % 300,
+			      i % 3 == 0   ? V_SQUEEZE(i, 100)
+			      : i % 3 == 1 ? V_UNIQUE(5000)
+					   : V_UNIQUE(6000 + i),
+			      i % 17 == 0 ? VDO_IO_FUA : 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		int result = pending_wait(&p[i]);
+
+		ck_assert(result == 0 || result == -ENOSPC);
+		refused += result != 0;
+	}
+	ck_assert_uint_gt(refused, 0);
+	ck_assert_int_eq(vdo_flush(f.volume, 0), -ENOSPC);
+	sim_device_clear_faults(f.sd);
+	ck_assert_int_eq(fixture_try_close(&f), -ENOSPC);
+	ck_assert_int_eq(fixture_state(&f), VOLUME_CLEAN);
+	ck_assert_uint_eq(fixture_check_image(&f), 0);
+	fixture_open(&f, "");
+	fixture_verify(&f, 1000, 200);
+	fixture_fini(&f);
+	free(p);
 }
 END_TEST
 
@@ -460,6 +573,9 @@ int main(void)
 
 	tcase_add_loop_test(tc, test_write_errors, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_fua_write_error, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_fua_write_without_space, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_full_storage, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_full_storage_under_load, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_data_read_error, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_verify_read_error, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_compressed_write_error, 0, FIXTURE_KINDS);

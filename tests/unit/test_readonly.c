@@ -1,0 +1,69 @@
+/*
+ * Read-only mode: the first reason wins, and the log says what to do.
+ */
+#include "config.h"
+
+#include "tests/lib/unit.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "io/readonly.h"
+
+static char text[512];
+static unsigned lines, entered;
+
+static void log_line_is(void *arg, enum vdo_log_level level, const char *line)
+{
+	ck_assert_int_eq(level, VDO_LOG_ERROR);
+	snprintf(text, sizeof(text), "%s", line);
+	lines++;
+}
+
+static void enter(void *arg)
+{
+	/* Nothing more may be written by now. */
+	ck_assert(storage_is_read_only(arg));
+	entered++;
+}
+
+static const struct {
+	int reason;
+	const char *advice; /* NULL: none */
+} reasons[] = {
+	{-EIO, NULL},
+	{-VDO_ECORRUPT, NULL},
+	{-ENOSPC, "the file system that holds the volume is full"},
+	{-EDQUOT, "the file system that holds the volume is full"},
+};
+
+START_TEST(first_reason)
+{
+	const struct log log = {.fn = log_line_is};
+	struct storage storage = {.device = NULL};
+	struct readonly r;
+
+	readonly_init(&r, &storage, &log, enter, &storage);
+	ck_assert(!readonly_entered(&r) && !readonly_by_error(&r));
+	readonly_enter(&r, reasons[_i].reason, "test: page=%u", 7u);
+	ck_assert(readonly_entered(&r) && readonly_by_error(&r));
+	ck_assert_ptr_nonnull(strstr(text, "test: page=7"));
+	if (reasons[_i].advice != NULL)
+		ck_assert_ptr_nonnull(strstr(text, reasons[_i].advice));
+	else
+		ck_assert_ptr_null(strstr(text, "full"));
+	readonly_enter(&r, -ENOMEM, "another");
+	ck_assert_int_eq(atomic_load(&r.reason), reasons[_i].reason);
+	ck_assert_uint_eq(lines, 1);
+	ck_assert_uint_eq(entered, 1);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = unit_case("readonly");
+
+	tcase_add_loop_test(tc, first_reason, 0, ARRAY_SIZE(reasons));
+	return unit_run();
+}

@@ -1,0 +1,175 @@
+/*
+ * A sparse file whose file system runs full: a tmpfs of our own. Skipped parts
+ * mean that mounting is not permitted.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+/* The kernel's header has a macro of this name, too. */
+#undef BLOCK_SIZE
+
+#include "tests/lib/fixture.h"
+
+#define B      BLOCK_SIZE
+#define BLOCKS 4096u
+
+static char dir[] = "/tmp/vdo-full-XXXXXX";
+static char path[64], filler[64];
+static char log_text[16384];
+
+static void log_line(void *arg, enum vdo_log_level level, const char *line)
+{
+	size_t n = strlen(log_text);
+
+	(void)arg;
+	(void)level;
+	snprintf(log_text + n, sizeof(log_text) - n, "%s\n", line);
+}
+
+/* A file system with room for @size bytes; false: not permitted. */
+static bool mount_small(const char *size)
+{
+	char options[32];
+
+	strcpy(dir, "/tmp/vdo-full-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/v", dir);
+	snprintf(filler, sizeof(filler), "%s/filler", dir);
+	snprintf(options, sizeof(options), "size=%s", size);
+	if ((unshare(CLONE_NEWNS) == 0 ||
+	     unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	    mount("vdo", dir, "tmpfs", 0, options) == 0)
+		return true;
+	rmdir(dir);
+	return false;
+}
+
+static void unmount(void)
+{
+	ck_assert_int_eq(umount2(dir, MNT_DETACH), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+/* Take all space but @left blocks. */
+static void fill_up(uint64_t left)
+{
+	int fd = open(filler, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	static const char block[B];
+	off_t size = 0;
+
+	ck_assert_int_ge(fd, 0);
+	while (write(fd, block, B) == B)
+		size += B;
+	ck_assert_int_eq(ftruncate(fd, size - (off_t)(left * B)), 0);
+	close(fd);
+}
+
+static struct vdo_config *config(void)
+{
+	struct vdo_config *c =
+		fixture_config("size=256M profile=small logical-size=128M");
+
+	vdo_config_set_log(c, log_line, NULL);
+	return c;
+}
+
+static void expect_block(struct vdo_volume *v, uint64_t lbn, value_t value)
+{
+	uint8_t buf[B];
+
+	ck_assert_int_eq(vdo_pread(v, buf, B, lbn * B, 0), 0);
+	ck_assert(pattern_is(value, buf));
+}
+
+/* The file system runs full below many writes. Then space is freed: the volume
+ * can be saved, and after it was opened again all is as it should be. */
+START_TEST(test_full_file_system)
+{
+	struct vdo_config *c = config();
+	struct vdo_volume *v;
+	struct vdo_error error;
+	struct vdo_info info;
+	uint8_t *data = pattern_blocks(V_UNIQUE(1), BLOCKS);
+	uint64_t i;
+	int result = 0;
+
+	if (!mount_small("64M"))
+		goto out;
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	ck_assert_int_eq(vdo_pwrite(v, data, 500 * B, 0, 0), 0);
+	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	fill_up(600);
+	for (i = 500; result == 0 && i < BLOCKS; i += 50)
+		result = vdo_pwrite(v, data + i * B, MIN(50, BLOCKS - i) * B,
+				    i * B, 0);
+	ck_assert_int_eq(vdo_flush(v, 0), -ENOSPC);
+	ck_assert(!vdo_volume_is_read_only(v));
+	ck_assert_ptr_nonnull(strstr(log_text, "file system that holds the "
+					       "volume is full"));
+	for (i = 0; i < 500; i++)
+		expect_block(v, i, V_UNIQUE(1 + i));
+	ck_assert_int_eq(unlink(filler), 0);
+	ck_assert_int_eq(vdo_pwrite(v, data, B, 0, 0), -ENOSPC);
+	ck_assert_int_eq(vdo_close(v), -ENOSPC);
+	ck_assert_int_eq(vdo_inspect(path, &info, sizeof(info), &error), 0);
+	ck_assert_str_eq(info.state_name, "clean");
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	for (i = 0; i < 500; i++)
+		expect_block(v, i, V_UNIQUE(1 + i));
+	ck_assert_int_eq(vdo_pwrite(v, data, BLOCKS * B, 0, 0), 0);
+	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	for (i = 0; i < BLOCKS; i++)
+		expect_block(v, i, V_UNIQUE(1 + i));
+	ck_assert_int_eq(vdo_close(v), 0);
+	unmount();
+out:
+	free(data);
+	vdo_config_free(c);
+}
+END_TEST
+
+/* No space for the recovery journal: the volume is not opened for writing, but
+ * stays as it is, and the message says what to do. */
+START_TEST(test_no_space_for_the_journal)
+{
+	struct vdo_config *c = config();
+	struct vdo_volume *v;
+	struct vdo_error error;
+	struct vdo_info info;
+
+	if (!mount_small("8M"))
+		goto out;
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	fill_up(16);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), -ENOSPC);
+	ck_assert_msg(strstr(error.message, "free space there"), "%s",
+		      error.message);
+	ck_assert_int_eq(vdo_inspect(path, &info, sizeof(info), &error), 0);
+	ck_assert_str_eq(info.state_name, "new");
+	ck_assert_int_eq(unlink(filler), 0);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	ck_assert_int_eq(vdo_close(v), 0);
+	unmount();
+out:
+	vdo_config_free(c);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = unit_case("full");
+
+	tcase_add_test(tc, test_full_file_system);
+	tcase_add_test(tc, test_no_space_for_the_journal);
+	return unit_run();
+}
