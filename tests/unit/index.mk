@@ -52,3 +52,10 @@ tests_unit_test_index_damage_SOURCES = tests/unit/test_index_damage.c \
 	tests/unit/index_rig.c tests/unit/index_rig.h \
 	tests/unit/index_names.h
 tests_unit_test_index_damage_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_verify
+TESTS += tests/unit/test_index_verify
+tests_unit_test_index_verify_SOURCES = tests/unit/test_index_verify.c \
+	tests/unit/index_rig.c tests/unit/index_rig.h \
+	tests/unit/index_names.h tests/unit/index_shared.h
+tests_unit_test_index_verify_LDADD = $(UNIT_LIBS)
