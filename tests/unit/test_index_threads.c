@@ -1,40 +1,86 @@
 /*
- * The index on real threads and on none of its own: several zones, many
- * requests at a time, chapters that close, sparse chapters, saving. What is
- * posted must be found again.
+ * The index on all kinds of executors: its own threads, the caller's pool with
+ * whatever habits it has, none at all, and one that a seed decides. Several
+ * zones, many requests at a time, chapters that close, sparse chapters, saving.
+ * What is posted must be found again.
  */
 #include "config.h"
 
 #include "tests/lib/unit.h"
 
 #include "exec/executor.h"
+#include "tests/lib/sim_exec.h"
+#include "tests/lib/test_pool.h"
 #include "tests/unit/index_names.h"
 #include "tests/unit/index_rig.h"
 
-static const struct {
-	bool native, sparse;
+enum kind { NATIVE, STRAND, INLINE, SIM };
+
+static const struct executor_case {
+	const char *name;
+	enum kind kind;
+	bool sparse;
 	unsigned zones;
+	unsigned threads; /* native */
+	struct test_pool_config pool;
+	uint64_t seed;
 } cases[] = {
-	{true, false, 1}, {true, false, 3}, {true, true, 3},
-	{false, false, 2}, {false, true, 4},
+	{"native", NATIVE, false, 1, .threads = 3},
+	{"native, zones", NATIVE, false, 3, .threads = 3},
+	{"native, sparse", NATIVE, true, 3, .threads = 3},
+	{"native, one thread", NATIVE, true, 2, .threads = 1},
+	{"pool of one", STRAND, false, 2, .pool = {.threads = 1}},
+	{"pool of three", STRAND, true, 3,
+	 .pool = {.threads = 3, .later = true, .hint = true}},
+	{"pool that runs tasks inside of submit", STRAND, false, 2,
+	 .pool = {.threads = 0}},
+	{"pool that runs some tasks at once", STRAND, true, 2,
+	 .pool = {.threads = 2, .inline_percent = 30, .later = true}},
+	{"pool that mixes up everything", STRAND, false, 4,
+	 .pool = {.threads = 3, .inline_percent = 20, .reorder = true}},
+	{"pool of one that mixes up everything", STRAND, true, 3,
+	 .pool = {.threads = 1, .inline_percent = 70, .reorder = true}},
+	{"inline", INLINE, false, 2, .threads = 0},
+	{"inline, sparse", INLINE, true, 4, .threads = 0},
+	{"sim 1", SIM, false, 3, .seed = 1},
+	{"sim 2", SIM, true, 2, .seed = 2},
+	{"sim 3", SIM, true, 4, .seed = 3},
 };
 
-static struct executor *make_executor(bool native)
+static struct executor *make_executor(const struct executor_case *c,
+				      struct test_pool **pool)
 {
-	struct native_config c = {.threads = 3, .spin_us = 1,
-				  .name_prefix = "t"};
-	struct executor *x;
+	struct native_config native = {.threads = c->threads, .spin_us = 1,
+				       .name_prefix = "t"};
+	struct executor *x = NULL;
 
-	if (native)
-		ck_assert_int_eq(executor_native_create(&c, &x), 0);
-	else
+	*pool = NULL;
+	switch (c->kind) {
+	case NATIVE:
+		ck_assert_int_eq(executor_native_create(&native, &x), 0);
+		break;
+	case STRAND:
+		*pool = test_pool_create(&c->pool);
+		ck_assert_int_eq(executor_strand_create(test_pool_ops(*pool),
+							*pool, &x),
+				 0);
+		break;
+	case INLINE:
 		ck_assert_int_eq(executor_inline_create(&x), 0);
+		break;
+	case SIM:
+		x = sim_executor_create(c->seed);
+		break;
+	}
 	return x;
 }
 
 START_TEST(posts_are_found_again)
 {
-	uint64_t blocks = cases[_i].sparse ? 800 : 190, end = 9000;
+	const struct executor_case *c = &cases[_i];
+	uint64_t blocks = c->sparse ? 800 : 190, end = 9000;
+	struct test_pool *pool;
+	struct executor *x = make_executor(c, &pool);
 	struct vdo_device *d;
 	struct rig r;
 	const struct index_geometry *g;
@@ -42,8 +88,7 @@ START_TEST(posts_are_found_again)
 	uint64_t sure;
 
 	ck_assert_int_eq(vdo_device_open_memory(blocks * BLOCK_SIZE, &d), 0);
-	rig_init(&r, make_executor(cases[_i].native), d, -2, cases[_i].sparse,
-		 cases[_i].zones, 5, 0);
+	rig_init(&r, x, d, -2, c->sparse, c->zones, 5, 0);
 	ck_assert_int_eq(rig_open(&r, INDEX_FORMAT), 0);
 	g = index_geometry_of(r.index);
 	ck_assert_int_eq(rig_post_range(&r, 0, end, 100), 0);
@@ -66,6 +111,8 @@ START_TEST(posts_are_found_again)
 	ck_assert_uint_eq(r.warnings, 0);
 	rig_fini(&r);
 	vdo_device_close(d);
+	if (pool != NULL)
+		test_pool_destroy(pool);
 }
 END_TEST
 
