@@ -16,6 +16,7 @@ include tests/unit/local.mk
 endif
 include tests/volume/local.mk
 include tests/sim/local.mk
+include tests/fuzz/local.mk
 include tests/sh/local.mk
 include tests/kernel/local.mk
 include tests/bench/local.mk

@@ -1,0 +1,64 @@
+/*
+ * A device in memory that goes back to what it was: an image is made once, and
+ * each input damages it and has it used by the library.
+ *
+ *	blocks 0 .. limit-1	the image
+ *	limit .. count-1	there, but nobody's: neither read nor written
+ *
+ * Invariants
+ *  (1) After overlay_reset() the blocks are those of the last overlay_keep().
+ *  (2) What is written while read_only is set, or at or behind limit, ends the
+ *      program.
+ *
+ * Runs on: one thread; operations complete inside of submit.
+ */
+#ifndef TESTS_FUZZ_OVERLAY_H
+#define TESTS_FUZZ_OVERLAY_H
+
+#include <vdo/device.h>
+
+#include "tests/fuzz/fuzz.h"
+
+struct overlay {
+	struct vdo_device *device;
+	uint64_t count, limit;
+	uint8_t *image, *kept;
+	uint8_t *dirty; /* by block: not as kept */
+	uint64_t *dirty_blocks;
+	uint64_t dirty_count;
+	bool read_only;
+};
+
+/* All zeroes. Ends the program without memory; never freed. */
+void overlay_init(struct overlay *o, uint64_t count);
+void overlay_keep(struct overlay *o);
+void overlay_reset(struct overlay *o);
+
+/* The block, to be changed. */
+uint8_t *overlay_block(struct overlay *o, uint64_t block);
+
+/* Some blocks that have something in common. */
+struct overlay_part {
+	const uint64_t *blocks;
+	uint64_t count;
+};
+
+/*
+ * Damage: the rest of the input is a list of operations
+ *
+ *	1	kind << 5 | part, modulo their number
+ *	2	block in the part, modulo its size
+ *	  kind 0: zero the block
+ *	  kind 1: copy block (2 bytes) of the part to it
+ *	  others: 2 bytes of offset, 1 of length (1..32), and bytes
+ *
+ * Returns a bit for each part that was damaged.
+ */
+unsigned overlay_damage(struct overlay *o, struct fuzz *f,
+			const struct overlay_part *parts, unsigned part_count);
+
+/* One of the last kind, for seeds. */
+size_t overlay_put_damage(uint8_t *to, unsigned part, unsigned block,
+			  unsigned offset, const void *bytes, uint8_t n);
+
+#endif
