@@ -271,6 +271,33 @@ START_TEST(changed_under_write)
 }
 END_TEST
 
+static void write_all(struct fx *fx, void *arg)
+{
+	refs_write_all(arg);
+}
+
+/* D4: a flush comes before the block, and after what the block shows: later
+ * changes are not in it. */
+START_TEST(written_after_flush)
+{
+	pbn_t counts = slab->start + f->d->slab.data_blocks;
+	pbn_t a = fx_write(f, 0);
+
+	f->dev.hold_flushes = true;
+	f->dev.log_count = 0;
+	fx_on(f, 0, write_all, slab);
+	ck_assert_uint_eq(slab->writing, f->d->ref_blocks);
+	ck_assert_uint_eq(f->dev.held_count, 1);
+	for (unsigned i = 0; i < f->dev.log_count; i++)
+		ck_assert_int_ne(f->dev.log[i].op, VDO_DEVICE_WRITE);
+	ck_assert_int_eq(fx_adjust(f, a, REFS_INCREMENT), 0);
+	fx_release(f);
+	ck_assert_uint_eq(slab->writing, 0);
+	ck_assert_uint_eq(fx_block(f, counts)[8 + a - slab->start], 1);
+	ck_assert(slab->blocks[0].dirty);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("refs");
@@ -282,5 +309,6 @@ int main(void)
 	tcase_add_loop_test(tc, decoded, 0, 10);
 	tcase_add_test(tc, encoded);
 	tcase_add_test(tc, changed_under_write);
+	tcase_add_test(tc, written_after_flush);
 	return unit_run();
 }
