@@ -27,6 +27,10 @@
  * it does, and ends at the latest when all counts are written and the summary
  * says so.
  *
+ * In a ring of 2 the first block leads to offset 0, which without the load flag
+ * means that there is no journal (V 7.5). So there the counts, all 0, are written
+ * before the first entry is made: then the flag is set [stop_unwritten].
+ *
  * The lock count of a block is 1 until the summary has it, plus 1 for each
  * reference block that hangs on it: at most 2082 (E trap 21).
  */
@@ -336,6 +340,17 @@ static bool stop_full(struct slab_journal *sj, stat_t *counter)
 	return false;
 }
 
+/* Counts that were never written are, first of all. */
+static bool stop_unwritten(struct slab_journal *sj)
+{
+	struct slab *s = sj->slab;
+
+	for (uint32_t i = 0; !sj->blocked && i < s->zone->depot->ref_blocks;
+	     i++)
+		refs_dirty_block(s, i);
+	return stop_full(sj, &s->zone->stats.journal_blocked);
+}
+
 /* May the tail take the place of what was there a trip around the ring ago? */
 static bool slot_is_free(struct slab_journal *sj)
 {
@@ -389,6 +404,8 @@ static bool open_block(struct slab_journal *sj, seq_t seq)
 
 	if (length >= d->slab.blocking_threshold)
 		return stop_full(sj, &z->stats.journal_blocked);
+	if (unlikely(ring_size(sj) == 2 && !summary_get(sj->slab).load))
+		return stop_unwritten(sj);
 	if (!slot_is_free(sj))
 		return stop_full(sj, &z->stats.journal_disk_full);
 	sj->blocked = false;
