@@ -89,10 +89,12 @@ static int look_at_header(struct look *l, enum vdo_index_state *state,
 			  struct vdo_error *error)
 {
 	int super, config, r;
+	bool zero;
 
 	r = read_blocks(l, l->first, 1, error);
 	if (r != 0)
 		return r;
+	zero = is_zero(l->page, BLOCK_SIZE);
 	super = super_decode(&l->layout, &l->shape, l->first, l->page);
 	r = read_blocks(l, l->first + 1, 1, error);
 	if (r != 0)
@@ -101,8 +103,9 @@ static int look_at_header(struct look *l, enum vdo_index_state *state,
 	if (super == -VDO_EVERSION)
 		*state = VDO_INDEX_UNSUPPORTED;
 	else if (super == -VDO_ENOINDEX)
-		/* A config alone: there was one. */
-		*state = config == 0 ? VDO_INDEX_DAMAGED : VDO_INDEX_NONE;
+		/* A new one gets its super block last. */
+		*state = config == 0 && !zero ? VDO_INDEX_DAMAGED
+					      : VDO_INDEX_NONE;
 	else if (super != 0 || config == -VDO_ECORRUPT)
 		*state = VDO_INDEX_DAMAGED;
 	else

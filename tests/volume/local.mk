@@ -10,7 +10,7 @@ VOLUME_TESTS = tests/volume/test_io tests/volume/test_async \
 	tests/volume/test_dedupe tests/volume/test_compress \
 	tests/volume/test_space tests/volume/test_errors \
 	tests/volume/test_open tests/volume/test_nth \
-	tests/volume/test_full
+	tests/volume/test_full tests/volume/test_index
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
@@ -29,6 +29,8 @@ tests_volume_test_open_SOURCES = %D%/test_open.c
 tests_volume_test_open_LDADD = $(UNIT_LIBS)
 tests_volume_test_nth_SOURCES = %D%/test_nth.c
 tests_volume_test_nth_LDADD = $(UNIT_LIBS)
+tests_volume_test_index_SOURCES = %D%/test_index.c
+tests_volume_test_index_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c
 tests_volume_test_full_LDADD = $(UNIT_LIBS)
 endif
