@@ -24,6 +24,7 @@ tests_unit_test_index_layout_LDADD = $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_index_golden
 TESTS += tests/unit/test_index_golden
 tests_unit_test_index_golden_SOURCES = tests/unit/test_index_golden.c \
+	tests/unit/index_play.c tests/unit/index_play.h \
 	tests/unit/index_rig.c tests/unit/index_rig.h tests/unit/golden.h \
 	tests/unit/index_names.h tests/unit/index_shared.h
 tests_unit_test_index_golden_LDADD = $(UNIT_LIBS)
@@ -59,3 +60,11 @@ tests_unit_test_index_verify_SOURCES = tests/unit/test_index_verify.c \
 	tests/unit/index_rig.c tests/unit/index_rig.h \
 	tests/unit/index_names.h tests/unit/index_shared.h
 tests_unit_test_index_verify_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_index_inspect
+TESTS += tests/unit/test_index_inspect
+tests_unit_test_index_inspect_SOURCES = tests/unit/test_index_inspect.c \
+	tests/unit/index_play.c tests/unit/index_play.h \
+	tests/unit/index_rig.c tests/unit/index_rig.h tests/unit/golden.h \
+	tests/unit/index_names.h tests/unit/index_shared.h
+tests_unit_test_index_inspect_LDADD = $(UNIT_LIBS)
