@@ -1,5 +1,5 @@
 #!/bin/sh
-# vdoctl from format to discard, on a file; and its exit codes.
+# vdoctl from format to discard, on a file; its index commands; its exit codes.
 vdoctl=${VDOCTL:-${top_builddir:-.}/examples/vdoctl/vdoctl}
 dir=vdoctl-test.$$
 failed=0
@@ -50,7 +50,7 @@ expect 2 "$vdoctl" discard "$volume"
 expect 2 "$vdoctl" info "$volume" --offset 1
 expect 2 "$vdoctl" info "$volume" "$volume"
 test ! -e "$volume" || failed=1
-for command in format info stats write read discard options; do
+for command in format info index stats write read discard options; do
 	expect 0 "$vdoctl" "$command" --help
 	has "$dir/out" "Usage: vdoctl $command"
 done
@@ -103,4 +103,163 @@ expect 1 "$vdoctl" read "$volume" --length 1P
 head -c 5000 "$dir/data" >"$dir/short"
 expect 0 "$vdoctl" write "$volume" --offset $(((64 << 20) - 5000)) \
 	<"$dir/short"
+
+# The index of a volume that is not open
+expect 2 "$vdoctl" index
+has "$dir/err" 'info, verify or rebuild'
+expect 2 "$vdoctl" index nonsense "$volume"
+expect 2 "$vdoctl" index verify
+expect 2 "$vdoctl" index info "$volume" --offset 1
+for command in info verify rebuild; do
+	expect 0 "$vdoctl" index $command --help
+	has "$dir/out" "vdoctl index $command FILE"
+	expect 1 "$vdoctl" index $command "$dir/nothing"
+	has "$dir/err" ENOENT
+	expect 1 "$vdoctl" index $command "$dir/data"
+	has "$dir/err" 'no VDO volume'
+done
+
+# number NAME: in the last output, JSON
+number()
+{
+	sed -n "s/.*\"$1\": \([0-9]*\),\{0,1\}\$/\1/p" "$dir/out" | head -n 1
+}
+
+# ruin FILE BLOCK
+ruin()
+{
+	tr '\0' '\245' </dev/zero | dd of="$1" bs=4096 count=1 seek="$2" \
+		iflag=fullblock conv=notrunc 2>/dev/null || failed=1
+}
+
+# whole FILE: its index is saved and without faults
+whole()
+{
+	expect 0 "$vdoctl" index info "$1"
+	has "$dir/out" '^  state  *saved$'
+	expect 0 "$vdoctl" index verify "$1"
+	has "$dir/out" '^  faults  *0$'
+}
+
+expect 0 "$vdoctl" format "$dir/none" --size 64M --index-memory none
+expect 0 "$vdoctl" info "$dir/none"
+has "$dir/out" '^  index memory  *none$'
+expect 0 "$vdoctl" index info "$dir/none"
+has "$dir/out" '^  memory  *none$'
+expect 1 "$vdoctl" index verify "$dir/none"
+has "$dir/err" 'without an index'
+expect 1 "$vdoctl" index rebuild "$dir/none"
+
+# New, used, rebuilt
+rm -f "$volume"
+expect 0 "$vdoctl" format "$volume" --size 64M
+expect 0 "$vdoctl" info "$volume"
+has "$dir/out" '^  index memory  *2.00 MiB, small: Linux does not use it$'
+expect 0 "$vdoctl" index info "$volume"
+has "$dir/out" '^  state  *none$'
+expect 0 "$vdoctl" index verify "$volume"
+expect 0 "$vdoctl" index rebuild "$volume"
+has "$dir/out" 'made a new, empty one'
+whole "$volume"
+head -c 24M /dev/urandom >"$dir/random"
+expect 0 "$vdoctl" write "$volume" <"$dir/random"
+whole "$volume"
+expect 0 "$vdoctl" index verify "$volume" --json
+test "$(number chapters)" -gt 1 || failed=1
+expect 0 "$vdoctl" index rebuild "$volume"
+has "$dir/out" '^Rebuilt from [0-9]* chapters'
+whole "$volume"
+expect 0 "$vdoctl" index rebuild "$volume" --json
+has "$dir/out" '"formatted": false'
+whole "$volume"
+
+# Damage is found, named, and gone after a rebuild
+expect 0 "$vdoctl" index info "$volume" --json
+first=$(number first_block)
+records=$((first + 2 + 8 * (1 + $(number index_pages))))
+saves=$((first + 2 + $(number volume_blocks)))
+save=$(number save_blocks)
+cp "$volume" "$dir/good"
+ruin "$volume" $records
+expect 1 "$vdoctl" index verify "$volume"
+has "$dir/out" '^  record page: chapter 0: '
+expect 1 "$vdoctl" index verify "$volume" --json
+has "$dir/out" '"kind": "record page"'
+expect 0 "$vdoctl" index rebuild "$volume"
+whole "$volume"
+
+cp "$dir/good" "$volume"
+ruin "$volume" $((first + 2 + 8))
+expect 1 "$vdoctl" index verify "$volume"
+has "$dir/out" '^  chapter: chapter 0: '
+expect 0 "$vdoctl" index rebuild "$volume"
+whole "$volume"
+
+# Without its saves it waits for a rebuild; that is no fault.
+cp "$dir/good" "$volume"
+ruin "$volume" $saves
+ruin "$volume" $((saves + save))
+expect 0 "$vdoctl" index info "$volume"
+has "$dir/out" '^  state  *needs rebuild$'
+expect 0 "$vdoctl" index verify "$volume"
+expect 0 "$vdoctl" index rebuild "$volume"
+whole "$volume"
+
+cp "$dir/good" "$volume"
+for block in 1 2 3 4 5; do
+	ruin "$volume" $((saves + block))
+	ruin "$volume" $((saves + save + block))
+done
+expect 1 "$vdoctl" index verify "$volume"
+has "$dir/out" '^  save: '
+expect 0 "$vdoctl" index rebuild "$volume"
+whole "$volume"
+
+cp "$dir/good" "$volume"
+ruin "$volume" "$first"
+expect 0 "$vdoctl" index info "$volume"
+has "$dir/out" '^  state  *damaged$'
+expect 1 "$vdoctl" index verify "$volume"
+has "$dir/out" '^  super block: '
+expect 0 "$vdoctl" index rebuild "$volume"
+has "$dir/out" 'could not be rebuilt'
+whole "$volume"
+expect 0 "$vdoctl" read "$volume" --length 24M
+cmp "$dir/random" "$dir/out" >&2 || failed=1
+
+# Interrupted at any time it leaves an index behind.
+cp "$dir/good" "$volume"
+"$vdoctl" index rebuild "$volume" >/dev/null 2>&1 &
+kill -INT $! 2>/dev/null
+wait $!
+whole "$volume"
+
+# Files that may not be written
+chmod a-w "$volume"
+whole "$volume"
+test -w "$volume" || expect 1 "$vdoctl" index rebuild "$volume"
+chmod u+w "$volume"
+
+# Indexes that Linux wrote, where there are any
+shared=${VDO_SHARED:-${top_srcdir:-$(dirname "$0")/../..}/../shared}
+for name in dense sparse; do
+	image=kernel-${name}256
+	test -f "$shared/golden/index/$image.tar.xz" || continue
+	tar -C "$dir" -xJf "$shared/golden/index/$image.tar.xz" || continue
+	whole "$dir/$image.img"
+	expect 0 "$vdoctl" index verify "$dir/$image.img" --json
+	test "$(number entries)" -eq 70000 || failed=1
+	rm -f "$dir/$image.img"
+done
+for image in clean-zones chapters; do
+	test -f "$shared/golden/kernel/$image.img.zst" || continue
+	zstd -q -d --sparse "$shared/golden/kernel/$image.img.zst" \
+		-o "$dir/image" || continue
+	chmod u+w "$dir/image"
+	whole "$dir/image"
+	expect 0 "$vdoctl" index rebuild "$dir/image"
+	has "$dir/out" '^Rebuilt from'
+	whole "$dir/image"
+	rm -f "$dir/image"
+done
 exit $failed
