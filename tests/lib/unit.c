@@ -5,6 +5,8 @@
 
 #include "tests/lib/unit.h"
 
+#include <stdlib.h>
+
 static Suite *suite;
 
 TCase *unit_case(const char *name)
@@ -16,6 +18,16 @@ TCase *unit_case(const char *name)
 	suite_add_tcase(suite, tc);
 	tcase_set_timeout(tc, 120);
 	return tc;
+}
+
+unsigned unit_share(unsigned n)
+{
+	const char *part = getenv("VDO_TEST_PART");
+	unsigned long p = part == NULL ? 1 : strtoul(part, NULL, 10);
+
+	if (p > n)
+		p = n;
+	return p > 1 ? n / (unsigned)p : n;
 }
 
 int unit_run(void)

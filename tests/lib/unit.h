@@ -20,6 +20,13 @@
 /* Add a test case to the program's suite. */
 TCase *unit_case(const char *name);
 
+/*
+ * How much of @n seeds, rounds or the like to go through: all, or with
+ * VDO_TEST_PART=p in the environment a p-th of it, but 1 at least. For tools
+ * that make everything slow; what is enumerated is never cut.
+ */
+unsigned unit_share(unsigned n);
+
 /* Run all cases; the value for main() to return. */
 int unit_run(void);
 

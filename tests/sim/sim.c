@@ -32,6 +32,7 @@
 #include "tests/lib/pattern.h"
 #include "tests/lib/sim_device.h"
 #include "tests/lib/sim_exec.h"
+#include "tests/lib/unit.h"
 
 #define RUNS_DEFAULT 40
 #define OP_BLOCKS_MAX 80
@@ -770,7 +771,7 @@ int main(int argc, char **argv)
 {
 	const char *one = getenv("SEED");
 	bool verbose = getenv("VERBOSE") != NULL;
-	uint64_t seed = 1, runs = RUNS_DEFAULT;
+	uint64_t seed = 1, runs = unit_share(RUNS_DEFAULT);
 
 	if (one != NULL) {
 		seed = strtoull(one, NULL, 10);

@@ -397,7 +397,8 @@ int main(void)
 	TCase *tc = unit_case("model");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(tc, requests_saves_and_crashes, 0, 12);
+	tcase_add_loop_test(tc, requests_saves_and_crashes, 0,
+			    (int)unit_share(12));
 	tcase_add_test(tc, others_go_on);
 	return unit_run();
 }

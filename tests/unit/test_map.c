@@ -462,7 +462,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, random_operations, 0, ARRAY_SIZE(model_cases));
-	tcase_add_loop_test(tc, crash, 0, CRASH_SEEDS);
+	tcase_add_loop_test(tc, crash, 0, (int)unit_share(CRASH_SEEDS));
 	tcase_add_test(tc, io_fails);
 	tcase_add_test(tc, reads_go_on);
 	tcase_add_loop_test(tc, drain_waits, 0, 4);
