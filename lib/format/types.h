@@ -37,8 +37,8 @@ typedef uint64_t seq_t; /* sequence number in a journal, from 1 */
 /*
  * Of new volumes. With 2 blocks the summary names a journal of one block, with
  * counts that were never written, by offset 0 without the load flag: as if there
- * was none (V 7.5), and a crash would lose its entries. The depot has a way around
- * that for volumes that are so; new ones need not be.
+ * was none (V 7.5), and a crash would lose its entries. The depot has a way
+ * around that, for volumes that are so; new ones need not be.
  */
 #define SLAB_JOURNAL_BLOCKS_NEW_MIN 3u
 

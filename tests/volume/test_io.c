@@ -442,6 +442,56 @@ START_TEST(test_journals_wrap)
 }
 END_TEST
 
+/* Is it a write of journals or counts of a slab? */
+static bool is_slab_metadata(void *arg, const struct vdo_device_io *io)
+{
+	const struct image *im = arg;
+	pbn_t pbn = io->offset / B + im->geometry.bio_offset;
+
+	return io->op == VDO_DEVICE_WRITE && pbn >= im->sb.depot_first_block &&
+	       pbn < im->sb.depot_last_block &&
+	       (pbn - im->sb.depot_first_block) % im->sb.slab.slab_blocks >=
+		       im->slabs.data_blocks;
+}
+
+/* I40: as many requests as there can be, all stuck between the shortest
+ * journals. A crash then could be recovered from, and they all go on. */
+START_TEST(test_journals_stuck)
+{
+	enum { COUNT = 5000 };
+	struct pending *p = calloc(COUNT, sizeof(*p));
+	struct fixture f;
+	struct image layout, crashed;
+
+	fixture_init(&f, _i, "journal-blocks=8 slab-journal-blocks=3");
+	fixture_open(&f, "depth=2048 compression=off");
+	fixture_write(&f, 0, 1500, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	image_open_sim(&layout, f.sd, f.block_count);
+	sim_device_hold(f.sd, is_slab_metadata, &layout);
+	for (unsigned i = 0; i < COUNT; i++)
+		pending_write(&p[i], &f, i * 7 % 1500, V_UNIQUE(10000 + i),
+			      VDO_IO_NO_DEDUPE);
+	fixture_until(&f, fixture_stat(&f, "currentVIOsInProgress") == 2048 &&
+				  fixture_stat(&f, "journal.diskFull") > 0 &&
+				  sim_device_pending(f.sd) ==
+					  sim_device_held(f.sd));
+	image_open_sim(&crashed, f.sd, f.block_count);
+	image_recover(&crashed);
+	image_check(&crashed);
+	ck_assert_uint_eq(crashed.problems, 0);
+	image_close(&crashed);
+	sim_device_hold(f.sd, NULL, NULL);
+	sim_device_release(f.sd);
+	for (unsigned i = 0; i < COUNT; i++)
+		ck_assert_int_eq(pending_wait(&p[i]), 0);
+	ck_assert_uint_eq(fixture_stat(&f, "maxVIOs"), 2048);
+	image_close(&layout);
+	fixture_fini(&f);
+	free(p);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("io");
@@ -460,5 +510,6 @@ int main(void)
 	tcase_add_loop_test(tc, test_almost_equal, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_restarts, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_journals_wrap, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_journals_stuck, 0, FIXTURE_KINDS);
 	return unit_run();
 }
