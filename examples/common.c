@@ -181,6 +181,10 @@ static void draw_bar(const struct progress *p, uint64_t done, uint64_t rate)
 	char amount[SIZE_TEXT], speed[SIZE_TEXT], bar[64], left[32] = "";
 	unsigned room = columns(), width = 0;
 
+	if (p->total == 0 && done == 0) {
+		fprintf(stderr, "\r%s ...\033[K", p->label);
+		return;
+	}
 	size_text(amount, done);
 	size_text(speed, rate);
 	if (p->total == 0) {

@@ -14,9 +14,14 @@ static inline uint64_t counter_get(const uint64_t *c)
 	return __atomic_load_n(c, __ATOMIC_RELAXED);
 }
 
+static inline void counter_set(uint64_t *c, uint64_t n)
+{
+	__atomic_store_n(c, n, __ATOMIC_RELAXED);
+}
+
 static inline void counter_add(uint64_t *c, uint64_t n)
 {
-	__atomic_store_n(c, counter_get(c) + n, __ATOMIC_RELAXED);
+	counter_set(c, counter_get(c) + n);
 }
 
 static inline void counter_inc(uint64_t *c)

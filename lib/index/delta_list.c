@@ -88,7 +88,9 @@ void delta_lists_clear(struct delta_lists *d)
 		d->heads[i].tag = 0;
 	}
 	set_place(d, d->list_count, d->arena_bytes, 0);
-	d->bits_used = d->record_count = d->collision_count = 0;
+	d->bits_used = 0;
+	counter_set(&d->record_count, 0);
+	counter_set(&d->collision_count, 0);
 }
 
 int delta_list_at(const struct delta_lists *d, uint32_t list, uint32_t key,

@@ -65,7 +65,8 @@ void volume_index_clear(struct volume_index *v)
 	for (unsigned i = 0; i < v->geometry->sub_count; i++) {
 		delta_lists_clear(&v->subs[i].lists);
 		v->subs[i].low = v->subs[i].high = 0;
-		v->subs[i].discarded = v->subs[i].early_flushes = 0;
+		counter_set(&v->subs[i].discarded, 0);
+		counter_set(&v->subs[i].early_flushes, 0);
 	}
 }
 

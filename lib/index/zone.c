@@ -85,6 +85,17 @@ static void set_open(struct index_zone *z, struct open_chapter *o)
 	__atomic_store_n(&z->open, o, __ATOMIC_RELAXED);
 }
 
+/* While somebody may read them. */
+static void reset_counts(struct zone_counts *c)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(c->found); i++) {
+		counter_set(&c->found[i], 0);
+		counter_set(&c->not_found[i], 0);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(c->posts_in); i++)
+		counter_set(&c->posts_in[i], 0);
+}
+
 /* As if new; nothing is going on. */
 void zone_reset(struct index_zone *z)
 {
@@ -92,7 +103,7 @@ void zone_reset(struct index_zone *z)
 	z->writing = &z->chapters[1];
 	z->writing_valid = z->writing_busy = z->close_pending = false;
 	z->touched = false;
-	z->counts = (struct zone_counts){0};
+	reset_counts(&z->counts);
 	z->oldest = z->newest = 0;
 }
 

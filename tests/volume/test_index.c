@@ -689,7 +689,7 @@ START_TEST(after_fork)
 	int status;
 
 	make(MAKE);
-	job = start_verify("");
+	job = start_verify("executor=inline");
 	child = fork();
 	if (child == 0) {
 		int r = vdo_job_wait(job, -1, NULL);
