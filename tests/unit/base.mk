@@ -19,3 +19,7 @@ check_PROGRAMS += tests/unit/test_zero
 TESTS += tests/unit/test_zero
 tests_unit_test_zero_SOURCES = tests/unit/test_zero.c
 tests_unit_test_zero_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_bytes
+TESTS += tests/unit/test_bytes
+tests_unit_test_bytes_SOURCES = tests/unit/test_bytes.c
+tests_unit_test_bytes_LDADD = $(UNIT_LIBS)
