@@ -11,4 +11,9 @@ sh_tests = \
 	%D%/symbols.sh \
 	%D%/vdoctl.sh
 TESTS += $(sh_tests)
-EXTRA_DIST += $(sh_tests) %D%/exported.sh
+EXTRA_DIST += $(sh_tests) %D%/exported.sh %D%/installed.sh
+
+installcheck-local:
+	top_srcdir='$(abs_top_srcdir)' DESTDIR='$(DESTDIR)' libdir='$(libdir)' \
+		CC='$(CC)' LDFLAGS='$(LDFLAGS)' \
+		$(SHELL) $(srcdir)/tests/sh/installed.sh

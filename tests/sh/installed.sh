@@ -1,0 +1,40 @@
+#!/bin/sh
+# What was installed serves programs that know nothing but pkg-config: with the
+# shared library, with the static one, and in C++. Run by "make installcheck".
+libdir=$DESTDIR${libdir:?is set by make}
+export PKG_CONFIG_PATH="$libdir/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
+export PKG_CONFIG_SYSROOT_DIR="$DESTDIR"
+export LD_LIBRARY_PATH="$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+hello=$top_srcdir/examples/hello.c
+failed=0
+dir=$(mktemp -d) || exit 1
+trap 'rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# try WHAT COMPILER...: the program compiles, and works
+try()
+{
+	what=$1
+	shift
+	rm -f "$dir"/*
+	"$@" $LDFLAGS -o "$dir/hello" >"$dir/out" 2>&1 &&
+		"$dir/hello" "$dir/volume" >"$dir/out" 2>&1 &&
+		grep -q '^hello, world$' "$dir/out" && return
+	echo "$what: $*" >&2
+	cat "$dir/out" >&2
+	failed=1
+}
+
+flags=$(pkg-config --cflags --libs libvdo) || exit 1
+static=$(pkg-config --static --cflags --libs libvdo) || exit 1
+if test -f "$libdir/libvdo.so"; then
+	try shared ${CC:-cc} "$hello" $flags
+	if command -v ${CXX:-c++} >/dev/null 2>&1; then
+		try C++ ${CXX:-c++} -x c++ "$hello" $flags
+	fi
+fi
+if test -f "$libdir/libvdo.a"; then
+	# of what it needs there may be only shared libraries
+	try static ${CC:-cc} "$hello" "$libdir/libvdo.a" $static
+fi
+exit $failed
