@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  */
 size_t fuzz_seed(unsigned i, uint8_t *input);
 
-/* How many mutated inputs make check tries in all; more where they cost less. */
+/* How many mutated inputs make check tries, besides seeds and corpus. */
 extern const unsigned fuzz_replays;
 
 /* What is left of an input. */

@@ -178,10 +178,12 @@ static void example(struct catalogue *c)
 			FUZZ_CHECK(e->xattrs != NULL);
 			memcpy(e->xattrs, xattr, 14);
 			e->xattr_bytes = 14;
-			FUZZ_CHECK(entry_add_extent(e, (struct extent){
-						0, 8192, 8192}) == 0);
-			FUZZ_CHECK(entry_add_extent(e, (struct extent){
-						8192, 4096, 808}) == 0);
+			FUZZ_CHECK(entry_add_extent(
+					   e, (struct extent){0, 8192, 8192}) ==
+				   0);
+			FUZZ_CHECK(
+				entry_add_extent(e, (struct extent){8192, 4096,
+								    808}) == 0);
 		}
 	}
 }

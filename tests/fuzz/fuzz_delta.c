@@ -47,8 +47,8 @@ static bool look_at_all(const struct list *l, uint32_t key,
 
 	FUZZ_CHECK(again != NULL);
 	while (good && e.at < l->bits) {
-		good = delta_decode(l->mem, l->start, l->bits, &l->coding,
-				    last, &e) == 0;
+		good = delta_decode(l->mem, l->start, l->bits, &l->coding, last,
+				    &e) == 0;
 		if (!good)
 			break;
 		FUZZ_CHECK(e.bits > 0 && e.bits <= l->bits - e.at &&
@@ -64,8 +64,8 @@ static bool look_at_all(const struct list *l, uint32_t key,
 			*want = e;
 		have = have || e.key >= key;
 		FUZZ_CHECK(delta_encode(again, e.at, &l->coding, e.value,
-					e.delta, e.collision ? &found : NULL) ==
-			   e.bits);
+					e.delta,
+					e.collision ? &found : NULL) == e.bits);
 		last = e.key;
 		e.at += e.bits;
 	}
@@ -93,8 +93,7 @@ static void check_search(const struct list *l, uint32_t key,
 	FUZZ_CHECK(e.at <= l->bits && e.bits <= l->bits - e.at);
 	if (good)
 		FUZZ_CHECK(e.at == want.at && e.key == want.key &&
-			   e.at_end == want.at_end &&
-			   e.value == want.value &&
+			   e.at_end == want.at_end && e.value == want.value &&
 			   e.collision == want.collision);
 }
 

@@ -1,10 +1,11 @@
 /*
- * A whole index: damage to a small good one, then it is opened, asked and
- * closed. Byte 0:
+ * A whole index: damage to a small good one, then it is looked over, opened,
+ * asked and closed. Byte 0:
  *
  *	1, 2	zones, less one
  *	4	leave nonces as the damage left them; else they are right
  *	8	without saves: it is rebuilt from its chapters
+ *	16	rebuild it although there may be a save
  *
  * Then the damage (overlay.h); parts are those of enum part.
  *
@@ -121,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct index_golden *g = setup();
 	struct fuzz f = {data, size};
 	unsigned flags = (unsigned)fuzz_take(&f, 1);
+	struct index_verify v;
 	bool intact;
 
 	overlay_reset(&g->overlay);
@@ -131,7 +133,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned slot = 0; (flags & 8) != 0 && slot < SAVES; slot++)
 		memset(overlay_block(&g->overlay, parts[HEADERS].blocks[slot]),
 		       0, 4096);
-	index_host_use(1 + flags % 4, INDEX_LOAD, intact);
+	if (index_host_verify(1 + flags % 4, intact, &v) && (flags & 16) != 0)
+		index_host_rebuild(1 + flags % 4);
+	index_host_use(1 + flags % 4, INDEX_LOAD, intact && (flags & 16) == 0);
 	return 0;
 }
 
@@ -150,7 +154,7 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 	struct index_golden *g = setup();
 	uint64_t block;
 
-	input[0] = (uint8_t)(i % 16);
+	input[0] = (uint8_t)(i % 32);
 	if (i == ARRAY_SIZE(places))
 		return 1;
 	if (i == ARRAY_SIZE(places) + 1)

@@ -41,9 +41,9 @@ static void check_parts(const struct index_layout *l, unsigned slot,
 	uint64_t end = next + l->save_blocks;
 
 	for (unsigned i = 0; i < zones + 3; i++) {
-		enum save_part part =
-			i < 2 ? (enum save_part)i
-			      : i < zones + 2 ? SAVE_ZONE : SAVE_OPEN_CHAPTER;
+		enum save_part part = i < 2	      ? (enum save_part)i
+				      : i < zones + 2 ? SAVE_ZONE
+						      : SAVE_OPEN_CHAPTER;
 		struct extent e = layout_save_part(l, slot, part, i - 2, zones);
 
 		FUZZ_CHECK(e.start == next && e.blocks > 0 &&
@@ -101,8 +101,8 @@ static void save(const struct index_layout *l, unsigned slot, uint8_t *block,
 	if (fix) {
 		s.timestamp = get_u64(block + payload);
 		save_encode(l, slot, &s, again);
-		memcpy(block + payload + 8, again + 24 + 24 * get_u16(again + 20) + 8,
-		       8);
+		memcpy(block + payload + 8,
+		       again + 24 + 24 * get_u16(again + 20) + 8, 8);
 	}
 	save_decode(l, slot, block, &s);
 	if (s.zone_count == 0) {

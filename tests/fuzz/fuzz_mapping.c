@@ -51,7 +51,8 @@ static void check_place(lbn_t lbn, unsigned roots)
 			FUZZ_CHECK(p.page[0] == page);
 	}
 	FUZZ_CHECK((p.page[0] * roots + p.root) * MAP_PAGE_ENTRIES +
-			   p.slot[0] == lbn);
+			   p.slot[0] ==
+		   lbn);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -65,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_fill(&f, page, sizeof(page));
 	check_entries(page);
 	check_place(lbn % ((uint64_t)roots * MAP_PAGE_ENTRIES *
-			   MAP_PAGE_ENTRIES * MAP_PAGE_ENTRIES), roots);
+			   MAP_PAGE_ENTRIES * MAP_PAGE_ENTRIES),
+		    roots);
 	switch (map_page_check(page, nonce, pbn)) {
 	case MAP_PAGE_VALID:
 		FUZZ_CHECK(map_page_initialised(page));

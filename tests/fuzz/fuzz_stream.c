@@ -52,8 +52,9 @@ static int consume(void *arg, const uint8_t *p, size_t n, size_t *taken)
 	/* At most an item is left. */
 	size_t least = n > STREAM_ITEM_MAX ? n - STREAM_ITEM_MAX : 0;
 
-	FUZZ_CHECK(!h->ended && n > 0 && n % BLOCK_SIZE ==
-		   (h->blocks * BLOCK_SIZE - h->at) % BLOCK_SIZE);
+	FUZZ_CHECK(!h->ended && n > 0 &&
+		   n % BLOCK_SIZE ==
+			   (h->blocks * BLOCK_SIZE - h->at) % BLOCK_SIZE);
 	*taken = least + (v >> 5) * 8 % (n - least + 1);
 	for (size_t i = 0; i < *taken; i++)
 		FUZZ_CHECK(p[i] == byte_at(h->at + i));
@@ -121,7 +122,8 @@ static void check_written(struct host *h)
 		if (i < h->at)
 			FUZZ_CHECK(p[i] == byte_at(i));
 		else
-			FUZZ_CHECK(p[i] == (i / BLOCK_SIZE < filled ? 0 : 0xee));
+			FUZZ_CHECK(p[i] ==
+				   (i / BLOCK_SIZE < filled ? 0 : 0xee));
 	}
 	FUZZ_CHECK(p[-1] == 0xee && p[end] == 0xee);
 }

@@ -13,7 +13,8 @@
  * opened again. At each step it either refuses, with an error that says
  * something, or serves. Read-only volumes write nothing. What was written is
  * read back at once, unless the counters of references may be wrong, which
- * nothing guards. A volume without damage holds what was stored.
+ * nothing guards. A volume without damage, or with damage to its index alone,
+ * holds what was stored.
  */
 #include "config.h"
 
@@ -28,9 +29,10 @@
 
 const unsigned fuzz_replays = 150;
 
-#define BLOCKS 1900u /* of the device */
-#define STORED 240u  /* blocks of data, from LBN 0 */
-#define NONCE  4711u
+#define BLOCKS	    6800u /* of a device that has room for an index */
+#define BLOCKS_LESS 1900u /* of one that has not */
+#define STORED	    240u  /* blocks of data, from LBN 0 */
+#define NONCE	    4711u
 
 enum part {
 	GEOMETRY,
@@ -75,12 +77,16 @@ static struct vdo_config *config(unsigned flags, bool read_only)
 	const char *zones = flags & 2 ? "3" : "1";
 	const char *on = flags & 8 ? "off" : "on";
 	const char *options[][2] = {
-		{"executor", "inline"},	   {"depth", "16"},
-		{"cache", "1M"},	   {"advice-entries", "1024"},
-		{"logical-zones", zones},  {"physical-zones", zones},
-		{"hash-zones", zones},	   {"compression", on},
-		{"deduplication", on},	   {"read-only",
-					    read_only ? "on" : "off"},
+		{"executor", "inline"},
+		{"depth", "16"},
+		{"cache", "1M"},
+		{"advice-entries", "1024"},
+		{"logical-zones", zones},
+		{"physical-zones", zones},
+		{"hash-zones", zones},
+		{"compression", on},
+		{"deduplication", on},
+		{"read-only", read_only ? "on" : "off"},
 	};
 	struct vdo_config *c;
 
@@ -196,7 +202,7 @@ static struct golden *setup(bool index)
 
 	if (g->overlay.image != NULL)
 		return g;
-	overlay_init(&g->overlay, BLOCKS);
+	overlay_init(&g->overlay, index ? BLOCKS : BLOCKS_LESS);
 	format(g, index);
 	fix_nonce(g);
 	store(g);
@@ -205,6 +211,8 @@ static struct golden *setup(bool index)
 	add(g, GEOMETRY, 0, 1);
 	add(g, SUPER, g->geometry.data_start, 1);
 	add(g, INDEX, 1, g->geometry.data_start - 1);
+	/* It was made when the volume was opened. */
+	FUZZ_CHECK(!index || g->overlay.image[BLOCK_SIZE] != 0);
 	add(g, ROOTS, g->sb.root_origin, g->sb.root_count);
 	add(g, JOURNAL, g->sb.partitions[PARTITION_JOURNAL].start,
 	    g->sb.recovery_journal_size);
@@ -248,6 +256,12 @@ static void read_all(struct vdo_volume *v, bool intact)
 		FUZZ_CHECK(vdo_pread(v, block, BLOCK_SIZE, size - BLOCK_SIZE,
 				     0) <= 0);
 	FUZZ_CHECK(vdo_pread(v, block, BLOCK_SIZE, size, 0) < 0);
+}
+
+/* An index is only a memory of hints. */
+static bool data_is_intact(unsigned damaged)
+{
+	return (damaged & ~(1u << INDEX)) == 0;
 }
 
 /* With counters as they were nothing is allocated that is in use. */
@@ -324,7 +338,7 @@ static void use_read_only(struct golden *g, unsigned flags, bool intact,
 
 static void use(struct golden *g, unsigned flags, unsigned damaged)
 {
-	bool intact = damaged == 0;
+	bool intact = data_is_intact(damaged);
 	struct vdo_volume *v;
 	bool good;
 	int r;
@@ -337,10 +351,11 @@ static void use(struct golden *g, unsigned flags, unsigned damaged)
 	write_some(v, counters_are_right(damaged));
 	good = !vdo_volume_is_read_only(v);
 	r = vdo_close(v);
-	FUZZ_CHECK(r <= 0 && (!intact || r == 0));
+	FUZZ_CHECK(r <= 0 && (!intact || (good && r == 0)));
+	good = good && r == 0;
 	v = try_open(g, flags ^ 2, false, &r);
 	/* What was closed in good order opens. */
-	FUZZ_CHECK(!intact || (good && v != NULL));
+	FUZZ_CHECK(!good || v != NULL);
 	if (v == NULL)
 		return;
 	read_all(v, false);
@@ -366,9 +381,35 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fix_checksums(g);
 	r = vdo_inspect_device(g->overlay.device, &info, sizeof(info), &error);
 	FUZZ_CHECK(r == 0 || (r < 0 && error.message[0] != '\0'));
-	use_read_only(g, flags, damaged == 0, r == 0 ? &info : NULL);
+	use_read_only(g, flags, data_is_intact(damaged), r == 0 ? &info : NULL);
 	use(g, flags, damaged);
 	return 0;
+}
+
+/* Numbers of the super block, at their limits. */
+static size_t put_number(unsigned i, uint8_t *to)
+{
+	static const struct {
+		unsigned offset;
+		uint64_t value;
+	} numbers[] = {
+		{40, 0}, {40, 3}, {40, 4}, {40, 99}, /* state */
+		{60, 0}, {60, 1}, {60, UINT64_C(1) << 40}, /* logical */
+		{84, 1}, {84, 2}, /* recovery journal */
+		{92, 2}, {92, 256}, /* slab journals */
+		{265, 0}, {265, SEQ_MAX - 1}, {265, UINT64_MAX}, /* sequence */
+		{273, UINT64_MAX}, {281, UINT64_MAX}, /* blocks used */
+		{317, 1}, {317, 100}, {333, 1}, {333, 2}, /* of a slab */
+		{341, 0}, {341, 3}, {349, 1}, {357, 0}, /* thresholds */
+		{426, 1}, {426, 2}, {426, 59}, /* roots */
+	};
+	uint8_t value[8];
+
+	if (i >= ARRAY_SIZE(numbers))
+		return 0;
+	put_u64(value, numbers[i].value);
+	return overlay_put_damage(to, SUPER, 0, numbers[i].offset, value,
+				  numbers[i].offset == 40 ? 4 : 8);
 }
 
 /* Bytes that are there already, a few of each part, and nothing at all. */
@@ -386,12 +427,15 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 	struct golden *g;
 	unsigned place = i / 2;
 	uint64_t block;
+	size_t n;
 
 	input[0] = (uint8_t)(i % 4);
 	if (place == ARRAY_SIZE(places))
 		return 1;
-	if (place > ARRAY_SIZE(places))
-		return 0;
+	if (place > ARRAY_SIZE(places)) {
+		n = put_number(i - 2 * ARRAY_SIZE(places) - 2, input + 1);
+		return n == 0 ? 0 : n + 1;
+	}
 	g = setup(input[0] & 1);
 	if (g->parts[places[place].part].count == 0)
 		return 1;

@@ -12,6 +12,7 @@
 
 #include "index/index.h"
 #include "index/layout.h"
+#include "index/verify.h"
 #include "io/device.h"
 #include "tests/fuzz/overlay.h"
 
@@ -48,6 +49,13 @@ int index_host_close(struct index_host *h, bool save);
  * with other data; 0: not found; negative: an error. */
 int index_host_ask(struct index_host *h, enum index_request request,
 		   uint64_t name);
+
+/* Look over all of it without a change; false: there is no index to look at.
+ * @intact: it has no fault. */
+bool index_host_verify(unsigned zones, bool intact, struct index_verify *v);
+
+/* Build it anew; what is made then has no fault. */
+void index_host_rebuild(unsigned zones);
 
 /*
  * Open it with all that can be found out about it, ask, add names, close; then
