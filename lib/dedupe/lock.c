@@ -396,8 +396,10 @@ static enum dedupe_next query_over(struct hash_lock *l,
 		l->duplicate = l->agent->advice.location;
 		return start_verifying(l, caller);
 	}
-	/* With a block of its own, the query has posted it already. */
-	l->update_advice = l->agent->alloc_lock == NULL;
+	/* With a block of its own, the query has posted it already, unless
+	 * something useless was in the way. */
+	l->update_advice =
+		l->agent->alloc_lock == NULL || l->agent->advice.found;
 	return start_writing(l, caller);
 }
 

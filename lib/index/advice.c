@@ -219,7 +219,9 @@ bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 void advice_prefetch(const struct advice *a, unsigned zone,
 		     const struct hash128 *name)
 {
-	if (a->index == NULL)
+	if (a->index != NULL)
+		index_prefetch(a->index, name);
+	else
 		recent_prefetch(a->recent, zone, name);
 }
 

@@ -72,16 +72,23 @@ static void location_encode(uint8_t *data, struct mapping m)
 	put_u64(data + 2, m.pbn);
 }
 
+/* Of another version: as if it were not mapped. */
+static struct mapping location_decode(const uint8_t *data)
+{
+	if (data[0] != ASK_VERSION)
+		return (struct mapping){.pbn = ZERO_BLOCK};
+	return (struct mapping){
+		.state = data[1],
+		.pbn = get_u64(data + 2),
+	};
+}
+
 /* Whether the location is any good is for others to say. */
 static void answer(struct advice_op *op, const struct index_op *from)
 {
-	op->found = from->done.result == 0 && from->found &&
-		    from->data[0] == ASK_VERSION;
+	op->found = from->done.result == 0 && from->found;
 	if (op->found && op->request != ADVICE_UPDATE)
-		op->location = (struct mapping){
-			.state = from->data[1],
-			.pbn = get_u64(from->data + 2),
-		};
+		op->location = location_decode(from->data);
 }
 
 static void release(struct ask *ask)

@@ -11,6 +11,9 @@
 # killed, or on a disk whose power failed. Linux recovers them, and all that was
 # flushed must be there.
 #
+# The index of a volume is the other side's, too: what one of them stored the
+# other one finds again, also after a crash.
+#
 # $SEED: another one makes other plans and crashes at other places.
 # $KEEP: leave all files behind.
 top_srcdir=$(cd "${top_srcdir:-$(dirname "$0")/../..}" && pwd) || exit 1
@@ -190,7 +193,7 @@ boot()
 {
 	echo 'test -z "$bad" || { echo "not as expected:$bad"; exit 1; }' \
 		>>share/script
-	"$kernel" run --smp 2 $disks --share share --script share/script \
+	"$kernel" run --smp 2 --timeout 1800 $expect_crash $disks --share share --script share/script \
 		>out 2>&1 || fail "Linux"
 	cp out out.boot
 	boots=$((boots + 1))
@@ -443,8 +446,124 @@ stage_crashes()
 	done
 }
 
-number=0 boots=0 parts=--parts
-for stage in ${STAGES:-sizes pingpong crashes}; do
+#
+# The index: what one side stored, the other one stores nowhere else. A chapter
+# has 65536 names, so each amount fills more than two.
+#
+
+amount=150000
+
+# amount PLACE SEED: a plan that is share/PLAN; places are far from each other
+amount_plan()
+{
+	echo "write $(($1 * 200000)) $amount rand $(($2 * 1000000 + seed))"
+	echo flush
+}
+
+# ours NAME PLACE SEED LEAST: the library writes an amount, and shares LEAST
+ours()
+{
+	amount_plan "$2" "$3" >"share/$1.ours$2"
+	"$vdoplay" play "share/$1.ours$2" "$1.img" --quiet \
+		--print path.duplicate $5 >out 2>&1 || fail "$1: amount $2"
+	played "$1" "ours$2"
+	n=$(sed -n 's/^path.duplicate //p' out)
+	echo "$1: the library shared ${n:-0} of $amount blocks"
+	test "${n:-0}" -ge "$4" || fail "$1: shared less than $4"
+}
+
+# theirs NAME PLACE SEED LEAST: Linux does, as the volume inserted last
+theirs()
+{
+	amount_plan "$2" "$3" >"share/$1.theirs$2"
+	guest "u=\$(vdo-stats $1 | sed -n 's/^dataBlocksUsed //p')" \
+		"overwrite theirs$2" \
+		"n=\$(vdo-stats $1 | sed -n 's/^dataBlocksUsed //p')" \
+		"n=\$((u + $amount - n))" \
+		"echo \"$1: Linux shared \$n of $amount blocks\"" \
+		"test \$n -ge $4 || bad=\"\$bad $1:$2\""
+	theirs_played="$theirs_played theirs$2"
+}
+
+# insert_index NAME INDEX-STATE: a disk, served without a check
+insert_index()
+{
+	letter=${letters%% *}
+	letters=${letters#* }
+	disks="$disks --disk $1.img"
+	theirs_played=
+	guest "vol=$1" "vdo-start /dev/vd$letter auto $1 wait 0 || exit 1" \
+		"vdo-wait $1 $2 300 || exit 1"
+}
+
+# linux NAME WHAT: the boot that was described, then all is looked at
+linux()
+{
+	boot "$2"
+	grep 'Linux shared' out.boot
+	for plan in $theirs_played; do
+		played "$1" "$plan"
+	done
+	has "$1" clean
+	index_sound "$1"
+}
+
+# index_sound NAME: for our tool and for another one
+index_sound()
+{
+	succeed "$1: verify" "$vdoctl" index verify "$1.img"
+	succeed "$1: uds_inspect" "$uds_inspect" "$1.img"
+}
+
+stage_index()
+{
+	uds_inspect=$(dirname "$kernel")/uds_inspect.py
+	all=$((amount * 99 / 100)) # nearly: an index may forget a few
+	make ix --size 12G --profile kernel --logical-size 40G --slab-bits 15
+	ours ix 0 0 0
+	index_sound ix
+	for round in 1 2; do
+		boot_begin
+		insert_index ix online
+		theirs ix $((round * 4)) $((round * 2 - 2)) $all
+		theirs ix $((round * 4 + 1)) $((round * 2 - 1)) 0
+		guest stop
+		linux ix "index, round $round"
+		ours ix $((round * 4 + 2)) $((round * 2 - 1)) $all
+		ours ix $((round * 4 + 3)) $((round * 2)) 0
+		index_sound ix
+	done
+
+	# Dropped as in a crash: Linux makes the index from our chapters. What
+	# was in the open one, or on its way, is gone.
+	ours ix 12 10 0 --abandon
+	boot_begin
+	insert_index ix online
+	theirs ix 13 10 $((amount - 2 * 65536))
+	guest stop
+	linux ix "index, dropped by the library"
+	ours ix 14 10 $all
+
+	# Linux crashes: its index is made anew by us.
+	boot_begin
+	insert_index ix online
+	theirs ix 15 20 0
+	guest crash-now
+	expect_crash=--expect-crash
+	boot "index, dropped by Linux"
+	expect_crash=
+	played ix theirs15
+	succeed "ix: rebuild" "$vdoctl" index rebuild ix.img
+	index_sound ix
+	boot_begin
+	insert_index ix online
+	theirs ix 16 20 $((amount - 2 * 65536))
+	guest stop
+	linux ix "index, made anew by the library"
+}
+
+number=0 boots=0 parts=--parts expect_crash=
+for stage in ${STAGES:-sizes pingpong crashes index}; do
 	stage_$stage
 done
 echo "$boots boots of Linux, $checked blocks compared, $number plans"

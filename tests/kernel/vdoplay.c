@@ -24,6 +24,7 @@ static const char usage[] =
 	"  --window N        requests at the same time (64)\n"
 	"  --tag TEXT        print it before \"reached N\" and \"flushed N\"\n"
 	"  --quiet           print neither \"reached N\" nor \"flushed N\"\n"
+	"  --print NAME      this statistic, before the volume is closed\n"
 	"  --abandon         do not close the volume in the end\n"
 	"  --lossy SEED      on a disk with a volatile cache, whose power\n"
 	"  --writes N        fails with the Nth write (exit code 99)\n"
@@ -37,6 +38,7 @@ struct command {
 	struct check_options check;
 	struct lossy_config lossy;
 	bool is_lossy, abandon;
+	const char *print; /* a statistic, or NULL */
 };
 
 static void print_message(void *arg, enum vdo_log_level level,
@@ -89,6 +91,8 @@ static bool parse_pair(struct command *c, const char *name, const char *value)
 		c->play.window = (unsigned)number_parse(value);
 	} else if (strcmp(name, "--writes") == 0) {
 		c->lossy.writes = number_parse(value);
+	} else if (strcmp(name, "--print") == 0) {
+		c->print = value;
 	} else if (strcmp(name, "--lossy") == 0) {
 		c->lossy.seed = number_parse(value);
 		c->is_lossy = true;
@@ -140,6 +144,16 @@ static struct vdo_volume *open_volume(const char *path, struct command *c,
 	return volume;
 }
 
+static void print_statistic(struct vdo_volume *volume, const char *name)
+{
+	struct vdo_stats *stats;
+
+	if (vdo_stats_get(volume, &stats) != 0)
+		die("out of memory");
+	printf("%s %" PRIu64 "\n", name, vdo_stats_value(stats, name));
+	vdo_stats_free(stats);
+}
+
 /* Do either; the exit code. */
 static int run(const char *verb, const char *text, const char *path,
 	       struct command *c)
@@ -156,6 +170,8 @@ static int run(const char *verb, const char *text, const char *path,
 	} else if (check(volume, text, &c->check) != 0) {
 		bad = 1;
 	}
+	if (c->print != NULL)
+		print_statistic(volume, c->print);
 	if (c->abandon)
 		vdo_abandon(volume);
 	else

@@ -143,7 +143,7 @@ int fixture_format(struct fixture *f, const char *options)
 
 /* A small volume with several slabs, and journals that wrap soon. */
 #define SMALL                                                                  \
-	"profile=small index-memory=none slab-bits=9 slab-journal-blocks=8 "   \
+	"profile=small slab-bits=9 slab-journal-blocks=8 "                     \
 	"journal-blocks=32 logical-size=8M "
 
 void fixture_init(struct fixture *f, int kind, const char *options)

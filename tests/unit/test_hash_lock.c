@@ -68,11 +68,11 @@ static const struct {
 	{"e0=v V0=w W0=l", "PU", .answer = OWN, .counts = {0, 1}},
 	{"e0=v N0=f", "Q", .answer = KNOWN, .poor = 1, .counts = {0, 1}},
 	{"e0=v D0=u U0=f", "Q", .answer = KNOWN, .poor = 1, .counts = {0, 1}},
-	/* Advice that makes no sense. */
-	{"e0=w W0=l", "P", .answer = STATE0, .counts = {[4] = 1}},
-	{"e0=w W0=l", "P", .answer = PBN0, .counts = {[4] = 1}},
-	{"e0=w W0=l", "P", .answer = STATE99, .counts = {[4] = 1}},
-	{"e0=w W0=l", "P", .answer = FAR, .counts = {[4] = 1}},
+	/* Advice that makes no sense is replaced. */
+	{"e0=w W0=l", "PU", .answer = STATE0, .counts = {[4] = 1}},
+	{"e0=w W0=l", "PU", .answer = PBN0, .counts = {[4] = 1}},
+	{"e0=w W0=l", "PU", .answer = STATE99, .counts = {[4] = 1}},
+	{"e0=w W0=l", "PU", .answer = FAR, .counts = {[4] = 1}},
 	/* Arrivals in QUERYING, VERIFYING. */
 	{"e0=p e1=p q=w0 W0=ls1 S1=u U1=l", "P", .answer = NONE, .async = true,
 	 .counts = {[2] = 1}},
