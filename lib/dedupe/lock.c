@@ -390,16 +390,18 @@ static bool usable(struct hash_lock *l, const struct advice_op *advice)
 static enum dedupe_next query_over(struct hash_lock *l,
 				   const struct dedupe_op *caller)
 {
+	const struct advice_op *advice = &l->agent->advice;
+
 	VDO_ASSERT(l->state == LOCK_QUERYING);
 	zone_count(l->zone, PENDING, -1);
-	if (usable(l, &l->agent->advice)) {
-		l->duplicate = l->agent->advice.location;
+	if (usable(l, advice)) {
+		l->duplicate = advice->location;
 		return start_verifying(l, caller);
 	}
 	/* With a block of its own, the query has posted it already, unless
 	 * something useless was in the way. */
-	l->update_advice =
-		l->agent->alloc_lock == NULL || l->agent->advice.found;
+	l->update_advice = l->agent->alloc_lock == NULL ||
+			   (advice->done.result == 0 && advice->found);
 	return start_writing(l, caller);
 }
 
