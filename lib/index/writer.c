@@ -4,8 +4,8 @@
  *	all zones handed over
  *	  [start]		first after a load or save: the save is made
  *	    |			unusable, durably
- *	  [encode_page] *	one record page a turn, and its names into the
- *	    |			index of the chapter
+ *	  [encode] *		names of some records into the chapter's index
+ *	  [encode_page] *	and, when it is complete, their page
  *	  [write_records]	then flush
  *	  [pack_page] *		one index page a turn
  *	  [write_index]		then flush
@@ -26,7 +26,10 @@
 #include "base/counter.h"
 #include "index/index_priv.h"
 
+#define STEP_MIN 16u /* records */
+
 static void turn(struct completion *c);
+static void encode(struct index *index);
 static void begin(struct index *index);
 
 int writer_init(struct index *index)
@@ -243,29 +246,58 @@ static int put_record(struct index *index, uint32_t i)
 				 i / RECORDS_PER_PAGE);
 }
 
+/*
+ * How many records to encode in this turn: so many that this chapter is done
+ * when the next one is half full, and no more, since zones that share our
+ * thread are to wait for a moment only.
+ */
+static uint32_t pace(const struct index *index)
+{
+	const struct chapter_writer *w = &index->writer;
+	uint32_t filled = 0;
+
+	for (unsigned i = 0; i < index->c.zone_count; i++) {
+		const struct open_chapter *open = __atomic_load_n(
+			&index->zones[i].open, __ATOMIC_RELAXED);
+
+		filled = MAX(filled, open_chapter_used(open));
+	}
+	filled *= 2 * index->c.zone_count;
+	return MAX(filled, w->record + STEP_MIN) - w->record;
+}
+
 static void encode_page(struct index *index)
 {
 	struct chapter_writer *w = &index->writer;
 	const struct index_geometry *g = &index->geometry;
-	uint32_t first = w->page * RECORDS_PER_PAGE;
+	uint32_t page = w->record / RECORDS_PER_PAGE - 1;
 
-	for (uint32_t i = 0; i < RECORDS_PER_PAGE; i++) {
-		int r = put_record(index, first + i);
+	record_page_encode(w->pages +
+				   (size_t)(g->index_pages + page) * PAGE_BYTES,
+			   w->records, w->scratch);
+	if (w->record < g->records)
+		next_turn(index, encode);
+	else
+		write_pages(index, g->index_pages, g->record_pages,
+			    records_written);
+}
+
+static void encode(struct index *index)
+{
+	struct chapter_writer *w = &index->writer;
+	uint32_t page_end =
+		(w->record / RECORDS_PER_PAGE + 1) * RECORDS_PER_PAGE;
+	uint32_t end = MIN(w->record + pace(index), page_end);
+
+	while (w->record < end) {
+		int r = put_record(index, w->record++);
 
 		if (r != 0) {
 			fail(index, r);
 			return;
 		}
 	}
-	record_page_encode(w->pages +
-				   (size_t)(g->index_pages + w->page) *
-					   PAGE_BYTES,
-			   w->records, w->scratch);
-	if (++w->page < g->record_pages)
-		next_turn(index, encode_page);
-	else
-		write_pages(index, g->index_pages, g->record_pages,
-			    records_written);
+	next_turn(index, end == page_end ? encode_page : encode);
 }
 
 static void start(struct index *index)
@@ -279,8 +311,8 @@ static void start(struct index *index)
 			w->fill = &o->records[o->capacity - 1];
 	}
 	delta_lists_clear(&w->lists);
-	w->page = 0;
-	next_turn(index, encode_page);
+	w->record = 0;
+	next_turn(index, encode);
 }
 
 static void discarded(struct index *index, int result)
