@@ -12,8 +12,8 @@ static const char index_help[] =
 	"Usage: vdoctl index info FILE [--json]\n"
 	"       vdoctl index verify FILE [--json] [-o NAME=VALUE]...\n"
 	"       vdoctl index rebuild FILE [--json] [-o NAME=VALUE]...\n"
-	"The deduplication index of a volume that is not open. The state of the "
-	"volume\ndoes not matter, and what it holds is never changed.\n\n"
+	"The deduplication index of a volume that is not open. The state of "
+	"the volume\ndoes not matter, and what it holds is never changed.\n\n"
 	"  info     show its shape, its state and its saves\n"
 	"  verify   read all of it and hold its parts against each other; fail "
 	"if\n           something is wrong\n"
@@ -356,6 +356,7 @@ static void rebuilt_json(const struct vdo_index_rebuilt *r)
 	json_number(&j, "oldest", r->oldest);
 	json_number(&j, "newest", r->newest);
 	json_number(&j, "entries", r->entries);
+	json_number(&j, "left_out", r->left_out);
 	json_end(&j, '}');
 }
 
@@ -369,8 +370,12 @@ static void rebuilt_people(const struct vdo_index_rebuilt *r)
 		       state_words[r->found]);
 	else
 		printf("Rebuilt from %llu chapters, %llu entries.\n",
-		       (unsigned long long)(r->newest - r->oldest),
+		       (unsigned long long)(r->newest - r->oldest -
+					    r->left_out),
 		       (unsigned long long)r->entries);
+	if (r->left_out != 0)
+		printf("Chapters that were damaged and left out: %llu.\n",
+		       (unsigned long long)r->left_out);
 }
 
 static int rebuild(const struct arguments *a)

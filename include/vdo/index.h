@@ -3,8 +3,8 @@
  *
  * The index remembers which data were stored where. It is a memory of hints:
  * each is verified before it is used. Nothing that is wrong with an index can
- * harm data, and nothing that is done to one changes what a volume holds; so the
- * state of the volume does not matter here, also that of one that was not
+ * harm data, and nothing that is done to one changes what a volume holds; so
+ * the state of the volume does not matter here, also that of one that was not
  * closed. All that can be lost is knowledge of duplicates.
  *
  * Threads: as with the functions of volume.h that take a path or a device.
@@ -74,8 +74,8 @@ struct vdo_index_info {
 
 /*
  * Read the first blocks of the index without opening the volume. @size is
- * sizeof(struct vdo_index_info). Nothing is changed. An index that is damaged or
- * not there is no error: see state.
+ * sizeof(struct vdo_index_info). Nothing is changed. An index that is damaged
+ * or not there is no error: see state.
  *
  * Errors: -VDO_ENOTVDO, -VDO_ECHECKSUM, -VDO_EVERSION (of the volume),
  * -VDO_ESIZE, -VDO_EINUSE, -ENOMEM, -errno.
@@ -95,8 +95,8 @@ enum vdo_index_fault_kind {
 	VDO_INDEX_FAULT_PAGE_MAP,     /* disagrees with an index page */
 	VDO_INDEX_FAULT_RECORD_PAGE,  /* records are not in order */
 	VDO_INDEX_FAULT_RECORD,	      /* the chapter does not lead to it */
-	VDO_INDEX_FAULT_VOLUME_INDEX, /* a list is malformed, or an entry names a
-				       * chapter that is not there */
+	VDO_INDEX_FAULT_VOLUME_INDEX, /* a list is malformed, or an entry names
+				       * a chapter that is not there */
 	VDO_INDEX_FAULT_KINDS,
 };
 
@@ -137,9 +137,9 @@ struct vdo_index_report {
  * vdo_index_report_get(). An index that waits for its rebuild is no fault; then
  * there is no save to be verified, only chapters.
  *
- * Errors of the call: as vdo_index_inspect(); -VDO_ENOINDEX if the volume has no
- * place for one; -VDO_EINUSE if the volume is open; -EDEADLK from a callback. Of
- * the job: -VDO_EVERSION (of the index), -ENOMEM.
+ * Errors of the call: as vdo_index_inspect(); -VDO_ENOINDEX if the volume has
+ * no place for one; -VDO_EINUSE if the volume is open; -EDEADLK from a
+ * callback. Of the job: -VDO_EVERSION (of the index), -ENOMEM.
  */
 int vdo_index_verify(const char *path, const struct vdo_config *config,
 		     struct vdo_job **job, struct vdo_error *error);
@@ -161,6 +161,7 @@ struct vdo_index_rebuilt {
 	enum vdo_index_state found; /* the state before */
 	uint64_t oldest, newest; /* chapters; newest: the open one */
 	uint64_t entries;        /* of the volume index */
+	uint64_t left_out;       /* chapters between them: damaged */
 };
 
 /*

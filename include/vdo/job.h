@@ -4,9 +4,9 @@
  * A call that starts a job, such as vdo_index_verify(), checks what it is given
  * and takes hold of the storage; what it returns errors for has then been found
  * out, and nothing was changed. The job begins at once, on a thread of its own,
- * which blocks all signals. With option executor=inline or pool there is no such
- * thread: the job is done inside of the first vdo_job_wait() with a timeout
- * other than 0, which then takes as long as the job.
+ * which blocks all signals. With option executor=inline or pool there is no
+ * such thread: the job is done inside of the first vdo_job_wait() with a
+ * timeout other than 0, which then takes as long as the job.
  *
  * A device that was lent to a job is in use until vdo_job_free(); so is a file.
  *

@@ -492,6 +492,7 @@ static void open_index(struct index *index)
 	set_state(index, INDEX_OPENING);
 	atomic_store_explicit(&index->error, 0, memory_order_relaxed);
 	index->need_save = false;
+	counter_set(&index->left_out, 0);
 	index->save_slot = -1;
 	index->geometry.remapped_virtual = index->geometry.remapped_physical =
 		0;
@@ -671,6 +672,7 @@ void index_get_stats(const struct index *index, struct index_stats *stats)
 		.newest_chapter = counter_get(&index->newest),
 		.rebuild_done = counter_get(&index->rebuild_done),
 		.rebuild_total = counter_get(&index->rebuild_total),
+		.left_out = counter_get(&index->left_out),
 	};
 	for (unsigned i = 0; i < index->c.zone_count; i++) {
 		volume_index_count(&index->zones[i].volume, &v);

@@ -193,6 +193,7 @@ struct index_stats {
 	uint64_t oldest_chapter, newest_chapter; /* newest: the open one */
 	/* Chapters of a rebuild that is under way; both 0 otherwise. */
 	uint64_t rebuild_done, rebuild_total;
+	uint64_t left_out; /* by the rebuild of this opening: damaged */
 };
 
 void index_get_stats(const struct index *index, struct index_stats *stats);

@@ -182,7 +182,7 @@ struct index {
 	struct loader loader;
 	unsigned saver_slot, saver_step;
 	struct rebuild_state *rebuild;
-	uint64_t rebuild_done, rebuild_total;
+	uint64_t rebuild_done, rebuild_total, left_out;
 };
 
 /* The first error counts; requests are refused from now on. Any thread. */

@@ -26,6 +26,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "base/counter.h"
 #include "index/index_priv.h"
 
 #define VCN_LIMIT   (UINT64_C(1) << 62)
@@ -42,7 +43,6 @@ struct rebuild_state {
 	uint32_t wanted_page;
 	int page_result; /* its error, met while replaying this record */
 	uint64_t oldest; /* for the cache: all are alive */
-	unsigned bad;
 };
 
 static void scan(struct index *index, int result);
@@ -393,6 +393,12 @@ static void replay_page(struct index *index, int result)
 	}
 }
 
+static void leave_out(struct index *index)
+{
+	counter_inc(&index->left_out);
+	index->rebuild->vcn++;
+}
+
 static void chapter_read(struct completion *c)
 {
 	struct index *index = index_of(c);
@@ -404,7 +410,7 @@ static void chapter_read(struct completion *c)
 		log_warning(index->c.log,
 			    "index: left out a damaged chapter, vcn=%llu",
 			    (unsigned long long)s->vcn);
-		s->vcn++;
+		leave_out(index);
 		replay(index, 0);
 		return;
 	}
@@ -440,7 +446,7 @@ static void replay(struct index *index, int result)
 		read_pages(index, s->slot, index->geometry.chapter_pages,
 			   chapter_read);
 	} else {
-		s->vcn++;
+		leave_out(index);
 		index_again(index, replay);
 	}
 }

@@ -9,8 +9,8 @@
  * A chapter that no entry of the volume index names is left alone: nobody ever
  * reads it. Rebuilds leave out damaged chapters, which are then such.
  *
- * Without a save the range of chapters is that of a rebuild: from the newest one
- * that is whole backwards.
+ * Without a save the range of chapters is that of a rebuild: from the newest
+ * one that is whole backwards.
  */
 #include "config.h"
 
@@ -384,7 +384,7 @@ static void check_volume_index(struct walk *w)
 	}
 }
 
-/* -------------------------------------------------------- range without save */
+/* ------------------------------------------------------- range without save */
 
 static int scan_slots(struct walk *w)
 {

@@ -519,6 +519,7 @@ static void note_rebuilt(struct reindex *r)
 	r->rebuilt.oldest = s.oldest_chapter;
 	r->rebuilt.newest = s.newest_chapter;
 	r->rebuilt.entries = s.entries_indexed;
+	r->rebuilt.left_out = s.left_out;
 }
 
 int reindex_rebuild(struct reindex *r, struct vdo_error *error)

@@ -4,8 +4,8 @@
  *	reindex_create() -> reindex_verify() or reindex_rebuild(), once
  *			 -> reindex_destroy()
  *
- * It has an executor of its own without threads: whoever calls verify or rebuild
- * does the work.
+ * It has an executor of its own without threads: whoever calls verify or
+ * rebuild does the work.
  *
  * Invariants
  *  (1) The device is claimed from create to destroy.

@@ -186,6 +186,7 @@ has "$dir/out" '^  record page: chapter 0: '
 expect 1 "$vdoctl" index verify "$volume" --json
 has "$dir/out" '"kind": "record page"'
 expect 0 "$vdoctl" index rebuild "$volume"
+has "$dir/out" '^Chapters that were damaged and left out: 1'
 whole "$volume"
 
 cp "$dir/good" "$volume"

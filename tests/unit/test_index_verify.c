@@ -1,7 +1,7 @@
 /*
- * Looking over an index: nothing is found in a whole one, whoever wrote it; each
- * kind of damage is found as what it is; and random damage never leads to more
- * than faults.
+ * Looking over an index: nothing is found in a whole one, whoever wrote it;
+ * each kind of damage is found as what it is; and random damage never leads to
+ * more than faults.
  */
 #include "config.h"
 
@@ -295,6 +295,40 @@ START_TEST(no_save)
 }
 END_TEST
 
+/* The storage counts from 512 on: on the device nothing is different. */
+START_TEST(with_an_offset)
+{
+	struct executor *x;
+
+	ck_assert_int_eq(executor_inline_create(&x), 0);
+	rig_init(&rig, x, device, -1, false, 1, NONCE, 0);
+	rig.storage.bio_offset = rig.config.first_block = 512;
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
+	ck_assert_int_eq(rig_close(&rig, false), 0);
+	ck_assert_int_eq(rig_open(&rig, INDEX_REBUILD), 0);
+	ck_assert_int_eq(rig_close(&rig, true), 0);
+	rig_fini(&rig);
+	load(1);
+	ck_assert(result.loaded);
+	ck_assert_uint_eq(verify()->faults, 0);
+	ck_assert_uint_eq(result.report.open_records, 0);
+	end();
+
+	ck_assert_int_eq(executor_inline_create(&x), 0);
+	rig_init(&rig, x, device, -1, false, 1, NONCE, 0);
+	rig.storage.bio_offset = rig.config.first_block = 512;
+	ck_assert_int_eq(rig_open(&rig, INDEX_FORMAT), 0);
+	ck_assert_int_eq(rig_post_range(&rig, 0, POSTS / 2, 16), 0);
+	ck_assert_int_eq(rig_close(&rig, true), 0);
+	rig_fini(&rig);
+	load(1);
+	ck_assert(result.loaded);
+	ck_assert_uint_eq(verify()->faults, 0);
+	ck_assert_uint_eq(result.report.records, RECORDS);
+	end();
+}
+END_TEST
+
 START_TEST(stopped)
 {
 	load(1);
@@ -406,6 +440,7 @@ int main(void)
 	tcase_add_loop_test(tc, rebuilt_without_a_chapter, 0, 3);
 	tcase_add_loop_test(tc, rebuilt_without_a_chapter, 5, 6);
 	tcase_add_test(tc, no_save);
+	tcase_add_test(tc, with_an_offset);
 	tcase_add_test(tc, stopped);
 	tcase_add_loop_test(tc, random_damage, 1, 16);
 	tcase_set_timeout(reference, 60);

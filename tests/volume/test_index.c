@@ -371,18 +371,20 @@ static const struct {
 	enum vdo_index_state state;
 	enum vdo_index_fault_kind kind;
 	bool lost; /* nothing can be rebuilt */
+	unsigned left_out;
 } damages[] = {
 	{"super block", super_at, VDO_INDEX_DAMAGED, VDO_INDEX_FAULT_SUPER,
-	 true},
-	{"config", config_at, VDO_INDEX_DAMAGED, VDO_INDEX_FAULT_SUPER, true},
+	 true, 0},
+	{"config", config_at, VDO_INDEX_DAMAGED, VDO_INDEX_FAULT_SUPER, true,
+	 0},
 	{"index page", index_page_at, VDO_INDEX_SAVED, VDO_INDEX_FAULT_CHAPTER,
-	 false},
+	 false, 0},
 	{"record page", record_page_at, VDO_INDEX_SAVED,
-	 VDO_INDEX_FAULT_RECORD_PAGE, false},
+	 VDO_INDEX_FAULT_RECORD_PAGE, false, 1},
 	{"open chapter", open_chapter_at, VDO_INDEX_SAVED, VDO_INDEX_FAULT_SAVE,
-	 false},
+	 false, 0},
 	{"volume index", volume_index_at, VDO_INDEX_SAVED, VDO_INDEX_FAULT_SAVE,
-	 false},
+	 false, 0},
 };
 
 /* Found, named, and gone after a rebuild; the data were never in danger. */
@@ -402,6 +404,7 @@ START_TEST(damage)
 	b = rebuild();
 	ck_assert_int_eq(b.formatted, damages[_i].lost);
 	ck_assert_int_eq(b.found, damages[_i].state);
+	ck_assert_uint_eq(b.left_out, damages[_i].left_out);
 	r = verify();
 	ck_assert_msg(r.faults == 0, "%s", damages[_i].name);
 	ck_assert_int_eq(r.state, VDO_INDEX_SAVED);
@@ -502,7 +505,7 @@ START_TEST(older_hosts)
 }
 END_TEST
 
-/* ----------------------------------------------------------------------- jobs */
+/* --------------------------------------------------------------------- jobs */
 
 START_TEST(in_use)
 {
