@@ -87,14 +87,20 @@ invent()
 		"$(field "$1" logical_blocks)" $parts >"share/$1.$2"
 }
 
-# played NAME PLAN [OPTION...]: it was, and is part of the manifest now
-played()
+# note NAME PLAN [OPTION...]: it was played; for the next manifest
+note()
 {
 	name=$1 plan=$2
 	shift 2
 	echo "share/$name.$plan" "$@" >>"$name.plans"
-	"$kernel" tool blockplay model $(cat "$name.plans") \
-		>"share/$name.manifest" || exit 1
+}
+
+# played NAME PLAN [OPTION...]: it was, and is part of the manifest now
+played()
+{
+	note "$@"
+	"$kernel" tool blockplay model $(cat "$1.plans") \
+		>"share/$1.manifest" || exit 1
 }
 
 # write NAME PLAN OPERATIONS [OPTION...]: by the library
@@ -466,7 +472,7 @@ ours()
 	amount_plan "$2" "$3" >"share/$1.ours$2"
 	"$vdoplay" play "share/$1.ours$2" "$1.img" --quiet \
 		--print path.duplicate $5 >out 2>&1 || fail "$1: amount $2"
-	played "$1" "ours$2"
+	note "$1" "ours$2"
 	n=$(sed -n 's/^path.duplicate //p' out)
 	echo "$1: the library shared ${n:-0} of $amount blocks"
 	test "${n:-0}" -ge "$4" || fail "$1: shared less than $4"
@@ -502,8 +508,9 @@ linux()
 	boot "$2"
 	grep 'Linux shared' out.boot
 	for plan in $theirs_played; do
-		played "$1" "$plan"
+		note "$1" "$plan"
 	done
+	played "$1" last # a plan of nothing
 	has "$1" clean
 	index_sound "$1"
 }
@@ -520,6 +527,7 @@ stage_index()
 	uds_inspect=$(dirname "$kernel")/uds_inspect.py
 	all=$((amount * 99 / 100)) # nearly: an index may forget a few
 	make ix --size 12G --profile kernel --logical-size 40G --slab-bits 15
+	echo flush >share/ix.last
 	ours ix 0 0 0
 	index_sound ix
 	for round in 1 2; do
@@ -552,7 +560,7 @@ stage_index()
 	expect_crash=--expect-crash
 	boot "index, dropped by Linux"
 	expect_crash=
-	played ix theirs15
+	note ix theirs15
 	succeed "ix: rebuild" "$vdoctl" index rebuild ix.img
 	index_sound ix
 	boot_begin
