@@ -4,7 +4,10 @@
 # code (user instructions, counted the same way) stand beside ours.
 #
 #	run.sh VDO-BENCH         SIZE, WARMUP, RUNS and OPS make it longer or
-#	                         shorter
+#	                         shorter, CHAPTERS the part about the index
+#
+# The index is filled once, dense and sparse; with fewer chapters than it has,
+# "steady" is not yet so.
 set -eu
 
 bench=$1
@@ -12,6 +15,8 @@ here=$(dirname "$0")
 size=${SIZE:-1G}
 warmup=${WARMUP:-100000}
 runs=${RUNS:-3}
+chapters=${CHAPTERS:-1024}
+index=$(dirname "$bench")/index-bench
 
 field() { # JSON NAME
 	printf '%s\n' "$1" | sed "s/.*\"$2\":\"\\{0,1\\}\\([^,\"}]*\\).*/\\1/"
@@ -89,3 +94,21 @@ echo
 latency "synchronous write at depth 1, median" $off
 latency "synchronous read at depth 1, median" --rw=randread
 }
+echo
+"$index" --chapters="$chapters"
+echo
+# Its dense part has 512 chapters.
+"$index" --sparse --chapters=$((chapters * 5 / 8))
+echo
+
+posts() { # ZONES: a second, the median of RUNS
+	i=0
+	while [ $i -lt "$runs" ]; do
+		"$index" --json --zones="$1" --chapters=20 --measure=30
+		i=$((i + 1))
+	done | sed -n '/"row":"steady"/s/.*"rate":\([0-9]*\).*/\1/p' |
+		sort -n | sed -n "$((runs / 2 + 1))p"
+}
+
+printf '%-58s %6.2f\n' "index: posts, two zones on two threads to one" \
+	"$(awk "BEGIN { print $(posts 2) / $(posts 1) }")"
