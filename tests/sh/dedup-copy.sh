@@ -139,6 +139,9 @@ echo new >"$t/new"
 rm "$t/none"
 expect 0 -o executor=inline --verify --json "$t" "$v"
 test "$(number snapshot)" = 2 || fail "snapshot 2 has another number"
+# What another process stored is known.
+test "$(number bytes_stored)" -lt "$(($(number bytes_read) / 10))" ||
+	fail "snapshot 2 stored too much"
 mkdir -p "$dir/other/t"
 echo other >"$dir/other/t/file"
 expect 0 "$dir/other/t" "$v"
