@@ -166,9 +166,10 @@ struct vdo_index_rebuilt {
 
 /*
  * Start a job that makes the index anew from the chapters on the storage, and
- * saves it. What was recorded since the last chapter was written is lost, also
- * if it was saved; damaged chapters are left out. If there is no index, or
- * nothing that can be used, it makes a new, empty one.
+ * saves it. What was recorded since the last chapter was written is in the
+ * newest save alone, and lost if that cannot be loaded; damaged chapters are
+ * left out. If there is no index, or nothing that can be used, it makes a new,
+ * empty one.
  *
  * Arguments as vdo_index_verify(). Nothing but the place of the index is
  * written, and that only at the end: until then a cancelled job has changed

@@ -148,6 +148,31 @@ bool index_serve(struct index *index, unsigned zone, struct index_op *op)
 	return zone_serve(&index->zones[zone], op);
 }
 
+int index_open_records(const struct index *index, struct index_record **records,
+		       uint32_t *count)
+{
+	uint32_t used = 0;
+
+	for (unsigned i = 0; i < index->c.zone_count; i++)
+		used += index->zones[i].open->used;
+	*count = 0;
+	*records = alloc_zeroed(used + 1, sizeof(**records));
+	if (*records == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < index->c.zone_count; i++) {
+		const struct open_chapter *o = index->zones[i].open;
+
+		for (uint32_t n = 1; n <= o->used; n++) {
+			const struct index_record *r =
+				open_chapter_record(o, n);
+
+			if (r != NULL)
+				(*records)[(*count)++] = *r;
+		}
+	}
+	return 0;
+}
+
 void index_stop(struct index *index)
 {
 	atomic_store_explicit(&index->stop, true, memory_order_relaxed);

@@ -148,6 +148,14 @@ void index_resume(struct index *index, struct completion *done);
  * is then marked as not to be used. Nothing to do if it is not open. */
 void index_close(struct index *index, bool save, struct completion *done);
 
+/*
+ * A copy of the records of the open chapter, which a rebuild does not know of;
+ * freed with alloc_free(). Only while no request is out. -ENOMEM
+ */
+struct index_record;
+int index_open_records(const struct index *index, struct index_record **records,
+		       uint32_t *count) MUST_CHECK;
+
 /* Any thread: let an index_open() that is under way end soon. */
 void index_stop(struct index *index);
 

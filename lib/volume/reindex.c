@@ -4,8 +4,10 @@
  *	inspect	 geometry block, then super block, config and save headers of
  *		 the index, read one by one
  *	verify	 inspect; index_open() the newest save; index_verify()
- *	rebuild	 index_open() from the chapters or, if that cannot be, a new
- *		 one; index_close() with a save
+ *	rebuild	 index_open() the newest save, only to keep the records of its
+ *		 open chapter, which are nowhere else; index_open() from the
+ *		 chapters or, if that cannot be, a new one; those records
+ *		 again; index_close() with a save
  *
  * The super block of the volume is needed by a rebuild only, which writes and
  * so wants to be sure where the index ends.
@@ -25,6 +27,7 @@
 #include "index/chapter_index.h"
 #include "index/index.h"
 #include "index/layout.h"
+#include "index/names.h"
 #include "index/saved.h"
 #include "index/verify.h"
 #include "volume/volume_priv.h"
@@ -511,6 +514,62 @@ int reindex_verify(struct reindex *r, struct vdo_error *error)
 	return verify_opened(r);
 }
 
+/* What a save has and the chapters have not. Without a save: nothing. */
+static int keep_records(struct reindex *r, struct index_record **records,
+			uint32_t *count)
+{
+	int result = open_index(r, INDEX_LOAD_SAVED);
+
+	if (result == -VDO_EDIRTY || result == -VDO_ENOINDEX)
+		return 0;
+	if (result != 0)
+		return result;
+	result = index_open_records(r->index, records, count);
+	(void)close_index(r, false);
+	return result;
+}
+
+struct asking {
+	struct index_op op;
+	struct event event;
+	struct executor *executor;
+};
+
+static void asking_done(struct completion *c)
+{
+	struct asking *a = container_of(c, struct asking, op.done);
+
+	executor_signal(a->executor, &a->event);
+}
+
+static int put_record(struct reindex *r, const struct index_record *record)
+{
+	struct asking a = {
+		.op.request = INDEX_UPDATE,
+		.op.name = record->name,
+		.executor = r->executor,
+	};
+
+	memcpy(a.op.data, record->data, sizeof(a.op.data));
+	completion_init(&a.op.done, r->queue, asking_done);
+	event_init(&a.event);
+	index_start(r->index, &a.op);
+	executor_wait(r->executor, &a.event);
+	return a.op.done.result;
+}
+
+static int put_records(struct reindex *r, const struct index_record *records,
+		       uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		int result = put_record(r, &records[i]);
+
+		if (result != 0)
+			return result;
+	}
+	return 0;
+}
+
 static void note_rebuilt(struct reindex *r)
 {
 	struct index_stats s;
@@ -522,25 +581,48 @@ static void note_rebuilt(struct reindex *r)
 	r->rebuilt.left_out = s.left_out;
 }
 
-int reindex_rebuild(struct reindex *r, struct vdo_error *error)
+/* From the chapters, else a new one. */
+static int open_anew(struct reindex *r)
 {
 	int result;
 
 	atomic_store(&r->phase, "rebuilding");
-	result = stopped(r) ? -ECANCELED : open_index(r, INDEX_REBUILD);
-	if (result == -VDO_ENOINDEX && stopped(r))
-		result = -ECANCELED;
-	if (result == -VDO_ENOINDEX) {
-		r->rebuilt.formatted = true;
-		result = open_index(r, INDEX_FORMAT);
-	}
-	if (result == -VDO_EVERSION)
-		return unsupported(error);
-	if (result != 0)
+	result = open_index(r, INDEX_REBUILD);
+	if (result != -VDO_ENOINDEX)
 		return result;
-	note_rebuilt(r);
-	atomic_store(&r->phase, "saving");
-	return close_index(r, true);
+	if (stopped(r))
+		return -ECANCELED;
+	r->rebuilt.formatted = true;
+	return open_index(r, INDEX_FORMAT);
+}
+
+int reindex_rebuild(struct reindex *r, struct vdo_error *error)
+{
+	struct index_record *records = NULL;
+	uint32_t count = 0;
+	int result;
+
+	if (stopped(r))
+		return -ECANCELED;
+	atomic_store(&r->phase, "loading");
+	result = keep_records(r, &records, &count);
+	if (result == 0)
+		result = stopped(r) ? -ECANCELED : open_anew(r);
+	if (result == -VDO_EVERSION)
+		unsupported(error);
+	if (result != 0) {
+		alloc_free(records);
+		return result;
+	}
+	result = put_records(r, records, count);
+	alloc_free(records);
+	if (result == 0) {
+		note_rebuilt(r);
+		atomic_store(&r->phase, "saving");
+		return close_index(r, true);
+	}
+	(void)close_index(r, false);
+	return result;
 }
 
 void reindex_stop(struct reindex *r)
