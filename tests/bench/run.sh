@@ -6,8 +6,8 @@
 #	run.sh VDO-BENCH         SIZE, WARMUP, RUNS and OPS make it longer or
 #	                         shorter, CHAPTERS the part about the index
 #
-# The index is filled once, dense and sparse; with fewer chapters than it has,
-# "steady" is not yet so.
+# Indexes are filled with one zone, with two, and sparse. With fewer chapters
+# than they have, "steady" is not yet so.
 set -eu
 
 bench=$1
@@ -101,21 +101,20 @@ echo
 latency "synchronous write at depth 1, median" $off
 latency "synchronous read at depth 1, median" --rw=randread
 }
+
+rate() { # ROW TABLE: thousands a second
+	printf '%s\n' "$2" | awk -v row="$1" '$1 == row { print $6; exit }'
+}
+
 echo
-"$index" --chapters="$chapters"
-echo
+one=$("$index" --chapters="$chapters")
+two=$("$index" --chapters="$chapters" --zones=2)
+printf '%s\n\n%s\n\n' "$one" "$two"
 # Its dense part has 512 chapters.
 "$index" --sparse --chapters=$((chapters * 5 / 8))
 echo
-
-posts() { # ZONES: a second, the median of RUNS
-	i=0
-	while [ $i -lt "$runs" ]; do
-		"$index" --json --zones="$1" --chapters=20 --measure=30
-		i=$((i + 1))
-	done | sed -n '/"row":"steady"/s/.*"rate":\([0-9]*\).*/\1/p' |
-		sort -n | sed -n "$((runs / 2 + 1))p"
-}
-
-printf '%-58s %6.2f\n' "index: posts, two zones on two threads to one" \
-	"$(awk "BEGIN { print $(posts 2) / $(posts 1) }")"
+for row in fill steady absent; do
+	printf '%-58s %6.2f\n' "two zones on two threads to one, $row" \
+		"$(awk "BEGIN { print $(rate $row "$two") / \
+				      $(rate $row "$one") }")"
+done
