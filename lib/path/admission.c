@@ -92,7 +92,11 @@ static struct io *io_new(struct path *p, const struct io_request *q)
 	return io;
 }
 
-/* Count an io that begins without a request. */
+/*
+ * Count an io that is to last while it has no request: one that waits, or asks
+ * for a leaf page, or is none of blocks. All others are over before their last
+ * request is, and that is counted.
+ */
 static void io_count(struct io *io)
 {
 	if (io->counted)
@@ -133,6 +137,7 @@ void io_block_done(struct io *io, int result)
 	struct path *p = io->path;
 	io_callback callback = io->callback;
 	void *arg = io->arg;
+	bool was_counted;
 	int none = 0;
 
 	if (unlikely(result != 0))
@@ -141,9 +146,11 @@ void io_block_done(struct io *io, int result)
 	    1)
 		return;
 	result = atomic_load_explicit(&io->result, memory_order_relaxed);
+	was_counted = io->counted;
 	io_free(io);
 	callback(arg, result);
-	unload(p, LOAD_IO);
+	if (unlikely(was_counted))
+		unload(p, LOAD_IO);
 }
 
 static void io_empty(struct completion *c)
@@ -167,18 +174,16 @@ static struct request *request_take(struct path *p, struct io *io)
 	return n == FREELIST_NONE ? NULL : &p->requests[n];
 }
 
-/* A free request for @io; both are counted at once. */
+/* A free request for @io. */
 static struct request *request_new(struct path *p, struct io *io)
 {
-	uint64_t what = io->counted ? LOAD_REQUEST : LOAD_REQUEST | LOAD_IO;
 	struct request *r = request_take(p, io);
 	unsigned used, max;
 
 	if (r == NULL)
 		return NULL;
-	used = 1 + (uint16_t)atomic_fetch_add_explicit(&p->load, what,
+	used = 1 + (uint16_t)atomic_fetch_add_explicit(&p->load, LOAD_REQUEST,
 						       memory_order_relaxed);
-	io->counted = true;
 	/* The one whose place this is may not have been taken off yet. */
 	used = MIN(used, p->config.depth);
 	max = atomic_load_explicit(&p->requests_max, memory_order_relaxed);
@@ -293,6 +298,7 @@ static bool io_run(struct path *p, struct io *io, unsigned max)
 		if (r == NULL)
 			return false;
 		if (needs_probe(io)) {
+			io_count(io);
 			r->error = 0;
 			r->lbn = io->next / BLOCK_SIZE;
 			request_set_zone(r);
