@@ -18,7 +18,8 @@
  *	absent	    of names that are not there
  *
  * Requests are made again from inside of their callbacks, on one queue of each
- * thread: the threads of the index do everything.
+ * thread: the threads of the index do everything. With --local each thread asks
+ * for the names of the zone that it runs, as the hash zones of a volume do.
  */
 #include "config.h"
 
@@ -46,7 +47,7 @@
 
 static struct options {
 	int memory;
-	bool sparse, json, load, no_prefetch;
+	bool sparse, json, load, no_prefetch, local;
 	unsigned zones, threads, depth, chapters, measure;
 	const char *executor, *device;
 } o = {
@@ -146,8 +147,27 @@ static void make_name(struct hash128 *name, uint64_t i)
 		(x ^ x >> 29) * UINT64_C(0xff51afd7ed558ccd) ^ i);
 }
 
-static bool take_number(struct asker *a, uint64_t *number)
+static uint64_t number_at(uint64_t i)
 {
+	return b.low + i * b.step % b.count;
+}
+
+/* With --local all askers go over all numbers and leave out others' names. */
+static bool take_local(struct asker *a, struct hash128 *name, uint64_t *number)
+{
+	while (a->next < b.records) {
+		*number = number_at(a->next++);
+		make_name(name, *number);
+		if (&b.askers[index_zone_of(b.index, name)] == a)
+			return true;
+	}
+	return false;
+}
+
+static bool take_number(struct asker *a, struct hash128 *name, uint64_t *number)
+{
+	if (o.local)
+		return take_local(a, name, number);
 	if (a->next == a->end) {
 		a->next = atomic_fetch_add_explicit(&b.taken, BATCH,
 						    memory_order_relaxed);
@@ -157,10 +177,12 @@ static bool take_number(struct asker *a, uint64_t *number)
 		}
 		a->end = MIN(a->next + BATCH, b.records);
 	}
-	*number = b.low + a->next++ * b.step % b.count;
+	*number = number_at(a->next++);
+	make_name(name, *number);
 	return true;
 }
 
+static void slot_serve(struct completion *c);
 static void slot_done(struct completion *c);
 
 static void slot_next(struct slot *s)
@@ -168,18 +190,21 @@ static void slot_next(struct slot *s)
 	struct asker *a = s->asker;
 	uint64_t number;
 
-	if (!take_number(a, &number))
+	if (!take_number(a, &s->op.name, &number))
 		return;
 	s->op.request = b.request;
-	make_name(&s->op.name, number);
 	put_u64(s->op.data, number);
 	a->out++;
-	completion_init(&s->op.done, a->queue, slot_done);
+	completion_init(&s->op.done, a->queue,
+			o.local ? slot_serve : slot_done);
 	if (b.timed)
 		s->begun_ns = bench_now();
 	if (!o.no_prefetch)
 		index_prefetch(b.index, &s->op.name);
-	index_start(b.index, &s->op);
+	if (o.local)
+		completion_post(&s->op.done);
+	else
+		index_start(b.index, &s->op);
 }
 
 static void asker_check(struct asker *a)
@@ -200,6 +225,16 @@ static void slot_done(struct completion *c)
 	a->found += s->op.found;
 	slot_next(s);
 	asker_check(a);
+}
+
+/* The queue is that of the zone; the name was announced a while ago. */
+static void slot_serve(struct completion *c)
+{
+	struct slot *s = container_of(c, struct slot, op.done);
+
+	c->fn = slot_done;
+	if (index_serve(b.index, (unsigned)(s->asker - b.askers), &s->op))
+		slot_done(c);
 }
 
 static void asker_go(struct completion *c)
@@ -521,7 +556,11 @@ static void make_queues(void)
 	for (unsigned i = 0; i < o.threads; i++) {
 		struct asker *a = &b.askers[i];
 
-		must("queue", executor_queue(b.x, "asker", i, &a->queue));
+		if (o.local)
+			a->queue = b.config.zones[i];
+		else
+			must("queue",
+			     executor_queue(b.x, "asker", i, &a->queue));
 		a->slot_count = MAX(o.depth / o.threads, 16);
 		a->slots = calloc(a->slot_count, sizeof(*a->slots));
 		for (unsigned s = 0; s < a->slot_count; s++)
@@ -605,6 +644,7 @@ static void usage(FILE *to)
 	      "index (mem)\n"
 	      "  --load                   PATH has an index of --chapters\n"
 	      "  --no-prefetch            do not announce requests\n"
+	      "  --local                  each thread asks the zone it runs\n"
 	      "  --json                   one line of JSON a row\n",
 	      to);
 }
@@ -615,7 +655,8 @@ static const struct option longs[] = {
 	{"depth", 1, NULL, 'd'},    {"chapters", 1, NULL, 'n'},
 	{"measure", 1, NULL, 'M'},  {"executor", 1, NULL, 'e'},
 	{"device", 1, NULL, 'f'},   {"load", 0, NULL, 'l'},
-	{"no-prefetch", 0, NULL, 'P'}, {"json", 0, NULL, 'j'},
+	{"no-prefetch", 0, NULL, 'P'}, {"local", 0, NULL, 'L'},
+	{"json", 0, NULL, 'j'},
 	{"help", 0, NULL, 'h'},	    {NULL, 0, NULL, 0},
 };
 
@@ -633,6 +674,7 @@ static void parse_option(int c)
 	case 'f': o.device = optarg; break;
 	case 'l': o.load = true; break;
 	case 'P': o.no_prefetch = true; break;
+	case 'L': o.local = true; break;
 	case 'j': o.json = true; break;
 	case 'h': usage(stdout); exit(0);
 	default: usage(stderr); exit(2);
@@ -647,6 +689,11 @@ int main(int argc, char **argv)
 		parse_option(c);
 	if (o.threads == 0 || strcmp(o.executor, "inline") == 0)
 		o.threads = strcmp(o.executor, "inline") == 0 ? 1 : o.zones;
+	if (o.local && o.threads != o.zones) {
+		fputs("index-bench: --local takes a thread for each zone\n",
+		      stderr);
+		return 2;
+	}
 	if (optind != argc || o.zones == 0 || o.zones > INDEX_ZONES_MAX ||
 	    o.threads > THREADS_MAX || o.depth == 0 || o.measure == 0) {
 		usage(stderr);
