@@ -443,7 +443,7 @@ static bool mount_small(void)
 {
 	if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS))
 		return false;
-	mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL);
 	return mount("vdo", dir, "tmpfs", 0, "size=64k") == 0;
 }
 

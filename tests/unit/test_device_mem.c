@@ -45,7 +45,7 @@ START_TEST(huge_and_sparse)
 {
 	unsigned char *buf = malloc(3 * BLOCK_SIZE);
 	struct vdo_device *d;
-	uint64_t size = UINT64_C(1) << 36;
+	uint64_t size = (uint64_t)unit_share(64) << 30;
 	struct iovec iov[2] = {{buf, 100}, {buf + 100, 2 * BLOCK_SIZE - 100}};
 
 	ck_assert_int_eq(vdo_device_open_memory(size, &d), 0);
