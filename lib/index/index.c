@@ -6,7 +6,8 @@
  *		[go_online]: all zones accept
  *	suspend	[stop_zones]: all zones refuse and are empty
  *		[zones_stopped]: the chapter writer is idle
- *		[writer_idle]: save, or make the save unusable
+ *		[writer_idle]: all zones have had its last messages
+ *		[zones_quiet]: save, or make the save unusable
  *
  * One such operation at a time, all on the main queue. While it reads or writes
  * what the zones own, these stand still: the messages that stopped them order
@@ -347,11 +348,12 @@ static void loaded(struct index *index, int result)
 static void choose_save(struct index *index)
 {
 	const struct index_save *s = index->saves;
+	bool usable = index->how != INDEX_REBUILD && !index->unreadable;
 
 	index->save_slot = -1;
 	if (s[0].timestamp != 0 || s[1].timestamp != 0)
 		index->save_slot = s[1].timestamp > s[0].timestamp ? 1 : 0;
-	if (index->save_slot >= 0 && index->how != INDEX_REBUILD)
+	if (index->save_slot >= 0 && usable)
 		index_load(index, loaded);
 	else
 		rebuild(index);
@@ -365,6 +367,8 @@ static void save_read(struct index *index, int result)
 	if (result == 0)
 		save_decode(&index->layout, index->at, index->block,
 			    &index->saves[index->at]);
+	else
+		index->unreadable = true;
 	if (++index->at < SAVES)
 		read_save(index);
 	else
@@ -396,6 +400,7 @@ static void config_read(struct index *index, int result)
 		return;
 	}
 	index->at = 0;
+	index->unreadable = false;
 	read_save(index);
 }
 
@@ -552,9 +557,9 @@ static void saved(struct index *index, int result)
 	finish(index, state_after(index), result);
 }
 
-static void writer_idle(struct completion *c)
+static void zones_quiet(struct completion *c)
 {
-	struct index *index = container_of(c, struct index, step);
+	struct index *index = container_of(c, struct index, fanout.done);
 	int error = index_error(index);
 
 	for (unsigned i = 0; i < index->c.zone_count; i++) {
@@ -567,6 +572,18 @@ static void writer_idle(struct completion *c)
 		index_discard_save(index, saved);
 	else
 		finish(index, state_after(index), 0);
+}
+
+static void zone_passes(struct completion *c)
+{
+	fanout_part_done(&zone_of(c)->part, 0);
+}
+
+static void writer_idle(struct completion *c)
+{
+	struct index *index = container_of(c, struct index, step);
+
+	visit_zones(index, zone_passes, zones_quiet);
 }
 
 static void zones_stopped(struct completion *c)

@@ -155,6 +155,7 @@ struct index {
 	uint64_t newest, oldest; /* of the whole index; main queue */
 	struct index_save saves[SAVES];
 	int save_slot; /* the newest that agrees with the volume, or -1 */
+	bool unreadable; /* a header is: nobody knows which is the newest */
 	struct page_map page_map;
 	struct index_zone *zones;
 	struct sparse_cache sparse;

@@ -139,6 +139,8 @@ void sparse_want(struct index_zone *z, uint64_t vcn)
 	struct sparse_view *v = &z->sparse;
 
 	VDO_ASSERT(!v->wanting);
+	/* Inside until the reply, which comes after all that it causes. */
+	gate_enter(&z->gate);
 	v->wanting = true;
 	v->vcn = vcn;
 	v->victim = pick_victim(z);
@@ -152,6 +154,7 @@ static void want_served(struct completion *c)
 
 	v->wanting = false;
 	zone_go_on(&v->waiting, z);
+	gate_leave(&z->gate);
 }
 
 static void serve_next(struct index *index);

@@ -9,9 +9,11 @@
 
 #include "volume/volume_priv.h"
 
+#include <errno.h>
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 
 /* Leaf pages for one per mille of the volume or so; 128 MiB at most. */
 #define CACHE_PAGES_MIN 256
@@ -158,11 +160,18 @@ static int create_advice(struct volume *v)
 		.entries_max = advice_entries(v),
 	};
 
+	int result;
+
 	for (unsigned i = 0; i < t->index_zones; i++)
 		index.zones[i] = t->index_zone[i];
 	if (v->has_index && index_config_from(&v->geometry, &index))
 		c.index = &index;
-	return advice_create(&c, &v->advice);
+	result = advice_create(&c, &v->advice);
+	if (result == -ENOMEM && v->has_index)
+		error_set(v->error, result,
+			  "there is not enough memory for the index of the "
+			  "volume; option index=memory does without it");
+	return result;
 }
 
 static int create_dedupe(struct volume *v)

@@ -140,13 +140,18 @@ static int load_depot(struct volume *v)
 
 static int load_dirty(struct volume *v)
 {
+	int result;
+
 	if (v->opened_read_only)
 		return 0;
 	v->sb.state = VOLUME_DIRTY;
 	v->sb.zone_count = (uint8_t)v->topology.physical_zones;
 	v->sb.unused = v->geometry.unused;
-	v->online = true;
-	return super_write(v);
+	result = super_write(v);
+	/* If that failed, the state on disk is as good as it was. */
+	if (result == 0)
+		v->online = true;
+	return result;
 }
 
 static void open_index(struct volume *v, struct completion *done)

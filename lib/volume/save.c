@@ -87,7 +87,8 @@ static int save_index(struct volume *v)
 {
 	if (v->index_open)
 		(void)await_run(v, v->topology.index, start_saving_index);
-	return 0;
+	/* But a flush for it may have failed. */
+	return readonly_entered(&v->readonly) ? -VDO_EREADONLY : 0;
 }
 
 static int save_clean(struct volume *v)

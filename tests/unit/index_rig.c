@@ -94,10 +94,11 @@ void rig_init(struct rig *r, struct executor *x, struct vdo_device *device,
 
 void rig_fini(struct rig *r)
 {
-	device_release(r->device);
-	executor_destroy(r->x);
+	/* First, as volumes do: no message of it may be on its way. */
 	index_destroy(r->index);
 	r->index = NULL;
+	device_release(r->device);
+	executor_destroy(r->x);
 }
 
 int rig_open(struct rig *r, enum index_open how)
