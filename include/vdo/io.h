@@ -14,6 +14,8 @@
  *    inside of vdo_poll() or a synchronous call), with no lock held. It may
  *    submit asynchronous operations on any volume. A synchronous call or a
  *    close in it returns -EDEADLK.
+ *  - Operations on the same blocks that are under way at the same time take
+ *    effect in any order. Who wants one waits for the callback of the first.
  *  - Buffers belong to the library from submission to completion. The iovec
  *    array itself is copied where it is needed longer than the call.
  *  - A flush covers every write that was acknowledged before the flush was
@@ -26,9 +28,9 @@
  *    volume and open it again.
  *
  * Errors: -EINVAL not aligned; -ERANGE beyond the end; -ENOSPC no space left
- * for new data, in the volume or below it; -EIO the storage failed; -VDO_EREADONLY the volume is read-only;
- * -VDO_EMAPPING, -VDO_EFRAGMENT a block is damaged; -ENOMEM; -EAGAIN;
- * -EDEADLK; -VDO_EFORKED.
+ * for new data, in the volume or below it; -EIO the storage failed;
+ * -VDO_EREADONLY the volume is read-only; -VDO_EMAPPING, -VDO_EFRAGMENT a block
+ * is damaged; -ENOMEM; -EAGAIN; -EDEADLK; -VDO_EFORKED.
  */
 #ifndef VDO_IO_H
 #define VDO_IO_H
