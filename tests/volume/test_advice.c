@@ -184,7 +184,7 @@ START_TEST(test_open_late)
 	for (unsigned i = 0; i < 2; i++) {
 		sim_device_hold(f.sd, is_index_read, &info);
 		fixture_open(&f, "index-wait=off");
-		ck_assert(has_state(&f, "opening"));
+		fixture_until(&f, has_state(&f, "opening"));
 		ck_assert_uint_eq(shared(&f, 100 + 100 * i, V_UNIQUE(1)), 0);
 		sim_device_hold(f.sd, NULL, NULL);
 		sim_device_release(f.sd);
