@@ -93,9 +93,9 @@ static struct io *io_new(struct path *p, const struct io_request *q)
 }
 
 /*
- * Count an io that is to last while it has no request: one that waits, or asks
- * for a leaf page, or is none of blocks. All others are over before their last
- * request is, and that is counted.
+ * Count an io that is to last while it has no request: one that waits, or is
+ * none of blocks. All others are over before their last request is, and that is
+ * counted; so is a probe, which is recycled last.
  */
 static void io_count(struct io *io)
 {
@@ -298,7 +298,6 @@ static bool io_run(struct path *p, struct io *io, unsigned max)
 		if (r == NULL)
 			return false;
 		if (needs_probe(io)) {
-			io_count(io);
 			r->error = 0;
 			r->lbn = io->next / BLOCK_SIZE;
 			request_set_zone(r);

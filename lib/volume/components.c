@@ -10,7 +10,6 @@
 #include "volume/volume_priv.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -133,25 +132,15 @@ static int create_packer(struct volume *v)
 	return packer_create(&c, &v->packer);
 }
 
-static uint64_t wall_ms(void *arg)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static int create_advice(struct volume *v)
 {
 	struct topology *t = &v->topology;
 	struct index_config index = {
 		.storage = &v->storage,
 		.sync = &v->sync,
-		.kind = MIO_INDEX,
 		.queue = t->index,
 		.zone_count = t->index_zones,
 		.log = &v->log,
-		.wall_ms = wall_ms,
 	};
 	struct advice_config c = {
 		.zone_count = t->hash_zones,

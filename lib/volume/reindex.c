@@ -32,6 +32,14 @@
 #include "index/verify.h"
 #include "volume/volume_priv.h"
 
+static uint64_t wall_ms(void *arg)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 bool index_config_from(const struct geometry *g, struct index_config *c)
 {
 	struct index_geometry shape;
@@ -44,6 +52,8 @@ bool index_config_from(const struct geometry *g, struct index_config *c)
 	c->nonce = g->nonce;
 	c->first_block = g->index_start;
 	c->block_count = g->data_start - g->index_start;
+	c->kind = MIO_INDEX;
+	c->wall_ms = wall_ms;
 	return index_geometry_init(&shape, c->memory, c->sparse,
 				   c->block_count) == 0 &&
 	       shape.total_blocks <= c->block_count;
@@ -295,14 +305,6 @@ struct reindex {
 	struct vdo_index_rebuilt rebuilt;
 };
 
-static uint64_t wall_ms(void *arg)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 static void flush_failed(void *arg, int result)
 {
 	struct reindex *r = arg;
@@ -315,12 +317,10 @@ static int create_index(struct reindex *r, struct vdo_error *error)
 	struct index_config c = {
 		.storage = &r->storage,
 		.sync = &r->sync,
-		.kind = MIO_DATA,
 		.queue = r->queue,
 		.zones = {r->queue},
 		.zone_count = 1,
 		.log = &r->log,
-		.wall_ms = wall_ms,
 	};
 
 	if (!index_config_from(&r->geometry, &c))

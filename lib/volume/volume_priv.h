@@ -110,7 +110,8 @@ int super_write(struct volume *v) MUST_CHECK;
 struct index_config;
 
 /*
- * Memory code, sparse, nonce and place of the index as @g says; the rest of *c
+ * Memory code, sparse, nonce and place of the index as @g says, the kind of its
+ * I/O and the clock of its saves; the rest of *c
  * is the caller's. False if there is none: code 0, a code that is unknown, or
  * too few blocks before the data.
  */
