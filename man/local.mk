@@ -46,6 +46,7 @@ links_vdo_index_inspect = \
 	%D%/links/vdo_index_rebuild_device.3 \
 	%D%/links/vdo_index_rebuilt_get.3 \
 	%D%/links/vdo_index_report_get.3 \
+	%D%/links/vdo_index_state_name.3 \
 	%D%/links/vdo_index_verify.3 \
 	%D%/links/vdo_index_verify_device.3
 links_vdo_inspect = \

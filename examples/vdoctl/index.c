@@ -230,16 +230,6 @@ static int finish(struct vdo_job *job, struct vdo_error *error)
  * verify
  */
 
-static const char *const state_words[] = {
-	[VDO_INDEX_NONE] = "none",
-	[VDO_INDEX_FOREIGN] = "foreign",
-	[VDO_INDEX_DAMAGED] = "damaged",
-	[VDO_INDEX_UNSUPPORTED] = "unsupported",
-	[VDO_INDEX_FORMATTED] = "formatted",
-	[VDO_INDEX_SAVED] = "saved",
-	[VDO_INDEX_DIRTY] = "needs rebuild",
-};
-
 static void fault_json(struct json *j, const struct vdo_index_fault *f)
 {
 	json_begin(j, NULL, '{');
@@ -257,7 +247,7 @@ static void report_json(const struct vdo_index_report *r)
 	struct json j = {.file = stdout};
 
 	json_begin(&j, NULL, '{');
-	json_string(&j, "state", state_words[r->state]);
+	json_string(&j, "state", vdo_index_state_name(r->state));
 	json_number(&j, "oldest", r->oldest);
 	json_number(&j, "newest", r->newest);
 	json_number(&j, "chapters", r->chapters);
@@ -293,7 +283,7 @@ static void fault_line(const struct vdo_index_fault *f)
 
 static void report_people(const struct vdo_index_report *r)
 {
-	printf("  %-26s %s\n", "state", state_words[r->state]);
+	printf("  %-26s %s\n", "state", vdo_index_state_name(r->state));
 	if (r->state >= VDO_INDEX_FORMATTED) {
 		number_line("chapters read", r->chapters);
 		if (r->chapters_unused != 0)
@@ -351,7 +341,7 @@ static void rebuilt_json(const struct vdo_index_rebuilt *r)
 	struct json j = {.file = stdout};
 
 	json_begin(&j, NULL, '{');
-	json_string(&j, "found", state_words[r->found]);
+	json_string(&j, "found", vdo_index_state_name(r->found));
 	json_bool(&j, "formatted", r->formatted);
 	json_number(&j, "oldest", r->oldest);
 	json_number(&j, "newest", r->newest);
@@ -367,7 +357,7 @@ static void rebuilt_people(const struct vdo_index_rebuilt *r)
 	else if (r->formatted)
 		printf("The index could not be rebuilt (%s): made a new, empty "
 		       "one.\n",
-		       state_words[r->found]);
+		       vdo_index_state_name(r->found));
 	else
 		printf("Rebuilt from %llu chapters, %llu entries.\n",
 		       (unsigned long long)(r->newest - r->oldest -

@@ -37,6 +37,9 @@ enum vdo_index_state {
 	VDO_INDEX_DIRTY,       /* was not closed: needs a rebuild */
 };
 
+/* "none", "needs rebuild" and so on; NULL: no such state. Static text. */
+const char *vdo_index_state_name(enum vdo_index_state state);
+
 #define VDO_INDEX_SAVES 2
 
 struct vdo_index_save {
@@ -68,7 +71,7 @@ struct vdo_index_info {
 	uint64_t volume_index_blocks, page_map_blocks, open_chapter_blocks;
 	/* state */
 	enum vdo_index_state state;
-	const char *state_name; /* static text */
+	const char *state_name; /* vdo_index_state_name() */
 	struct vdo_index_save saves[VDO_INDEX_SAVES];
 };
 

@@ -209,6 +209,21 @@ const char *vdo_index_fault_name(enum vdo_index_fault_kind kind)
 
 /* ------------------------------------------------------------------ inspect */
 
+const char *vdo_index_state_name(enum vdo_index_state state)
+{
+	static const char *const names[] = {
+		[VDO_INDEX_NONE] = "none",
+		[VDO_INDEX_FOREIGN] = "foreign",
+		[VDO_INDEX_DAMAGED] = "damaged",
+		[VDO_INDEX_UNSUPPORTED] = "unsupported",
+		[VDO_INDEX_FORMATTED] = "formatted",
+		[VDO_INDEX_SAVED] = "saved",
+		[VDO_INDEX_DIRTY] = "needs rebuild",
+	};
+
+	return (unsigned)state < ARRAY_SIZE(names) ? names[state] : NULL;
+}
+
 int vdo_index_inspect_device(struct vdo_device *device,
 			     struct vdo_index_info *info, size_t size,
 			     struct vdo_error *error)
@@ -218,8 +233,10 @@ int vdo_index_inspect_device(struct vdo_device *device,
 
 	error_clear(error);
 	r = reindex_inspect(device, &whole, error);
-	if (r == 0)
+	if (r == 0) {
+		whole.state_name = vdo_index_state_name(whole.state);
 		memcpy(info, &whole, MIN(size, sizeof(whole)));
+	}
 	return error_finish(error, r);
 }
 

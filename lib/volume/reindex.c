@@ -61,16 +61,6 @@ bool index_config_from(const struct geometry *g, struct index_config *c)
 
 /* ------------------------------------------------------------------ inspect */
 
-static const char *const state_names[] = {
-	[VDO_INDEX_NONE] = "none",
-	[VDO_INDEX_FOREIGN] = "foreign",
-	[VDO_INDEX_DAMAGED] = "damaged",
-	[VDO_INDEX_UNSUPPORTED] = "unsupported",
-	[VDO_INDEX_FORMATTED] = "formatted",
-	[VDO_INDEX_SAVED] = "saved",
-	[VDO_INDEX_DIRTY] = "needs rebuild",
-};
-
 /* What is known of an index by its first blocks. */
 struct look {
 	struct vdo_device *device;
@@ -254,7 +244,6 @@ static int inspect(struct vdo_device *device, const struct geometry *g,
 		.sparse = g->index_sparse,
 		.state = VDO_INDEX_NONE,
 	};
-	i->state_name = state_names[i->state];
 	if (!index_config_from(g, &c))
 		return 0;
 	l.first = c.first_block - g->bio_offset;
@@ -272,7 +261,6 @@ static int inspect(struct vdo_device *device, const struct geometry *g,
 		return -ENOMEM;
 	r = look_at_all(&l, &i->state, error);
 	alloc_free(l.page);
-	i->state_name = state_names[i->state];
 	fill_shape(i, &l.shape);
 	fill_saves(i, &l);
 	return r;

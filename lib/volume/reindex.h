@@ -24,7 +24,7 @@
 
 struct reindex;
 
-/* Look at the first blocks; for vdo_index_inspect(). */
+/* Look at the first blocks; for vdo_index_inspect(), which adds state_name. */
 int reindex_inspect(struct vdo_device *device, struct vdo_index_info *info,
 		    struct vdo_error *error) MUST_CHECK;
 

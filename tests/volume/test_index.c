@@ -99,6 +99,7 @@ static struct vdo_index_info inspect(void)
 					       &error) == 0,
 		      "%s", error.message);
 	ck_assert_int_eq(error.code, 0);
+	ck_assert_str_eq(i.state_name, vdo_index_state_name(i.state));
 	return i;
 }
 
@@ -160,6 +161,9 @@ START_TEST(nothing_there)
 	ck_assert(i.region);
 	ck_assert_int_eq(i.state, VDO_INDEX_NONE);
 	ck_assert_str_eq(i.state_name, "none");
+	ck_assert_str_eq(vdo_index_state_name(VDO_INDEX_DIRTY),
+			 "needs rebuild");
+	ck_assert_ptr_null(vdo_index_state_name(VDO_INDEX_DIRTY + 1));
 	ck_assert(!i.saves[0].valid && !i.saves[1].valid);
 	ck_assert_uint_gt(i.chapters, 0);
 	ck_assert_uint_eq(i.names_max, i.chapters * i.records_per_chapter);
