@@ -5,36 +5,11 @@
 #include <vdo/error.h>
 
 #include "exec/executor.h"
+#include "tests/lib/index_ask.h"
 #include "tests/unit/index_names.h"
 
 #define NONCE 4711u
 #define GUARD 64u /* blocks behind the index */
-
-struct wait {
-	struct completion done;
-	struct executor *x;
-	struct event event;
-};
-
-static void wait_done(struct completion *c)
-{
-	struct wait *w = container_of(c, struct wait, done);
-
-	executor_signal(w->x, &w->event);
-}
-
-static void wait_init(struct wait *w, struct index_host *h)
-{
-	w->x = h->x;
-	event_init(&w->event);
-	completion_init(&w->done, h->asker, wait_done);
-}
-
-static int wait_for(struct wait *w)
-{
-	executor_wait(w->x, &w->event);
-	return w->done.result;
-}
 
 static void on_log(void *arg, enum vdo_log_level level, const char *message)
 {
@@ -91,7 +66,7 @@ int index_host_open(struct index_host *h, enum index_open how)
 {
 	struct wait w;
 
-	wait_init(&w, h);
+	wait_init(&w, h->asker);
 	index_open(h->index, how, &w.done);
 	return wait_for(&w);
 }
@@ -100,42 +75,26 @@ int index_host_close(struct index_host *h, bool save)
 {
 	struct wait w;
 
-	wait_init(&w, h);
+	wait_init(&w, h->asker);
 	index_close(h->index, save, &w.done);
 	return wait_for(&w);
-}
-
-struct single {
-	struct index_op op;
-	struct wait wait;
-};
-
-static void single_done(struct completion *c)
-{
-	struct single *s = container_of(c, struct single, op.done);
-
-	wait_done(&s->wait.done);
 }
 
 int index_host_ask(struct index_host *h, enum index_request request,
 		   uint64_t name)
 {
-	struct single s = {
-		.op = {.request = request, .name = golden_name(name)},
-	};
+	struct index_op op = {.request = request, .name = golden_name(name)};
 	uint8_t want[INDEX_DATA_SIZE];
+	int r;
 
 	golden_data(name, 0, want);
-	memcpy(s.op.data, want, sizeof(want));
-	wait_init(&s.wait, h);
-	completion_init(&s.op.done, h->asker, single_done);
-	index_start(h->index, &s.op);
-	executor_wait(h->x, &s.wait.event);
-	if (s.op.done.result != 0)
-		return s.op.done.result;
-	if (!s.op.found)
+	memcpy(op.data, want, sizeof(want));
+	r = index_ask(h->index, h->asker, &op);
+	if (r != 0)
+		return r;
+	if (!op.found)
 		return 0;
-	return memcmp(s.op.data, want, sizeof(want)) == 0 ? 1 : 2;
+	return memcmp(op.data, want, sizeof(want)) == 0 ? 1 : 2;
 }
 
 /* Several closed chapters and an open one, saved. */

@@ -10,33 +10,8 @@
 #include <string.h>
 
 #include "exec/executor.h"
+#include "tests/lib/index_ask.h"
 #include "tests/unit/index_names.h"
-
-struct wait {
-	struct completion done;
-	struct executor *x;
-	struct event event;
-};
-
-static void wait_done(struct completion *c)
-{
-	struct wait *w = container_of(c, struct wait, done);
-
-	executor_signal(w->x, &w->event);
-}
-
-static void wait_init(struct wait *w, struct rig *r)
-{
-	w->x = r->x;
-	event_init(&w->event);
-	completion_init(&w->done, r->asker, wait_done);
-}
-
-static int wait_for(struct wait *w)
-{
-	executor_wait(w->x, &w->event);
-	return w->done.result;
-}
 
 static void on_log(void *arg, enum vdo_log_level level, const char *message)
 {
@@ -111,7 +86,7 @@ int rig_open(struct rig *r, enum index_open how)
 		if (result != 0)
 			return result;
 	}
-	wait_init(&w, r);
+	wait_init(&w, r->asker);
 	index_open(r->index, how, &w.done);
 	if (r->before_wait != NULL)
 		completion_post(r->before_wait);
@@ -122,7 +97,7 @@ int rig_suspend(struct rig *r, bool save)
 {
 	struct wait w;
 
-	wait_init(&w, r);
+	wait_init(&w, r->asker);
 	index_suspend(r->index, save, &w.done);
 	return wait_for(&w);
 }
@@ -131,7 +106,7 @@ int rig_resume(struct rig *r)
 {
 	struct wait w;
 
-	wait_init(&w, r);
+	wait_init(&w, r->asker);
 	index_resume(r->index, &w.done);
 	return wait_for(&w);
 }
@@ -140,33 +115,14 @@ int rig_close(struct rig *r, bool save)
 {
 	struct wait w;
 
-	wait_init(&w, r);
+	wait_init(&w, r->asker);
 	index_close(r->index, save, &w.done);
 	return wait_for(&w);
 }
 
-struct single {
-	struct index_op op;
-	struct wait wait;
-};
-
-static void single_done(struct completion *c)
-{
-	struct single *s = container_of(c, struct single, op.done);
-
-	wait_done(&s->wait.done);
-}
-
 int rig_ask(struct rig *r, struct index_op *op)
 {
-	struct single s = {.op = *op};
-
-	wait_init(&s.wait, r);
-	completion_init(&s.op.done, r->asker, single_done);
-	index_start(r->index, &s.op);
-	executor_wait(r->x, &s.wait.event);
-	*op = s.op;
-	return op->done.result;
+	return index_ask(r->index, r->asker, op);
 }
 
 struct ranger {

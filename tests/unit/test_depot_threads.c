@@ -12,6 +12,7 @@
 
 #include "depot/depot_priv.h"
 #include "tests/lib/unit.h"
+#include "tests/lib/wait.h"
 
 #define ZONES	3
 #define WORKERS 24
@@ -119,22 +120,6 @@ static void begin_round(struct completion *c)
 		allocated(&w->alloc.done);
 }
 
-struct wait {
-	struct completion done;
-	struct event over;
-};
-
-static void wake(struct completion *c)
-{
-	executor_signal(x, &container_of(c, struct wait, done)->over);
-}
-
-static void prepare_wait(struct wait *w)
-{
-	event_init(&w->over);
-	completion_init(&w->done, sync_queue, wake);
-}
-
 static void failed(void *arg, int result)
 {
 	ck_abort_msg("flush failed");
@@ -179,10 +164,9 @@ START_TEST(zones_at_work)
 	struct wait w;
 
 	open_all(&device);
-	prepare_wait(&w);
+	wait_init(&w, sync_queue);
 	depot_load(depot, true, &w.done);
-	executor_wait(x, &w.over);
-	ck_assert_int_eq(w.done.result, 0);
+	ck_assert_int_eq(wait_for(&w), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		event_init(&workers[i].over);
 		completion_init(&workers[i].done, queues[0], begin_round);
@@ -195,10 +179,9 @@ START_TEST(zones_at_work)
 	}
 	for (unsigned i = 0; i < WORKERS; i++)
 		executor_wait(x, &workers[i].over);
-	prepare_wait(&w);
+	wait_init(&w, sync_queue);
 	depot_drain(depot, true, &w.done);
-	executor_wait(x, &w.over);
-	ck_assert_int_eq(w.done.result, 0);
+	ck_assert_int_eq(wait_for(&w), 0);
 	ck_assert(!readonly_entered(&ro));
 	depot_get_stats(depot, &s);
 	ck_assert_uint_eq(s.allocated, 0);
