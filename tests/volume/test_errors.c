@@ -537,6 +537,90 @@ START_TEST(test_close_errors)
 }
 END_TEST
 
+/* Watches the storage: is flush @wanted for what was written to the index? */
+struct watch {
+	uint64_t index_start, index_end;
+	uint64_t wanted, flushes;
+	bool index_written; /* since the flush before */
+	bool for_index;
+};
+
+static bool watch(void *arg, const struct vdo_device_io *io)
+{
+	struct watch *w = arg;
+
+	if (io->op == VDO_DEVICE_FLUSH) {
+		if (w->flushes++ == w->wanted)
+			w->for_index = w->index_written;
+		w->index_written = false;
+	} else if (io->op == VDO_DEVICE_WRITE) {
+		w->index_written = io->offset >= w->index_start * B &&
+				   io->offset < w->index_end * B;
+	}
+	return false;
+}
+
+static void lose_power(struct fixture *f)
+{
+	sim_device_crash(f->sd);
+	sim_device_clear_faults(f->sd);
+	vdo_device_close(sim_device_reopen(f->sd, NULL));
+}
+
+/* A flush that closing makes for the index does not succeed, and closing was
+ * past all else: the volume is not clean, neither before nor after a power
+ * failure (I13), and nothing is lost. Returns whether flush @n was such a one;
+ * *over: there are fewer. */
+static bool flush_of_index_fails(int kind, uint64_t n, bool *over)
+{
+	struct sim_fault sf = {
+		.ops = SIM_OP(VDO_DEVICE_FLUSH), .skip = n, .times = 1};
+	struct watch w = {.wanted = n};
+	struct fixture f;
+	struct places p;
+	int result;
+
+	fixture_init(&f, kind, "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 30, V_UNIQUE(1), 0);
+	fixture_write(&f, 900, 30, V_SQUEEZE(1, 200), 0);
+	fixture_flush(&f);
+	find_places(&f, &p);
+	w.index_start = p.geometry.index_start;
+	w.index_end = p.geometry.data_start;
+	sim_device_hold(f.sd, watch, &w);
+	sim_device_fault(f.sd, &sf);
+	result = fixture_try_close(&f);
+	sim_device_hold(f.sd, NULL, NULL);
+	*over = w.flushes <= n;
+	ck_assert_int_eq(result == 0, *over);
+	if (w.for_index) {
+		ck_assert_int_eq(result, -VDO_EREADONLY);
+		ck_assert_int_eq(fixture_state(&f), VOLUME_READ_ONLY);
+		lose_power(&f);
+		ck_assert_int_eq(fixture_state(&f), VOLUME_READ_ONLY);
+		ck_assert_uint_eq(fixture_check_image(&f), 0);
+		fixture_open(&f, "");
+		ck_assert(vdo_volume_is_read_only(f.volume));
+		fixture_verify_all(&f);
+		ck_assert_int_eq(fixture_try_close(&f), 0);
+	}
+	fixture_fini(&f);
+	return w.for_index;
+}
+
+START_TEST(test_index_flush_errors)
+{
+	unsigned found = 0;
+	bool over = false;
+
+	for (uint64_t n = 0; !over; n++)
+		found += flush_of_index_fails(_i, n, &over);
+	/* Five in a row, but with threads not always of the same numbers. */
+	ck_assert_uint_gt(found, 0);
+}
+END_TEST
+
 /* A volume opened read-only: reads, refuses, leaves no trace. */
 START_TEST(test_opened_read_only)
 {
@@ -583,6 +667,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_damaged_map, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_read_only_under_load, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_close_errors, KIND_INLINE, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_index_flush_errors, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_opened_read_only, 0, FIXTURE_KINDS);
 	return unit_run();
 }
