@@ -151,7 +151,6 @@ static int op_start(struct slot *s, uint64_t n)
 	struct run *run = s->run;
 	uint64_t at = place_of(run, s, n);
 
-	s->begun_ns = bench_now();
 	switch (run->rw) {
 	case RW_WRITE:
 	case RW_RANDWRITE:
@@ -177,7 +176,7 @@ static void run_over(struct run *run)
 	pthread_mutex_unlock(&run->lock);
 }
 
-static void op_next(struct slot *s)
+static void op_next(struct slot *s, uint64_t now)
 {
 	struct run *run = s->run;
 	uint64_t n = s->next;
@@ -189,6 +188,7 @@ static void op_next(struct slot *s)
 		return;
 	}
 	s->next += run->slot_count;
+	s->begun_ns = now;
 	result = op_start(s, n);
 	if (result != 0)
 		fail("submit", result, "");
@@ -197,11 +197,12 @@ static void op_next(struct slot *s)
 static void op_done(void *arg, int result)
 {
 	struct slot *s = arg;
+	uint64_t now = bench_now();
 
-	record(bench_now() - s->begun_ns);
+	record(now - s->begun_ns);
 	if (result != 0)
 		atomic_store(&s->run->error, result);
-	op_next(s);
+	op_next(s, now);
 }
 
 static void run_sync(struct run *run)
@@ -233,7 +234,7 @@ static void run_all(struct run *run)
 		return;
 	}
 	for (unsigned i = 0; i < run->slot_count; i++)
-		op_next(&run->slots[i]);
+		op_next(&run->slots[i], bench_now());
 	while (poll && !run->is_over)
 		vdo_poll(run->volume, -1);
 	pthread_mutex_lock(&run->lock);
