@@ -69,6 +69,53 @@ uint32_t delta_encode(uint8_t *mem, uint64_t at, const struct delta_coding *c,
 	return bits;
 }
 
+/* Bits written one after the other. */
+struct pen {
+	uint8_t *at;
+	uint64_t word; /* from at on */
+	unsigned bits; /* of it, below 8 */
+};
+
+/* @n: at most 56. */
+static inline void pen_write(struct pen *p, unsigned n, uint64_t v)
+{
+	p->word |= v << p->bits;
+	p->bits += n;
+	put_u64(p->at, p->word);
+	p->at += p->bits / 8;
+	p->word >>= p->bits / 8 * 8;
+	p->bits %= 8;
+}
+
+uint32_t delta_encode_all(uint8_t *mem, const struct delta_coding *coding,
+			  const uint64_t *entries, unsigned count)
+{
+	const struct delta_coding c = *coding;
+	struct pen p = {.at = mem};
+	uint32_t before = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t key = (uint32_t)(entries[i] >> 32);
+		uint32_t value = (uint32_t)entries[i], zeros = 0;
+		uint64_t code = key - before;
+		bool far = code >= c.min_keys;
+
+		if (far) {
+			zeros = (key - before - c.min_keys) / c.incr_keys;
+			code -= (uint64_t)zeros * c.incr_keys;
+		}
+		pen_write(&p, c.value_bits + c.min_bits,
+			  value | code << c.value_bits);
+		if (far) {
+			for (; zeros >= 32; zeros -= 32)
+				pen_write(&p, 32, 0);
+			pen_write(&p, zeros + 1, UINT64_C(1) << zeros);
+		}
+		before = key;
+	}
+	return (uint32_t)(p.at - mem) * 8 + p.bits;
+}
+
 /* The number of zeros at @at, all before @end; false if there is no one. */
 static bool count_zeros(const uint8_t *mem, uint64_t at, uint64_t end,
 			uint32_t *zeros)

@@ -55,6 +55,11 @@ uint32_t delta_encode(uint8_t *mem, uint64_t at, const struct delta_coding *c,
 		      uint32_t value, uint32_t delta,
 		      const struct hash128 *name);
 
+/* Write a list from entries as delta_list_fill() has them. Returns its length;
+ * up to 8 bytes from its last one on are written. */
+uint32_t delta_encode_all(uint8_t *mem, const struct delta_coding *c,
+			  const uint64_t *entries, unsigned count);
+
 /*
  * Read the entry at e->at of the list of @bits bits that begins at bit @start.
  * @key is that of the entry before. -VDO_ECORRUPT if it overruns the list.

@@ -240,6 +240,28 @@ int delta_list_insert(struct delta_lists *d, uint32_t list,
 	return 0;
 }
 
+bool delta_list_fill(struct delta_lists *d, uint32_t list,
+		     const uint64_t *entries, unsigned count)
+{
+	const struct delta_coding *c = &d->coding;
+	uint64_t start = start_of(d, list);
+	uint64_t room = start_of(d, list + 1) - start;
+	uint32_t most, bits;
+
+	VDO_ASSERT(delta_list_bits(d, list) == 0);
+	if (count == 0)
+		return true;
+	most = count * (c->value_bits + c->min_bits + 1) +
+	       (uint32_t)(entries[count - 1] >> 32) / c->incr_keys;
+	if (most > LIST_BITS_MAX || most / 8 + sizeof(uint64_t) > room)
+		return false;
+	bits = delta_encode_all(d->arena + start, c, entries, count);
+	set_place(d, list, start, bits);
+	d->bits_used += bits;
+	counter_add(&d->record_count, count);
+	return true;
+}
+
 int delta_list_remove(struct delta_lists *d, uint32_t list,
 		      const struct delta_entry *e)
 {

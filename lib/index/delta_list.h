@@ -98,6 +98,13 @@ int delta_list_insert(struct delta_lists *d, uint32_t list,
 		      const struct delta_entry *e, uint32_t key, uint32_t value,
 		      const struct hash128 *name) MUST_CHECK;
 
+/*
+ * Fill an empty list with @count entries, key << 32 | value, whose keys differ
+ * and ascend. False: perhaps it has no room for them where it is.
+ */
+bool delta_list_fill(struct delta_lists *d, uint32_t list,
+		     const uint64_t *entries, unsigned count);
+
 /* Remove @e, not at the end; what follows is then at e->at. */
 int delta_list_remove(struct delta_lists *d, uint32_t list,
 		      const struct delta_entry *e) MUST_CHECK;

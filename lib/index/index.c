@@ -695,7 +695,7 @@ static uint64_t memory_of(const struct index *index)
 	uint64_t open = g->records * (uint64_t)(RECORD_BYTES + 8);
 	uint64_t sparse = g->sparse ? SPARSE_SLOTS * g->index_pages : 0;
 
-	return 2 * open + index->writer.lists.arena_bytes +
+	return 2 * open + chapter_builder_bytes(&index->writer.builder) +
 	       PAGE_BYTES * ((uint64_t)g->cache_pages + g->chapter_pages +
 			     sparse);
 }

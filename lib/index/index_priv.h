@@ -25,7 +25,7 @@
 #include "exec/executor.h"
 #include "exec/fanout.h"
 #include "exec/gate.h"
-#include "index/chapter_index.h"
+#include "index/chapter_builder.h"
 #include "index/index.h"
 #include "index/layout.h"
 #include "index/open_chapter.h"
@@ -119,7 +119,7 @@ struct chapter_writer {
 	uint32_t page;		 /* next to be packed */
 	uint32_t next_list, lost;
 	const struct index_record *fill;
-	struct delta_lists lists;
+	struct chapter_builder builder;
 	uint8_t *pages; /* of a chapter */
 	void *memory;
 	struct index_record *records; /* of a page */

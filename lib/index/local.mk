@@ -2,6 +2,7 @@ lib_libcore_la_SOURCES += \
 	%D%/advice.c %D%/advice.h \
 	%D%/ask.c %D%/ask.h \
 	%D%/bits.c %D%/bits.h \
+	%D%/chapter_builder.c %D%/chapter_builder.h \
 	%D%/chapter_index.c %D%/chapter_index.h \
 	%D%/delta_code.c %D%/delta_code.h \
 	%D%/delta_list.c %D%/delta_list.h \

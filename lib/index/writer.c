@@ -4,9 +4,10 @@
  *	all zones handed over
  *	  [start]		first after a load or save: the save is made
  *	    |			unusable, durably
- *	  [encode] *		names of some records into the chapter's index
+ *	  [encode] *		some records: noted for the chapter's index
  *	  [encode_page] *	and, when it is complete, their page
  *	  [write_records]	then flush
+ *	  [write_lists] *	of the chapter's index, some a turn
  *	  [pack_page] *		one index page a turn
  *	  [write_index]		then flush
  *	  [finish]		page map, oldest, newest; tell the zones
@@ -26,11 +27,40 @@
 #include "base/counter.h"
 #include "index/index_priv.h"
 
-#define STEP_MIN 16u /* records */
+/* Steps: records that are encoded, and names in the chapter's index. */
+#define STEP_MIN  16u
+#define LISTS_MIN 512u
+#define LISTS_MAX 4096u
 
 static void turn(struct completion *c);
 static void encode(struct index *index);
 static void begin(struct index *index);
+
+/* Record @i of the chapter, in the order of X 7.3, or NULL: a fill record. */
+static const struct index_record *collated(const struct index *index,
+					   uint32_t i)
+{
+	const struct open_chapter *o =
+		index->zones[i % index->c.zone_count].writing;
+	uint32_t number = 1 + i / index->c.zone_count;
+
+	return number > o->capacity ? NULL : open_chapter_record(o, number);
+}
+
+static const struct hash128 *name_of(void *arg, uint32_t record)
+{
+	return &collated(arg, record)->name;
+}
+
+static int init_builder(struct index *index)
+{
+	struct chapter_builder *b = &index->writer.builder;
+	int r = chapter_builder_init(b, &index->geometry);
+
+	b->name_of = name_of;
+	b->arg = index;
+	return r;
+}
 
 int writer_init(struct index *index)
 {
@@ -46,14 +76,14 @@ int writer_init(struct index *index)
 		return -ENOMEM;
 	w->pages = (uint8_t *)(((uintptr_t)w->memory + BLOCK_SIZE - 1) &
 			       ~(uintptr_t)(BLOCK_SIZE - 1));
-	return chapter_index_init(&w->lists, g);
+	return init_builder(index);
 }
 
 void writer_fini(struct index *index)
 {
 	struct chapter_writer *w = &index->writer;
 
-	delta_lists_fini(&w->lists);
+	chapter_builder_fini(&w->builder);
 	alloc_free(w->memory);
 	alloc_free(w->records);
 	alloc_free(w->scratch);
@@ -192,15 +222,55 @@ static void pack_page(struct index *index)
 	uint32_t pages = index->geometry.index_pages;
 
 	w->next_list = chapter_index_pack(
-		&w->lists, index->layout.volume_nonce, w->vcn, w->next_list,
-		w->page + 1 == pages, w->pages + (size_t)w->page * PAGE_BYTES,
-		&w->lost);
+		&w->builder.lists, index->layout.volume_nonce, w->vcn,
+		w->next_list, w->page + 1 == pages,
+		w->pages + (size_t)w->page * PAGE_BYTES, &w->lost);
 	/* Nobody looks the chapter up before it is written. */
 	page_map_set(&index->page_map, w->vcn, w->page, w->next_list - 1);
 	if (++w->page < pages)
 		next_turn(index, pack_page);
 	else
 		write_pages(index, 0, pages, index_written);
+}
+
+/*
+ * Zones that share our thread are to wait for a moment only, so each turn does
+ * little; but as much as it takes to have the records encoded when the next
+ * chapter is half full, and the lists written when it is three quarters full.
+ */
+static uint32_t pace(uint32_t done, uint32_t due, uint32_t least, uint32_t most)
+{
+	return MIN(MAX(due, done + least) - done, most);
+}
+
+/* How much of the next chapter is there, in records. */
+static uint32_t filled(const struct index *index)
+{
+	uint32_t used = 0;
+
+	for (unsigned i = 0; i < index->c.zone_count; i++) {
+		const struct open_chapter *open = __atomic_load_n(
+			&index->zones[i].open, __ATOMIC_RELAXED);
+
+		used = MAX(used, open_chapter_used(open));
+	}
+	return used * index->c.zone_count;
+}
+
+static void write_lists(struct index *index)
+{
+	struct chapter_builder *b = &index->writer.builder;
+	const struct index_geometry *g = &index->geometry;
+	uint32_t now = 4 * filled(index);
+	uint32_t due = now > 2 * g->records ? now - 2 * g->records : 0;
+	uint32_t done = b->next * (g->records / g->lists);
+	int r = chapter_builder_go_on(b, pace(done, due, LISTS_MIN, LISTS_MAX));
+
+	if (r != 0)
+		fail(index, r);
+	else
+		next_turn(index, chapter_builder_done(b) ? pack_page
+							 : write_lists);
 }
 
 static void records_synced(struct completion *c)
@@ -215,7 +285,7 @@ static void records_synced(struct completion *c)
 	}
 	w->page = 0;
 	w->next_list = w->lost = 0;
-	next_turn(index, pack_page);
+	next_turn(index, write_lists);
 }
 
 static void records_written(struct completion *c)
@@ -223,47 +293,14 @@ static void records_written(struct completion *c)
 	flush_after(c, records_synced);
 }
 
-/* Record @i of the chapter, in the order of X 7.3, or NULL: a fill record. */
-static const struct index_record *collated(const struct index *index,
-					   uint32_t i)
-{
-	const struct open_chapter *o =
-		index->zones[i % index->c.zone_count].writing;
-	uint32_t number = 1 + i / index->c.zone_count;
-
-	return number > o->capacity ? NULL : open_chapter_record(o, number);
-}
-
-static int put_record(struct index *index, uint32_t i)
+static void put_record(struct index *index, uint32_t i)
 {
 	struct chapter_writer *w = &index->writer;
 	const struct index_record *r = collated(index, i);
 
 	w->records[i % RECORDS_PER_PAGE] = r != NULL ? *r : *w->fill;
-	if (r == NULL)
-		return 0;
-	return chapter_index_put(&w->lists, &index->geometry, &r->name,
-				 i / RECORDS_PER_PAGE);
-}
-
-/*
- * How many records to encode in this turn: so many that this chapter is done
- * when the next one is half full, and no more, since zones that share our
- * thread are to wait for a moment only.
- */
-static uint32_t pace(const struct index *index)
-{
-	const struct chapter_writer *w = &index->writer;
-	uint32_t filled = 0;
-
-	for (unsigned i = 0; i < index->c.zone_count; i++) {
-		const struct open_chapter *open = __atomic_load_n(
-			&index->zones[i].open, __ATOMIC_RELAXED);
-
-		filled = MAX(filled, open_chapter_used(open));
-	}
-	filled *= 2 * index->c.zone_count;
-	return MAX(filled, w->record + STEP_MIN) - w->record;
+	if (r != NULL)
+		chapter_builder_add(&w->builder, i, &r->name);
 }
 
 static void encode_page(struct index *index)
@@ -287,16 +324,11 @@ static void encode(struct index *index)
 	struct chapter_writer *w = &index->writer;
 	uint32_t page_end =
 		(w->record / RECORDS_PER_PAGE + 1) * RECORDS_PER_PAGE;
-	uint32_t end = MIN(w->record + pace(index), page_end);
+	uint32_t end = w->record + pace(w->record, 2 * filled(index), STEP_MIN,
+					page_end - w->record);
 
-	while (w->record < end) {
-		int r = put_record(index, w->record++);
-
-		if (r != 0) {
-			fail(index, r);
-			return;
-		}
-	}
+	while (w->record < end)
+		put_record(index, w->record++);
 	next_turn(index, end == page_end ? encode_page : encode);
 }
 
@@ -310,7 +342,7 @@ static void start(struct index *index)
 		if (open_chapter_full(o))
 			w->fill = &o->records[o->capacity - 1];
 	}
-	delta_lists_clear(&w->lists);
+	chapter_builder_clear(&w->builder);
 	w->record = 0;
 	next_turn(index, encode);
 }

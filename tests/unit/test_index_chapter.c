@@ -11,6 +11,7 @@
 
 #include <vdo/error.h>
 
+#include "index/chapter_builder.h"
 #include "index/chapter_index.h"
 #include "index/open_chapter.h"
 #include "index/page_map.h"
@@ -329,7 +330,17 @@ START_TEST(rotten_lists)
 }
 END_TEST
 
-/* More in one list than a page or a list can hold: it is given up. */
+/* More in one list than a page or a list can hold. */
+static void crowd(struct hash128 *name, uint32_t i)
+{
+	name->bytes[8] &= 0;
+	name->bytes[9] &= 0;
+	name->bytes[10] &= i % 512 == 0 ? 0x3f : 0;
+	if (i % 16 != 0)
+		name->bytes[11] = name->bytes[12] = 0;
+}
+
+/* It is given up. */
 START_TEST(crowded_lists)
 {
 	struct delta_lists d;
@@ -340,11 +351,7 @@ START_TEST(crowded_lists)
 	for (uint32_t i = 0; i < tiny.records; i++) {
 		struct hash128 name = records[i].name;
 
-		name.bytes[8] &= 0;
-		name.bytes[9] &= 0;
-		name.bytes[10] &= i % 512 == 0 ? 0x3f : 0;
-		if (i % 16 != 0)
-			name.bytes[11] = name.bytes[12] = 0;
+		crowd(&name, i);
 		ck_assert_int_eq(chapter_index_put(&d, &tiny, &name, i / 1024),
 				 0);
 	}
@@ -361,6 +368,13 @@ START_TEST(crowded_lists)
 }
 END_TEST
 
+static void collide(struct hash128 *name, uint32_t i)
+{
+	(void)i;
+	name->bytes[11] = name->bytes[12] = name->bytes[13] = 0;
+	name->bytes[10] &= 0x7e;
+}
+
 /* A chapter of only collisions does not fit in its pages. */
 START_TEST(too_much_for_the_pages)
 {
@@ -371,8 +385,7 @@ START_TEST(too_much_for_the_pages)
 	for (uint32_t i = 0; i < tiny.records; i++) {
 		struct hash128 name = records[i].name;
 
-		name.bytes[11] = name.bytes[12] = name.bytes[13] = 0;
-		name.bytes[10] &= 0x7e;
+		collide(&name, i);
 		ck_assert_int_eq(chapter_index_put(&d, &tiny, &name, i / 1024),
 				 0);
 	}
@@ -383,6 +396,132 @@ START_TEST(too_much_for_the_pages)
 	ck_assert_uint_eq(next, tiny.lists);
 	ck_assert_uint_gt(lost, 0);
 	delta_lists_fini(&d);
+}
+END_TEST
+
+/* Some of the names of a list have one key, and some are the same name. */
+static void collide_some(struct hash128 *name, uint32_t i)
+{
+	if (i % 64 < 3) {
+		*name = golden_name(i - i % 64);
+		name->bytes[0] = i % 64 < 2 ? 0 : 1;
+	}
+}
+
+/* More than usual in half of the lists, and no collisions. */
+static void crowd_half(struct hash128 *name, uint32_t i)
+{
+	name->bytes[10] &= 0xfe;
+	put_u16(name->bytes + 12, (uint16_t)i);
+}
+
+/* The least keys, and the most of a list's bits for one: long codes. */
+static void few(struct hash128 *name, uint32_t i)
+{
+	name->bytes[11] |= i % 2048 == 0 ? 0 : 0x3f;
+	if (i % 1024 == 0)
+		name->bytes[11] = name->bytes[12] = name->bytes[13] = 0;
+}
+
+static const struct {
+	void (*change)(struct hash128 *name, uint32_t i);
+	uint32_t every; /* of the records */
+	uint32_t names; /* a step */
+} builds[] = {
+	{NULL, 1, 1},
+	{NULL, 1, UINT32_MAX},
+	{NULL, 97, 100},
+	{NULL, UINT32_MAX, 10},
+	{few, 64, 10},
+	{collide_some, 1, 300},
+	{crowd_half, 1, 300},
+	{crowd, 1, 1000},
+};
+
+static const struct hash128 *name_of(void *arg, uint32_t record)
+{
+	(void)arg;
+	return &records[record].name;
+}
+
+static void compare_lists(const struct delta_lists *a,
+			  const struct delta_lists *b)
+{
+	for (uint32_t i = 0; i < tiny.lists; i++) {
+		uint32_t bits = delta_list_bits(a, i);
+		uint8_t x[8192 + 8] = {0}, y[8192 + 8] = {0};
+
+		ck_assert_uint_eq(delta_list_bits(b, i), bits);
+		bits_copy(x, 0, delta_list_data(a, i), 0, bits);
+		bits_copy(y, 0, delta_list_data(b, i), 0, bits);
+		ck_assert_mem_eq(x, y, bits / 8 + 1);
+	}
+	ck_assert_uint_eq(a->bits_used, b->bits_used);
+	ck_assert_uint_eq(a->record_count, b->record_count);
+	ck_assert_uint_eq(a->collision_count, b->collision_count);
+}
+
+/* As if put one by one; also the second time. */
+START_TEST(built_lists)
+{
+	struct chapter_builder b;
+	struct delta_lists d;
+
+	ck_assert_int_eq(chapter_builder_init(&b, &tiny), 0);
+	ck_assert_int_eq(chapter_index_init(&d, &tiny), 0);
+	b.name_of = name_of;
+	for (unsigned round = 0; round < 2; round++) {
+		chapter_builder_clear(&b);
+		delta_lists_clear(&d);
+		for (uint32_t i = 0; i < tiny.records; i++) {
+			struct hash128 *name = &records[i].name;
+
+			*name = golden_name(i + round * tiny.records);
+			if (builds[_i].change != NULL)
+				builds[_i].change(name, i);
+			if (i % builds[_i].every != 0)
+				continue;
+			chapter_builder_add(&b, i, name);
+			ck_assert_int_eq(
+				chapter_index_put(&d, &tiny, name, i / 1024),
+				0);
+		}
+		while (!chapter_builder_done(&b))
+			ck_assert_int_eq(
+				chapter_builder_go_on(&b, builds[_i].names), 0);
+		compare_lists(&d, &b.lists);
+	}
+	chapter_builder_fini(&b);
+	delta_lists_fini(&d);
+}
+END_TEST
+
+/* Names are lost, and what is there is in order. */
+START_TEST(builder_without_memory)
+{
+	struct chapter_builder b;
+	struct index_page p;
+	uint32_t next = 0, lost = 0;
+
+	ck_assert_int_eq(chapter_builder_init(&b, &tiny), 0);
+	b.name_of = name_of;
+	chapter_builder_clear(&b);
+	for (uint32_t i = 0; i < tiny.records; i++) {
+		collide(&records[i].name, i);
+		chapter_builder_add(&b, i, &records[i].name);
+	}
+	ck_assert_int_eq(chapter_builder_go_on(&b, UINT32_MAX), 0);
+	ck_assert(chapter_builder_done(&b));
+	ck_assert_uint_lt(b.lists.record_count, tiny.records);
+	for (uint32_t i = 0; i < tiny.index_pages; i++) {
+		next = chapter_index_pack(&b.lists, NONCE, 0, next,
+					  i + 1 == tiny.index_pages, pages,
+					  &lost);
+		ck_assert_int_eq(index_page_open(pages, &tiny, NONCE, &p), 0);
+		ck_assert_int_eq(index_page_verify(pages, &tiny, &p), 0);
+	}
+	ck_assert_uint_eq(next, tiny.lists);
+	chapter_builder_fini(&b);
 }
 END_TEST
 
@@ -455,6 +594,8 @@ int main(void)
 	tcase_add_test(tc, rotten_lists);
 	tcase_add_test(tc, crowded_lists);
 	tcase_add_test(tc, too_much_for_the_pages);
+	tcase_add_loop_test(tc, built_lists, 0, ARRAY_SIZE(builds));
+	tcase_add_test(tc, builder_without_memory);
 	tcase_add_test(tc, open_chapter);
 	tcase_add_test(tc, page_maps);
 	return unit_run();
