@@ -101,6 +101,8 @@ static struct vdo_config *open_config(struct fixture *f, const char *options)
 		ck_assert_int_eq(vdo_config_set_pool(c, test_pool_ops(f->pool),
 						     f->pool),
 				 0);
+	if (f->log != NULL)
+		vdo_config_set_log(c, f->log, f);
 	if (options != NULL)
 		set_options(c, options);
 	return c;

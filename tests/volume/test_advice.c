@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "base/bytes.h"
 #include "exec/executor.h"
 #include "index/ask.h"
+#include "index/layout.h"
 #include "tests/lib/fixture.h"
 #include "tests/unit/index_rig.h"
 
@@ -194,6 +196,148 @@ START_TEST(test_open_late)
 	fixture_until(&f, has_state(&f, "online"));
 	ck_assert_uint_eq(shared(&f, 300, V_UNIQUE(1)), 100);
 	fixture_fini(&f);
+}
+END_TEST
+
+/* Headers of the saves, of which there are one or two. */
+struct headers {
+	unsigned saves;
+	uint64_t block[VDO_INDEX_SAVES]; /* of the device */
+	unsigned newest;
+	uint64_t chapters, chapters_end; /* bytes: where chapters are */
+};
+
+static void find_headers(struct fixture *f, struct headers *h)
+{
+	struct vdo_device *device = sim_device_open(f->sd, NULL);
+	struct vdo_index_info info;
+	struct index_geometry shape;
+	struct index_layout layout;
+	uint8_t block[B];
+
+	ck_assert_int_eq(
+		vdo_index_inspect_device(device, &info, sizeof(info), NULL), 0);
+	vdo_device_close(device);
+	ck_assert_int_eq(index_geometry_init(&shape, info.memory, info.sparse,
+					     info.region_blocks),
+			 0);
+	sim_device_peek(f->sd, info.first_block, block);
+	ck_assert_int_eq(super_decode(&layout, &shape, info.first_block, block),
+			 0);
+	for (unsigned i = 0; i < VDO_INDEX_SAVES; i++)
+		h->block[i] =
+			layout_save_part(&layout, i, SAVE_HEADER, 0, 1).start;
+	h->saves = info.saves[0].valid + info.saves[1].valid;
+	h->newest = info.saves[1].newest_save;
+	h->chapters = layout_volume_block(&layout) * B;
+	h->chapters_end = h->chapters + info.volume_blocks * B;
+}
+
+static bool is_chapter_read(void *arg, const struct vdo_device_io *io)
+{
+	const struct headers *h = arg;
+
+	return io->op == VDO_DEVICE_READ && io->offset >= h->chapters &&
+	       io->offset < h->chapters_end;
+}
+
+static atomic_uint lines_rebuilding, lines_other;
+
+/* Of the index: that it is being rebuilt, or anything else. */
+static void count_lines(void *arg, enum vdo_log_level level, const char *text)
+{
+	atomic_uint *lines = strstr(text, "is being rebuilt") != NULL
+				     ? &lines_rebuilding
+				     : &lines_other;
+
+	if (strncmp(text, "index: ", 7) == 0)
+		atomic_fetch_add(lines, 1);
+}
+
+static const struct {
+	const char *name;
+	unsigned saves;
+	bool newest, other; /* which of them */
+	bool rots;	    /* else it cannot be read */
+} bad_headers[] = {
+	{"the only one cannot be read", 1, true, false, false},
+	{"the only one is damaged", 1, true, false, true},
+	{"the newer one cannot be read", 2, true, false, false},
+	{"the older one cannot be read: it may be the newer", 2, false, true,
+	 false},
+	{"both are damaged", 2, true, true, true},
+};
+
+static void spoil_headers(struct fixture *f, const struct headers *h,
+			  unsigned n)
+{
+	for (unsigned i = 0; i < VDO_INDEX_SAVES; i++) {
+		struct sim_fault fault = {
+			.ops = SIM_OP(VDO_DEVICE_READ),
+			.first_block = h->block[i],
+			.block_count = 1,
+		};
+
+		if (i == h->newest ? !bad_headers[n].newest
+				   : !bad_headers[n].other)
+			continue;
+		if (bad_headers[n].rots)
+			sim_device_rot(f->sd, h->block[i] * B, 1, 0xff);
+		else
+			sim_device_fault(f->sd, &fault);
+	}
+}
+
+/* The header of a save cannot be read or is damaged: the index is rebuilt while
+ * the volume is in use, the log says so once, and what was in chapters is known
+ * again. */
+static void bad_header(int kind, unsigned n)
+{
+	struct headers h;
+	struct fixture f;
+
+	fixture_init(&f, kind, "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, CHAPTER + 100, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	fixture_until(&f, fixture_stat(&f, "path.indexChaptersWritten") == 1);
+	fixture_close(&f);
+	if (bad_headers[n].saves == 2) {
+		fixture_open(&f, "");
+		fixture_write(&f, 1200, 100, V_UNIQUE(5000), 0);
+		fixture_close(&f);
+	}
+	find_headers(&f, &h);
+	ck_assert_uint_eq(h.saves, bad_headers[n].saves);
+	spoil_headers(&f, &h, n);
+	atomic_init(&lines_rebuilding, 0);
+	atomic_init(&lines_other, 0);
+	f.log = count_lines;
+	sim_device_hold(f.sd, is_chapter_read, &h);
+	fixture_open(&f, "");
+	ck_assert_msg(!has_state(&f, "online"), "%s", bad_headers[n].name);
+	fixture_until(&f, sim_device_held(f.sd) > 0);
+	fixture_verify(&f, 1000, 300);
+	ck_assert_uint_eq(shared(&f, 1400, V_UNIQUE(101)), 0);
+	ck_assert_uint_eq(lines_rebuilding, 1);
+	ck_assert_uint_eq(lines_other, 0);
+	sim_device_hold(f.sd, NULL, NULL);
+	sim_device_release(f.sd);
+	fixture_until(&f, has_state(&f, "online"));
+	ck_assert_uint_eq(shared(&f, 1500, V_UNIQUE(1)), 100);
+	sim_device_clear_faults(f.sd);
+	fixture_reopen(&f, "");
+	ck_assert(has_state(&f, "online"));
+	ck_assert_uint_eq(lines_rebuilding, 1);
+	ck_assert_uint_eq(shared(&f, 1600, V_UNIQUE(301)), 100);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+
+START_TEST(test_bad_header)
+{
+	for (unsigned n = 0; n < ARRAY_SIZE(bad_headers); n++)
+		bad_header(_i, n);
 }
 END_TEST
 
@@ -404,6 +548,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_offline, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_rebuilt, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_open_late, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_bad_header, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_broken, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_overwritten, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_lies, 0, FIXTURE_KINDS);
