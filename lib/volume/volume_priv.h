@@ -111,9 +111,9 @@ struct index_config;
 
 /*
  * Memory code, sparse, nonce and place of the index as @g says, the kind of its
- * I/O and the clock of its saves; the rest of *c
- * is the caller's. False if there is none: code 0, a code that is unknown, or
- * too few blocks before the data.
+ * I/O and the clock of its saves; the rest of *c is the caller's. False if
+ * there is none: code 0, a code that is unknown, or too few blocks before the
+ * data.
  */
 bool index_config_from(const struct geometry *g, struct index_config *c)
 	MUST_CHECK;
