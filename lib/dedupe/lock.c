@@ -374,6 +374,7 @@ static bool start_advice(struct hash_lock *l, enum advice_request request,
 	return advice_start(d->advice, (unsigned)(l->zone - d->zones), advice);
 }
 
+/* Of another version is not the same as invalid (E 3.9). */
 static bool usable(struct hash_lock *l, const struct advice_op *advice)
 {
 	struct mapping m = advice->location;
@@ -400,8 +401,7 @@ static enum dedupe_next query_over(struct hash_lock *l,
 	}
 	/* With a block of its own, the query has posted it already, unless
 	 * something useless was in the way. */
-	l->update_advice = l->agent->alloc_lock == NULL ||
-			   (advice->done.result == 0 && advice->found);
+	l->update_advice = l->agent->alloc_lock == NULL || advice->found;
 	return start_writing(l, caller);
 }
 

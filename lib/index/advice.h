@@ -41,7 +41,9 @@ struct advice_op {
 	enum advice_request request;
 	struct hash128 name;
 	struct mapping location; /* in: post, update; out: post, query if found */
-	bool found;              /* out */
+	/* Out. With -VDO_EVERSION in done there is one, but not in a version
+	 * that is known; location is as it was. */
+	bool found;
 };
 
 struct advice_config {

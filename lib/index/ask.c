@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <vdo/error.h>
+
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/counter.h"
@@ -72,11 +74,8 @@ static void location_encode(uint8_t *data, struct mapping m)
 	put_u64(data + 2, m.pbn);
 }
 
-/* Of another version: as if it were not mapped. */
 static struct mapping location_decode(const uint8_t *data)
 {
-	if (data[0] != ASK_VERSION)
-		return (struct mapping){.pbn = ZERO_BLOCK};
 	return (struct mapping){
 		.state = data[1],
 		.pbn = get_u64(data + 2),
@@ -87,8 +86,12 @@ static struct mapping location_decode(const uint8_t *data)
 static void answer(struct advice_op *op, const struct index_op *from)
 {
 	op->found = from->done.result == 0 && from->found;
-	if (op->found && op->request != ADVICE_UPDATE)
+	if (!op->found || op->request == ADVICE_UPDATE)
+		return;
+	if (likely(from->data[0] == ASK_VERSION))
 		op->location = location_decode(from->data);
+	else
+		completion_fail(&op->done, -VDO_EVERSION);
 }
 
 static void release(struct ask *ask)

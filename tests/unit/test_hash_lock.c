@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <vdo/error.h>
+
 #include "base/alloc.h"
 
 /* ---------------------------------------------------------------- scripts */
@@ -28,7 +30,8 @@ enum answer_kind {
 	PBN0,
 	STATE99,
 	FAR,
-	OWN, /* the block op 0 is going to write to */
+	OWN,   /* the block op 0 is going to write to */
+	NEWER, /* something that is not understood */
 };
 
 #define KNOWN_BLOCK 900u
@@ -73,6 +76,7 @@ static const struct {
 	{"e0=w W0=l", "PU", .answer = PBN0, .counts = {[4] = 1}},
 	{"e0=w W0=l", "PU", .answer = STATE99, .counts = {[4] = 1}},
 	{"e0=w W0=l", "PU", .answer = FAR, .counts = {[4] = 1}},
+	{"e0=w W0=l", "PU", .answer = NEWER},
 	/* Arrivals in QUERYING, VERIFYING. */
 	{"e0=p e1=p q=w0 W0=ls1 S1=u U1=l", "P", .answer = NONE, .async = true,
 	 .counts = {[2] = 1}},
@@ -180,9 +184,9 @@ static void prepare_answer(enum answer_kind kind)
 		[OWN] = {FIRST_BLOCK, STATE_UNCOMPRESSED},
 	};
 
-	fake.found = kind != NONE;
-	fake.result = kind == BROKEN ? -EIO : 0;
-	if (kind != NONE && kind != BROKEN)
+	fake.found = kind != NONE && kind != BROKEN;
+	fake.result = kind == BROKEN ? -EIO : kind == NEWER ? -VDO_EVERSION : 0;
+	if (fake.found && fake.result == 0)
 		fake.answer = answers_of[kind];
 	else
 		fake.answer = answers_of[KNOWN];
