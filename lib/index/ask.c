@@ -187,7 +187,8 @@ bool asks_start(struct asks *a, unsigned zone, struct advice_op *op)
 	ask->op.done.result = 0;
 	ask->op.request = requests[op->request];
 	ask->op.name = op->name;
-	location_encode(ask->op.data, op->location);
+	if (op->request != ADVICE_QUERY)
+		location_encode(ask->op.data, op->location);
 	if (start(a, zone, &ask->op)) {
 		answer(op, &ask->op);
 		return true;
