@@ -69,8 +69,8 @@ static const struct job_ops rebuild_ops = {
 	.destroy = job_destroy,
 };
 
-/* The device is the job's with @own, if there is no error. */
-static int start_on(struct vdo_device *device, bool own,
+/* @own: @device if it is the job's to close, when there is no error. */
+static int start_on(struct vdo_device *device, struct vdo_device *own,
 		    const struct settings *s, const struct job_ops *ops,
 		    struct vdo_job **job, struct vdo_error *error)
 {
@@ -87,16 +87,18 @@ static int start_on(struct vdo_device *device, bool own,
 		alloc_free(j);
 		return r;
 	}
-	j->own_device = own ? device : NULL;
+	j->own_device = own;
 	*job = &j->job;
 	return 0;
 }
 
-static int start_device(struct vdo_device *device,
-			const struct vdo_config *config,
-			const struct job_ops *ops, struct vdo_job **job,
-			struct vdo_error *error)
+/* On @device, or NULL: on the one at @path. */
+static int start(const char *path, struct vdo_device *device,
+		 const struct vdo_config *config, const struct job_ops *ops,
+		 struct vdo_job **job, struct vdo_error *error)
 {
+	unsigned flags = ops == &rebuild_ops ? 0 : VDO_OPEN_READ_ONLY;
+	struct vdo_device *own = NULL;
 	struct settings s;
 	int r = -EDEADLK;
 
@@ -104,58 +106,41 @@ static int start_device(struct vdo_device *device,
 	*job = NULL;
 	if (queue_running == NULL)
 		r = options_apply(config, &s, error);
+	if (r == 0 && device == NULL) {
+		r = device_open_file(path, flags, &s.device, &own, error);
+		device = own;
+	}
 	if (r == 0)
-		r = start_on(device, false, &s, ops, job, error);
+		r = start_on(device, own, &s, ops, job, error);
+	if (r != 0)
+		vdo_device_close(own);
 	return error_finish(error, r);
 }
 
-static int start_path(const char *path, const struct vdo_config *config,
-		      const struct job_ops *ops, struct vdo_job **job,
-		      struct vdo_error *error)
+int vdo_index_verify(const char *path, const struct vdo_config *config,
+		     struct vdo_job **job, struct vdo_error *error)
 {
-	unsigned flags = ops == &rebuild_ops ? 0 : VDO_OPEN_READ_ONLY;
-	struct vdo_device *device;
-	struct settings s;
-	int r = -EDEADLK;
-
-	error_clear(error);
-	*job = NULL;
-	if (queue_running == NULL)
-		r = options_apply(config, &s, error);
-	if (r == 0)
-		r = device_open_file(path, flags, &s.device, &device, error);
-	if (r != 0)
-		return error_finish(error, r);
-	r = start_on(device, true, &s, ops, job, error);
-	if (r != 0)
-		vdo_device_close(device);
-	return error_finish(error, r);
+	return start(path, NULL, config, &verify_ops, job, error);
 }
 
 int vdo_index_verify_device(struct vdo_device *device,
 			    const struct vdo_config *config,
 			    struct vdo_job **job, struct vdo_error *error)
 {
-	return start_device(device, config, &verify_ops, job, error);
+	return start(NULL, device, config, &verify_ops, job, error);
 }
 
-int vdo_index_verify(const char *path, const struct vdo_config *config,
-		     struct vdo_job **job, struct vdo_error *error)
+int vdo_index_rebuild(const char *path, const struct vdo_config *config,
+		      struct vdo_job **job, struct vdo_error *error)
 {
-	return start_path(path, config, &verify_ops, job, error);
+	return start(path, NULL, config, &rebuild_ops, job, error);
 }
 
 int vdo_index_rebuild_device(struct vdo_device *device,
 			     const struct vdo_config *config,
 			     struct vdo_job **job, struct vdo_error *error)
 {
-	return start_device(device, config, &rebuild_ops, job, error);
-}
-
-int vdo_index_rebuild(const char *path, const struct vdo_config *config,
-		      struct vdo_job **job, struct vdo_error *error)
-{
-	return start_path(path, config, &rebuild_ops, job, error);
+	return start(NULL, device, config, &rebuild_ops, job, error);
 }
 
 /* ------------------------------------------------------------------ results */
