@@ -116,6 +116,17 @@ static inline bool queue_is_current(const struct queue *q)
 	return queue_running == q;
 }
 
+/*
+ * For what is divided so that threads do not fight for it: the share of the
+ * queue that we run on, of all others the first. Queues may have one in common.
+ */
+#define QUEUE_LANES 8u
+
+static inline unsigned queue_own_lane(void)
+{
+	return queue_running == NULL ? 0 : queue_running->number % QUEUE_LANES;
+}
+
 /* Run one completion as @q; for implementations. */
 static inline void queue_run(struct queue *q, struct completion *c)
 {

@@ -18,7 +18,7 @@ int freelist_init(struct freelist *f, uint32_t count)
 		return -ENOMEM;
 	for (i = 0; i < count; i++)
 		atomic_init(&f->next[i], i + 1 < count ? i + 2 : 0);
-	for (i = 0; i < FREELIST_LANES; i++)
+	for (i = 0; i < QUEUE_LANES; i++)
 		atomic_init(&f->lanes[i].head, 0);
 	atomic_init(&f->lanes[0].head, count > 0 ? 1 : 0);
 	return 0;
@@ -49,11 +49,11 @@ static uint32_t lane_pop(struct freelist *f, _Atomic uint64_t *head)
 
 uint32_t freelist_pop(struct freelist *f)
 {
-	unsigned own = freelist_own_lane();
+	unsigned own = queue_own_lane();
 	unsigned n;
 
-	for (n = 0; n < FREELIST_LANES; n++) {
-		unsigned lane = (own + n) % FREELIST_LANES;
+	for (n = 0; n < QUEUE_LANES; n++) {
+		unsigned lane = (own + n) % QUEUE_LANES;
 		uint32_t i = lane_pop(f, &f->lanes[lane].head);
 
 		if (i != FREELIST_NONE)
@@ -66,7 +66,7 @@ bool freelist_empty(const struct freelist *f)
 {
 	unsigned n;
 
-	for (n = 0; n < FREELIST_LANES; n++)
+	for (n = 0; n < QUEUE_LANES; n++)
 		if ((uint32_t)atomic_load(&f->lanes[n].head) != 0)
 			return false;
 	return true;

@@ -23,15 +23,14 @@
 #include "base/compiler.h"
 #include "exec/executor.h"
 
-#define FREELIST_NONE  UINT32_MAX
-#define FREELIST_LANES 8u
+#define FREELIST_NONE UINT32_MAX
 
 struct freelist_lane {
 	_Alignas(CACHE_LINE) _Atomic uint64_t head;
 };
 
 struct freelist {
-	struct freelist_lane lanes[FREELIST_LANES];
+	struct freelist_lane lanes[QUEUE_LANES];
 	_Atomic uint32_t *next; /* of all lanes: an object is in one at most */
 };
 
@@ -46,15 +45,9 @@ uint32_t freelist_pop(struct freelist *f);
  * waits, and then finds this true, is seen by whoever pushes next. */
 bool freelist_empty(const struct freelist *f);
 
-static inline unsigned freelist_own_lane(void)
-{
-	return queue_running == NULL ? 0
-				     : queue_running->number % FREELIST_LANES;
-}
-
 static inline void freelist_push(struct freelist *f, uint32_t i)
 {
-	_Atomic uint64_t *head = &f->lanes[freelist_own_lane()].head;
+	_Atomic uint64_t *head = &f->lanes[queue_own_lane()].head;
 	uint64_t old = atomic_load_explicit(head, memory_order_relaxed);
 	uint64_t new;
 

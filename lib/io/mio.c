@@ -8,19 +8,25 @@
  *	   refused: out of range, read-only; or nothing to do
  *
  * The counters are for people who look from outside: relaxed, one increment
- * when an operation starts and one when it ends.
+ * when an operation starts and one when it ends, in the lane of the queue.
  */
 #include "config.h"
 
 #include "io/mio.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "io/device.h"
 
 static void bump(atomic_ullong *counter)
 {
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+static struct mio_lane *own_lane(struct storage *s)
+{
+	return &s->lanes[queue_own_lane()];
 }
 
 void storage_init(struct storage *s, struct vdo_device *device,
@@ -32,14 +38,23 @@ void storage_init(struct storage *s, struct vdo_device *device,
 	s->volatile_cache = device->flags & VDO_DEVICE_VOLATILE_CACHE;
 	atomic_init(&s->can_discard, device->flags & VDO_DEVICE_CAN_DISCARD);
 	atomic_init(&s->read_only, device->flags & VDO_DEVICE_READ_ONLY);
-	for (unsigned i = 0; i < MIO_KINDS; i++) {
-		atomic_init(&s->counts[i].read, 0);
-		atomic_init(&s->counts[i].write, 0);
-		atomic_init(&s->counts[i].discard, 0);
-		atomic_init(&s->counts[i].fua, 0);
-		atomic_init(&s->counts[i].completed, 0);
-	}
 	atomic_init(&s->flushes, 0);
+	memset(s->lanes, 0, sizeof(s->lanes));
+}
+
+void storage_counts(const struct storage *s, enum mio_kind kind,
+		    struct mio_counts *counts)
+{
+	memset(counts, 0, sizeof(*counts));
+	for (unsigned i = 0; i < QUEUE_LANES; i++) {
+		const struct mio_lane *l = &s->lanes[i];
+
+		counts->read += atomic_load(&l->read[kind]);
+		counts->write += atomic_load(&l->write[kind]);
+		counts->discard += atomic_load(&l->discard[kind]);
+		counts->fua += atomic_load(&l->fua[kind]);
+		counts->completed += atomic_load(&l->completed[kind]);
+	}
 }
 
 void storage_set_read_only(struct storage *s)
@@ -52,7 +67,7 @@ static void io_done(struct vdo_device_io *io, int result)
 {
 	struct mio *m = container_of(io, struct mio, io);
 
-	bump(&m->storage->counts[m->kind].completed);
+	bump(&own_lane(m->storage)->completed[m->kind]);
 	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
 }
 
@@ -138,7 +153,7 @@ void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	}
 	m->io.iov = iov;
 	m->io.iov_count = iov_count;
-	bump(&s->counts[kind].read);
+	bump(&own_lane(s)->read[kind]);
 	start_io(m);
 }
 
@@ -159,9 +174,9 @@ void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	m->io.iov_count = iov_count;
 	if (fua && s->volatile_cache) {
 		m->io.flags = VDO_DEVICE_FUA;
-		bump(&s->counts[kind].fua);
+		bump(&own_lane(s)->fua[kind]);
 	}
-	bump(&s->counts[kind].write);
+	bump(&own_lane(s)->write[kind]);
 	start_io(m);
 }
 
@@ -200,7 +215,7 @@ void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count)
 	}
 	m->io.iov = NULL;
 	m->io.iov_count = 0;
-	bump(&s->counts[MIO_DATA].discard);
+	bump(&own_lane(s)->discard[MIO_DATA]);
 	start_io(m);
 }
 

@@ -23,7 +23,8 @@
 
 #include <vdo/device.h>
 
-#include "exec/completion.h"
+#include "base/compiler.h"
+#include "exec/executor.h"
 #include "format/types.h"
 
 /* Whose I/O it is; the statistics are by kind. */
@@ -37,10 +38,16 @@ enum mio_kind {
 	MIO_KINDS,
 };
 
-/* Counters; updated by many threads, relaxed. */
 struct mio_counts {
-	atomic_ullong read, write, discard, fua;
-	atomic_ullong completed;
+	uint64_t read, write, discard, fua;
+	uint64_t completed;
+};
+
+/* What one queue counts; far from the others' and from what all read. */
+struct mio_lane {
+	char apart[CACHE_LINE];
+	atomic_ullong read[MIO_KINDS], write[MIO_KINDS], discard[MIO_KINDS];
+	atomic_ullong fua[MIO_KINDS], completed[MIO_KINDS];
 };
 
 struct storage {
@@ -50,8 +57,8 @@ struct storage {
 	bool volatile_cache; /* flush and FUA have a meaning */
 	atomic_bool can_discard; /* until the device says that it cannot */
 	atomic_bool read_only;
-	struct mio_counts counts[MIO_KINDS];
 	atomic_ullong flushes;
+	struct mio_lane lanes[QUEUE_LANES];
 };
 
 struct mio {
@@ -64,6 +71,10 @@ struct mio {
 
 void storage_init(struct storage *s, struct vdo_device *device,
 		  uint64_t bio_offset);
+
+/* What was started and completed so far. Any thread; not one moment's. */
+void storage_counts(const struct storage *s, enum mio_kind kind,
+		    struct mio_counts *counts);
 
 /* Any thread. */
 void storage_set_read_only(struct storage *s);

@@ -56,13 +56,14 @@ static void storage_stats(struct volume *v, struct volume_stats *s)
 	unsigned k;
 
 	for (k = 0; k < MIO_KINDS; k++) {
-		struct mio_counts *c = &v->storage.counts[k];
+		struct mio_counts c;
 
-		s->io_read[k] = atomic_load(&c->read);
-		s->io_write[k] = atomic_load(&c->write);
-		s->io_discard[k] = atomic_load(&c->discard);
-		s->io_fua[k] = atomic_load(&c->fua);
-		s->io_completed[k] = atomic_load(&c->completed);
+		storage_counts(&v->storage, k, &c);
+		s->io_read[k] = c.read;
+		s->io_write[k] = c.write;
+		s->io_discard[k] = c.discard;
+		s->io_fua[k] = c.fua;
+		s->io_completed[k] = c.completed;
 	}
 	s->flush_out = atomic_load(&v->storage.flushes);
 }

@@ -332,6 +332,7 @@ END_TEST
 START_TEST(write_waits_for_flush)
 {
 	struct fx_options o = {.seed = 9};
+	struct mio_counts counts;
 	struct fx *fx = fx_prepared(&o, 1);
 
 	ck_assert_int_eq(fx_write(fx, lbn_of(0), fx_mapping(5)), 0);
@@ -339,9 +340,8 @@ START_TEST(write_waits_for_flush)
 	fx_tail(fx, 9000);
 	fx_run(fx);
 	ck_assert_uint_eq(held_count(fx), 1);
-	ck_assert_uint_eq(fx->storage.counts[MIO_MAP].write,
-			  fx->storage.counts[MIO_MAP].completed -
-				  fx->storage.counts[MIO_MAP].read);
+	storage_counts(&fx->storage, MIO_MAP, &counts);
+	ck_assert_uint_eq(counts.write, counts.completed - counts.read);
 	ck_assert_uint_eq(fx->writes[pages[0]], 0);
 	let_go(fx);
 	ck_assert_uint_eq(fx->writes[pages[0]], 1);

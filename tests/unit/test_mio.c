@@ -226,13 +226,15 @@ END_TEST
 START_TEST(cache_or_not)
 {
 	bool cache = _i == 1;
+	struct mio_counts counts;
 
 	open_with(cache ? &with_cache : &no_cache, 0);
 	ck_assert_int_eq(do_write(MIO_DATA, 1, 1, true), 0);
 	ck_assert_int_eq(do_flush(), 0);
 	ck_assert_uint_eq(sim_device_count_fua(sd), cache);
 	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_FLUSH), cache);
-	ck_assert_uint_eq(atomic_load(&storage.counts[MIO_DATA].fua), cache);
+	storage_counts(&storage, MIO_DATA, &counts);
+	ck_assert_uint_eq(counts.fua, cache);
 	ck_assert_uint_eq(atomic_load(&storage.flushes), cache);
 	close_all();
 }
@@ -265,11 +267,11 @@ END_TEST
 
 static unsigned long long total(enum mio_kind kind)
 {
-	struct mio_counts *c = &storage.counts[kind];
+	struct mio_counts c;
 
-	return atomic_load(&c->read) + 10 * atomic_load(&c->write) +
-	       100 * atomic_load(&c->discard) + 1000 * atomic_load(&c->fua) +
-	       10000 * atomic_load(&c->completed);
+	storage_counts(&storage, kind, &c);
+	return c.read + 10 * c.write + 100 * c.discard + 1000 * c.fua +
+	       10000 * c.completed;
 }
 
 START_TEST(counts_by_kind)
