@@ -5,7 +5,8 @@
  * The first reason wins. From that moment storage refuses all writes (I42), so
  * what waits for I/O ends with -VDO_EREADONLY by itself; the volume's upcall
  * then visits each zone's queue so that what waits for something else is
- * released too, and records the state in the super block.
+ * released too, and records the state in the super block, unless nothing but
+ * space is missing.
  *
  * A volume that is opened read-only has the reason -VDO_EREADONLY, which no
  * error is: nothing was written since, so nothing can be lost.
@@ -15,6 +16,7 @@
 #ifndef IO_READONLY_H
 #define IO_READONLY_H
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #include <vdo/error.h>
@@ -40,6 +42,14 @@ void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
 static inline bool readonly_entered(const struct readonly *r)
 {
 	return atomic_load_explicit(&r->reason, memory_order_relaxed) != 0;
+}
+
+/* For want of space in the file system that holds the volume? */
+static inline bool readonly_for_space(const struct readonly *r)
+{
+	int reason = atomic_load_explicit(&r->reason, memory_order_relaxed);
+
+	return reason == -ENOSPC || reason == -EDQUOT;
 }
 
 /* Did it happen while the volume was open? */

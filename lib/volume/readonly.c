@@ -1,6 +1,8 @@
 /*
  * Entering read-only mode: each zone lets go of who waits, and the super block
- * says so.
+ * says so. Where only space is missing it goes on saying DIRTY: nothing is
+ * damaged, the storage is as after a crash, and recovery loses nothing that was
+ * flushed. READ_ONLY would be for good, and its map is without the journal.
  *
  * The upcall may come from any thread, so it only posts. The first message goes
  * to the journal's queue, which releases its waiters and then sends one message
@@ -32,7 +34,7 @@ static void record_now(struct completion *c)
 	struct journal_state state;
 
 	/* Before it was online nothing was changed: leave the state alone. */
-	if (!v->online) {
+	if (!v->online || readonly_for_space(&v->readonly)) {
 		executor_signal(v->executor, &v->read_only_done);
 		return;
 	}

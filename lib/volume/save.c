@@ -11,7 +11,8 @@
  *	clean      the super block says so
  *
  * In read-only mode nothing can be saved; the phases then just wait for what is
- * under way, and the last one is left out.
+ * under way, and the last one is left out. If that is for want of space, also
+ * in the last one, the volume stays DIRTY.
  */
 #include "config.h"
 
@@ -179,6 +180,8 @@ int volume_close(struct volume *v)
 		drain_all(v);
 	else if (path_lost_data(v->path))
 		result = -ENOSPC; /* saved, but for what was promised */
+	if (readonly_for_space(&v->readonly) || result == -EDQUOT)
+		result = -ENOSPC;
 	volume_free(v);
 	return result;
 }

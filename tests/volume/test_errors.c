@@ -537,6 +537,57 @@ START_TEST(test_close_errors)
 }
 END_TEST
 
+/* Closing finds no space for some of the metadata (the super block has its
+ * place): the volume stays DIRTY, and recovery loses nothing. */
+START_TEST(test_close_without_space)
+{
+	int result = -ENOSPC;
+	uint64_t n;
+
+	for (n = 0; result != 0; n++) {
+		struct sim_fault sf = {
+			.ops = SIM_OP(VDO_DEVICE_WRITE) |
+			       (n % 2 == 0 ? SIM_OP(VDO_DEVICE_FLUSH) : 0),
+			.skip = n,
+			.result = n % 3 == 0 ? -EDQUOT : -ENOSPC,
+		};
+		struct fixture f;
+		struct places p;
+		struct image im;
+		uint8_t buf[B];
+
+		fixture_init(&f, _i, "");
+		fixture_open(&f, "index=memory");
+		fixture_write(&f, 0, 30, V_UNIQUE(1), 0);
+		fixture_write(&f, 900, 30, V_SQUEEZE(1, 200), 0);
+		fixture_flush(&f);
+		find_places(&f, &p);
+		sf.first_block = p.geometry.data_start + 1;
+		sf.block_count = f.block_count - sf.first_block;
+		sim_device_fault(f.sd, &sf);
+		result = fixture_try_close(&f);
+		sim_device_clear_faults(f.sd);
+		image_open_sim(&im, f.sd, f.block_count);
+		ck_assert_int_eq(im.sb.state,
+				 result == 0 ? VOLUME_CLEAN : VOLUME_DIRTY);
+		image_recover(&im);
+		image_check(&im);
+		ck_assert_uint_eq(im.problems, 0);
+		for (uint64_t i = 0; i < 1000; i++) {
+			ck_assert(image_read(&im, i, buf));
+			ck_assert(pattern_is(f.expect[i], buf));
+		}
+		image_close(&im);
+		if (result != 0) {
+			ck_assert_int_eq(result, -ENOSPC);
+			ck_assert_int_eq(fixture_try_open(&f, ""), -VDO_EDIRTY);
+		}
+		fixture_fini(&f);
+	}
+	ck_assert_uint_gt(n, 5);
+}
+END_TEST
+
 /* Watches the storage: is flush @wanted for what was written to the index? */
 struct watch {
 	uint64_t index_start, index_end;
@@ -667,6 +718,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_damaged_map, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_read_only_under_load, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_close_errors, KIND_INLINE, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_close_without_space, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_index_flush_errors, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_opened_read_only, 0, FIXTURE_KINDS);
 	return unit_run();

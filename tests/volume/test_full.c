@@ -138,6 +138,35 @@ out:
 }
 END_TEST
 
+/* It is still full when the volume is closed: that says so, and leaves what a
+ * crash would, not read-only mode. */
+START_TEST(test_closed_while_full)
+{
+	struct vdo_config *c = config();
+	struct vdo_volume *v;
+	struct vdo_error error;
+	struct vdo_info info;
+	uint8_t *data = pattern_blocks(V_UNIQUE(1), 500);
+
+	if (!mount_small("64M"))
+		goto out;
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	ck_assert_int_eq(vdo_pwrite(v, data, 500 * B, 0, 0), 0);
+	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	fill_up(0);
+	ck_assert_int_eq(vdo_close(v), -ENOSPC);
+	ck_assert_ptr_nonnull(strstr(log_text, "free space there first"));
+	ck_assert_int_eq(vdo_inspect(path, &info, sizeof(info), &error), 0);
+	ck_assert_str_eq(info.state_name, "dirty");
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), -VDO_EDIRTY);
+	unmount();
+out:
+	free(data);
+	vdo_config_free(c);
+}
+END_TEST
+
 /* No space for the recovery journal: the volume is not opened for writing, but
  * stays as it is, and the message says what to do. */
 START_TEST(test_no_space_for_the_journal)
@@ -170,6 +199,7 @@ int main(void)
 	TCase *tc = unit_case("full");
 
 	tcase_add_test(tc, test_full_file_system);
+	tcase_add_test(tc, test_closed_while_full);
 	tcase_add_test(tc, test_no_space_for_the_journal);
 	return unit_run();
 }
