@@ -3,7 +3,7 @@
  *
  *	zone.c	    requests		each zone on its queue
  *	sparse.c    sparse cache	main queue; views of it: the zones
- *	writer.c    closed chapters	main queue
+ *	writer.c    closed chapters	main queue; parts of it: the zones
  *	load.c save.c rebuild.c
  *		    the index on disk	main queue, while the zones stand still
  *	index.c	    states		main queue
@@ -125,6 +125,7 @@ struct chapter_writer {
 	struct index_record *records; /* of a page */
 	const struct index_record **scratch;
 	struct completion step;
+	int result;
 	struct mio mio;
 	struct sync_op sync;
 	void (*then)(struct index *index);

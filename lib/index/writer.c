@@ -4,16 +4,20 @@
  *	all zones handed over
  *	  [start]		first after a load or save: the save is made
  *	    |			unusable, durably
- *	  [encode] *		some records: noted for the chapter's index
- *	  [encode_page] *	and, when it is complete, their page
+ *	  [encode] * +		some records: noted for the chapter's index
+ *	  [encode_page] * +	and, when it is complete, their page
  *	  [write_records]	then flush
- *	  [write_lists] *	of the chapter's index, some a turn
+ *	  [write_lists] * +	of the chapter's index, some a turn
  *	  [pack_page] *		one index page a turn
  *	  [write_index]		then flush
  *	  [finish]		page map, oldest, newest; tell the zones
  *
  * A chapter exists if all its index pages are there; they are written after all
  * records are durable, so a rebuild never meets a chapter without its records.
+ *
+ * What is marked + is done on the queues of the zones, a page or some lists on
+ * each in turn, so that all threads have the same to do. It is one activity all
+ * the same: it goes from queue to queue as a message, and is at one at a time.
  *
  * After an error chapters still pass through here, unwritten, so that nobody
  * waits for ever.
@@ -31,6 +35,8 @@
 #define STEP_MIN  16u
 #define LISTS_MIN 512u
 #define LISTS_MAX 4096u
+
+#define SHARE_LISTS 32u /* lists on one zone's queue, before the next's */
 
 static void turn(struct completion *c);
 static void encode(struct index *index);
@@ -68,7 +74,6 @@ int writer_init(struct index *index)
 	const struct index_geometry *g = &index->geometry;
 	size_t size = (size_t)g->chapter_pages * PAGE_BYTES + BLOCK_SIZE;
 
-	completion_init(&w->step, index->c.queue, turn);
 	w->memory = alloc_zeroed(size, 1);
 	w->records = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->records));
 	w->scratch = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->scratch));
@@ -126,11 +131,27 @@ void writer_handover(struct completion *c)
 		begin(index);
 }
 
+static void go_on(struct index *index, struct queue *queue,
+		  void (*then)(struct index *index))
+{
+	struct chapter_writer *w = &index->writer;
+
+	w->then = then;
+	completion_init(&w->step, queue, turn);
+	completion_post(&w->step);
+}
+
 /* Go on with @then in a turn of its own. */
 static void next_turn(struct index *index, void (*then)(struct index *index))
 {
-	index->writer.then = then;
-	completion_post(&index->writer.step);
+	go_on(index, index->c.queue, then);
+}
+
+/* The same where it is the turn of share @number of the work. */
+static void share_turn(struct index *index, uint32_t number,
+		       void (*then)(struct index *index))
+{
+	go_on(index, index->c.zones[number % index->c.zone_count], then);
 }
 
 static void turn(struct completion *c)
@@ -233,8 +254,16 @@ static void pack_page(struct index *index)
 		write_pages(index, 0, pages, index_written);
 }
 
+static void lists_written(struct index *index)
+{
+	if (index->writer.result != 0)
+		fail(index, index->writer.result);
+	else
+		pack_page(index);
+}
+
 /*
- * Zones that share our thread are to wait for a moment only, so each turn does
+ * Zones that share the thread are to wait for a moment only, so each turn does
  * little; but as much as it takes to have the records encoded when the next
  * chapter is half full, and the lists written when it is three quarters full.
  */
@@ -266,11 +295,11 @@ static void write_lists(struct index *index)
 	uint32_t done = b->next * (g->records / g->lists);
 	int r = chapter_builder_go_on(b, pace(done, due, LISTS_MIN, LISTS_MAX));
 
-	if (r != 0)
-		fail(index, r);
+	index->writer.result = r;
+	if (r != 0 || chapter_builder_done(b))
+		next_turn(index, lists_written);
 	else
-		next_turn(index, chapter_builder_done(b) ? pack_page
-							 : write_lists);
+		share_turn(index, b->next / SHARE_LISTS, write_lists);
 }
 
 static void records_synced(struct completion *c)
@@ -285,7 +314,7 @@ static void records_synced(struct completion *c)
 	}
 	w->page = 0;
 	w->next_list = w->lost = 0;
-	next_turn(index, write_lists);
+	share_turn(index, 0, write_lists);
 }
 
 static void records_written(struct completion *c)
@@ -303,6 +332,13 @@ static void put_record(struct index *index, uint32_t i)
 		chapter_builder_add(&w->builder, i, &r->name);
 }
 
+static void write_records(struct index *index)
+{
+	const struct index_geometry *g = &index->geometry;
+
+	write_pages(index, g->index_pages, g->record_pages, records_written);
+}
+
 static void encode_page(struct index *index)
 {
 	struct chapter_writer *w = &index->writer;
@@ -313,23 +349,22 @@ static void encode_page(struct index *index)
 				   (size_t)(g->index_pages + page) * PAGE_BYTES,
 			   w->records, w->scratch);
 	if (w->record < g->records)
-		next_turn(index, encode);
+		share_turn(index, page + 1, encode);
 	else
-		write_pages(index, g->index_pages, g->record_pages,
-			    records_written);
+		next_turn(index, write_records);
 }
 
 static void encode(struct index *index)
 {
 	struct chapter_writer *w = &index->writer;
-	uint32_t page_end =
-		(w->record / RECORDS_PER_PAGE + 1) * RECORDS_PER_PAGE;
+	uint32_t page = w->record / RECORDS_PER_PAGE;
+	uint32_t page_end = (page + 1) * RECORDS_PER_PAGE;
 	uint32_t end = w->record + pace(w->record, 2 * filled(index), STEP_MIN,
 					page_end - w->record);
 
 	while (w->record < end)
 		put_record(index, w->record++);
-	next_turn(index, end == page_end ? encode_page : encode);
+	share_turn(index, page, end == page_end ? encode_page : encode);
 }
 
 static void start(struct index *index)
@@ -344,7 +379,7 @@ static void start(struct index *index)
 	}
 	chapter_builder_clear(&w->builder);
 	w->record = 0;
-	next_turn(index, encode);
+	share_turn(index, 0, encode);
 }
 
 static void discarded(struct index *index, int result)
