@@ -6,8 +6,9 @@
 #	run.sh VDO-BENCH         SIZE, WARMUP, RUNS and OPS make it longer or
 #	                         shorter, CHAPTERS the part about the index
 #
-# Indexes are filled with one zone, with two, and sparse. With fewer chapters
-# than they have, "steady" is not yet so.
+# Indexes are filled with one zone, with two, and sparse; each zone is asked on
+# its own thread, as a volume does. With fewer chapters than they have, "steady"
+# is not yet so.
 set -eu
 
 bench=$1
@@ -107,13 +108,13 @@ rate() { # ROW TABLE: thousands a second
 }
 
 echo
-one=$("$index" --chapters="$chapters")
-two=$("$index" --chapters="$chapters" --zones=2)
+one=$("$index" --local --chapters="$chapters")
+two=$("$index" --local --chapters="$chapters" --zones=2)
 printf '%s\n\n%s\n\n' "$one" "$two"
 # Its dense part has 512 chapters.
 "$index" --sparse --chapters=$((chapters * 5 / 8))
 echo
-for row in fill steady absent; do
+for row in fill steady cached absent; do
 	printf '%-58s %6.2f\n' "two zones on two threads to one, $row" \
 		"$(awk "BEGIN { print $(rate $row "$two") / \
 				      $(rate $row "$one") }")"
