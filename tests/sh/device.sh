@@ -183,7 +183,8 @@ says VDO_ESIZE
 detach
 
 # Storage that runs full below a sparse volume: it stops writing, and nobody frees
-# space before it is closed. All that was flushed can be recovered.
+# space before it is closed. It is as after a crash, and all that was flushed can
+# be recovered.
 full()
 {
 	expect 0 "$vdoctl" format "$dir/mount/v" --size 64M \
@@ -191,10 +192,9 @@ full()
 	head -c 40M /dev/urandom >"$dir/random"
 	expect 1 "$vdoctl" write "$dir/mount/v" <"$dir/random"
 	says ENOSPC
-	is "$dir/mount/v" read-only
+	is "$dir/mount/v" dirty
 	expect 1 "$vdoctl" write "$dir/mount/v" <"$dir/data"
-	says VDO_EREADONLY
-	expect 0 "$vdoctl" read "$dir/mount/v" --length 1M
+	says VDO_EDIRTY
 	if test -x "$inspect" && python3 --version >/dev/null 2>&1; then
 		expect 0 "$inspect" --replay --audit "$dir/mount/v"
 		expect 0 "$inspect" --replay --read 0 256 -o "$dir/begin" \
