@@ -46,7 +46,7 @@ static bool mount_small(const char *size)
 	snprintf(options, sizeof(options), "size=%s", size);
 	if ((unshare(CLONE_NEWNS) == 0 ||
 	     unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) &&
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	    mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
 	    mount("vdo", dir, "tmpfs", 0, options) == 0)
 		return true;
 	rmdir(dir);
