@@ -29,13 +29,23 @@ void delta_coding_init(struct delta_coding *c, uint32_t mean_delta,
 	VDO_ASSERT(c->value_bits + c->min_bits < BITS_AT_ONCE);
 }
 
+/* The parts of @delta: a code, and with true a number of zeros and a one. */
+static inline bool split(const struct delta_coding *c, uint32_t delta,
+			 uint32_t *code, uint32_t *zeros)
+{
+	bool far = delta >= c->min_keys;
+
+	*zeros = far ? (delta - c->min_keys) / c->incr_keys : 0;
+	*code = delta - *zeros * c->incr_keys;
+	return far;
+}
+
 uint32_t delta_entry_bits(const struct delta_coding *c, uint32_t delta)
 {
-	uint32_t head = c->value_bits + c->min_bits;
+	uint32_t code, zeros;
+	bool far = split(c, delta, &code, &zeros);
 
-	if (delta < c->min_keys)
-		return head;
-	return head + 1 + (delta - c->min_keys) / c->incr_keys;
+	return c->value_bits + c->min_bits + (far ? zeros + 1 : 0);
 }
 
 static void put_name(uint8_t *mem, uint64_t at, const struct hash128 *name)
@@ -47,20 +57,16 @@ uint32_t delta_encode(uint8_t *mem, uint64_t at, const struct delta_coding *c,
 		      uint32_t value, uint32_t delta,
 		      const struct hash128 *name)
 {
-	uint32_t bits = delta_entry_bits(c, delta);
-	uint32_t head = c->value_bits + c->min_bits;
-	uint32_t code = delta;
+	uint32_t bits = c->value_bits + c->min_bits;
+	uint32_t code, zeros;
+	bool far = split(c, delta, &code, &zeros);
 
-	if (delta >= c->min_keys)
-		code = c->min_keys + (delta - c->min_keys) % c->incr_keys;
-	bits_put(mem, at, head, value | (uint64_t)code << c->value_bits);
-	if (bits > head) {
-		uint64_t p = at + head, last = at + bits - 1;
-
-		for (; last - p >= 32; p += 32)
-			bits_put(mem, p, 32, 0);
-		bits_put(mem, p, (unsigned)(last - p) + 1,
-			 UINT64_C(1) << (last - p));
+	bits_put(mem, at, bits, value | (uint64_t)code << c->value_bits);
+	if (far) {
+		for (; zeros >= 32; zeros -= 32, bits += 32)
+			bits_put(mem, at + bits, 32, 0);
+		bits_put(mem, at + bits, zeros + 1, UINT64_C(1) << zeros);
+		bits += zeros + 1;
 	}
 	if (name != NULL) {
 		put_name(mem, at + bits, name);
@@ -96,16 +102,12 @@ uint32_t delta_encode_all(uint8_t *mem, const struct delta_coding *coding,
 
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t key = (uint32_t)(entries[i] >> 32);
-		uint32_t value = (uint32_t)entries[i], zeros = 0;
-		uint64_t code = key - before;
-		bool far = code >= c.min_keys;
+		uint32_t value = (uint32_t)entries[i];
+		uint32_t code, zeros;
+		bool far = split(&c, key - before, &code, &zeros);
 
-		if (far) {
-			zeros = (key - before - c.min_keys) / c.incr_keys;
-			code -= (uint64_t)zeros * c.incr_keys;
-		}
 		pen_write(&p, c.value_bits + c.min_bits,
-			  value | code << c.value_bits);
+			  value | (uint64_t)code << c.value_bits);
 		if (far) {
 			for (; zeros >= 32; zeros -= 32)
 				pen_write(&p, 32, 0);

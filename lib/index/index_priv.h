@@ -125,7 +125,7 @@ struct chapter_writer {
 	struct index_record *records; /* of a page */
 	const struct index_record **scratch;
 	struct completion step;
-	int result;
+	int result; /* of writing the lists */
 	struct mio mio;
 	struct sync_op sync;
 	void (*then)(struct index *index);

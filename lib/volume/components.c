@@ -148,7 +148,6 @@ static int create_advice(struct volume *v)
 		.asks_max = v->settings.open.depth,
 		.entries_max = advice_entries(v),
 	};
-
 	int result;
 
 	for (unsigned i = 0; i < t->index_zones; i++)

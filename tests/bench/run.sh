@@ -112,7 +112,7 @@ one=$("$index" --local --chapters="$chapters")
 two=$("$index" --local --chapters="$chapters" --zones=2)
 printf '%s\n\n%s\n\n' "$one" "$two"
 # Its dense part has 512 chapters.
-"$index" --sparse --chapters=$((chapters * 5 / 8))
+"$index" --local --sparse --chapters=$((chapters * 5 / 8))
 echo
 for row in fill steady cached absent; do
 	printf '%-58s %6.2f\n' "two zones on two threads to one, $row" \

@@ -493,6 +493,16 @@ START_TEST(test_read_only_under_load)
 }
 END_TEST
 
+/* A volume with a little of each kind of data, flushed. */
+static void open_with_data(struct fixture *f, int kind, const char *options)
+{
+	fixture_init(f, kind, "");
+	fixture_open(f, options);
+	fixture_write(f, 0, 30, V_UNIQUE(1), 0);
+	fixture_write(f, 900, 30, V_SQUEEZE(1, 200), 0);
+	fixture_flush(f);
+}
+
 /* Storage that fails while closing: an error, and the handle is gone. */
 START_TEST(test_close_errors)
 {
@@ -510,11 +520,7 @@ START_TEST(test_close_errors)
 		uint8_t buf[B];
 		int result;
 
-		fixture_init(&f, _i, "");
-		fixture_open(&f, "");
-		fixture_write(&f, 0, 30, V_UNIQUE(1), 0);
-		fixture_write(&f, 900, 30, V_SQUEEZE(1, 200), 0);
-		fixture_flush(&f);
+		open_with_data(&f, _i, "");
 		sim_device_fault(f.sd, &sf);
 		result = fixture_try_close(&f);
 		/* Whatever happened, nothing that was flushed is lost. */
@@ -556,11 +562,7 @@ START_TEST(test_close_without_space)
 		struct image im;
 		uint8_t buf[B];
 
-		fixture_init(&f, _i, "");
-		fixture_open(&f, "index=memory");
-		fixture_write(&f, 0, 30, V_UNIQUE(1), 0);
-		fixture_write(&f, 900, 30, V_SQUEEZE(1, 200), 0);
-		fixture_flush(&f);
+		open_with_data(&f, _i, "index=memory");
 		find_places(&f, &p);
 		sf.first_block = p.geometry.data_start + 1;
 		sf.block_count = f.block_count - sf.first_block;
@@ -631,11 +633,7 @@ static bool flush_of_index_fails(int kind, uint64_t n, bool *over)
 	struct places p;
 	int result;
 
-	fixture_init(&f, kind, "");
-	fixture_open(&f, "");
-	fixture_write(&f, 0, 30, V_UNIQUE(1), 0);
-	fixture_write(&f, 900, 30, V_SQUEEZE(1, 200), 0);
-	fixture_flush(&f);
+	open_with_data(&f, kind, "");
 	find_places(&f, &p);
 	w.index_start = p.geometry.index_start;
 	w.index_end = p.geometry.data_start;

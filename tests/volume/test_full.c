@@ -90,6 +90,20 @@ static void expect_block(struct vdo_volume *v, uint64_t lbn, value_t value)
 	ck_assert(pattern_is(value, buf));
 }
 
+/* A new volume with 500 blocks of @data, flushed. */
+static struct vdo_volume *open_with_data(struct vdo_config *c,
+					 const uint8_t *data)
+{
+	struct vdo_volume *v;
+	struct vdo_error error;
+
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	ck_assert_int_eq(vdo_pwrite(v, data, 500 * B, 0, 0), 0);
+	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	return v;
+}
+
 /* The file system runs full below many writes. Then space is freed: the volume
  * can be saved, and after it was opened again all is as it should be. */
 START_TEST(test_full_file_system)
@@ -104,10 +118,7 @@ START_TEST(test_full_file_system)
 
 	if (!mount_small("64M"))
 		goto out;
-	ck_assert_int_eq(vdo_format(path, c, &error), 0);
-	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
-	ck_assert_int_eq(vdo_pwrite(v, data, 500 * B, 0, 0), 0);
-	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	v = open_with_data(c, data);
 	fill_up(600);
 	for (i = 500; result == 0 && i < BLOCKS; i += 50)
 		result = vdo_pwrite(v, data + i * B, MIN(50, BLOCKS - i) * B,
@@ -150,10 +161,7 @@ START_TEST(test_closed_while_full)
 
 	if (!mount_small("64M"))
 		goto out;
-	ck_assert_int_eq(vdo_format(path, c, &error), 0);
-	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
-	ck_assert_int_eq(vdo_pwrite(v, data, 500 * B, 0, 0), 0);
-	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	v = open_with_data(c, data);
 	fill_up(0);
 	ck_assert_int_eq(vdo_close(v), -ENOSPC);
 	ck_assert_ptr_nonnull(strstr(log_text, "free space there first"));
