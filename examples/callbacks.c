@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Asynchronous I/O with callbacks, on a volume in memory.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the programs share: messages, sizes, options, a progress bar, JSON.
  * Only the public interface of the library is used.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The shortest program: make a volume if there is none, write, read back.
  *

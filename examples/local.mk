@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Programs that use the public interface only. vdoctl is installed.
 bin_PROGRAMS += examples/vdoctl/vdoctl
 examples_vdoctl_vdoctl_SOURCES = \

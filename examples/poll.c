@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A program with an event loop: completions arrive on a descriptor that
  * poll(2), epoll or any event library can wait for.

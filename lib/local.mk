@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # All of the library is built once into libcore.la; libvdo.la and the tests
 # link it. Only vdo_* is exported.
 noinst_LTLIBRARIES += lib/libcore.la

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Manual pages. A page that describes several symbols is found under each of
 # their names: links are made of a list, as pages with one .so line.
 dist_man_MANS += \

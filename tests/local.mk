@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Tests: tests/lib is linked by all; each folder registers its programs.
 AM_CPPFLAGS += -I$(top_srcdir)
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Little-endian numbers in memory: a growing buffer to write to, and a cursor
  * that never reads beyond the end.

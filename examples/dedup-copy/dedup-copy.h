@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dedup-copy: copy files, trees and images into a volume and back.
  *

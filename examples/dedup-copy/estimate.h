@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a volume would save, without one: zero blocks, equal blocks (by a
  * 128-bit hash), and fragments that share a block, packed the way a volume

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Bringing files back: which, from which snapshot, in which order. How a single
  * one is made is in restore.c.

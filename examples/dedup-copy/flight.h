@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Waiting for asynchronous I/O: a mutex, a condition, and the one case in which
  * nobody would ever signal it.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One image or block device, to offset 0 of a volume and back.
  *

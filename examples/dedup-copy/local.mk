@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 bin_PROGRAMS += examples/dedup-copy/dedup-copy
 examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/../common.c examples/common.h \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * dedup-copy: a volume as an archive of files, trees and images. See
  * dedup-copy(1).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A hash table from 128-bit keys to numbers. Keys are expected to be well mixed
  * or few; open addressing, at most two thirds full.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # A module for nbdkit. Its name is that of "nbdkit vdo".
 if HAVE_NBDKIT
 nbdkitplugindir = $(libdir)/nbdkit/plugins

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * nbdkit plugin: serves a volume over NBD. See nbdkit-vdo-plugin(1).
  *

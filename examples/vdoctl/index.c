@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vdoctl index: look at, verify or rebuild the deduplication index of a volume
  * that is not open.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vdoctl: make volumes and look into them. See vdoctl(1).
  */

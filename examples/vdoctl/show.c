@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vdoctl info, stats and options: what is printed from tables, for people or
  * as JSON.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The deduplication index of a volume that is not open: look, verify, rebuild.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Jobs: work that takes its time, with progress, and a way to end it.
  *

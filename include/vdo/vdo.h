@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * libvdo: deduplicated, compressed, thinly provisioned block storage in a
  * library, in the on-disk format of Linux's dm-vdo.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One table of results: our own codes from VDO_ERRORS and, behind them, the
  * errnos that the system calls of the library can return. strerror() is not

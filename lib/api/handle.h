@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The handle behind struct vdo_volume, for the files of api/.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The public calls about the index of a volume that is not open: a job around
  * volume/reindex.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How the table works: a row's range is text for people and numbers for
  * check_number(); a choice's range "a|b|c" is both at once. What a value turns

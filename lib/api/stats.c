@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The table of statistics: name, label, help, and where the value is in struct
  * volume_stats. Names and labels are those of the Linux driver (E 10.10) where

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The rows of the table of statistics; included by stats.c alone, inside of an
  * array. ROW(field of struct volume_stats, name, label, help)

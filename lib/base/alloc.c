@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Allocation through libc, with a counter that lets tests fail the Nth call.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Little-endian integers in byte arrays, bit arithmetic and block predicates.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * MurmurHash3, x64 variant, 128 bits: the name of a block.
  *

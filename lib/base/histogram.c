@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Bucket numbers: with s = HISTOGRAM_SUB_BITS, a value of n > s significant
  * bits keeps its s + 1 leading bits. The top one of these is implied by n, the

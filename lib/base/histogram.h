@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Histogram of durations: log-linear buckets, 1/32 of relative error.
  *

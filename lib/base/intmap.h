@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Map from 64-bit numbers to pointers: open addressing, linear probing.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/alloc.c %D%/alloc.h \
 	%D%/assert.c %D%/assert.h \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Formats a line on the stack and hands it over; a longer one is cut.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One FIFO list a priority, and a bit a list: the highest is found by counting
  * leading zeroes.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Table of FIFO lists by priority, 0..63; a bitmap finds the highest.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The zero test of every write: with AVX2 where the processor has it, 32 bytes
  * an instruction; else through memcmp().

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hash zones and hash locks: N concurrent writes of the same data cost one
  * query and one data write, and known data costs none.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hash zones and hash locks from the inside: zone.c owns zones, the pool of
  * locks and the map of keys; lock.c is the state machine of one lock.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/dedupe.h %D%/dedupe_priv.h \
 	%D%/lock.c \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hash zones: the map from keys to hash locks, the pool of locks, and the way
  * of an op to its lock.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The depot as a whole: made, found in, counted, taken apart.
  */

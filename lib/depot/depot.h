@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The slab depot: free space, reference counts, and locks on physical blocks.
  *

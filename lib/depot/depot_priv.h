@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The inside of the depot: slabs, zones, and how its files share them.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/alloc.c \
 	%D%/depot.c %D%/depot.h %D%/depot_priv.h \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Buffers for metadata writes: a fixed number a zone, handed out in FIFO order.
  *

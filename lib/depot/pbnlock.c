@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Locks on physical blocks (E 3.6): a pool and a map a zone.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Scrubbing: the journal of a slab applied to its counters (V 7.5).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A completion: one callback, one home queue, a sticky result.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the executors share: futexes, the clock, events on futexes, lists of
  * timers, and the run queue of whoever runs completions.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Fan-out: run a function on several queues at once, then go on when all of
  * them said they are done.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A gate counts what is inside of a component and tells when it is empty.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/completion.h \
 	%D%/executor.c %D%/executor.h %D%/executor_priv.h \

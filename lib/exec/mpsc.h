@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Intrusive queue for many producers and one consumer, nearly lock-free.
  *

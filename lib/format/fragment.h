@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Compressed blocks: up to 14 LZ4 fragments in one data block (V 8).
  *

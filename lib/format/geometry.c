@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The geometry block, and the arithmetic of the index region's size.
  *

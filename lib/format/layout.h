@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Sizes: from what the user asks for to geometry and super block (V 4).
  */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/fragment.c %D%/fragment.h \
 	%D%/geometry.c %D%/geometry.h \

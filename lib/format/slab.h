@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a slab keeps beside data: reference counts, slab journal; and the slab
  * summary (V 7).

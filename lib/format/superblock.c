@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The super block, read and written through a cursor in the order of V 3:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The super block: state and configuration of a volume, in one sector.
  *

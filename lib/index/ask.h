@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Questions of the hash zones to the index, which may take too long (E 8).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Copying bits: whole words where the destination is on a byte, and single
  * puts at both ends.

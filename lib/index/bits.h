@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Bit streams: bit 0 is the least significant bit of byte 0 (X, notation).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Building a chapter's index. A list has 64 names or fewer on average.
  */

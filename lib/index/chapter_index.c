@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Chapter index pages. Pages of machines with the other byte order, which may
  * exist on very old volumes, differ in the header only; they are accepted.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Chapter index: name -> record page of one chapter (X 4.8, 6.2).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Coding of delta lists. Searching is nearly all that the index computes, so
  * its loop decodes without branches that depend on the code; entries with long

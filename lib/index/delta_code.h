@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Delta lists as bits: the code of X 4.2 to 4.5, without any memory of its own.
  *

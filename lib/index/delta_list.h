@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Mutable delta lists: an array of lists in one arena of fixed size.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The shape of an index: all numbers that follow from its memory code, from
  * whether it is sparse and, for small ones, from the room it has (X 2).

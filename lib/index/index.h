@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The deduplication index: name -> 16 bytes of data, for as many of the names
  * seen last as its geometry holds (X 1). Byte-compatible on disk with the index

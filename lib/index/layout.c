@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Region tables, nonces, and the blocks that carry them.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where an index lies on its device, and which save is the newest (X 3).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Loading a save (X 10.2), with any number of zones that wrote it.
  *

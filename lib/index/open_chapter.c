@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Open chapter. Probes step by 1, 2, 3, ..., which visits each slot of a table
  * whose size is a power of two; half of them are free, so a probe ends.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Open chapter of one zone: its newest records, found by name (X 7).
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Page cache: pages of closed chapters, for one zone or for a rebuild.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Index page map. A damaged one leads to a wrong page at worst, which its
  * header then contradicts.

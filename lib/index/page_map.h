@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Index page map: which lists are on which index page of each chapter (X 6.4).
  *

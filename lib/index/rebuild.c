@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Rebuilding from the chapters on disk (X 10.3).
  *

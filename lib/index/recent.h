@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The names seen last, in memory: advice for volumes that keep no index.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Record pages. Names are hashes: counted by their first bits they are nearly
  * in order, and insertion does the rest, without any memory of its own. (Names

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Record pages: 1024 records as a binary search tree in heap order (X 6.3).
  *

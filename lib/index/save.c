@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Saving (X 3.7): into the slot of the older save, in steps that are durable
  * before the next begins.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the parts of a save look like, for writing and reading (X 5.8, 7.4).
  *

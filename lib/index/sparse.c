@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Sparse cache (X 8): the index pages of a few chapters of which the volume
  * index knows the samples only.

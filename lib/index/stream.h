@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Sequential I/O for what is read or written as a whole: parts of saves.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Looking over all of an index that nobody uses: each page of each chapter and
  * each list of the volume index, one held against the other.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Volume index: name -> the chapter that may have it (X 5).
  *

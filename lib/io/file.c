@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Files and block devices: opening them, and I/O in the calling thread.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/device.c %D%/device.h \
 	%D%/file.c %D%/file_priv.h \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Block I/O: checks, counts, and hands the operation to the device.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One atomic decides who was first; that one tells the storage and the volume.
  */

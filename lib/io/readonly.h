@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Read-only mode: the way any component says "this volume must not be written
  * any more".

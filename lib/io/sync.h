@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The durability service: "call me when all that completed before now is
  * durable".

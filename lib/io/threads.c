@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The engine without io_uring: worker threads that do blocking I/O.
  *

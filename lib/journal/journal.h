@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The recovery journal: makes changes of the block map durable, in order.
  *

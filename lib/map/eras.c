@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Dirty eras: a page is written at the latest maximum_age journal blocks after
  * its first change.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside of the block map: pages, zones, and what its files offer each other.
  *

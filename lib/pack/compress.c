@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The part of packing that runs on any thread: LZ4, the status word, and the
  * layout of a compressed block.

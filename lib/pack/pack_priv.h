@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The status word of a pack_op: how far it is on the packing path, and whether
  * it may still wait there.

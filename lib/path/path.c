@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Making and dropping the path: its zones, requests and buffers.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside of path/: requests, ios, logical zones, the runner.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Building the components of a volume, lowest first, and wiring the upcalls.
  *

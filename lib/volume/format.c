@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Making a volume: sizes from options, then the writes of V 4.5 in their order.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Entering read-only mode: each zone lets go of who waits, and the super block
  * says so. Where only space is missing it goes on saying DIRTY: nothing is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Closing a volume: the table (V 10.2, E 10.5; the order is a must).
  *

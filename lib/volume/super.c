@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Geometry and super block: reading them with errors that people can use, and
  * writing the super block.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Inside of volume/: the volume itself, its queues, waiting.
  */

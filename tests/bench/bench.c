@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Data recipes, a plain thread pool, and the limit of a machine.
  */

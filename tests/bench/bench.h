@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the benchmark needs besides the volume: data, time, a thread pool, and
  * the limit.

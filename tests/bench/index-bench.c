@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * index-bench: what does a record cost in the index, and how long does it take?
  *

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # How many user instructions an operation takes: callgrind counts the measured
 # part of vdo-bench (bench_measured) on the inline executor, after a warm-up.
 # The same binary gives the same number on any machine with the same libc.

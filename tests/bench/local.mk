@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Benchmarks: built by "make check" so that they cannot rot, run by "make bench".
 check_PROGRAMS += tests/bench/vdo-bench
 tests_bench_vdo_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/vdo-bench.c

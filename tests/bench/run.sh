@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # The table of "make bench": each workload's share of the same-run limit, and
 # instructions an operation. One line a workload; the numbers of dm-vdo's own
 # code (user instructions, counted the same way) stand beside ours.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vdo-bench: how fast is a volume, and how near to the limit?
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Fuzz entries: one for each decoder of bytes from disk, and whole images.
  *

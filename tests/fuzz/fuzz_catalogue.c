@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The catalogue of dedup-copy. Byte 0:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A page of a chapter's index: damage to the second page of a good one. Byte 0:
  * 1 turns the header into that of a machine with the other byte order. Then the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The two header blocks of an archive of dedup-copy. Byte 0: 1 leaves the first
  * checksum, 2 the second; else they are right. Then the size of the volume in

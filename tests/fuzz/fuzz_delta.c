@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Delta lists: codes of a list, and changes to lists whose bits are anything.
  *

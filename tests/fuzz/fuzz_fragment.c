@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A compressed block, read as each of its fragments. Byte 0: 1 makes the
  * version right. Then the block.

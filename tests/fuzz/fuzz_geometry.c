@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The geometry block. Byte 0: 1 makes the checksum right. Then the block.
  *

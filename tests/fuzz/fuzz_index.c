@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A whole index: damage to a small good one, then it is looked over, opened,
  * asked and closed. Byte 0:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The blocks that say where an index lies. Byte 0: what the block is, and 4
  * makes its nonce right. Then the block.

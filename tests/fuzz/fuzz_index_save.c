@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The parts of a save: damage to the streams of a good one. Byte 0:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Sizes of a new volume: the input is a struct layout_request, field by field.
  *

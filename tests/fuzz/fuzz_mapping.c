@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A block map page: nonce and PBN that are expected (16 bytes), an LBN (5), a
  * number of roots (1), then the page.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A record page: the number of a name (2 bytes), then patches (fuzz.h), once of
  * the records that a page is made of and once of a page.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A slab journal block, and the same bytes as a block of the slab summary.
  *

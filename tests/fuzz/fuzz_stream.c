@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Sequential I/O (index/stream.h), asked for by the input: number of blocks (1
  * byte), then for each call how many bytes are taken or made (2 bytes), and in

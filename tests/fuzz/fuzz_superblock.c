@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The super block. Byte 0: 1 makes the checksum right, 2 gives geometry the
  * same nonce. Then the first block of data (5 bytes), then the block.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A whole volume: damage to a small good one, then all that can be done with
  * it. Byte 0:

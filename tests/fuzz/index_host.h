@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Somebody who has an index: an overlay device with a good index on it, and
  * what it takes to open and ask it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Fuzz entries. With --enable-fuzzing they are fuzzers (make fuzz), else make
 # check runs them over their corpus.
 fuzz_programs =

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A device in memory that goes back to what it was: an image is made once, and
  * each input damages it and has it used by the library.

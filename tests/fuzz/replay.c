@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Fuzz entries without a fuzzer: the seeds, all files of the corpus, and a
  * fixed number of mutations of them. The same inputs each time.

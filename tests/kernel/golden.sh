@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Images that the Linux kernel wrote: what is in them, and what must not be
 # touched. They are looked for in $VDO_GOLDEN, or beside the source tree, with
 # the tool that audits volumes. $GOLDEN_ONLY: names of some of them.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Linux serves what the library wrote, and the library what Linux wrote.
 #
 # Volumes go back and forth between the library and the kernel's driver, which

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Volumes that Linux wrote, or is to read.
 check_PROGRAMS += tests/kernel/vdoplay
 tests_kernel_vdoplay_SOURCES = \

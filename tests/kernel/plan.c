@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* Plans: read them, and make them up. */
 #include "config.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /* SHA-256, one chunk of 64 bytes after the other. */
 #include "config.h"
 

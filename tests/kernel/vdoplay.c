@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * vdoplay: play plans of writes through the library, and compare volumes with
  * manifests; the plans are invented here, too.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How: pages are read once and kept by PBN; replay changes the copies. Counts
  * start from the reference blocks; then come the slab journals, then what the

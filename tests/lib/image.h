@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A volume on disk, read independently of the engine: trees, journal, slabs.
  *

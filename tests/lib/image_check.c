@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Holding an image's parts against each other. The trees say how often each
  * block is referenced; everything else must agree.

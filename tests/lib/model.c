@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How: a list of versions a block, oldest first; a clock that ticks with each
  * call. Versions go when they are out of date also for a crash and nothing that

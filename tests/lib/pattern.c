@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The seed of a block's bytes is its value, mixed; see pattern.h.
  */

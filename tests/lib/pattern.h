@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What blocks hold in tests: a number says everything about 4096 bytes.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How: two sparse mappings, what reads see (current) and what is safe (durable).
  * A block whose contents differ, or may, is dirty: a dirty_block lists the

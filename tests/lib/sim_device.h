@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The device of the tests: memory that loses power, fails, rots and waits, as
  * a seed and the test decide.

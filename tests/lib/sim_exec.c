@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How: the queues with something to run stand in an array; a step picks one
  * of them, or the first event or timer whose time has come. Some seeds like to

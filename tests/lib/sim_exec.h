@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The executor of the tests: one thread, virtual time, and a seed that decides
  * which queue runs next.

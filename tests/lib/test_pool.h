@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Thread pools for the tests of whatever runs over a pool of the host, with
  * the habits that the contract allows: few threads, tasks run inside of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Glue for unit tests: one suite a program, run by libcheck.
  *

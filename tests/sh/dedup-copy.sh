@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # dedup-copy: trees with every kind of file there and back, snapshots, savings,
 # images, and what it leaves behind when it is broken off or the volume is full.
 tool=${DEDUP_COPY:-${top_builddir:-.}/examples/dedup-copy/dedup-copy}

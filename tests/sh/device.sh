@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Volumes on real block devices and files: loop devices, O_DIRECT, storage that
 # is in use, read-only, too short, or full. Parts that are not permitted here
 # are left out and say so; without any loop device all of them are.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # The small programs run and say what they should.
 examples=$(cd "${top_builddir:-.}/examples" && pwd)
 dir=examples-test.$$

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Print the functions that the public headers declare, one a line.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
 

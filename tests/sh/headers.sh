@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Each public header compiles alone, as C11 and as C++, without warnings.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
 flags="-Wall -Wextra -Wpedantic -Werror -I$top_srcdir/include"

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # What was installed serves programs that know nothing but pkg-config: with the
 # shared library, with the static one, and in C++. Run by "make installcheck".
 libdir=$DESTDIR${libdir:?is set by make}

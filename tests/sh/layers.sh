@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Files of lib/ include their own folder and those before it in lib/LAYERS;
 # x_priv.h stays in its folder; headers do not include each other in circles;
 # tools and examples see the public headers only.

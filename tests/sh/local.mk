@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Shell tests. They use top_srcdir, top_builddir, CC and CXX.
 sh_tests = \
 	%D%/dedup-copy.sh \
@@ -8,6 +9,7 @@ sh_tests = \
 	%D%/man.sh \
 	%D%/nbdkit.sh \
 	%D%/options.sh \
+	%D%/spdx.sh \
 	%D%/symbols.sh \
 	%D%/vdoctl.sh
 TESTS += $(sh_tests)

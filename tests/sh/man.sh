@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # Manual pages: clean, complete, and in step with the headers.
 #  - mandoc -T lint finds nothing
 #  - each exported function has a page under its name, and a prototype in it

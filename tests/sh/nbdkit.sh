@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # The nbdkit plugin with clients that others wrote: nbdinfo, nbdcopy, qemu-img,
 # fio, and file systems by way of nbdfuse and a loop device. A part whose tools
 # are missing, or that is not permitted here, is left out and says so.

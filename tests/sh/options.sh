@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # vdo-options(7) has the options of the library, with their ranges, defaults
 # and sections, in the same order.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}

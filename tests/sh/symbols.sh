@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # The shared library exports what the public headers declare, nothing else.
 here=$(dirname "$0")
 top_srcdir=${top_srcdir:-$here/../..}

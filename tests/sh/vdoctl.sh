@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
 # vdoctl from format to discard, on a file; its index commands; its exit codes.
 vdoctl=${VDOCTL:-${top_builddir:-.}/examples/vdoctl/vdoctl}
 dir=vdoctl-test.$$

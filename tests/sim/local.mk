@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Seeded simulation. `make check` runs a few seeds, `make sim` many; SEED=n
 # replays one, VERBOSE=1 tells what it does.
 if HAVE_CHECK

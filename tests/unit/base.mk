@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 check_PROGRAMS += tests/unit/test_hash128
 TESTS += tests/unit/test_hash128
 tests_unit_test_hash128_SOURCES = tests/unit/test_hash128.c

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 check_PROGRAMS += tests/unit/test_advice
 TESTS += tests/unit/test_advice
 tests_unit_test_advice_SOURCES = tests/unit/test_advice.c

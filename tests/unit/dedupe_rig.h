@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hash locks on a workbench: real hash zone and packer, one queue run by hand,
  * and a model of physical blocks and their locks.

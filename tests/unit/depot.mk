@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # The depot's tests share a fixture, which stands in for the journal below it.
 DEPOT_FIXTURE = tests/unit/depot_fixture.c tests/unit/depot_fixture.h
 

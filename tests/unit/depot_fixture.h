@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A depot on a memory device with a volatile cache, for unit tests.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 check_PROGRAMS += tests/unit/test_mpsc
 TESTS += tests/unit/test_mpsc
 tests_unit_test_mpsc_SOURCES = tests/unit/test_mpsc.c

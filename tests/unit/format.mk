@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 check_PROGRAMS += tests/unit/test_fragment
 TESTS += tests/unit/test_fragment
 tests_unit_test_fragment_SOURCES = tests/unit/test_fragment.c tests/unit/golden.h

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Dumps of real volumes as test data: hexadecimal text to bytes.
  */

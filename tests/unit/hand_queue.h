@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A queue that a test runs by hand: what is posted stays until it is told to
  * run, one thread, no executor.

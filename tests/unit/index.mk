@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 check_PROGRAMS += tests/unit/test_index_geometry
 TESTS += tests/unit/test_index_geometry
 tests_unit_test_index_geometry_SOURCES = tests/unit/test_index_geometry.c

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The names and data of the golden indexes, and SHA-256 to compare with.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Carry out the logs of the golden indexes, and compare with what they expect.
  */

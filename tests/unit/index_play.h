@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The golden indexes that the reference wrote, the requests that made them and
  * what they must answer. For tests on any executor.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An index for tests: on any executor and device, asked one request at a time
  * or many.

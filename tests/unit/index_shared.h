@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Golden files that are not part of the source: looked for in $VDO_SHARED, or
  * in ../shared beside the source tree. Tests that need them do without.

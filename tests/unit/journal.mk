@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 check_PROGRAMS += tests/unit/test_journal
 TESTS += tests/unit/test_journal
 tests_unit_test_journal_SOURCES = tests/unit/test_journal.c \

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * See journal_rig.h. Op number n writes data block RIG_DATA + n, which counts
  * as written, though not durable, when the op is appended; so one number says

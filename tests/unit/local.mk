@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Unit tests, one file of rules for each folder of lib/.
 include tests/unit/base.mk
 include tests/unit/format.mk

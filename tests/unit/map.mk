@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 check_PROGRAMS += tests/unit/test_forest
 TESTS += tests/unit/test_forest
 tests_unit_test_forest_SOURCES = tests/unit/test_forest.c

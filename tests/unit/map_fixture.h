@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A block map on the simulated executor, over fakes of what is below it.
  *

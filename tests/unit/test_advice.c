@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Advice in memory: what the three requests do, what is forgotten, a model.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Fragments: what is compressible, blocks of 2 to 14, damage, the status word.
  */

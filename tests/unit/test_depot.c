@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The depot as a whole: space, save and load, errors, drains, crashes.
  */

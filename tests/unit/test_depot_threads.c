@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The depot on real threads: what crosses zones is hopping for space, claims,
  * requests to commit, statistics, load and drain. For ThreadSanitizer too.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * All executors keep the same promises; see executor.h and completion.h.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Headers of compressed blocks: a real one both ways, and what makes a
  * fragment unreadable.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The geometry block: bytes of a real one both ways, damage, old version; the
  * sizes of index regions.

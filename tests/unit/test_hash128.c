@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Block names: the vectors of the format's description, and lengths around
  * the unrolled loop against a plain version of the algorithm.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hash locks: scripts for states and events. And the choice of a zone.
  *

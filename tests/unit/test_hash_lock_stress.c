@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hash locks: blocks that can take no more references, and a random stress
  * against the rig's model of physical blocks.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Percentiles against exact ranks, at every power of two and its neighbours.
  */

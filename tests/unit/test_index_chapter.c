@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Chapters: addresses of names (X 13.5), the chapter of X 13.7 bit for bit,
  * damaged index pages, open chapters, page maps.

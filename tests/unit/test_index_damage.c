@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Indexes that are damaged, truncated or of others: opening says what the
  * caller is to do, or rebuilds; whatever is met later ends in an error code,

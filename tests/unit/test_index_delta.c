@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Delta lists: the worked examples of X 13.6, the golden vectors, random
  * operations against a sorted array, and lists that are damaged.

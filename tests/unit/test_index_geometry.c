@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Geometries: the tables of X 2, and what is chosen for small indexes.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The golden indexes: those that the reference wrote are opened and answer as
  * listed; the same requests given to us lead to the same answers, statistics

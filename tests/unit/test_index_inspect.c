@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What we write, read by a program of others: the inspector of indexes decodes
  * every list and page, finds no fault, and finds each name. What the golden

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Super block, config and save headers: the dumps of X 13.1 to 13.3, damage to
  * each field, and headers of saves with any number of zones.

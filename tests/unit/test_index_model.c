@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Random requests against a model, with chapters that expire, saves, loads with
  * other numbers of zones, and crashes. The seed decides everything.

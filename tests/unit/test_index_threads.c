@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The index on all kinds of executors: its own threads, the caller's pool with
  * whatever habits it has, none at all, and one that a seed decides. Several

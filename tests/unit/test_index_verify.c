@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Looking over an index: nothing is found in a whole one, whoever wrote it;
  * each kind of damage is found as what it is; and random damage never leads to

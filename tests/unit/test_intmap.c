@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The map against an array, with keys that crowd together; allocation failure.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The recovery journal, on the watchful device of journal_rig.h.
  */

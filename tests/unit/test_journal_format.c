@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Recovery journal blocks: a real one both ways, full ones, and the limits of
  * every field of an entry.

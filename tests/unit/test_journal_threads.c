@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The recovery journal and holders on threads of their own. All entries are
  * appended at the start and fill a small ring; from then on only notifications

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Layouts that vdoformat wrote, slab configurations, refusals, and the
  * arithmetic of data blocks.

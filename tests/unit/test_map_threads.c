@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The block map on real threads: three logical zones, two physical zones and
  * the journal, each on its thread. For ThreadSanitizer above all; the fakes of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Block map pages and entries: bytes of real pages, every state, damage; the
  * way from an LBN to its page.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Block I/O: what reaches the device, what is refused, what is counted.
  */

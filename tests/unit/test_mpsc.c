@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The queue of many producers: order, reuse of nodes, and what "empty" says.
  */

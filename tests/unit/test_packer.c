@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The packer: which bin, when it is given out, who is what; cancelling at every
  * point, by hand and from another thread.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Read-only mode: the first reason wins, and the log says what to do.
  */

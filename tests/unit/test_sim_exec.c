@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The simulating executor: seeds, virtual time, and what it refuses.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Slab journal blocks and summary entries: real ones both ways, full ones of
  * either kind, hints.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The super block: bytes of a real one both ways, every byte damaged, every
  * header and version wrong, and each limit of its configuration.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The zero test: all zero, then each single byte that is not; every length.
  */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-2-Clause
 # Whole volumes on the simulated device, on each executor.
 if HAVE_CHECK
 tests_lib_libtest_la_SOURCES += \

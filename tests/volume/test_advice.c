@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The index of a volume in service: what it remembers over restarts, and that
  * it can be slow, broken or full of lies without any harm to data (I21).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The contract of the asynchronous calls (vdo/io.h), sentence by sentence, on
  * all executors; completion queues.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Compression: packed blocks read back, and nothing ever waits in the packer
  * that somebody needs. On all executors.

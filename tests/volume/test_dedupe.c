@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Deduplication: equal blocks are stored once, different ones never are, and
  * nothing that the index says can do harm. On all executors.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Failing storage: who is told, what goes read-only, what is recorded. On all
  * executors.

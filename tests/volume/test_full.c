@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A sparse file whose file system runs full: a tmpfs of our own. Skipped parts
  * mean that mounting is not permitted.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The index of a volume that is not open, through the public calls: what state
  * it is in after which life of the volume, what a verification and a rebuild

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Reading and writing: sizes, offsets, vectors, partial blocks, and all that
  * must be refused. On all executors.

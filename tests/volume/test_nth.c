@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Everything fails once: the Nth allocation and the Nth I/O of formatting,
  * opening, using and closing a volume, N = 1 ... until nothing fails any more.

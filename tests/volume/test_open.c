@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Opening and formatting: each thing that is refused, with its error, and with
  * nothing written; combinations of options; one user at a time.

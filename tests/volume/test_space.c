@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Space: discards and zeroes, full volumes, map pages. On all executors.
  */
