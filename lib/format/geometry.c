@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The geometry block, and the arithmetic of the index region's size.
+ * The geometry block.
  *
  * Version 4.0 is 5.0 without its bio_offset, so one cursor walks both.
- *
- * The size of an index region follows from what the index stores: chapters of
- * pages, and twice the saved state, which is mostly the volume index. Each
- * function below is one step of V 2.2, named for what it measures.
  */
 #include "config.h"
 
@@ -112,114 +108,4 @@ int geometry_decode(const uint8_t *block, struct geometry *g)
 	g->index_sparse = read_u8(&r) != 0;
 	VDO_ASSERT(r.p == block + covered);
 	return 0;
-}
-
-#define INDEX_PAGE_SIZE       32768
-#define INDEX_RECORDS_A_PAGE  1024
-#define INDEX_LIST_HEADER     19 /* bits of a delta list's place */
-#define INDEX_SPARSE_SAMPLING 32
-#define INDEX_GIB_MAX         1024
-#define INDEX_REDUCED         4096 /* added to a code: one chapter fewer */
-
-struct index_shape {
-	uint64_t pages;    /* of records, in a chapter */
-	uint64_t chapters;
-	uint64_t sparse_chapters;
-};
-
-/* Decode a memory code; false if Linux does not know it. */
-static bool index_shape_of(int32_t memory, bool sparse, struct index_shape *s)
-{
-	int64_t code = memory;
-	bool reduced = false;
-	uint64_t base;
-
-	if (code > INDEX_REDUCED) {
-		code -= INDEX_REDUCED;
-		reduced = true;
-	} else if (code <= -1024 - 256) {
-		code += 1024;
-		reduced = true;
-	}
-	if (code == -256 || code == -512 || code == -768) {
-		s->pages = (uint64_t)-code / 4;
-		base = 1024;
-	} else if (code >= 1 && code <= INDEX_GIB_MAX) {
-		s->pages = 256;
-		base = 1024 * (uint64_t)code;
-	} else {
-		return false;
-	}
-	s->sparse_chapters = sparse ? 19 * base / 2 : 0;
-	if (sparse)
-		base *= 10;
-	s->chapters = base - reduced;
-	return true;
-}
-
-/* Binary digits of @n, at least 1. */
-static unsigned bits(uint64_t n)
-{
-	return n == 0 ? 1 : log2_floor(n) + 1;
-}
-
-/* Bits of a delta index of @entries, @mean apart, with @payload bits each. */
-static uint64_t delta_bits(uint64_t entries, uint64_t mean, unsigned payload)
-{
-	uint64_t k = (UINT64_C(836158) * mean + 603160) / 1206321;
-
-	return entries * (payload + bits(k + 1) + 1) + entries / 2;
-}
-
-/* Pages of the index of one chapter. */
-static uint64_t chapter_index_pages(const struct index_shape *s)
-{
-	uint64_t records = INDEX_RECORDS_A_PAGE * s->pages;
-	uint64_t lists = UINT64_C(1) << (bits((records - 1) | 63) - 6);
-	uint64_t size = delta_bits(records, 65536, bits(s->pages - 1));
-	uint64_t a_page = (INDEX_PAGE_SIZE - 20) * 8 - INDEX_LIST_HEADER -
-			  size / lists;
-
-	return div_up(size + INDEX_LIST_HEADER * lists, a_page);
-}
-
-/* Bytes to save one part of the volume index. */
-static uint64_t volume_index_part(uint64_t records, uint64_t chapters)
-{
-	uint64_t even = chapters + chapters % 2;
-	uint64_t lists = MAX(records * even / 256, 256);
-	uint64_t kept = even + MAX(even / 256, 2);
-	uint64_t mean = (lists << 20) / (records * kept);
-	uint64_t bytes = delta_bits(records, mean, bits(even - 1)) * kept / 8;
-	uint64_t memory = div_up(bytes * 106 / 100, 65536) * 65536;
-
-	return 40 + 8 * lists + 40 + 9 * lists + memory;
-}
-
-static uint64_t volume_index_bytes(const struct index_shape *s)
-{
-	uint64_t records = INDEX_RECORDS_A_PAGE * s->pages;
-	uint64_t hooks = records / INDEX_SPARSE_SAMPLING;
-
-	if (s->sparse_chapters == 0)
-		return volume_index_part(records, s->chapters);
-	return 12 + volume_index_part(hooks, s->chapters) +
-	       volume_index_part(records - hooks,
-				 s->chapters - s->sparse_chapters);
-}
-
-uint64_t index_region_blocks(int32_t memory, bool sparse)
-{
-	struct index_shape s;
-	uint64_t index_pages, volume, volume_index, page_map, open_chapter;
-
-	if (!index_shape_of(memory, sparse, &s))
-		return 0;
-	index_pages = chapter_index_pages(&s);
-	volume = 8 * ((index_pages + s.pages) * s.chapters + 1);
-	volume_index = div_up(volume_index_bytes(&s) + 8, BLOCK_SIZE) + 16;
-	page_map = div_up(16 + 2 * s.chapters * (index_pages - 1), BLOCK_SIZE);
-	open_chapter = div_up(14 + 32 * INDEX_RECORDS_A_PAGE * s.pages,
-			      BLOCK_SIZE);
-	return 3 + volume + 2 * (1 + volume_index + page_map + open_chapter);
 }

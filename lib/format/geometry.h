@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The geometry block (block 0), and the size of the index region.
+ * The geometry block (block 0).
  *
  * Version 5.0 (4.0 lacks bio_offset)
  *	OFFSET	SIZE	MEANING
@@ -42,11 +42,5 @@ void geometry_encode(const struct geometry *g, uint8_t *block);
 
 /* 0, -VDO_ENOTVDO, -VDO_EVERSION, -VDO_ECHECKSUM */
 int geometry_decode(const uint8_t *block, struct geometry *g) MUST_CHECK;
-
-/*
- * Blocks of the index region for a memory code that Linux knows (V 2.2), or 0
- * for any other code.
- */
-uint64_t index_region_blocks(int32_t memory, bool sparse);
 
 #endif

@@ -21,41 +21,8 @@
 #include "format/mapping.h"
 #include "format/slab.h"
 
-/* Smaller slabs have their data blocks rounded down to a power of two. */
-#define SLAB_ROUNDED_BELOW 1024
-
 /* Below this many data blocks the block map would leave none for data. */
 #define DATA_BLOCKS_MIN 182
-
-int slab_config_compute(uint64_t slab_blocks, uint64_t slab_journal_blocks,
-			struct slab_config *c)
-{
-	uint64_t j = slab_journal_blocks;
-	uint64_t counts, data, flush, block, scrub;
-
-	if (j >= slab_blocks)
-		return -VDO_ECONFLICT;
-	counts = div_up(slab_blocks - j, COUNTS_PER_BLOCK);
-	if (counts >= slab_blocks - j)
-		return -VDO_ECONFLICT;
-	data = slab_blocks - j - counts;
-	if (slab_blocks < SLAB_ROUNDED_BELOW)
-		data = UINT64_C(1) << log2_floor(data);
-
-	flush = (3 * j + 3) / 4;
-	block = flush + 5 * (j - flush) / 7;
-	scrub = j > 2 ? j - 2 : block;
-	*c = (struct slab_config){
-		.slab_blocks = slab_blocks,
-		.data_blocks = data,
-		.reference_count_blocks = counts,
-		.slab_journal_blocks = j,
-		.flushing_threshold = flush,
-		.blocking_threshold = MIN(block, scrub),
-		.scrubbing_threshold = scrub,
-	};
-	return 0;
-}
 
 uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks)
 {
@@ -115,11 +82,9 @@ static int check_request(const struct layout_request *r, const char **why)
 			      -ERANGE);
 	if (r->index_blocks > PHYSICAL_BLOCKS_MAX)
 		return refuse(why, "index is more than 256 TiB", -ERANGE);
-	if (r->index_blocks == 0 &&
-	    index_region_blocks(r->index_memory, r->index_sparse) != 0)
-		return refuse(why,
-			      "no space for the index, but an index size that "
-			      "would make Linux write one",
+	/* Linux would write the index over what lies in its place. */
+	if (r->index_blocks == 0 && r->index_memory != 0)
+		return refuse(why, "an index size, but no space for an index",
 			      -VDO_ECONFLICT);
 	return 0;
 }

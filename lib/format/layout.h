@@ -29,10 +29,6 @@ int layout_compute(const struct layout_request *r, struct geometry *g,
 		   struct superblock *sb, uint64_t *minimum_blocks,
 		   const char **why) MUST_CHECK;
 
-/* V 4.3. 0 or -VDO_ECONFLICT if no data block would be left. */
-int slab_config_compute(uint64_t slab_blocks, uint64_t slab_journal_blocks,
-			struct slab_config *c) MUST_CHECK;
-
 /* V 4.4; 0 if the block map would take all there is. */
 uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks);
 

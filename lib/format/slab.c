@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Slab journal blocks and slab summary entries.
+ * Slabs: how one is divided, journal blocks and summary entries.
  *
  * The bitmap of a slab journal block takes the place of the last 54 entries,
  * so it can be kept only in a block of at most 1299 of them.
@@ -9,12 +9,17 @@
 
 #include "format/slab.h"
 
+#include <vdo/error.h>
+
 #include "base/assert.h"
 
 #define HEADER_SIZE   36
 #define ENTRY_SIZE    3
 #define BITMAP_OFFSET 3933
 #define BITMAP_SIZE   163
+
+/* Smaller slabs have their data blocks rounded down to a power of two. */
+#define SLAB_ROUNDED_BELOW 1024
 
 #define HINT_BITS 6
 #define HINT_MAX  ((1u << HINT_BITS) - 1)
@@ -29,6 +34,36 @@ _Static_assert(BITMAP_OFFSET + BITMAP_SIZE == BLOCK_SIZE &&
 	       "the bitmap fills the block");
 _Static_assert(HEADER_SIZE + ENTRY_SIZE * SLAB_ENTRIES_MAX <= BLOCK_SIZE,
 	       "entries without bitmap fit");
+
+int slab_config_compute(uint64_t slab_blocks, uint64_t slab_journal_blocks,
+			struct slab_config *c)
+{
+	uint64_t j = slab_journal_blocks;
+	uint64_t counts, data, flush, block, scrub;
+
+	if (j >= slab_blocks)
+		return -VDO_ECONFLICT;
+	counts = div_up(slab_blocks - j, COUNTS_PER_BLOCK);
+	if (counts >= slab_blocks - j)
+		return -VDO_ECONFLICT;
+	data = slab_blocks - j - counts;
+	if (slab_blocks < SLAB_ROUNDED_BELOW)
+		data = UINT64_C(1) << log2_floor(data);
+
+	flush = (3 * j + 3) / 4;
+	block = flush + 5 * (j - flush) / 7;
+	scrub = j > 2 ? j - 2 : block;
+	*c = (struct slab_config){
+		.slab_blocks = slab_blocks,
+		.data_blocks = data,
+		.reference_count_blocks = counts,
+		.slab_journal_blocks = j,
+		.flushing_threshold = flush,
+		.blocking_threshold = MIN(block, scrub),
+		.scrubbing_threshold = scrub,
+	};
+	return 0;
+}
 
 void slab_journal_header_encode(const struct slab_journal_header *h,
 				uint8_t *block)

@@ -34,6 +34,17 @@
 #define SUMMARY_BLOCKS         64u
 #define SUMMARY_ZONE_BLOCKS    4u
 
+/* How a slab is divided (V 4.3). */
+struct slab_config {
+	uint64_t slab_blocks; /* a power of two */
+	uint64_t data_blocks;
+	uint64_t reference_count_blocks;
+	uint64_t slab_journal_blocks;
+	uint64_t flushing_threshold; /* journal lengths, in blocks */
+	uint64_t blocking_threshold;
+	uint64_t scrubbing_threshold;
+};
+
 struct slab_journal_header {
 	seq_t head;
 	seq_t seq;
@@ -56,6 +67,10 @@ struct summary_entry {
 	bool load;
 	bool dirty;
 };
+
+/* 0, or -VDO_ECONFLICT if no data block would be left. */
+int slab_config_compute(uint64_t slab_blocks, uint64_t slab_journal_blocks,
+			struct slab_config *c) MUST_CHECK;
 
 void slab_journal_header_encode(const struct slab_journal_header *h,
 				uint8_t *block);

@@ -22,8 +22,6 @@
 
 #include "base/assert.h"
 #include "base/bytes.h"
-#include "format/layout.h"
-#include "format/slab.h"
 
 #define CRC_OFFSET  434
 #define FLAT_ORIGIN 1

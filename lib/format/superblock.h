@@ -10,6 +10,7 @@
 #define FORMAT_SUPERBLOCK_H
 
 #include "format/geometry.h"
+#include "format/slab.h"
 #include "format/types.h"
 
 enum volume_state {
@@ -34,16 +35,6 @@ enum partition_id {
 struct partition {
 	pbn_t start;
 	uint64_t count;
-};
-
-struct slab_config {
-	uint64_t slab_blocks; /* a power of two */
-	uint64_t data_blocks;
-	uint64_t reference_count_blocks;
-	uint64_t slab_journal_blocks;
-	uint64_t flushing_threshold; /* journal lengths, in blocks */
-	uint64_t blocking_threshold;
-	uint64_t scrubbing_threshold;
 };
 
 struct superblock {

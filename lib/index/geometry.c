@@ -201,6 +201,17 @@ int index_geometry_init(struct index_geometry *g, int32_t memory, bool sparse,
 	return 0;
 }
 
+uint64_t index_geometry_kernel_blocks(int32_t memory, bool sparse)
+{
+	struct index_geometry g;
+
+	/* A small or tiny index is not one that Linux makes. */
+	if (memory >= -255 && memory < 0)
+		return 0;
+	return index_geometry_init(&g, memory, sparse, 0) == 0 ? g.total_blocks
+								: 0;
+}
+
 uint64_t geometry_physical(const struct index_geometry *g, uint64_t vcn)
 {
 	uint64_t d;

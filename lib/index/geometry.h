@@ -97,6 +97,12 @@ struct index_geometry {
 int index_geometry_init(struct index_geometry *g, int32_t memory, bool sparse,
 			uint64_t region_blocks) MUST_CHECK;
 
+/*
+ * Blocks of the index of a memory code that Linux knows, or 0 for any other
+ * code: Linux leaves the index of such a volume alone.
+ */
+uint64_t index_geometry_kernel_blocks(int32_t memory, bool sparse);
+
 /* The physical chapter of a virtual one (X 6.1). */
 uint64_t geometry_physical(const struct index_geometry *g, uint64_t vcn);
 

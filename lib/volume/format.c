@@ -23,6 +23,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "index/geometry.h"
 
 #define SMALL_PROFILE_BYTES (UINT64_C(8) << 30)
 #define ZERO_CHUNK	    (UINT64_C(1) << 20)
@@ -35,7 +36,7 @@ static bool is_small(const struct format_settings *f, uint64_t size_bytes)
 	if (f->profile == PROFILE_AUTO)
 		return size_bytes < SMALL_PROFILE_BYTES &&
 		       (f->index_memory == 0 ||
-			index_region_blocks(f->index_memory, false) == 0);
+			index_geometry_kernel_blocks(f->index_memory, false) == 0);
 	return f->profile == PROFILE_SMALL;
 }
 
@@ -51,7 +52,7 @@ static void choose_index(const struct format_settings *f, bool small,
 	if (r->index_memory == 0)
 		r->index_memory = small ? -(int32_t)MIN(MAX(gib, 2), 255)
 					: -256;
-	r->index_blocks = index_region_blocks(r->index_memory, r->index_sparse);
+	r->index_blocks = index_geometry_kernel_blocks(r->index_memory, r->index_sparse);
 	if (r->index_blocks == 0) /* a code that Linux does not know */
 		r->index_blocks = div_up(r->physical_blocks, 64) + 64;
 }

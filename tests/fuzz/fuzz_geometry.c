@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "format/geometry.h"
+#include "index/geometry.h"
 
 const unsigned fuzz_replays = 20000;
 
@@ -38,7 +39,6 @@ static void check(const struct geometry *g, uint8_t *block)
 	put_u32(block + crc - 5, 0);
 	block[crc - 1] = block[crc - 1] != 0;
 	FUZZ_CHECK(memcmp(block, again, crc) == 0);
-	index_region_blocks(g->index_memory, g->index_sparse);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -65,7 +65,7 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 		.nonce = 4711,
 		.bio_offset = 7 * (1 - i),
 		.index_start = 1,
-		.data_start = 1 + index_region_blocks(-256, i),
+		.data_start = 1 + index_geometry_kernel_blocks(-256, i),
 		.index_memory = -256,
 		.index_sparse = i,
 	};

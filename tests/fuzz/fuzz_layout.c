@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "format/layout.h"
+#include "index/geometry.h"
 
 const unsigned fuzz_replays = 20000;
 
@@ -66,7 +67,7 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 	write_u32(&w, i == 0 ? 0 : (uint32_t)-256);
 	write_u8(&w, i == 2);
 	write_u64(&w, i == 0 ? 645 : 4000000);
-	write_u64(&w, i == 0 ? 0 : index_region_blocks(-256, i == 2));
+	write_u64(&w, i == 0 ? 0 : index_geometry_kernel_blocks(-256, i == 2));
 	write_u64(&w, 1000 * i);
 	return (size_t)(w.p - input);
 }

@@ -86,7 +86,7 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 		.slab_journal_blocks = 3 + 8 * i,
 		.recovery_journal_blocks = 4u << i,
 		.index_blocks = 100 * i,
-		.index_memory = -2,
+		.index_memory = i == 0 ? 0 : -2,
 		.nonce = 4711,
 	};
 	uint8_t block[BLOCK_SIZE];

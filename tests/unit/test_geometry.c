@@ -175,70 +175,6 @@ START_TEST(header)
 }
 END_TEST
 
-static const struct {
-	int32_t memory;
-	bool sparse;
-	uint64_t blocks;
-} regions[] = {
-	{-256, false, 679127},    {-256, true, 5822251},
-	{-512, false, 1366399},   {-512, true, 11726359},
-	{-768, false, 2053669},   {-768, true, 17630467},
-	{1, false, 2732747},      {1, true, 23452645},
-	{2, false, 5496229},      {2, true, 46928887},
-	{4, false, 11058007},     {4, true, 93909179},
-	{-1280, false, 678567},   {-1280, true, 5821691},
-	{4097, false, 2730491},   {4097, true, 23450387},
-	{0, false, 0},            {-1, false, 0},
-	{-2, false, 0},           {-32, false, 0},
-	{-255, false, 0},         {-255, true, 0},
-	{-257, false, 0},         {-1024, false, 0},
-	{-1279, false, 0},        {-1281, false, 0},
-	{-2048, false, 0},        {1025, false, 0},
-	{4095, false, 0},         {4096, false, 0},
-	{4096 + 1025, false, 0},  {INT32_MAX, false, 0},
-	{INT32_MIN, false, 0},
-};
-
-START_TEST(region_size)
-{
-	ck_assert_uint_eq(index_region_blocks(regions[_i].memory,
-					      regions[_i].sparse),
-			  regions[_i].blocks);
-}
-END_TEST
-
-/* Of all codes near the known ones, exactly these have a size. */
-START_TEST(codes_known)
-{
-	for (int32_t code = -10000; code <= 10000; code++) {
-		bool known = (code >= 1 && code <= 1024) ||
-			     (code >= 4097 && code <= 5120) || code == -256 ||
-			     code == -512 || code == -768 || code == -1280 ||
-			     code == -1536 || code == -1792;
-
-		ck_assert(known == (index_region_blocks(code, false) != 0));
-		ck_assert(known == (index_region_blocks(code, true) != 0));
-	}
-}
-END_TEST
-
-/* A chapter fewer is a smaller index, more memory a larger one. */
-START_TEST(sizes_ordered)
-{
-	for (int32_t gib = 1; gib <= 1024; gib++)
-		for (int sparse = 0; sparse < 2; sparse++) {
-			uint64_t n = index_region_blocks(gib, sparse);
-
-			ck_assert_uint_lt(index_region_blocks(4096 + gib,
-							      sparse),
-					  n);
-			if (gib > 1)
-				ck_assert_uint_gt(
-					n, index_region_blocks(gib - 1, sparse));
-		}
-}
-END_TEST
-
 int main(void)
 {
 	TCase *tc = unit_case("geometry");
@@ -249,8 +185,5 @@ int main(void)
 	tcase_add_loop_test(tc, round_trip, 4, 6);
 	tcase_add_test(tc, each_byte_damaged);
 	tcase_add_loop_test(tc, header, 0, ARRAY_SIZE(headers));
-	tcase_add_loop_test(tc, region_size, 0, ARRAY_SIZE(regions));
-	tcase_add_test(tc, codes_known);
-	tcase_add_test(tc, sizes_ordered);
 	return unit_run();
 }

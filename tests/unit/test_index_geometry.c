@@ -57,6 +57,11 @@ START_TEST(sizes_on_disk)
 					     sizes[_i].sparse, 0), 0);
 	ck_assert_uint_eq(g.chapters, sizes[_i].chapters);
 	ck_assert_uint_eq(g.total_blocks, sizes[_i].total);
+	if (sizes[_i].memory != -1)
+		ck_assert_uint_eq(
+			index_geometry_kernel_blocks(sizes[_i].memory,
+						     sizes[_i].sparse),
+			sizes[_i].total);
 	if (sizes[_i].volume == 0)
 		return;
 	ck_assert_uint_eq(g.volume_blocks, sizes[_i].volume);
@@ -152,6 +157,42 @@ START_TEST(no_such_code)
 }
 END_TEST
 
+/* Of all codes near the known ones, Linux knows exactly these. */
+START_TEST(codes_of_linux)
+{
+	for (int32_t code = -10000; code <= 10000; code++) {
+		bool known = (code >= 1 && code <= 1024) ||
+			     (code >= 4097 && code <= 5120) || code == -256 ||
+			     code == -512 || code == -768 || code == -1280 ||
+			     code == -1536 || code == -1792;
+
+		for (int sparse = 0; sparse < 2; sparse++)
+			ck_assert(known == (index_geometry_kernel_blocks(
+						    code, sparse) != 0));
+	}
+	ck_assert_uint_eq(index_geometry_kernel_blocks(INT32_MAX, false), 0);
+	ck_assert_uint_eq(index_geometry_kernel_blocks(INT32_MIN, false), 0);
+}
+END_TEST
+
+/* A chapter fewer is a smaller index, more memory a larger one. */
+START_TEST(sizes_ordered)
+{
+	for (int sparse = 0; sparse < 2; sparse++) {
+		uint64_t before = 0;
+
+		for (int32_t gib = 1; gib <= 1024; gib++) {
+			uint64_t n = index_geometry_kernel_blocks(gib, sparse);
+
+			ck_assert_uint_lt(index_geometry_kernel_blocks(
+						  4096 + gib, sparse), n);
+			ck_assert_uint_gt(n, before);
+			before = n;
+		}
+	}
+}
+END_TEST
+
 /* Volumes as the small profile makes them. */
 START_TEST(small_geometry)
 {
@@ -221,6 +262,8 @@ int main(void)
 	tcase_add_loop_test(tc, chapter_geometry, 0, ARRAY_SIZE(chapters));
 	tcase_add_loop_test(tc, volume_index_geometry, 0, ARRAY_SIZE(subs));
 	tcase_add_loop_test(tc, no_such_code, 0, ARRAY_SIZE(wrong));
+	tcase_add_test(tc, codes_of_linux);
+	tcase_add_test(tc, sizes_ordered);
 	tcase_add_test(tc, small_geometry);
 	tcase_add_test(tc, small_without_room);
 	tcase_add_test(tc, physical_chapters);

@@ -12,6 +12,7 @@
 
 #include <vdo/error.h>
 
+#include "index/geometry.h"
 #include "tests/lib/unit.h"
 
 #define MIB (UINT64_C(1) << 8) /* blocks */
@@ -58,7 +59,7 @@ static struct layout_request request(uint64_t physical, unsigned slab_bits,
 		.slab_bits = slab_bits,
 		.slab_journal_blocks = 224,
 		.recovery_journal_blocks = 32768,
-		.index_blocks = index_region_blocks(memory, sparse),
+		.index_blocks = index_geometry_kernel_blocks(memory, sparse),
 		.index_memory = memory,
 		.index_sparse = sparse,
 		.nonce = 77,
@@ -297,7 +298,7 @@ START_TEST(slab_bits_refused)
 }
 END_TEST
 
-/* Without an index its memory code must be one Linux does not know. */
+/* Without room for an index there is no memory code. */
 START_TEST(no_index)
 {
 	struct layout_request r = request(8830, 13, 0, false);
@@ -310,7 +311,8 @@ START_TEST(no_index)
 	ck_assert_int_eq(layout_compute(&r, &g, &sb, NULL, NULL),
 			 -VDO_ECONFLICT);
 	r.index_memory = -32;
-	ck_assert_int_eq(layout_compute(&r, &g, &sb, NULL, NULL), 0);
+	ck_assert_int_eq(layout_compute(&r, &g, &sb, NULL, NULL),
+			 -VDO_ECONFLICT);
 }
 END_TEST
 
