@@ -3,7 +3,7 @@
  * Bringing files back: which, from which snapshot, in which order. How a single
  * one is made is in restore.c.
  */
-#include "config.h"
+#include "build.h"
 
 #include "extract.h"
 

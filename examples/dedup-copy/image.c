@@ -5,7 +5,7 @@
  * Holes are not written to a new volume and are discarded in one that was there
  * before. On the way back, blocks of zeroes become holes of a new file.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedup-copy.h"
 

@@ -2,7 +2,7 @@
 /*
  * dedup-copy --list: the snapshots and what is in them.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedup-copy.h"
 

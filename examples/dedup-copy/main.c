@@ -3,7 +3,7 @@
  * dedup-copy: a volume as an archive of files, trees and images. See
  * dedup-copy(1).
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedup-copy.h"
 

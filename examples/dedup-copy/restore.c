@@ -11,7 +11,7 @@
  * Directories get their modes and times last, deepest first, when nothing is
  * created in them any more.
  */
-#include "config.h"
+#include "build.h"
 
 #include "extract.h"
 

@@ -6,7 +6,7 @@
  *
  * A dry run goes the same way with an estimate in place of the volume.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedup-copy.h"
 

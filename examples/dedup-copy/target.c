@@ -2,7 +2,7 @@
 /*
  * The volume: made if it is missing, opened, and closed.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedup-copy.h"
 

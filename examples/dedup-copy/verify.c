@@ -2,7 +2,7 @@
 /*
  * Reading back what was stored, and comparing it with the sources.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedup-copy.h"
 

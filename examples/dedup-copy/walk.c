@@ -6,7 +6,7 @@
  * what is in it goes to the end of the list, sorted. So directories come before
  * their contents, and no recursion is needed.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedup-copy.h"
 

@@ -13,7 +13,7 @@
  * messages any more, is looked for before it: the file is made (format=on) and
  * inspected in get_ready.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -20,7 +20,7 @@
  *
  * Runs on: any thread.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <pthread.h>

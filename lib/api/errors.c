@@ -5,7 +5,7 @@
  * used: its text depends on the locale and, in old C libraries, on other
  * threads.
  */
-#include "config.h"
+#include "build.h"
 
 #include "api/errors.h"
 

@@ -3,7 +3,7 @@
  * The public calls about the index of a volume that is not open: a job around
  * volume/reindex.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  *
  * Each synchronous call is the asynchronous one plus a wait.
  */
-#include "config.h"
+#include "build.h"
 
 #include "api/handle.h"
 

@@ -9,7 +9,7 @@
  * Work is done without the lock; the states, the result and its text are under
  * it.
  */
-#include "config.h"
+#include "build.h"
 
 #include "api/job.h"
 

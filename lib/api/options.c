@@ -7,7 +7,7 @@
  *
  * Conflicts between options are a second table: what must not be, and why.
  */
-#include "config.h"
+#include "build.h"
 
 #include "api/options.h"
 

@@ -4,7 +4,7 @@
  * volume_stats. Names and labels are those of the Linux driver (E 10.10) where
  * the meaning is equal; what is only ours is behind "path.".
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * Opening goes device, executor, volume; closing the other way round. The
  * executor is chosen here, so nothing below knows which one it runs on.
  */
-#include "config.h"
+#include "build.h"
 
 #include "api/handle.h"
 

@@ -2,7 +2,7 @@
 /*
  * Allocation through libc, with a counter that lets tests fail the Nth call.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/alloc.h"
 

@@ -6,7 +6,7 @@
  * assertion means that our own memory can no longer be trusted, and going on
  * could write garbage to the volume.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/assert.h"
 

@@ -9,7 +9,7 @@
  * Left out: the tail of lengths that are no multiple of 16. Blocks and index
  * pages have none.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/hash128.h"
 

@@ -4,7 +4,7 @@
  * bits keeps its s + 1 leading bits. The top one of these is implied by n, the
  * others number the bucket within the group of n - s.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/histogram.h"
 

@@ -7,7 +7,7 @@
  * later entry of the run that may stand in the gap, so a run never grows
  * longer than its entries and the table needs no rebuild.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/intmap.h"
 

@@ -2,7 +2,7 @@
 /*
  * Formats a line on the stack and hands it over; a longer one is cut.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/log.h"
 

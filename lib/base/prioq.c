@@ -3,7 +3,7 @@
  * One FIFO list a priority, and a bit a list: the highest is found by counting
  * leading zeroes.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/prioq.h"
 

@@ -3,7 +3,7 @@
  * The zero test of every write: with AVX2 where the processor has it, 32 bytes
  * an instruction; else through memcmp().
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/zero.h"
 

@@ -32,7 +32,7 @@
  * next; whatever concerns another op is posted to that op. Nothing calls back,
  * so there is no recursion, however long the chains.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedupe/dedupe.h"
 

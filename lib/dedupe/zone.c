@@ -7,7 +7,7 @@
  * not ours byte by byte is a collision: the op then writes on its own, for a
  * key has one lock at most.
  */
-#include "config.h"
+#include "build.h"
 
 #include "dedupe/dedupe.h"
 

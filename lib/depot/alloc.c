@@ -11,7 +11,7 @@
  *
  * An op that finds nothing visits the other zones, each once.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

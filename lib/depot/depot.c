@@ -2,7 +2,7 @@
 /*
  * The depot as a whole: made, found in, counted, taken apart.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

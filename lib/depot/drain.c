@@ -13,7 +13,7 @@
  * order in which writes come back does not matter (E trap 16). In this order
  * the dirty flags end clean.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

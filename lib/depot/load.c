@@ -18,7 +18,7 @@
  *
  * Slabs that were never used cost nothing: no I/O, no counters.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

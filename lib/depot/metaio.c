@@ -5,7 +5,7 @@
  * A released buffer goes to the first waiter. ready() may release it at once,
  * so dispatch is a loop that never nests.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

@@ -8,7 +8,7 @@
  *
  * A lock that owns the provisional reference of its block drops it at its end.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

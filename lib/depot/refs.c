@@ -19,7 +19,7 @@
  * The image is taken before the sync, so all it shows is in durable blocks of
  * the recovery journal (D4).
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

@@ -6,7 +6,7 @@
  * is repaired by itself: an entry is applied where it is newer than the sector
  * it falls into. All of the ring comes from disk; nothing is believed.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

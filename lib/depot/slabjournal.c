@@ -35,7 +35,7 @@
  * The lock count of a block is 1 until the summary has it, plus 1 for each
  * reference block that hangs on it: at most 2082 (E trap 21).
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

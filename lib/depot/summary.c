@@ -9,7 +9,7 @@
  * a journal block that the sync does not cover (D5). One write of a block is
  * under way at a time; what is changed meanwhile goes with the next.
  */
-#include "config.h"
+#include "build.h"
 
 #include "depot/depot_priv.h"
 

@@ -2,7 +2,7 @@
 /*
  * What the executors share. See executor_priv.h.
  */
-#include "config.h"
+#include "build.h"
 
 #include "exec/executor.h"
 

@@ -2,7 +2,7 @@
 /*
  * Popping from a free list, and its set-up.
  */
-#include "config.h"
+#include "build.h"
 
 #include "exec/freelist.h"
 

@@ -27,7 +27,7 @@
  * The blocked runner is woken by a post or a signal from outside: "put, then
  * look at idle" against "set idle, then look at the inbox" (see mpsc.h).
  */
-#include "config.h"
+#include "build.h"
 
 #include "exec/executor.h"
 

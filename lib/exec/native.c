@@ -30,7 +30,7 @@
  * the moment between the rounds nothing ran (it would have been counted) and
  * nothing was waiting (it would have run before the second question).
  */
-#include "config.h"
+#include "build.h"
 
 #include "exec/executor.h"
 

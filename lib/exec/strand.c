@@ -29,7 +29,7 @@
  * Without submit_later() a thread looks at the list, and ends soon after the
  * list got empty.
  */
-#include "config.h"
+#include "build.h"
 
 #include "exec/executor.h"
 

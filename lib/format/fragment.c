@@ -5,7 +5,7 @@
  * Offsets of fragments are not stored: a fragment begins where the sizes
  * before it end. Bytes behind the last fragment are undefined.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/fragment.h"
 

@@ -4,7 +4,7 @@
  *
  * Version 4.0 is 5.0 without its bio_offset, so one cursor walks both.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/geometry.h"
 

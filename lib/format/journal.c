@@ -8,7 +8,7 @@
  *
  * so it is put together in registers and stored at once.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/journal.h"
 

@@ -7,7 +7,7 @@
  *
  * The depot takes what is left; blocks behind its last whole slab are unused.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/layout.h"
 

@@ -7,7 +7,7 @@
  * tree is taken out, so that consecutive leaf pages belong to consecutive
  * trees.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/mapping.h"
 

@@ -5,7 +5,7 @@
  * The bitmap of a slab journal block takes the place of the last 54 entries,
  * so it can be kept only in a block of at most 1299 of them.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/slab.h"
 

@@ -12,7 +12,7 @@
  * Beyond what Linux checks, superblock_validate() refuses numbers that would
  * lead us outside the areas they describe. No tool writes such a volume.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/superblock.h"
 

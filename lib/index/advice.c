@@ -11,7 +11,7 @@
  *
  * Closing ends a rebuild, waits for questions, then closes the index.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/advice.h"
 

@@ -10,7 +10,7 @@
  * timer looks at the first only. It runs only while there are any: what the
  * index answers at once, which is nearly everything, never needs it.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/ask.h"
 

@@ -11,7 +11,7 @@
  * takes its bits from beyond what was stored, so overlap does no harm; bits of
  * a byte that was stored already are shifted out.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/bits.h"
 

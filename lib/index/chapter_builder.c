@@ -2,7 +2,7 @@
 /*
  * Building a chapter's index. A list has 64 names or fewer on average.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/chapter_builder.h"
 

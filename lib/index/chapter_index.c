@@ -3,7 +3,7 @@
  * Chapter index pages. Pages of machines with the other byte order, which may
  * exist on very old volumes, differ in the header only; they are accepted.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/chapter_index.h"
 

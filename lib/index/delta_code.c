@@ -4,7 +4,7 @@
  * its loop decodes without branches that depend on the code; entries with long
  * codes, which are rare, take the slow way.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/delta_code.h"
 

@@ -11,7 +11,7 @@
  * find room, and spreading it again is paid for by the insertions in between.
  * With the whole zone as window, what is asked for suffices.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/delta_list.h"
 

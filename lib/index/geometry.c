@@ -2,7 +2,7 @@
 /*
  * The formulas of X 2, in its order.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/geometry.h"
 

@@ -14,7 +14,7 @@
  * what the zones own, these stand still: the messages that stopped them order
  * their work before ours, and those that start them ours before theirs.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

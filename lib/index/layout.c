@@ -7,7 +7,7 @@
  * the sizes of volume and saves are taken from the super block, where they can
  * differ from the geometry's for an index that was moved.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/layout.h"
 

@@ -14,7 +14,7 @@
  * Whatever is wrong makes the save unusable, and all of the index is empty
  * again: a rebuild follows.
  */
-#include "config.h"
+#include "build.h"
 
 #include <string.h>
 

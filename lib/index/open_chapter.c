@@ -3,7 +3,7 @@
  * Open chapter. Probes step by 1, 2, 3, ..., which visits each slot of a table
  * whose size is a power of two; half of them are free, so a probe ends.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/open_chapter.h"
 

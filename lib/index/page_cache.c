@@ -5,7 +5,7 @@
  * Waiters are woken one after the other and ask again at once. While that goes
  * on the page is pinned: what they ask for next cannot evict it.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/page_cache.h"
 

@@ -3,7 +3,7 @@
  * Index page map. A damaged one leads to a wrong page at worst, which its
  * header then contradicts.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/page_map.h"
 

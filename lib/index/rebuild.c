@@ -19,7 +19,7 @@
  * record for another name; for fill records that costs an entry, which would
  * also survive a delete.)
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

@@ -16,7 +16,7 @@
  *
  * The tables come from fresh pages: memory is used up only as names arrive.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/recent.h"
 

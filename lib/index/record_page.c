@@ -7,7 +7,7 @@
  * right child or, without one, the first ancestor that is reached from the
  * left.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/record_page.h"
 

@@ -12,7 +12,7 @@
  * While this goes on the other slot is what a crash would find: the newest
  * save, if no chapter was closed since, or nothing.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

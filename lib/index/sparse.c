@@ -16,7 +16,7 @@
  * Nobody waits for anybody in between but the requests that asked, and names
  * that only the chapter on its way could answer. Wants are served one by one.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  *	| left from before | chunk from the device ... |	reading
  *	| made, whole blocks -> device | left for the next |	writing
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/stream.h"
 

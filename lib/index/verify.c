@@ -13,7 +13,7 @@
  * Without a save the range of chapters is that of a rebuild: from the newest
  * one that is whole backwards.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/verify.h"
 

@@ -9,7 +9,7 @@
  * delta_list_remove() for each. It passes the place that the search is for, so
  * the search begins there.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/volume_index.h"
 

@@ -23,7 +23,7 @@
  * After an error chapters still pass through here, unwritten, so that nobody
  * waits for ever.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

@@ -18,7 +18,7 @@
  * before is still being written; then requests that would add to it wait (and
  * others go on).
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <string.h>

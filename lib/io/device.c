@@ -7,7 +7,7 @@
  * blocking(), so that no executor is needed to reap completions; all others
  * get a submit() and the caller sleeps until complete() was called.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/device.h"
 

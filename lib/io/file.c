@@ -20,7 +20,7 @@
  * Durability. Files and block devices always count as having a volatile cache,
  * since the page cache is one.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/file_priv.h"
 

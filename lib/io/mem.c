@@ -6,7 +6,7 @@
  * discards. An operation is over when submit() returns. There is no volatile
  * cache: what is lost with the process is lost as a whole.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/device.h"
 

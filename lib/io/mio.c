@@ -11,7 +11,7 @@
  * The counters are for people who look from outside: relaxed, one increment
  * when an operation starts and one when it ends, in the lane of the queue.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/mio.h"
 

@@ -2,7 +2,7 @@
 /*
  * One atomic decides who was first; that one tells the storage and the volume.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/readonly.h"
 

@@ -10,7 +10,7 @@
  * after that stays in waiting for the next, so that invariant 1 holds by
  * construction. At most one flush runs.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/sync.h"
 

@@ -6,7 +6,7 @@
  * A worker takes the oldest, lets go of the mutex, runs it, completes it. An
  * idle worker sleeps on the condition and is woken by a submit only.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/file_priv.h"
 

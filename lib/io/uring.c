@@ -32,7 +32,7 @@
  *  (3) An operation is touched under the mutex last before it goes to the
  *      kernel, and the reaper takes the mutex before it touches it again.
  */
-#include "config.h"
+#include "build.h"
 
 #include "io/file_priv.h"
 

@@ -23,7 +23,7 @@
  * need a second set of counts for each block and wins only where flush and
  * write take equally long.
  */
-#include "config.h"
+#include "build.h"
 
 #include "journal/journal_priv.h"
 

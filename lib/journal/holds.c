@@ -26,7 +26,7 @@
  * finds false posts. None is lost. After a drain notified stays true: nothing
  * is posted any more, and holds_resume() scans.
  */
-#include "config.h"
+#include "build.h"
 
 #include "journal/journal_priv.h"
 

@@ -10,7 +10,7 @@
  * if one is on its way, its arrival begins the round that asks again. So when
  * the drain is over nothing of the journal is in any queue.
  */
-#include "config.h"
+#include "build.h"
 
 #include "journal/journal.h"
 

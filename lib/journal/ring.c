@@ -21,7 +21,7 @@
  * A place is given as soon as there is one, also in a block under I/O: that
  * touches counts only. The bytes follow when a round begins.
  */
-#include "config.h"
+#include "build.h"
 
 #include "journal/journal_priv.h"
 

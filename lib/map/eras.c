@@ -15,7 +15,7 @@
  * The journal tells the zones when it opens a block. An entry may arrive before
  * that message; it counts as one.
  */
-#include "config.h"
+#include "build.h"
 
 #include "map/map_priv.h"
 

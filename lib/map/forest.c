@@ -7,7 +7,7 @@
  * parts are no memory either. The directories are shared by all zones, which
  * is safe because each element belongs to one tree and so to one zone.
  */
-#include "config.h"
+#include "build.h"
 
 #include "map/map_priv.h"
 

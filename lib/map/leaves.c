@@ -28,7 +28,7 @@
  * volume. It has no hold at first, for its image lacks nothing that replay
  * would have to repeat.
  */
-#include "config.h"
+#include "build.h"
 
 #include "map/map_priv.h"
 

@@ -12,7 +12,7 @@
  * it does not matter which of them ends last. In read-only mode pages stay
  * dirty; they are in no bucket then and do not keep the drain going.
  */
-#include "config.h"
+#include "build.h"
 
 #include "map/map_priv.h"
 

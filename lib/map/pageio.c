@@ -26,7 +26,7 @@
  * Each zone has a fixed number of page_io; pages wait for one in the order in
  * which they came, reads and writes alike, so neither can starve.
  */
-#include "config.h"
+#include "build.h"
 
 #include "map/map_priv.h"
 

@@ -24,7 +24,7 @@
  * references in journal order (I11). After a failure the hold of a finished
  * entry is kept: the volume is read-only, and nothing may be reaped.
  */
-#include "config.h"
+#include "build.h"
 
 #include "map/map_priv.h"
 

@@ -10,7 +10,7 @@
  * block with LZ4_resetStream_fast(): that spares clearing the table, which takes
  * 7 to 15 % of the time of a block. The blocks do not depend on each other.
  */
-#include "config.h"
+#include "build.h"
 
 #include "pack/pack.h"
 

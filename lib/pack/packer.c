@@ -24,7 +24,7 @@
  * becomes PACKING, and at once the op is in the bin. Cancellers may look for it
  * from that moment on.
  */
-#include "config.h"
+#include "build.h"
 
 #include "pack/pack.h"
 

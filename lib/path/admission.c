@@ -23,7 +23,7 @@
  * is refused: whatever others do meanwhile, it never waits. Such a discard asks
  * nothing, since it has the requests.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

@@ -15,7 +15,7 @@
  * that producer put. A producer that is not done linking its request is seen
  * neither time, but looks at the flag after it is done.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

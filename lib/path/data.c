@@ -2,7 +2,7 @@
 /*
  * The bytes of a block: between the user, our buffers, and the device.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

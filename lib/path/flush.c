@@ -18,7 +18,7 @@
  * A packed write of an old generation that reaches the packer later is not
  * parked there; see pack_flush().
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

@@ -9,7 +9,7 @@
  * A waiter behind a write makes sure that the write does not stay in the packer
  * (I31): it cancels its compression, and fetches it if it is parked there.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

@@ -2,7 +2,7 @@
 /*
  * Making and dropping the path: its zones, requests and buffers.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

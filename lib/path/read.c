@@ -13,7 +13,7 @@
  * The lock keeps the mapping, and so the block, as it is during the I/O; reads
  * need no lock on physical blocks.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

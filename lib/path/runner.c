@@ -7,7 +7,7 @@
  * that hands an embedded op to a component sets r->at first (another thread may
  * run the request before the row returns) and returns WAIT.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

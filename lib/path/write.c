@@ -40,7 +40,7 @@
  * after it. A file system below the volume that has no space for a data block is
  * no damage: the old mapping stays, and the volume just takes no more writes.
  */
-#include "config.h"
+#include "build.h"
 
 #include "path/path_priv.h"
 

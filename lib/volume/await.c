@@ -2,7 +2,7 @@
 /*
  * Waiting for the queues from outside of them, and phases.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

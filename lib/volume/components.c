@@ -6,7 +6,7 @@
  * cached, how long a changed page may stay in memory, how many block names are
  * remembered, how many fragments may be parked.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

@@ -12,7 +12,7 @@
  * at least eight slabs, so that zones have something to share out, short
  * journals, and an index region of 1/64 of the volume.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

@@ -14,7 +14,7 @@
  * An error leaves the disk as it was before "depot"; what that phase writes (the
  * merged summary, scrubbed counts) is good in any state.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

@@ -10,7 +10,7 @@
  * to each zone; the last zone to answer writes the super block. Only the first
  * reason gets here (io/readonly.c).
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

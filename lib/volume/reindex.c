@@ -13,7 +13,7 @@
  * The super block of the volume is needed by a rebuild only, which writes and
  * so wants to be sure where the index ends.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/reindex.h"
 

@@ -15,7 +15,7 @@
  * under way, and the last one is left out. If that is for want of space, also
  * in the last one, the volume stays DIRTY.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

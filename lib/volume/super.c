@@ -3,7 +3,7 @@
  * Geometry and super block: reading them with errors that people can use, and
  * writing the super block.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

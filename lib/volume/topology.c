@@ -14,7 +14,7 @@
  * modulo the number of queues (shard). There are never more physical zones than
  * slabs.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

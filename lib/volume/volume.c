@@ -2,7 +2,7 @@
 /*
  * What can be asked of an open volume, and its switches.
  */
-#include "config.h"
+#include "build.h"
 
 #include "volume/volume_priv.h"
 

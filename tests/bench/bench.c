@@ -2,7 +2,7 @@
 /*
  * Data recipes, a plain thread pool, and the limit of a machine.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/bench/bench.h"
 

@@ -22,7 +22,7 @@
  * thread: the threads of the index do everything. With --local each thread asks
  * for the names of the zone that it runs, as the hash zones of a volume do.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <getopt.h>

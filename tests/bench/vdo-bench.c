@@ -17,7 +17,7 @@
  * bench_measured() is a function of its own so that valgrind's callgrind can
  * count the instructions of the measured part (tests/bench/instructions.sh).
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <getopt.h>

@@ -10,7 +10,7 @@
  * What is decoded is consistent and encoded again to something that means the
  * same.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -7,7 +7,7 @@
  * What opens can be searched; what is verified as well can be without errors,
  * and leads to a record page that there is.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

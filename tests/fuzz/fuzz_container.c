@@ -7,7 +7,7 @@
  * What is good lies in the volume, and is good and newer when it was written
  * again; no step leaves the archive without a header.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

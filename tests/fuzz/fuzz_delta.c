@@ -14,7 +14,7 @@
  * A list that can be decoded to its end is encoded again to the same bits, and
  * a search in it finds what looking at all entries finds.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

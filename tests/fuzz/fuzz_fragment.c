@@ -6,7 +6,7 @@
  * A fragment lies in the block, and what it holds, compressed again, is read
  * back.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

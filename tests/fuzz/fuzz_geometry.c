@@ -5,7 +5,7 @@
  * What is decoded is encoded again; the bytes that mean something must be the
  * same.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

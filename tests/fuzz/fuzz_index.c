@@ -13,7 +13,7 @@
  * Opening says what to do, or serves; no request hangs; whatever was met is
  * good after the next opening. Nothing outside of the index is touched.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/index_host.h"
 

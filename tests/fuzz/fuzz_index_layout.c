@@ -10,7 +10,7 @@
  * What is decoded is encoded and decoded again and must be the same; the parts
  * of saves follow each other.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

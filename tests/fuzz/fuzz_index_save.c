@@ -12,7 +12,7 @@
  * A save that is loaded serves; another is refused, and then the index is built
  * again.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/index_host.h"
 

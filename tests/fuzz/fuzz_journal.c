@@ -5,7 +5,7 @@
  * Both are encoded again to the same bytes; what journal_block_put() makes of
  * the entries is read back.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -5,7 +5,7 @@
  * What is accepted can be opened: encoded, decoded and valid, and it fits. What
  * is refused has a reason.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -6,7 +6,7 @@
  * Each entry is encoded again to the same bytes; the way to an LBN leads back
  * to it.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -5,7 +5,7 @@
  * Whatever they are, the page found for a list is one of the chapter and says
  * that it has that list.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -6,7 +6,7 @@
  * Whatever the records are, each name on the page is found there; on a damaged
  * page what is found has the name.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -4,7 +4,7 @@
  *
  * Header and entries are encoded again to the same bytes.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -7,7 +7,7 @@
  * The bytes come in order, each once; what was made is on the device, filled up
  * with zeroes, and nothing behind it.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/overlay.h"
 

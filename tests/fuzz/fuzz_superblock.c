@@ -6,7 +6,7 @@
  * What is decoded is encoded and decoded again and must be the same; what is
  * valid keeps to the limits that everybody relies on.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

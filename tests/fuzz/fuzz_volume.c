@@ -17,7 +17,7 @@
  * nothing guards. A volume without damage, or with damage to its index alone,
  * holds what was stored.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/overlay.h"
 

@@ -14,7 +14,7 @@
  * If the child dies the parent tells which input it was and writes it to
  * crash-x, a file that can be added to the corpus.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/fuzz/fuzz.h"
 

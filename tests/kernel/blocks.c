@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The blocks of plans and manifests: see blocks.h. */
-#include "config.h"
+#include "build.h"
 
 #include "tests/kernel/blocks.h"
 

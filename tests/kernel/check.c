@@ -9,7 +9,7 @@
  *
  * Lines are in the order of LBNs; blocks in none read as zeroes.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/kernel/vdoplay.h"
 

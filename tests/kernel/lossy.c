@@ -6,7 +6,7 @@
  * with its versions, the durable one first; a power failure chooses among them
  * and writes the file once more. The clock counts finished writes.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/kernel/lossy.h"
 

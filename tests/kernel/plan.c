@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Plans: read them, and make them up. */
-#include "config.h"
+#include "build.h"
 
 #include "tests/kernel/plan.h"
 

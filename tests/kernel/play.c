@@ -7,7 +7,7 @@
  * waits for all requests before it to be acknowledged, as only those are what
  * it covers; requests after it do not wait for it.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/kernel/vdoplay.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* SHA-256, one chunk of 64 bytes after the other. */
-#include "config.h"
+#include "build.h"
 
 #include "tests/kernel/sha256.h"
 

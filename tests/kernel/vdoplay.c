@@ -6,7 +6,7 @@
  * Plans (plan.h) and manifests (check.c) are those of blockplay, which does the
  * same on block devices, and makes the manifests.
  */
-#include "config.h"
+#include "build.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

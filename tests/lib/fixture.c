@@ -2,7 +2,7 @@
 /*
  * See fixture.h.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/fixture.h"
 

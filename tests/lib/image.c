@@ -4,7 +4,7 @@
  * start from the reference blocks; then come the slab journals, then what the
  * recovery journal has beyond them.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/image.h"
 

@@ -3,7 +3,7 @@
  * Holding an image's parts against each other. The trees say how often each
  * block is referenced; everything else must agree.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/image.h"
 

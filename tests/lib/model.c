@@ -5,7 +5,7 @@
  * could still see them is under way, which model_idle() and model_flushed()
  * find out.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/model.h"
 

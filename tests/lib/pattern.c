@@ -2,7 +2,7 @@
 /*
  * The seed of a block's bytes is its value, mixed; see pattern.h.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/pattern.h"
 

@@ -11,7 +11,7 @@
  * operation (fault, hold) is decided at submit, its effect happens at the
  * moment it completes, and nothing is locked while complete() is called.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/sim_device.h"
 

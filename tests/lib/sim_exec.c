@@ -5,7 +5,7 @@
  * stay with a queue for long bursts, some never do, so that both kinds of
  * interleaving are met.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/sim_exec.h"
 

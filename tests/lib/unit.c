@@ -2,7 +2,7 @@
 /*
  * The suite of a unit test program.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -26,7 +26,7 @@ awk '
 	/^[ \t]*#[ \t]*include[ \t]*"/ {
 		split($0, part, "\"")
 		path = part[2]
-		if (path == "config.h")
+		if (path == "build.h")
 			next
 		if (split(path, part, "/") != 2 || !(part[1] in level)) {
 			fail("include \"" path "\": not FOLDER/FILE.h of lib/")
@@ -50,7 +50,7 @@ failed=$?
 # tsort prints nothing but complaints on standard error if there is a circle
 circles=$(awk '/^[ \t]*#[ \t]*include[ \t]*"/ {
 		split($0, part, "\"")
-		if (part[2] != "config.h")
+		if (part[2] != "build.h")
 			print substr(FILENAME, 5), part[2]
 	}' lib/*/*.h | tsort 2>&1 >/dev/null)
 if test -n "$circles"; then

@@ -16,7 +16,7 @@
  *
  * What a run does depends on its seed alone. The seed is printed first.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -2,7 +2,7 @@
 /*
  * The rig of the hash lock tests.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/unit/dedupe_rig.h"
 

@@ -10,7 +10,7 @@
 #ifndef TESTS_DEPOT_FIXTURE_H
 #define TESTS_DEPOT_FIXTURE_H
 
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdlib.h>

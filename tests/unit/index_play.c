@@ -2,7 +2,7 @@
 /*
  * Carry out the logs of the golden indexes, and compare with what they expect.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/unit/index_play.h"
 

@@ -2,7 +2,7 @@
 /*
  * An index for tests.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/unit/index_rig.h"
 

@@ -5,7 +5,7 @@
  * which data a flush covers. Ops are assigned in order: op n has its place at
  * entry n % 217 of block start + n / 217.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/unit/journal_rig.h"
 

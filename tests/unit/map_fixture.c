@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "config.h"
+#include "build.h"
 
 #include "tests/unit/map_fixture.h"
 

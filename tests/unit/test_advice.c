@@ -2,7 +2,7 @@
 /*
  * Advice in memory: what the three requests do, what is forgotten, a model.
  */
-#include "config.h"
+#include "build.h"
 
 #include "index/advice.h"
 

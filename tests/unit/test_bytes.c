@@ -2,7 +2,7 @@
 /*
  * Numbers in bytes, and helpers for numbers.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

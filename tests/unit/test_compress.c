@@ -2,7 +2,7 @@
 /*
  * Fragments: what is compressible, blocks of 2 to 14, damage, the status word.
  */
-#include "config.h"
+#include "build.h"
 
 #include "pack/pack.h"
 

@@ -2,7 +2,7 @@
 /*
  * The table of options, and configs.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /*
  * Completion queues: order, the descriptor, many producers and reapers.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
  * queue of the block's zone; they start in zones of which the first is full
  * soonest, so they visit others.
  */
-#include "config.h"
+#include "build.h"
 
 #include <vdo/error.h>
 

@@ -2,7 +2,7 @@
 /*
  * Files as devices: both engines, under executors with and without threads.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -2,7 +2,7 @@
 /*
  * Memory devices, the host's own devices, and blocking I/O.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -2,7 +2,7 @@
 /*
  * Names and texts of results, and filling in struct vdo_error.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -2,7 +2,7 @@
 /*
  * All executors keep the same promises; see executor.h and completion.h.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -3,7 +3,7 @@
  * Headers of compressed blocks: a real one both ways, and what makes a
  * fragment unreadable.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/fragment.h"
 

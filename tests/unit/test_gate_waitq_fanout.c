@@ -2,7 +2,7 @@
 /*
  * Gates, wait queues and fan-outs.
  */
-#include "config.h"
+#include "build.h"
 
 #include "exec/executor.h"
 #include "exec/fanout.h"

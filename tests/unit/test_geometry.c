@@ -3,7 +3,7 @@
  * The geometry block: bytes of a real one both ways, damage, old version; the
  * sizes of index regions.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/geometry.h"
 

@@ -3,7 +3,7 @@
  * Block names: the vectors of the format's description, and lengths around
  * the unrolled loop against a plain version of the algorithm.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/hash128.h"
 

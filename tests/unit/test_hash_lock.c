@@ -5,7 +5,7 @@
  * A script is a list of "event=answers"; see dedupe_rig.h for the letters.
  * Events are a letter and an op, except q.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/unit/dedupe_rig.h"
 

@@ -3,7 +3,7 @@
  * Hash locks: blocks that can take no more references, and a random stress
  * against the rig's model of physical blocks.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/unit/dedupe_rig.h"
 

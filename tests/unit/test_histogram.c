@@ -2,7 +2,7 @@
 /*
  * Percentiles against exact ranks, at every power of two and its neighbours.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/histogram.h"
 

@@ -3,7 +3,7 @@
  * Chapters: addresses of names (X 13.5), the chapter of X 13.7 bit for bit,
  * damaged index pages, open chapters, page maps.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -4,7 +4,7 @@
  * caller is to do, or rebuilds; whatever is met later ends in an error code,
  * and the next opening rebuilds. Nothing crashes or hangs.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

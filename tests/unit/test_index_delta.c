@@ -3,7 +3,7 @@
  * Delta lists: the worked examples of X 13.6, the golden vectors, random
  * operations against a sorted array, and lists that are damaged.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -2,7 +2,7 @@
 /*
  * Geometries: the tables of X 2, and what is chosen for small indexes.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -4,7 +4,7 @@
  * listed; the same requests given to us lead to the same answers, statistics
  * and records. Without the files there is nothing to do.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -6,7 +6,7 @@
  *
  * Skipped without the inspector, which is not part of the source.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -3,7 +3,7 @@
  * Super block, config and save headers: the dumps of X 13.1 to 13.3, damage to
  * each field, and headers of saves with any number of zones.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

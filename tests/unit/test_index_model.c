@@ -10,7 +10,7 @@
  * chapter that was written, must be found as it was; of the rest anything that
  * was once true will do.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

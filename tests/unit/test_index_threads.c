@@ -5,7 +5,7 @@
  * zones, many requests at a time, chapters that close, sparse chapters, saving.
  * What is posted must be found again.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -4,7 +4,7 @@
  * each kind of damage is found as what it is; and random damage never leads to
  * more than faults.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -2,7 +2,7 @@
 /*
  * The map against an array, with keys that crowd together; allocation failure.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/intmap.h"
 

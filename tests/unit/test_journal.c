@@ -2,7 +2,7 @@
 /*
  * The recovery journal, on the watchful device of journal_rig.h.
  */
-#include "config.h"
+#include "build.h"
 
 #include "journal/journal.h"
 

@@ -3,7 +3,7 @@
  * Recovery journal blocks: a real one both ways, full ones, and the limits of
  * every field of an entry.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/journal.h"
 

@@ -5,7 +5,7 @@
  * of the holders make it go round, and a lost one stops it. For
  * ThreadSanitizer, too.
  */
-#include "config.h"
+#include "build.h"
 
 #include "journal/journal.h"
 

@@ -3,7 +3,7 @@
  * Layouts that vdoformat wrote, slab configurations, refusals, and the
  * arithmetic of data blocks.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/layout.h"
 

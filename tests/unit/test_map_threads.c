@@ -4,7 +4,7 @@
  * the journal, each on its thread. For ThreadSanitizer above all; the fakes of
  * journal and depot are as small as can be.
  */
-#include "config.h"
+#include "build.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * Block map pages and entries: bytes of real pages, every state, damage; the
  * way from an LBN to its page.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/mapping.h"
 

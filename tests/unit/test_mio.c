@@ -2,7 +2,7 @@
 /*
  * Block I/O: what reaches the device, what is refused, what is counted.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

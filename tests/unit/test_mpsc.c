@@ -2,7 +2,7 @@
 /*
  * The queue of many producers: order, reuse of nodes, and what "empty" says.
  */
-#include "config.h"
+#include "build.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -6,7 +6,7 @@
  * Outcomes are written as strings, one letter an op in the order of submitting:
  * P parked, A alone, L lead, M member.
  */
-#include "config.h"
+#include "build.h"
 
 #include "pack/pack.h"
 

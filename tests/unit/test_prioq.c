@@ -2,7 +2,7 @@
 /*
  * The priority table against a sorted reading of all its nodes.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/prioq.h"
 

@@ -2,7 +2,7 @@
 /*
  * Read-only mode: the first reason wins, and the log says what to do.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -2,7 +2,7 @@
 /*
  * The simulated device keeps its promises, and breaks only those it may.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -2,7 +2,7 @@
 /*
  * The simulating executor: seeds, virtual time, and what it refuses.
  */
-#include "config.h"
+#include "build.h"
 
 #include <signal.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Slab journal blocks and summary entries: real ones both ways, full ones of
  * either kind, hints.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/slab.h"
 

@@ -3,7 +3,7 @@
  * The super block: bytes of a real one both ways, every byte damaged, every
  * header and version wrong, and each limit of its configuration.
  */
-#include "config.h"
+#include "build.h"
 
 #include "format/superblock.h"
 

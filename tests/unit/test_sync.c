@@ -2,7 +2,7 @@
 /*
  * The durability service, invariant by invariant.
  */
-#include "config.h"
+#include "build.h"
 
 #include "tests/lib/unit.h"
 

@@ -2,7 +2,7 @@
 /*
  * The zero test: all zero, then each single byte that is not; every length.
  */
-#include "config.h"
+#include "build.h"
 
 #include "base/zero.h"
 

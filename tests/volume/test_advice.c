@@ -3,7 +3,7 @@
  * The index of a volume in service: what it remembers over restarts, and that
  * it can be slow, broken or full of lies without any harm to data (I21).
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdatomic.h>

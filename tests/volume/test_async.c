@@ -3,7 +3,7 @@
  * The contract of the asynchronous calls (vdo/io.h), sentence by sentence, on
  * all executors; completion queues.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <poll.h>

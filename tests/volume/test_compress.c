@@ -3,7 +3,7 @@
  * Compression: packed blocks read back, and nothing ever waits in the packer
  * that somebody needs. On all executors.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdlib.h>

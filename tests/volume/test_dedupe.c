@@ -3,7 +3,7 @@
  * Deduplication: equal blocks are stored once, different ones never are, and
  * nothing that the index says can do harm. On all executors.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * Failing storage: who is told, what goes read-only, what is recorded. On all
  * executors.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdlib.h>

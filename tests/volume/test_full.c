@@ -3,7 +3,7 @@
  * A sparse file whose file system runs full: a tmpfs of our own. Skipped parts
  * mean that mounting is not permitted.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <fcntl.h>

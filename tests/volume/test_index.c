@@ -4,7 +4,7 @@
  * it is in after which life of the volume, what a verification and a rebuild
  * make of it, who is refused, and how jobs begin and end.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdio.h>

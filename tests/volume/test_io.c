@@ -3,7 +3,7 @@
  * Reading and writing: sizes, offsets, vectors, partial blocks, and all that
  * must be refused. On all executors.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <limits.h>

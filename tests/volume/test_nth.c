@@ -6,7 +6,7 @@
  * Nothing may leak (the sanitizers watch), hang or crash; and whatever happens,
  * data that was flushed is there.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdlib.h>

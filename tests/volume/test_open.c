@@ -3,7 +3,7 @@
  * Opening and formatting: each thing that is refused, with its error, and with
  * nothing written; combinations of options; one user at a time.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /*
  * Space: discards and zeroes, full volumes, map pages. On all executors.
  */
-#include "config.h"
+#include "build.h"
 
 #include <errno.h>
 #include <stdlib.h>
