@@ -10,10 +10,10 @@
 
 #include <vdo/index.h>
 
-#include "api/errors.h"
 #include "api/job.h"
 #include "api/options.h"
 #include "base/alloc.h"
+#include "base/error.h"
 #include "volume/reindex.h"
 
 struct index_job {

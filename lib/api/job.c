@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/errors.h"
 #include "base/assert.h"
+#include "base/error.h"
 #include "exec/executor.h"
 
 #define THREAD_NAME "vdo-job"

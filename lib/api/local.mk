@@ -2,7 +2,6 @@
 lib_libcore_la_SOURCES += \
 	%D%/config.c \
 	%D%/cq.c \
-	%D%/errors.c %D%/errors.h \
 	%D%/handle.h \
 	%D%/index.c \
 	%D%/io.c \

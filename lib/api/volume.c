@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/errors.h"
 #include "api/options.h"
 #include "base/alloc.h"
 #include "base/error.h"

@@ -1,11 +1,97 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One table of results: our own codes from VDO_ERRORS and, after them, the
+ * errnos that the system calls of the library can return. strerror() is not
+ * used: its text depends on the locale and, in old C libraries, on other
+ * threads.
+ */
 #include "build.h"
 
 #include "base/error.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+
+struct result {
+	int code; /* positive */
+	const char *name;
+	const char *text;
+};
+
+static const struct result results[] = {
+	{0, "OK", "success"},
+#define X(code, name, text) {code, "VDO_E" #name, text},
+	VDO_ERRORS(X)
+#undef X
+	{E2BIG, "E2BIG", "too many arguments"},
+	{EACCES, "EACCES", "permission denied"},
+	{EAGAIN, "EAGAIN", "would have to wait: try again"},
+	{EBADF, "EBADF", "bad file descriptor"},
+	{EBUSY, "EBUSY", "device or file is busy"},
+	{ECANCELED, "ECANCELED", "operation was cancelled"},
+	{EDEADLK, "EDEADLK", "would wait for itself: called from a callback"},
+	{EDQUOT, "EDQUOT", "disk quota exceeded"},
+	{EEXIST, "EEXIST", "file exists"},
+	{EFAULT, "EFAULT", "bad address"},
+	{EFBIG, "EFBIG", "file is too large"},
+	{EINTR, "EINTR", "interrupted"},
+	{EINVAL, "EINVAL", "invalid argument"},
+	{EIO, "EIO", "input/output error"},
+	{EISDIR, "EISDIR", "is a directory"},
+	{ELOOP, "ELOOP", "too many symbolic links"},
+	{EMFILE, "EMFILE", "process has too many open files"},
+	{ENAMETOOLONG, "ENAMETOOLONG", "file name is too long"},
+	{ENFILE, "ENFILE", "system has too many open files"},
+	{ENODATA, "ENODATA", "no data"},
+	{ENODEV, "ENODEV", "no such device"},
+	{ENOENT, "ENOENT", "no such file or directory"},
+	{ENOMEM, "ENOMEM", "out of memory"},
+	{ENOSPC, "ENOSPC", "no space left"},
+	{ENOSYS, "ENOSYS", "not implemented by the system"},
+	{ENOTBLK, "ENOTBLK", "not a file or block device"},
+	{ENOTDIR, "ENOTDIR", "not a directory"},
+	{ENOTSUP, "ENOTSUP", "not supported"},
+	{ENOTTY, "ENOTTY", "not possible on this kind of file"},
+	{ENXIO, "ENXIO", "no such device or address"},
+	{EOVERFLOW, "EOVERFLOW", "value is too large"},
+	{EPERM, "EPERM", "operation is not permitted"},
+	{EPIPE, "EPIPE", "nobody reads the other end"},
+	{ERANGE, "ERANGE", "out of range"},
+	{EREMOTEIO, "EREMOTEIO", "remote input/output error"},
+	{EROFS, "EROFS", "file system is read-only"},
+	{ESPIPE, "ESPIPE", "cannot seek"},
+	{ESTALE, "ESTALE", "file is gone from the server"},
+	{ETIMEDOUT, "ETIMEDOUT", "timed out"},
+	{ETXTBSY, "ETXTBSY", "file is being executed"},
+	{EXDEV, "EXDEV", "not on the same file system"},
+};
+
+static const struct result unknown = {0, "UNKNOWN", "unknown error"};
+
+static const struct result *find(int code)
+{
+	if (code == INT_MIN)
+		return &unknown;
+	if (code < 0)
+		code = -code;
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++)
+		if (results[i].code == code)
+			return &results[i];
+	return &unknown;
+}
+
+const char *vdo_strerror(int result)
+{
+	return find(result)->text;
+}
+
+const char *vdo_error_name(int result)
+{
+	return find(result)->name;
+}
 
 void error_clear(struct vdo_error *e)
 {
@@ -26,4 +112,17 @@ int error_set(struct vdo_error *e, int code, const char *fmt, ...)
 	vsnprintf(e->message, sizeof(e->message), fmt, ap);
 	va_end(ap);
 	return code;
+}
+
+int error_finish(struct vdo_error *e, int result)
+{
+	if (e == NULL)
+		return result;
+	if (result >= 0)
+		error_clear(e);
+	else if (e->code == 0)
+		error_set(e, result, "%s", vdo_strerror(result));
+	else
+		e->code = result;
+	return result;
 }

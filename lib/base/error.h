@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Filling in the caller's struct vdo_error.
+ * Names and texts of results (vdo_strerror()), and filling in the caller's
+ * struct vdo_error.
  *
  * The message is one sentence or two: what is wrong, then what to do about it.
- * Public calls clear the struct when they begin, so that api/errors.h can tell
+ * Public calls clear the struct when they begin, so that error_finish() can tell
  * afterwards whether somebody below has set it.
  */
 #ifndef BASE_ERROR_H
@@ -19,5 +20,12 @@ void error_clear(struct vdo_error *e);
 /* Set code and message, and return @code; NULL is fine. */
 int error_set(struct vdo_error *e, int code, const char *fmt, ...)
 	PRINTF(3, 4);
+
+/*
+ * The last word of a public call that takes a struct vdo_error: if @result is
+ * an error and nobody below has said more, the message is that of
+ * vdo_strerror(). Returns @result.
+ */
+int error_finish(struct vdo_error *e, int result);
 
 #endif

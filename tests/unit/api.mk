@@ -1,8 +1,4 @@
 # SPDX-License-Identifier: BSD-2-Clause
-check_PROGRAMS += tests/unit/test_errors
-TESTS += tests/unit/test_errors
-tests_unit_test_errors_SOURCES = tests/unit/test_errors.c
-tests_unit_test_errors_LDADD = $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_config
 TESTS += tests/unit/test_config
 tests_unit_test_config_SOURCES = tests/unit/test_config.c

@@ -15,7 +15,6 @@ check_PROGRAMS += tests/unit/test_histogram
 TESTS += tests/unit/test_histogram
 tests_unit_test_histogram_SOURCES = tests/unit/test_histogram.c
 tests_unit_test_histogram_LDADD = $(UNIT_LIBS)
-
 check_PROGRAMS += tests/unit/test_zero
 TESTS += tests/unit/test_zero
 tests_unit_test_zero_SOURCES = tests/unit/test_zero.c
@@ -24,3 +23,7 @@ check_PROGRAMS += tests/unit/test_bytes
 TESTS += tests/unit/test_bytes
 tests_unit_test_bytes_SOURCES = tests/unit/test_bytes.c
 tests_unit_test_bytes_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_error
+TESTS += tests/unit/test_error
+tests_unit_test_error_SOURCES = tests/unit/test_error.c
+tests_unit_test_error_LDADD = $(UNIT_LIBS)

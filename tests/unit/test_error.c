@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "api/errors.h"
+#include "base/error.h"
 #include "tests/lib/unit.h"
 
 static const struct {
