@@ -8,6 +8,7 @@ if HAVE_CHECK
 check_LTLIBRARIES += tests/lib/libtest.la
 tests_lib_libtest_la_SOURCES = %D%/lib/unit.c %D%/lib/unit.h
 tests_lib_libtest_la_SOURCES += %D%/lib/sim_exec.c %D%/lib/sim_exec.h
+tests_lib_libtest_la_SOURCES += %D%/lib/histogram.c %D%/lib/histogram.h
 tests_lib_libtest_la_SOURCES += %D%/lib/test_pool.c %D%/lib/test_pool.h
 tests_lib_libtest_la_SOURCES += %D%/lib/sim_device.c %D%/lib/sim_device.h
 tests_lib_libtest_la_SOURCES += %D%/lib/index_ask.h %D%/lib/wait.h

@@ -7,7 +7,6 @@ lib_libcore_la_SOURCES += \
 	%D%/counter.h \
 	%D%/error.c %D%/error.h \
 	%D%/hash128.c %D%/hash128.h \
-	%D%/histogram.c %D%/histogram.h \
 	%D%/intmap.c %D%/intmap.h \
 	%D%/list.h \
 	%D%/log.c %D%/log.h \

@@ -37,11 +37,11 @@
 
 #include "base/bytes.h"
 #include "base/hash128.h"
-#include "base/histogram.h"
 #include "exec/executor.h"
 #include "index/index.h"
 #include "io/device.h"
 #include "tests/bench/bench.h"
+#include "tests/lib/histogram.h"
 
 #define THREADS_MAX 16
 #define BATCH	    64u /* numbers that an asker takes at a time */

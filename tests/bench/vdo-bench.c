@@ -32,9 +32,9 @@
 
 #include <vdo/vdo.h>
 
-#include "base/histogram.h"
 #include "io/device.h"
 #include "tests/bench/bench.h"
+#include "tests/lib/histogram.h"
 
 enum rw {
 	RW_WRITE,

@@ -38,7 +38,8 @@ tests_unit_test_index_model_SOURCES = tests/unit/test_index_model.c \
 tests_unit_test_index_model_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/bench/index-bench
-tests_bench_index_bench_SOURCES = tests/bench/index-bench.c tests/bench/bench.h
+tests_bench_index_bench_SOURCES = tests/bench/index-bench.c \
+	tests/bench/bench.h tests/lib/histogram.c tests/lib/histogram.h
 tests_bench_index_bench_LDADD = lib/libcore.la
 
 check_PROGRAMS += tests/unit/test_index_threads

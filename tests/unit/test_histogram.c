@@ -4,7 +4,7 @@
  */
 #include "build.h"
 
-#include "base/histogram.h"
+#include "tests/lib/histogram.h"
 
 #include "tests/lib/unit.h"
 

@@ -6,7 +6,7 @@
  */
 #include "build.h"
 
-#include "base/histogram.h"
+#include "tests/lib/histogram.h"
 
 #include <string.h>
 

@@ -11,8 +11,8 @@
  *
  * Runs on: whoever owns it; no locks. One per thread, merged at the end.
  */
-#ifndef BASE_HISTOGRAM_H
-#define BASE_HISTOGRAM_H
+#ifndef TESTS_HISTOGRAM_H
+#define TESTS_HISTOGRAM_H
 
 #include <stdint.h>
 
