@@ -10,11 +10,12 @@
 
 #include <vdo/index.h>
 
+#include "api/host_config.h"
 #include "api/job.h"
-#include "api/options.h"
 #include "base/alloc.h"
 #include "base/error.h"
 #include "volume/reindex.h"
+#include "volume/settings.h"
 
 struct index_job {
 	struct vdo_job job;
@@ -106,7 +107,7 @@ static int start(const char *path, struct vdo_device *device,
 	error_clear(error);
 	*job = NULL;
 	if (queue_running == NULL)
-		r = options_apply(config, &s, error);
+		r = host_config_apply(config, &s, error);
 	if (r == 0 && device == NULL) {
 		r = device_open_file(path, flags, &s.device, &own, error);
 		device = own;

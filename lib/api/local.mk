@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
-	%D%/config.c \
 	%D%/cq.c \
 	%D%/handle.h \
+	%D%/host_config.c %D%/host_config.h \
 	%D%/index.c \
 	%D%/io.c \
 	%D%/job.c %D%/job.h \

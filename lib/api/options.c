@@ -400,7 +400,7 @@ static const struct conflict {
 	 "io-engine=uring has no threads"},
 };
 
-static int check_conflicts(const struct settings *s, struct vdo_error *error)
+int options_check(const struct settings *s, struct vdo_error *error)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(conflicts); i++) {
 		const struct conflict *c = &conflicts[i];
@@ -416,27 +416,6 @@ static int check_conflicts(const struct settings *s, struct vdo_error *error)
 				 "option executor is pool, but there is none: "
 				 "call vdo_config_set_pool()");
 	return 0;
-}
-
-int options_apply(const struct vdo_config *config, struct settings *s,
-		  struct vdo_error *error)
-{
-	memset(s, 0, sizeof(*s));
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const char *value = rows[i].option.default_value;
-		int r;
-
-		if (config != NULL && config->values[i] != NULL)
-			value = config->values[i];
-		r = options_set(i, value, s, error);
-		VDO_ASSERT(r == 0); /* vdo_config_set() has checked it */
-	}
-	if (config != NULL) {
-		s->log = config->log;
-		s->pool = config->pool;
-		s->pool_arg = config->pool_arg;
-	}
-	return check_conflicts(s, error);
 }
 
 int options_set_online(const char *name, const char *value, struct settings *s,

@@ -4,8 +4,8 @@
  *
  * One row per option says its name, type, when it is read, default, range, help
  * and where in struct settings it goes. vdo_config_set() checks values against
- * it, options_apply() fills settings from it, vdo_config_describe() shows it;
- * vdo-options(7) is compared with it by a test. Nothing else knows of option
+ * it, host_config_apply() fills settings from it, vdo_config_describe() shows
+ * it; vdo-options(7) is compared with it by a test. Nothing else knows of option
  * names.
  *
  * Invariants
@@ -25,14 +25,7 @@
 /* Upper bound of the number of options, for arrays with one value each. */
 #define OPTIONS_MAX 48
 
-struct vdo_config {
-	char *values[OPTIONS_MAX]; /* by number of the option; NULL: default */
-	struct log log;
-	struct vdo_pool_ops pool; /* submit is NULL: none was set */
-	void *pool_arg;
-};
-
-/* Option number @i, or NULL behind the last. */
+/* Option number @i, or NULL after the last. */
 const struct vdo_option *options_at(size_t i);
 
 /* The number of an option, or -VDO_EOPTION. */
@@ -45,11 +38,8 @@ int options_find(const char *name, struct vdo_error *error) MUST_CHECK;
 int options_set(size_t i, const char *value, struct settings *s,
 		struct vdo_error *error) MUST_CHECK;
 
-/*
- * Fill @s with the options of @config (NULL: defaults) and check that they fit
- * together. 0 or -VDO_ECONFLICT.
- */
-int options_apply(const struct vdo_config *config, struct settings *s,
+/* Do the settings in @s fit together? 0 or -VDO_ECONFLICT. */
+int options_check(const struct settings *s,
 		  struct vdo_error *error) MUST_CHECK;
 
 /*

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/host_config.h"
 #include "api/options.h"
 #include "base/alloc.h"
 #include "base/error.h"
@@ -80,7 +81,7 @@ int vdo_format_device(struct vdo_device *device,
 	int result;
 
 	error_clear(error);
-	result = options_apply(config, &s, error);
+	result = host_config_apply(config, &s, error);
 	if (result == 0)
 		result = format_device(device, &s, error);
 	return error_finish(error, result);
@@ -103,7 +104,7 @@ int vdo_format(const char *path, const struct vdo_config *config,
 	int result;
 
 	error_clear(error);
-	result = options_apply(config, &s, error);
+	result = host_config_apply(config, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
 	created = is_missing(path);
@@ -139,7 +140,7 @@ static int create_executor(const struct settings *s, struct executor **x)
 	case EXECUTOR_POOL:
 		break;
 	}
-	/* options_apply() has seen that there is a pool. */
+	/* host_config_apply() has seen that there is a pool. */
 	return executor_strand_create(&s->pool, s->pool_arg, x);
 }
 
@@ -189,7 +190,7 @@ int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
 	*volume = NULL;
 	if (queue_running != NULL)
 		return error_finish(error, -EDEADLK);
-	result = options_apply(config, &s, error);
+	result = host_config_apply(config, &s, error);
 	if (result == 0)
 		result = open_on(device, &s, volume, error);
 	return error_finish(error, result);
@@ -206,7 +207,7 @@ int vdo_open(const char *path, const struct vdo_config *config,
 	*volume = NULL;
 	if (queue_running != NULL)
 		return error_finish(error, -EDEADLK);
-	result = options_apply(config, &s, error);
+	result = host_config_apply(config, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
 	result = device_open_file(path,

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
-#include "api/options.h"
+#include "api/host_config.h"
 #include "base/alloc.h"
 #include "tests/lib/sim_exec.h"
 
@@ -163,7 +163,7 @@ void fixture_init(struct fixture *f, int kind, const char *options)
 	strcpy(all, SMALL "size=32M ");
 	strcat(all, options);
 	c = fixture_config(all);
-	ck_assert_int_eq(options_apply(c, &s, NULL), 0);
+	ck_assert_int_eq(host_config_apply(c, &s, NULL), 0);
 	vdo_config_free(c);
 	config.block_count = s.format.size_bytes / BLOCK_SIZE;
 	fixture_init_raw(f, kind, &config);
@@ -221,7 +221,7 @@ int fixture_try_open(struct fixture *f, const char *options)
 	ck_assert_ptr_null(f->volume);
 	f->error = (struct vdo_error){0};
 	if (f->kind->where == WHERE_SIM) {
-		result = options_apply(c, &s, &f->error);
+		result = host_config_apply(c, &s, &f->error);
 		/* Zones are as asked for, as with a pool. */
 		s.open.executor = EXECUTOR_INLINE;
 		if (result == 0)

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "api/handle.h"
-#include "api/options.h"
+#include "api/host_config.h"
 #include "tests/lib/image.h"
 #include "tests/lib/model.h"
 #include "tests/lib/pattern.h"
@@ -467,7 +467,7 @@ static void random_settings(struct run *r, struct settings *s)
 	vdo_config_set(c, "alignment", percent(r, 40) ? "512" : "4096", NULL);
 	config_set(r, c, "deduplication", percent(r, 85));
 	config_set(r, c, "compression", percent(r, 75));
-	if (options_apply(c, s, NULL) != 0)
+	if (host_config_apply(c, s, NULL) != 0)
 		die(r, "options");
 	s->open.executor = EXECUTOR_INLINE;
 	/* Smaller than the options allow, so that pages come and go. */

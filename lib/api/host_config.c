@@ -1,14 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A config keeps the texts that were set; what they mean is asked of the table
+ * of options when they are set and once more when they are used. Its size
+ * depends on the table alone, so that nothing but a text is ever allocated.
+ */
 #include "build.h"
+
+#include "api/host_config.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include <vdo/config.h>
-
 #include "api/options.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
+
+struct vdo_config {
+	char *values[OPTIONS_MAX]; /* by number of the option; NULL: default */
+	struct log log;
+	struct vdo_pool_ops pool; /* submit is NULL: none was set */
+	void *pool_arg;
+};
 
 int vdo_config_new(struct vdo_config **config)
 {
@@ -88,4 +101,27 @@ int vdo_config_set_pool(struct vdo_config *config,
 	config->pool = copy;
 	config->pool_arg = pool;
 	return 0;
+}
+
+int host_config_apply(const struct vdo_config *config, struct settings *s,
+		      struct vdo_error *error)
+{
+	const struct vdo_option *option;
+
+	memset(s, 0, sizeof(*s));
+	for (size_t i = 0; (option = options_at(i)) != NULL; i++) {
+		const char *value = option->default_value;
+		int r;
+
+		if (config != NULL && config->values[i] != NULL)
+			value = config->values[i];
+		r = options_set(i, value, s, error);
+		VDO_ASSERT(r == 0); /* vdo_config_set() has checked it */
+	}
+	if (config != NULL) {
+		s->log = config->log;
+		s->pool = config->pool;
+		s->pool_arg = config->pool_arg;
+	}
+	return options_check(s, error);
 }
