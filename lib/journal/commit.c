@@ -19,9 +19,9 @@
  * ring, are written with FUA as one vectored write, two where it wraps. A round
  * that only moves heads ends after its flush.
  *
- * Left out: starting the next flush during the writes (E 13.10 c). It would
- * need a second set of counts for each block and wins only where flush and
- * write take equally long.
+ * Left out: starting the next flush during the writes. It would need a second
+ * set of counts for each block and wins only where flush and write take equally
+ * long.
  */
 #include "build.h"
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shell tests. They use top_srcdir, top_builddir, CC and CXX.
 sh_tests = \
+	%D%/citations.sh \
 	%D%/dedup-copy.sh \
 	%D%/device.sh \
 	%D%/examples.sh \
