@@ -55,40 +55,12 @@ int complain_result(const char *path, const char *what, int result)
 	return EXIT_FAILED;
 }
 
-bool parse_size(const char *text, uint64_t *size)
-{
-	static const char suffixes[] = "KMGTP";
-	uint64_t n = 0;
-	unsigned shift = 0;
-	const char *suffix;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	for (; *text >= '0' && *text <= '9'; text++) {
-		unsigned digit = (unsigned)(*text - '0');
-
-		if (n > (UINT64_MAX - digit) / 10)
-			return false;
-		n = n * 10 + digit;
-	}
-	if (*text != '\0') {
-		suffix = strchr(suffixes, *text & ~0x20);
-		if (suffix == NULL || *suffix == '\0' || text[1] != '\0')
-			return false;
-		shift = 10 * (unsigned)(suffix - suffixes + 1);
-	}
-	if (n > UINT64_MAX >> shift)
-		return false;
-	*size = n << shift;
-	return true;
-}
-
 bool parse_size_option(const char *option, const char *text, uint64_t *size)
 {
-	if (parse_size(text, size))
+	if (vdo_size_parse(text, size) == 0)
 		return true;
-	complain("%s: \"%s\" is not a size: bytes, or with K, M, G, T, P "
-		 "behind them, such as 64M",
+	complain("%s: \"%s\" is not a size: bytes, or a number with K, M, G, "
+		 "T, P (powers of 1024), such as 64M, 64MiB or 1.5G",
 		 option, text);
 	return false;
 }

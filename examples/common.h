@@ -40,12 +40,7 @@ int try_help(void);
 int complain_vdo(const char *path, const struct vdo_error *error);
 int complain_result(const char *path, const char *what, int result);
 
-/*
- * Sizes: digits with an optional K M G T P (powers of 1024) behind them.
- */
-bool parse_size(const char *text, uint64_t *size);
-
-/* parse_size(), or a complaint that names the option. */
+/* vdo_size_parse(), or a complaint that names the option. */
 bool parse_size_option(const char *option, const char *text, uint64_t *size);
 
 /* "512 B", "1.50 GiB"; @buffer has SIZE_TEXT bytes and is returned. */

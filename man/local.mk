@@ -27,7 +27,8 @@ links_vdo_config_new = \
 	%D%/links/vdo_config_get.3 \
 	%D%/links/vdo_config_describe.3 \
 	%D%/links/vdo_config_set_log.3 \
-	%D%/links/vdo_config_set_pool.3
+	%D%/links/vdo_config_set_pool.3 \
+	%D%/links/vdo_size_parse.3
 links_vdo_cq_new = \
 	%D%/links/vdo_cq_free.3 \
 	%D%/links/vdo_cq_fd.3 \

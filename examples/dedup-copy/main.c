@@ -84,6 +84,12 @@ static bool parse_snapshot(struct arguments *a, const char *text)
 	return true;
 }
 
+/* "auto" is as if nothing had been said. */
+static const char *unless_auto(const char *value)
+{
+	return strcmp(value, "auto") == 0 ? NULL : value;
+}
+
 /* One option with a value. False: it was bad, and that was said. */
 static bool take_value(struct arguments *a, int option, const char *value)
 {
@@ -91,18 +97,18 @@ static bool take_value(struct arguments *a, int option, const char *value)
 	case OPT_SNAPSHOT:
 		return parse_snapshot(a, value);
 	case OPT_SIZE:
-		a->size = value;
+		a->size = unless_auto(value);
 		return config_set(a->config, "size", value);
 	case OPT_LOGICAL_SIZE:
-		a->logical_size = value;
+		a->logical_size = unless_auto(value);
 		return config_set(a->config, "logical-size", value);
 	case OPT_PROFILE:
 		return config_set(a->config, "profile", value);
 	case 'o':
 		if (strncmp(value, "size=", 5) == 0)
-			a->size = value + 5;
+			a->size = unless_auto(value + 5);
 		if (strncmp(value, "logical-size=", 13) == 0)
-			a->logical_size = value + 13;
+			a->logical_size = unless_auto(value + 13);
 		return config_assign(a->config, value);
 	default:
 		return false; /* getopt_long() has complained */

@@ -17,7 +17,7 @@ static const char help[] =
 	"  --force              even if something known is there\n"
 	"  -o NAME=VALUE        any option that 'vdoctl options' lists\n"
 	"  -h, --help           this text\n\n"
-	"Sizes are bytes or have K, M, G, T, P (powers of 1024) behind them.\n";
+	"Sizes are bytes, or have a unit: 64M, 64MiB, 1.5G (powers of 1024).\n";
 
 /* The long options are options of the library of the same name. */
 static const struct option table[] = {

@@ -12,6 +12,7 @@
 #define VDO_CONFIG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <vdo/error.h>
 #include <vdo/executor.h>
@@ -28,7 +29,7 @@ struct vdo_config;
 enum vdo_option_type {
 	VDO_OPTION_BOOL,   /* "on" or "off" (yes/no, true/false, 1/0) */
 	VDO_OPTION_NUMBER,
-	VDO_OPTION_SIZE,   /* bytes; suffixes K M G T P, powers of 1024 */
+	VDO_OPTION_SIZE,   /* as vdo_size_parse() reads them */
 	VDO_OPTION_CHOICE, /* one of the words in choices */
 	VDO_OPTION_STRING,
 };
@@ -65,6 +66,13 @@ const char *vdo_config_get(const struct vdo_config *config, const char *name);
 
 /* Option number @i, counted from 0; NULL behind the last. Static memory. */
 const struct vdo_option *vdo_config_describe(size_t i);
+
+/*
+ * The bytes that a size such as "4096", "64M", "64MiB" or "1.5 GiB" stands for;
+ * K M G T P E are powers of 1024 in either case, and fractions are rounded down
+ * to a byte. -EINVAL: it is none; -ERANGE: it does not fit. Any thread.
+ */
+int vdo_size_parse(const char *text, uint64_t *bytes);
 
 /* Where log lines go; NULL: nowhere (the default). */
 void vdo_config_set_log(struct vdo_config *config, vdo_log_fn fn, void *arg);

@@ -7,6 +7,7 @@ lib_libcore_la_SOURCES += \
 	%D%/io.c \
 	%D%/job.c %D%/job.h \
 	%D%/options.c %D%/options.h \
+	%D%/size.c \
 	%D%/stats.c %D%/stats_rows.h \
 	%D%/version.c \
 	%D%/volume.c

@@ -12,6 +12,7 @@
 #include "api/options.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -187,23 +188,13 @@ static bool parse_digits(const char *text, const char *end, uint64_t *value)
 	return true;
 }
 
-/* A number with K, M, G, T or P behind it, in powers of 1024. */
-static bool parse_size(const char *text, uint64_t *value)
+/* A fraction is rounded down to what the option can have. */
+static bool parse_size(const struct row *row, const char *text, uint64_t *value)
 {
-	static const char suffixes[] = "KMGTPkmgtp";
-	size_t length = strlen(text);
-	const char *suffix = NULL;
-	unsigned shift;
-
-	if (length > 0)
-		suffix = strchr(suffixes, text[length - 1]);
-	if (suffix == NULL)
-		return parse_digits(text, text + length, value);
-	shift = 10 * (unsigned)((suffix - suffixes) % 5 + 1);
-	if (!parse_digits(text, text + length - 1, value) ||
-	    *value > UINT64_MAX >> shift)
+	if (vdo_size_parse(text, value) != 0)
 		return false;
-	*value <<= shift;
+	if (row->multiple != 0 && strchr(text, '.') != NULL)
+		*value -= *value % row->multiple;
 	return true;
 }
 
@@ -242,31 +233,28 @@ static bool parse_choice(const char *text, const char *words, uint64_t *value)
 	}
 }
 
-/* The codes of V 2.2: GiB, or negative MiB. */
+/* The codes of V 2.2: whole GiB, or negative MiB. A bare number is GiB. */
 static bool index_memory_code(const char *value, int32_t *code)
 {
-	static const struct {
-		const char *text;
-		int32_t code;
-	} words[] = {{"auto", 0},     {"none", 0},    {"0.25", -256},
-		     {"0.5", -512},   {"0.75", -768}, {"256M", -256},
-		     {"512M", -512},  {"768M", -768}};
-	size_t length = strlen(value);
-	bool mib = length > 0 && value[length - 1] == 'M';
+	char gib[32];
 	uint64_t n;
 
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcmp(words[i].text, value) == 0) {
-			*code = words[i].code;
-			return true;
-		}
+	*code = 0;
+	if (strcmp(value, "auto") == 0 || strcmp(value, "none") == 0)
+		return true;
+	if (strspn(value, "0123456789.") == strlen(value)) {
+		snprintf(gib, sizeof(gib), "%.30sG", value);
+		value = gib;
 	}
-	if (mib || (length > 0 && value[length - 1] == 'G'))
-		length--;
-	if (!parse_digits(value, value + length, &n))
+	if (vdo_size_parse(value, &n) != 0 || n % MIB != 0)
 		return false;
-	*code = mib ? -(int32_t)MIN(n, 1000) : (int32_t)MIN(n, 2000);
-	return mib ? n >= 2 && n <= 255 : n >= 1 && n <= 1024;
+	n /= MIB;
+	if (n >= 1024) {
+		*code = (int32_t)MIN(n / 1024, 2000);
+		return n % 1024 == 0 && n / 1024 <= 1024;
+	}
+	*code = -(int32_t)n;
+	return (n >= 2 && n <= 256) || n == 512 || n == 768;
 }
 
 static bool parse_index_memory(const char *value, struct settings *s)
@@ -282,8 +270,6 @@ static bool parse_index_memory(const char *value, struct settings *s)
 
 static bool check_number(const struct row *row, uint64_t n)
 {
-	if (row->can_be_auto && n == 0)
-		return true;
 	if (n < row->min || n > row->max)
 		return false;
 	if (row->power_of_two && (n & (n - 1)) != 0)
@@ -304,7 +290,8 @@ static bool parse_value(const struct row *row, const char *text,
 	case VDO_OPTION_CHOICE:
 		return parse_choice(text, row->option.range, value);
 	case VDO_OPTION_SIZE:
-		return parse_size(text, value) && check_number(row, *value);
+		return parse_size(row, text, value) &&
+		       check_number(row, *value);
 	case VDO_OPTION_NUMBER:
 		return parse_digits(text, text + strlen(text), value) &&
 		       check_number(row, *value);

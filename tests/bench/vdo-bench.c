@@ -431,20 +431,12 @@ static void usage(FILE *to)
 
 static uint64_t parse_size(const char *text)
 {
-	char *end;
-	uint64_t n = strtoull(text, &end, 10);
-	static const char suffixes[] = "KMGTP";
-	const char *s = *end != '\0' ? strchr(suffixes, *end) : NULL;
+	uint64_t n;
 
-	if (s != NULL) {
-		n <<= 10 * (s - suffixes + 1);
-		end++;
-	}
-	if (end == text || *end != '\0') {
-		fprintf(stderr, "vdo-bench: not a size: %s\n", text);
-		exit(2);
-	}
-	return n;
+	if (vdo_size_parse(text, &n) == 0)
+		return n;
+	fprintf(stderr, "vdo-bench: not a size: %s\n", text);
+	exit(2);
 }
 
 static void set_option(const char *name, const char *value)

@@ -114,6 +114,9 @@ expect 2 --image --list "$v"
 expect 2 -o depth=1 a "$v"
 has "$dir/err" '16..2048'
 expect 2 --size 1X a "$v"
+expect 2 --size 0 a "$v"
+has "$dir/err" '"0" is not a value for option size; it takes auto, 1M..256T'
+expect 2 --logical-size 0 a "$v"
 expect 1 --list "$v"
 expect 0 --help
 has "$dir/out" 'Usage: dedup-copy'
@@ -123,6 +126,8 @@ test ! -e "$v" || fail "a volume was made for nothing"
 
 # There and back
 make_tree
+expect 0 --size auto --logical-size 1.5TiB "$t" "$v"
+rm -f "$v"
 expect 0 --verify "$t" "$v"
 expect 0 --extract "$v" "$dir/back"
 same_tree "$t" "$dir/back/t"

@@ -46,7 +46,11 @@ expect 2 "$vdoctl" format "$volume" --slab-bits 99
 has "$dir/err" '9..23'
 expect 2 "$vdoctl" format "$volume" -o nonsense=1
 expect 2 "$vdoctl" format "$volume" -o depth
-expect 2 "$vdoctl" read "$volume" --offset 1.5K
+expect 2 "$vdoctl" read "$volume" --offset 1.5
+has "$dir/err" '64MiB or 1.5G'
+expect 2 "$vdoctl" read "$volume" --offset 64MB
+expect 2 "$vdoctl" format "$volume" --size 0
+has "$dir/err" '"0" is not a value for option size; it takes auto, 1M..256T'
 expect 2 "$vdoctl" discard "$volume"
 expect 2 "$vdoctl" info "$volume" --offset 1
 expect 2 "$vdoctl" info "$volume" "$volume"
@@ -63,7 +67,8 @@ has "$dir/out" '"name": "slab-bits"'
 # A volume
 expect 1 "$vdoctl" info "$volume"
 has "$dir/err" ENOENT
-expect 0 "$vdoctl" format "$volume" --size 64M --logical-size 100M
+expect 0 "$vdoctl" format "$volume" --size 0.0625GiB --logical-size '100 MiB'
+has "$dir/out" '64.00 MiB of storage, 100.00 MiB can be addressed'
 expect 1 "$vdoctl" format "$volume" --size 64M
 expect 0 "$vdoctl" info "$volume"
 expect 0 "$vdoctl" info "$volume" --json

@@ -33,12 +33,17 @@ static const struct {
 	{"size", "67108864", F(format.size_bytes), 64 << 20},
 	{"size", "1g", F(format.size_bytes), 1 << 30},
 	{"size", "auto", F(format.size_bytes), 0},
-	{"size", "0", F(format.size_bytes), 0},
+	{"size", "0", F(format.size_bytes), -1},
+	{"size", "0G", F(format.size_bytes), -1},
+	{"size", "64MiB", F(format.size_bytes), 64 << 20},
+	{"size", "1.00 GiB", F(format.size_bytes), 1 << 30},
+	{"size", "1.3G", F(format.size_bytes), 1395863552},
+	{"size", "64MB", F(format.size_bytes), -1},
 	{"size", "256T", F(format.size_bytes), INT64_C(1) << 48},
 	{"size", "257T", F(format.size_bytes), -1},
 	{"size", "1023K", F(format.size_bytes), -1},
 	{"size", "1025K", F(format.size_bytes), -1},
-	{"size", "1.5G", F(format.size_bytes), -1},
+	{"size", "1.5G", F(format.size_bytes), 3 << 29},
 	{"size", "-1G", F(format.size_bytes), -1},
 	{"size", "+1G", F(format.size_bytes), -1},
 	{"size", " 1G", F(format.size_bytes), -1},
@@ -65,6 +70,7 @@ static const struct {
 	{"topology", "classic", F(open.topology), TOPOLOGY_CLASSIC},
 	{"threads", "4", F(open.threads), 4},
 	{"threads", "auto", F(open.threads), 0},
+	{"threads", "0", F(open.threads), -1},
 	{"logical-zones", "60", F(open.logical_zones), 60},
 	{"physical-zones", "3", F(open.physical_zones), 3},
 	{"hash-zones", "7", F(open.hash_zones), 7},
@@ -100,7 +106,77 @@ static const struct {
 	{"index-memory", "1025", F(format.index_memory), -1},
 	{"index-memory", "4294967297", F(format.index_memory), -1},
 	{"index-memory", "0.3", F(format.index_memory), -1},
+	{"index-memory", "0.25GiB", F(format.index_memory), -256},
+	{"index-memory", "2 MiB", F(format.index_memory), -2},
+	{"index-memory", "512MiB", F(format.index_memory), -512},
+	{"index-memory", "2048M", F(format.index_memory), 2},
+	{"index-memory", "1.5", F(format.index_memory), -1},
+	{"index-memory", "1048577", F(format.index_memory), -1},
+	{"index-memory", "", F(format.index_memory), -1},
 };
+
+/* want 0: refused */
+static const struct {
+	const char *text;
+	uint64_t want;
+} sizes[] = {
+	{"1", 1},
+	{"512B", 512},
+	{"1K", 1024},
+	{"1k", 1024},
+	{"1Ki", 0},
+	{"1KiB", 1024},
+	{"1kib", 1024},
+	{"1KB", 0},
+	{"1 K", 1024},
+	{"1  K", 0},
+	{"1K ", 0},
+	{"1.5", 0},
+	{"1.5B", 0},
+	{"1.", 0},
+	{"1.G", 0},
+	{".5G", 0},
+	{"1,5G", 0},
+	{"1.5.5G", 0},
+	{"0.5K", 512},
+	{"1.5G", UINT64_C(3) << 29},
+	{"1.50 GiB", UINT64_C(3) << 29},
+	{"1.5T", UINT64_C(3) << 39},
+	{"2.25PiB", UINT64_C(9) << 48},
+	{"1.0009765625K", 1025},
+	{"0.001K", 1},
+	{"1.999999999999999999999999999999K", 2047},
+	{"15.9E", UINT64_C(18331451923248866918)},
+	{"16E", 0},
+	{"18446744073709551615", UINT64_MAX},
+	{"18446744073709551616", 0},
+	{"16777215.99P", 0},
+	{"1e3", 0},
+	{"1KK", 0},
+	{"K", 0},
+	{"", 0},
+	{" ", 0},
+	{"-1", 0},
+	{"0x10", 0},
+};
+
+START_TEST(one_size)
+{
+	uint64_t n = 0;
+	int r = vdo_size_parse(sizes[_i].text, &n);
+
+	if (sizes[_i].want == 0) {
+		ck_assert_msg(r == -EINVAL || r == -ERANGE, "%s: %d",
+			      sizes[_i].text, r);
+		ck_assert_uint_eq(n, 0);
+	} else {
+		ck_assert_int_eq(r, 0);
+		ck_assert_uint_eq(n, sizes[_i].want);
+	}
+	ck_assert_int_eq(vdo_size_parse(NULL, &n), -EINVAL);
+	ck_assert_int_eq(vdo_size_parse("1", NULL), -EINVAL);
+}
+END_TEST
 
 static int64_t field(const struct settings *s, size_t offset, size_t size)
 {
@@ -354,6 +430,7 @@ int main(void)
 	TCase *tc = unit_case("config");
 
 	tcase_add_loop_test(tc, set_one, 0, ARRAY_SIZE(values));
+	tcase_add_loop_test(tc, one_size, 0, ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, conflict, 0, ARRAY_SIZE(conflicts));
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, table);
