@@ -7,7 +7,7 @@
  * Locales and their decimal points play no part. "MB" is refused: it means
  * 1000000 to some and 1048576 to others.
  */
-#include "config.h"
+#include "build.h"
 
 #include <vdo/config.h>
 
