@@ -23,6 +23,7 @@ include lib/depot/local.mk
 include lib/map/local.mk
 include lib/pack/local.mk
 include lib/dedupe/local.mk
+include lib/front/local.mk
 include lib/path/local.mk
 include lib/volume/local.mk
 include lib/api/local.mk

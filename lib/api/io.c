@@ -47,7 +47,7 @@ static int submit(struct vdo_volume *v, const struct io_request *q)
 		result = -EINVAL;
 	if (result == 0 && q->kind != IO_FLUSH)
 		result = check_range(v, q->offset, q->length);
-	return result != 0 ? result : path_submit(volume_path(v->volume), q);
+	return result != 0 ? result : front_submit(volume_front(v->volume), q);
 }
 
 /* ------------------------------------------------------------- asynchronous */

@@ -33,22 +33,22 @@ static void copy_vectors(const struct iovec *iov, size_t offset,
 
 void data_from_user(struct request *r)
 {
-	copy_vectors(r->iov, r->iov_offset, r->data + r->part_offset,
-		     r->part_length, false);
+	copy_vectors(r->what.iov, r->what.iov_offset, r->data + r->what.part_offset,
+		     r->what.part_length, false);
 }
 
 void data_to_user(struct request *r, const uint8_t *from)
 {
-	if (r->user != NULL && from == NULL) {
-		memset(r->user, 0, BLOCK_SIZE);
+	if (r->what.user != NULL && from == NULL) {
+		memset(r->what.user, 0, BLOCK_SIZE);
 		return;
 	}
 	if (from == NULL) {
 		memset(r->data, 0, BLOCK_SIZE);
 		from = r->data;
 	}
-	copy_vectors(r->iov, r->iov_offset, (uint8_t *)from + r->part_offset,
-		     r->part_length, true);
+	copy_vectors(r->what.iov, r->what.iov_offset, (uint8_t *)from + r->what.part_offset,
+		     r->what.part_length, true);
 }
 
 void data_name(struct request *r, bool known_not_zero)
@@ -89,7 +89,7 @@ void data_fetch_user(struct request *r, struct mapping m, int at,
 		     enum place place)
 {
 	request_await(r, mio, at, place, fetched);
-	mio_read(&r->mio, r->path->config.storage, MIO_DATA, m.pbn, 1, r->user);
+	mio_read(&r->mio, r->path->config.storage, MIO_DATA, m.pbn, 1, r->what.user);
 }
 
 int data_unpack(struct request *r, struct mapping m, uint8_t *to)

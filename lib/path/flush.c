@@ -108,7 +108,7 @@ static void waited(struct completion *c)
 	else
 		round_start(p);
 	while ((w = waitq_pop(&done)) != NULL)
-		io_block_done(container_of(w, struct io, link), result);
+		io_end_block(container_of(w, struct io, link), result);
 }
 
 static void turned(struct completion *c)
@@ -132,15 +132,17 @@ static void round_start(struct path *p)
 static void flush_arrived(struct completion *c)
 {
 	struct io *io = container_of(c, struct io, go);
-	struct flusher *f = &io->path->flusher;
+	struct path *p = io->engine;
+	struct flusher *f = &p->flusher;
 
 	waitq_push(&f->waiting, &io->link);
 	if (!f->busy)
-		round_start(io->path);
+		round_start(p);
 }
 
 void flusher_submit(struct path *p, struct io *io)
 {
+	io->engine = p;
 	completion_init(&io->go, p->config.packer_queue, flush_arrived);
 	completion_post(&io->go);
 }

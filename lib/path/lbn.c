@@ -23,14 +23,14 @@ static struct request *holder_of(struct request *const *chain, lbn_t lbn)
 {
 	struct request *h = *chain;
 
-	while (h != NULL && h->lbn != lbn)
+	while (h != NULL && h->what.lbn != lbn)
 		h = h->chain;
 	return h;
 }
 
 static bool is_write(const struct request *r)
 {
-	return r->kind != IO_READ;
+	return r->what.kind != IO_READ;
 }
 
 /* Somebody waits for @holder: it must not stay in the packer. */
@@ -43,8 +43,8 @@ static void hurry(struct request *holder, struct request *waiter)
 
 bool lbn_lock(struct logical_zone *z, struct request *r)
 {
-	struct request **chain = chain_of(z, r->lbn);
-	struct request *holder = holder_of(chain, r->lbn);
+	struct request **chain = chain_of(z, r->what.lbn);
+	struct request *holder = holder_of(chain, r->what.lbn);
 
 	VDO_ASSERT(queue_is_current(z->queue));
 	waitq_init(&r->waiters);
@@ -70,7 +70,7 @@ struct request *lbn_readable(struct logical_zone *z, lbn_t lbn)
 
 void lbn_unlock(struct logical_zone *z, struct request *r)
 {
-	struct request **at = chain_of(z, r->lbn);
+	struct request **at = chain_of(z, r->what.lbn);
 	struct waiter *w = waitq_pop(&r->waiters);
 	struct request *heir;
 

@@ -29,11 +29,9 @@ static int make_requests(struct path *p)
 	unsigned i;
 
 	p->requests = alloc_aligned(CACHE_LINE, depth, sizeof(*p->requests));
-	p->ios = alloc_aligned(CACHE_LINE, depth, sizeof(*p->ios));
 	p->buffers = alloc_table(buffer_bytes(p));
-	if (p->requests == NULL || p->ios == NULL || p->buffers == NULL ||
-	    freelist_init(&p->free_requests, depth) != 0 ||
-	    freelist_init(&p->free_ios, depth) != 0)
+	if (p->requests == NULL || p->buffers == NULL ||
+	    freelist_init(&p->free_requests, depth) != 0)
 		return -ENOMEM;
 	buffer = p->buffers;
 	for (i = 0; i < depth; i++) {
@@ -111,8 +109,6 @@ int path_create(const struct path_config *c, struct path **path)
 	p->zone_count = c->logical_zones;
 	atomic_init(&p->deduplication, c->deduplication);
 	atomic_init(&p->full, false);
-	pthread_mutex_init(&p->lock, NULL);
-	waitq_init(&p->waiters);
 	p->zones = alloc_aligned(CACHE_LINE, p->zone_count, sizeof(*p->zones));
 	if (p->zones == NULL || copy_queues(p, c->hash_zones) != 0 ||
 	    make_requests(p) != 0 || make_compressors(p) != 0 ||
@@ -141,13 +137,10 @@ void path_destroy(struct path *p)
 	alloc_free(p->compressors);
 	flusher_fini(p);
 	freelist_fini(&p->free_requests);
-	freelist_fini(&p->free_ios);
 	alloc_free(p->queues);
 	alloc_free(p->zones);
 	alloc_free(p->requests);
-	alloc_free(p->ios);
 	alloc_table_free(p->buffers, buffer_bytes(p));
-	pthread_mutex_destroy(&p->lock);
 	alloc_free(p);
 }
 
@@ -188,7 +181,7 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 			stats->fates[k] += counter_get(&z->fates[k]);
 	}
 	stats->flushes = counter_get(&p->flusher.count);
-	stats->in_progress = MIN(path_requests(p), p->config.depth);
+	stats->in_progress = MIN(front_holds(p->config.front), p->config.depth);
 	stats->in_progress_max = atomic_load(&p->requests_max);
 	/* What has not begun is in progress, but not counted by kind yet. */
 	stats->acknowledged = stats->reads + stats->writes + stats->discards +

@@ -2,9 +2,10 @@
 /*
  * The path of user operations through the engine.
  *
- * One io is one call of the user; it is cut into requests of one block each,
- * and each request follows one table of steps (write.c, read.c) from queue to
- * queue. Requests are a fixed pool (the depth); what does not fit waits.
+ * The front hands calls of the user in, as ios. An io is cut into requests of
+ * one block each, and each request follows one table of steps (write.c, read.c)
+ * from queue to queue. Requests are a fixed pool (the depth); what does not fit
+ * waits in the front.
  *
  * Invariants
  *  (1) Two requests never work on the same LBN at once; they follow each other
@@ -19,18 +20,17 @@
  *  (4) Each lock that a request takes is released by the rows "release" and
  *      "wake", on every way (I30).
  *
- * Runs on: submission on any thread, also inside of queues; it never blocks.
- * Lifetime: path_create() to path_destroy(), drained in between.
+ * Runs on: calls of the front on any thread, also inside of queues; they never
+ * block. Lifetime: path_create() to path_destroy(), while the front is stopped.
  */
 #ifndef PATH_PATH_H
 #define PATH_PATH_H
-
-#include <sys/uio.h>
 
 #include "base/log.h"
 #include "dedupe/dedupe.h"
 #include "depot/depot.h"
 #include "exec/executor.h"
+#include "front/front.h"
 #include "index/advice.h"
 #include "io/mio.h"
 #include "io/readonly.h"
@@ -42,6 +42,7 @@ struct path;
 
 struct path_config {
 	unsigned depth;         /* requests */
+	struct front *front;    /* where the calls come from */
 	unsigned logical_zones;
 	struct queue **logical_queues; /* copied */
 	unsigned hash_zones;
@@ -62,44 +63,8 @@ struct path_config {
 int path_create(const struct path_config *c, struct path **path) MUST_CHECK;
 void path_destroy(struct path *p);
 
-enum io_kind {
-	IO_READ,
-	IO_WRITE,
-	IO_DISCARD,
-	IO_ZERO,
-	IO_FLUSH,
-};
-
-/* Runs once, on some queue of the volume. */
-typedef void (*io_callback)(void *arg, int result);
-
-struct io_request {
-	enum io_kind kind;
-	unsigned flags;  /* VDO_IO_* */
-	uint64_t offset; /* bytes */
-	uint64_t length; /* bytes; reads and writes: of all iov together */
-	const struct iovec *iov;
-	unsigned iov_count;
-	io_callback callback;
-	void *arg;
-};
-
-/* 0: the callback will run. -ENOMEM, -EAGAIN (NOWAIT): it will not. The range
- * has been checked by the caller. */
-int path_submit(struct path *p, const struct io_request *q) MUST_CHECK;
-
-/*
- * Wait until every operation is over, also those that were acknowledged: first
- * packer_drain(), then this. Nothing may be submitted any more. Any queue.
- */
-void path_drain(struct path *p, struct completion *done);
-
-/*
- * After that: wait for calls of path_submit() in other threads that have not
- * returned, though their operations are over. They still touch the path and its
- * queues, and are about to return. Outside of the queues.
- */
-void path_join(struct path *p);
+/* What a front asks of a path; front_start(front, &path_engine, path). */
+extern const struct front_engine path_engine;
 
 /* Were data lost after their acknowledgement (invariant 3, second case)? */
 bool path_lost_data(const struct path *p);

@@ -1,41 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside of path/: requests, ios, logical zones, the runner.
+ * Inside of path/: requests, logical zones, the runner.
  */
 #ifndef PATH_PATH_PRIV_H
 #define PATH_PATH_PRIV_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/counter.h"
 #include "exec/fanout.h"
 #include "exec/freelist.h"
+#include "front/io.h"
 #include "path/path.h"
-
-/* One call of the user. Blocks are taken off in order, by io_take(). */
-struct io {
-	struct path *path;
-	enum io_kind kind;
-	unsigned flags;
-	uint64_t next; /* byte offset of the next block to take */
-	uint64_t end;
-	uint64_t probed; /* discards: leaf pages are known to exist until here */
-	/* Where the next block's bytes are. */
-	const struct iovec *iov;
-	size_t iov_offset;
-	struct iovec own_iov[4]; /* a copy, where iov is needed for longer */
-	void *heap_iov;
-	struct request *reserved; /* NOWAIT: for all blocks to come */
-	io_callback callback;
-	void *arg;
-	atomic_uint pending; /* blocks under way, plus one until all are taken */
-	atomic_int result;
-	struct waiter link;  /* waiting for requests, or for a flush */
-	struct completion go; /* travels to a queue: empty ios, flushes */
-	uint32_t number;     /* in the pool, or FREELIST_NONE */
-	bool counted;        /* in the path's load */
-} __attribute__((aligned(CACHE_LINE)));
 
 struct request;
 
@@ -73,10 +49,8 @@ struct request {
 	int error;  /* the first one */
 
 	/* What it is. */
-	enum io_kind kind;
-	unsigned flags;
+	struct io_block what; /* what.io is NULL: acknowledged */
 	bool zero;     /* all zeroes: maps to the zero block */
-	bool partial;  /* less than a block: read, merge, write */
 	bool no_dedupe;
 	bool shared;   /* new is somebody else's block, claimed */
 	bool packed;   /* new is a fragment */
@@ -88,15 +62,8 @@ struct request {
 	bool refused;  /* the storage had no space for the data */
 	uint8_t parity;
 	uint8_t fate;
-	lbn_t lbn;
 	unsigned zone; /* logical */
 	unsigned hash_zone;
-	unsigned part_offset;
-	unsigned part_length;
-	struct io *io; /* NULL: acknowledged */
-	uint8_t *user; /* reads of a whole, contiguous block: goes here */
-	const struct iovec *iov; /* else: where the user's bytes are */
-	size_t iov_offset;
 
 	/* LBN lock; before: the next one that is reserved for the same io. */
 	struct request *chain;
@@ -164,21 +131,10 @@ struct path {
 	struct flusher flusher;
 	struct compressor **compressors; /* one a hash zone */
 
-	/* Requests and ios. */
 	struct request *requests;
-	struct io *ios;
 	void *buffers;
 	struct freelist free_requests;
-	struct freelist free_ios;
-	/* What is under way: requests, ios, calls; and whether drained is to
-	 * be told of the end. See LOAD_* in admission.c. */
-	_Alignas(CACHE_LINE) _Atomic uint64_t load;
-	/* Mostly read. */
-	_Alignas(CACHE_LINE) atomic_uint waiting; /* ios without requests */
 	atomic_uint requests_max; /* most requests at a time, so far */
-	pthread_mutex_t lock;   /* guards waiters, and the taking from them */
-	struct waitq waiters;
-	struct completion *drained;
 };
 
 /* ------------------------------------------------------------ the runner */
@@ -250,18 +206,14 @@ void data_from_user(struct request *r);
 /* Zero test, unless known not to be, and name of what is in r->data. */
 void data_name(struct request *r, bool known_not_zero);
 
-/* --------------------------------------------------------- admission.c */
+/* ---------------------------------------------------------- requests.c */
 
-/* One block of @io is over. */
-void io_block_done(struct io *io, int result);
 /* Acknowledge @r's block to its io, once. */
 void request_acknowledge(struct request *r, int result);
 /* @r is over; it goes to whoever waits, or to the pool. */
 void request_recycle(struct request *r);
-/* Requests that are under way, or about to be free. */
-unsigned path_requests(const struct path *p);
 /* A probe of a discard has its answer. */
-void io_probed(struct io *io, uint64_t until, bool exists);
+void request_probed(struct io *io, uint64_t until, bool exists);
 
 /* -------------------------------------------------------------- flush.c */
 

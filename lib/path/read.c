@@ -42,7 +42,7 @@ static void op_done(struct completion *c)
 static int read_lock(struct request *r)
 {
 	struct logical_zone *z = request_zone(r);
-	struct request *writer = lbn_readable(z, r->lbn);
+	struct request *writer = lbn_readable(z, r->what.lbn);
 
 	counter_inc(&z->stats.reads);
 	if (writer != NULL) {
@@ -56,7 +56,7 @@ static int read_lock(struct request *r)
 static int read_find(struct request *r)
 {
 	request_await(r, map, R_FOUND, ON_LOGICAL, op_done);
-	r->map.lbn = r->lbn;
+	r->map.lbn = r->what.lbn;
 	r->map.allocate = false;
 	if (!map_find(r->path->config.map, r->zone, &r->map))
 		return WAIT;
@@ -88,7 +88,7 @@ static int read_fetch(struct request *r)
 		data_to_user(r, NULL);
 		return R_WAKE;
 	}
-	if (r->user == NULL || mapping_is_compressed(m)) {
+	if (r->what.user == NULL || mapping_is_compressed(m)) {
 		data_fetch(r, m, R_DELIVER, ON_LOGICAL);
 		return WAIT;
 	}
@@ -100,8 +100,8 @@ static int read_deliver(struct request *r)
 {
 	int result;
 
-	if (r->user != NULL)
-		return request_next(r, data_unpack(r, r->old_mapping, r->user),
+	if (r->what.user != NULL)
+		return request_next(r, data_unpack(r, r->old_mapping, r->what.user),
 				    R_WAKE);
 	result = data_unpack(r, r->old_mapping, r->data);
 	if (result == 0)
@@ -153,7 +153,7 @@ enum {
 static int probe_find(struct request *r)
 {
 	request_await(r, map, P_DONE, ON_LOGICAL, op_done);
-	r->map.lbn = r->lbn;
+	r->map.lbn = r->what.lbn;
 	r->map.allocate = false;
 	if (!map_find(r->path->config.map, r->zone, &r->map))
 		return WAIT;
@@ -162,13 +162,13 @@ static int probe_find(struct request *r)
 
 static int probe_done(struct request *r)
 {
-	struct io *io = r->io;
-	lbn_t end = (r->lbn / MAP_PAGE_ENTRIES + 1) * MAP_PAGE_ENTRIES;
+	struct io *io = r->what.io;
+	lbn_t end = (r->what.lbn / MAP_PAGE_ENTRIES + 1) * MAP_PAGE_ENTRIES;
 	bool exists = r->error != 0 || r->map.page != ZERO_BLOCK;
 
 	/* Behind an error the discard itself will meet it. */
-	r->io = NULL;
-	io_probed(io, end * BLOCK_SIZE, exists);
+	r->what.io = NULL;
+	request_probed(io, end * BLOCK_SIZE, exists);
 	/* Last: until then we count as under way, and the path stays. */
 	request_recycle(r);
 	return WAIT;

@@ -141,12 +141,12 @@ static int write_lock(struct request *r)
 {
 	struct logical_zone *z = request_zone(r);
 
-	counter_inc(r->kind == IO_WRITE	    ? &z->stats.writes
-		    : r->kind == IO_DISCARD ? &z->stats.discards
+	counter_inc(r->what.kind == IO_WRITE	    ? &z->stats.writes
+		    : r->what.kind == IO_DISCARD ? &z->stats.discards
 					    : &z->stats.zeroes);
-	if (r->partial)
+	if (io_block_is_partial(&r->what))
 		counter_inc(&z->stats.partial);
-	if (r->flags & VDO_IO_FUA)
+	if (r->what.flags & VDO_IO_FUA)
 		counter_inc(&z->stats.fua);
 	r->at = W_SLOT;
 	return lbn_lock(z, r) ? W_SLOT : WAIT;
@@ -159,8 +159,8 @@ static int write_slot(struct request *r)
 	if (unlikely(path_lost_data(r->path)))
 		return request_fail(r, -ENOSPC);
 	request_await(r, map, W_SLOTTED, ON_LOGICAL, map_done);
-	r->map.lbn = r->lbn;
-	r->map.allocate = r->kind != IO_DISCARD;
+	r->map.lbn = r->what.lbn;
+	r->map.allocate = r->what.kind != IO_DISCARD;
 	r->map.alloc_zone = request_zone(r)->alloc_zone;
 	if (!map_find(r->path->config.map, r->zone, &r->map))
 		return WAIT;
@@ -171,7 +171,7 @@ static int write_slotted(struct request *r)
 {
 	if (r->map.page == ZERO_BLOCK)
 		return W_FINISH; /* a discard of what was never written */
-	return r->partial ? W_FETCH : W_ENTER;
+	return io_block_is_partial(&r->what) ? W_FETCH : W_ENTER;
 }
 
 /* ------------------------------------------------- partial: read and merge */
@@ -188,7 +188,7 @@ static int write_fill(struct request *r)
 {
 	r->old_mapping = r->map.value;
 	if (r->old_mapping.pbn == ZERO_BLOCK)
-		return r->kind == IO_WRITE ? W_MERGE : W_FINISH;
+		return r->what.kind == IO_WRITE ? W_MERGE : W_FINISH;
 	data_fetch(r, r->old_mapping, W_MERGE, ON_LOGICAL);
 	return WAIT;
 }
@@ -196,7 +196,7 @@ static int write_fill(struct request *r)
 /* Put the old bytes around the new ones. */
 static int write_merge(struct request *r)
 {
-	size_t end = r->part_offset + r->part_length;
+	size_t end = r->what.part_offset + r->what.part_length;
 	uint8_t old[BLOCK_SIZE];
 	int result = 0;
 
@@ -206,7 +206,7 @@ static int write_merge(struct request *r)
 		result = data_unpack(r, r->old_mapping, old);
 	if (result != 0)
 		return request_fail(r, result);
-	memcpy(r->data, old, r->part_offset);
+	memcpy(r->data, old, r->what.part_offset);
 	memcpy(r->data + end, old + end, BLOCK_SIZE - end);
 	data_name(r, false);
 	return W_ENTER;
@@ -230,7 +230,7 @@ static unsigned allocation_zone(struct logical_zone *z)
 
 static bool acknowledges_early(const struct request *r)
 {
-	return (r->flags & VDO_IO_FUA) == 0;
+	return (r->what.flags & VDO_IO_FUA) == 0;
 }
 
 static int write_enter(struct request *r)
@@ -243,7 +243,8 @@ static int write_enter(struct request *r)
 		return W_ALLOCATE;
 	}
 	r->new_mapping.pbn = ZERO_BLOCK;
-	r->new_mapping.state = r->kind == IO_DISCARD && !r->partial
+	r->new_mapping.state = r->what.kind == IO_DISCARD &&
+					       !io_block_is_partial(&r->what)
 				       ? STATE_UNMAPPED
 				       : STATE_UNCOMPRESSED;
 	r->fate = FATE_ZERO;
@@ -285,8 +286,8 @@ static int write_allocated(struct request *r)
 /* Only what is acknowledged may wait in the packer. */
 static bool may_compress(const struct request *r)
 {
-	return pack_enabled(r->path->config.packer) && r->io == NULL &&
-	       (r->flags & (VDO_IO_FUA | VDO_IO_NO_COMPRESS)) == 0 &&
+	return pack_enabled(r->path->config.packer) && r->what.io == NULL &&
+	       (r->what.flags & (VDO_IO_FUA | VDO_IO_NO_COMPRESS)) == 0 &&
 	       pack_allowed(&r->pack);
 }
 
@@ -541,7 +542,7 @@ static int write_got_old(struct request *r)
 	if (unlikely(result == -VDO_EMAPPING)) {
 		log_warning(r->path->config.log,
 			    "path: damaged map entry overwritten, lbn=%llu",
-			    (unsigned long long)r->lbn);
+			    (unsigned long long)r->what.lbn);
 		old = (struct mapping){ZERO_BLOCK, STATE_UNMAPPED};
 	} else if (unlikely(result != 0)) {
 		return request_fail(r, result);
@@ -718,13 +719,13 @@ static void lose(struct request *r)
 		readonly_enter(p->config.readonly, r->error,
 			       "a write failed after its acknowledgement, "
 			       "lbn=%llu",
-			       (unsigned long long)r->lbn);
+			       (unsigned long long)r->what.lbn);
 	else if (!atomic_exchange(&p->full, true))
 		log_error(p->config.log,
 			  "path: the file system that holds the volume is "
 			  "full, no more is written: free space there, then "
 			  "close and open the volume; first loss: lbn=%llu",
-			  (unsigned long long)r->lbn);
+			  (unsigned long long)r->what.lbn);
 }
 
 static int write_wake(struct request *r)
@@ -732,7 +733,7 @@ static int write_wake(struct request *r)
 	struct logical_zone *z = request_zone(r);
 
 	count_outcome(r, &z->stats);
-	if (unlikely(r->error != 0) && r->io == NULL)
+	if (unlikely(r->error != 0) && r->what.io == NULL)
 		lose(r);
 	atomic_store_explicit(&r->readable, false, memory_order_relaxed);
 	lbn_unlock(z, r);
@@ -793,7 +794,7 @@ void write_start(struct request *r)
 	r->incompressible = false;
 	r->packed_alone = false;
 	r->refused = false;
-	r->fate = r->kind == IO_WRITE ? FATE_FAILED : FATE_ZERO;
+	r->fate = r->what.kind == IO_WRITE ? FATE_FAILED : FATE_ZERO;
 	r->alloc.lock = NULL;
 	pack_op_reset(&r->pack);
 	arrivals_put(r);

@@ -181,10 +181,22 @@ static int create_dedupe(struct volume *v)
 	return dedupe_create(&c, &v->dedupe);
 }
 
+static int create_front(struct volume *v)
+{
+	struct front_config c = {
+		.depth = v->settings.open.depth,
+		.executor = v->executor,
+		.queue = v->topology.logical[0],
+	};
+
+	return front_create(&c, &v->front);
+}
+
 static int create_path(struct volume *v)
 {
 	struct path_config c = {
 		.depth = v->settings.open.depth,
+		.front = v->front,
 		.logical_zones = v->topology.logical_zones,
 		.logical_queues = v->topology.logical,
 		.hash_zones = v->topology.hash_zones,
@@ -239,15 +251,18 @@ int components_create(struct volume *v)
 	if ((result = create_journal(v)) != 0 ||
 	    (result = create_depot(v)) != 0 || (result = create_map(v)) != 0 ||
 	    (result = create_packer(v)) != 0 ||
-	    (result = create_dedupe(v)) != 0 || (result = create_path(v)) != 0)
+	    (result = create_dedupe(v)) != 0 ||
+	    (result = create_front(v)) != 0 || (result = create_path(v)) != 0)
 		return result;
 	journal_set_holders(v->journal, &holders);
+	front_start(v->front, &path_engine, v->path);
 	return 0;
 }
 
 void components_destroy(struct volume *v)
 {
 	path_destroy(v->path);
+	front_destroy(v->front);
 	dedupe_destroy(v->dedupe);
 	advice_destroy(v->advice);
 	packer_destroy(v->packer);

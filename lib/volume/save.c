@@ -31,7 +31,7 @@ static void start_packer(struct volume *v, struct completion *done)
 
 static void start_path(struct volume *v, struct completion *done)
 {
-	path_drain(v->path, done);
+	front_drain(v->front, done);
 }
 
 static void start_map(struct volume *v, struct completion *done)
@@ -59,7 +59,7 @@ static int save_requests(struct volume *v)
 {
 	int result = await_run(v, v->topology.journal, start_path);
 
-	path_join(v->path);
+	front_join(v->front);
 	return result;
 }
 

@@ -8,9 +8,9 @@
 
 #include <string.h>
 
-struct path *volume_path(struct volume *v)
+struct front *volume_front(struct volume *v)
 {
-	return v->path;
+	return v->front;
 }
 
 struct executor *volume_executor(struct volume *v)

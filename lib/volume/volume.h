@@ -48,7 +48,8 @@ int volume_close(struct volume *v);
 /* Wait for what is under way, save nothing, drop. */
 void volume_abandon(struct volume *v);
 
-struct path *volume_path(struct volume *v);
+/* Where calls are submitted. */
+struct front *volume_front(struct volume *v);
 struct executor *volume_executor(struct volume *v);
 uint64_t volume_logical_blocks(const struct volume *v);
 bool volume_is_read_only(const struct volume *v);

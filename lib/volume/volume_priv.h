@@ -56,6 +56,7 @@ struct volume {
 	struct advice *advice;
 	struct packer *packer;
 	struct dedupe *dedupe;
+	struct front *front;
 	struct path *path;
 
 	/* Entering read-only mode, on the journal's queue. */

@@ -9,4 +9,5 @@ include tests/unit/journal.mk
 include tests/unit/depot.mk
 include tests/unit/map.mk
 include tests/unit/dedupe.mk
+include tests/unit/front.mk
 include tests/unit/api.mk

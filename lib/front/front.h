@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The front of a volume: it takes calls in, and has the engine behind it carry
+ * them out.
+ *
+ * The front outlives its engine. It can be stopped, which lets what is under
+ * way end and makes new calls wait in line, and started again with the same
+ * engine or with another one. Callers notice nothing but the delay.
+ *
+ *	            front_start()
+ *	  stopped  ----------------->  running
+ *	           <-----------------
+ *	            front_stop(), then front_drain()
+ *
+ * Invariants
+ *  (1) The engine is called only under a hold. front_drain() of a stopped front
+ *      ends when there is none, so the engine may be dropped then.
+ *  (2) A call that was taken in ends with exactly one callback.
+ *  (3) Calls that wait get requests in the order in which they came; one that
+ *      got FRONT_TURN_BLOCKS goes to the end of the line.
+ *  (4) A call with VDO_IO_NOWAIT never waits: it has requests for all of its
+ *      blocks before the first one begins, or it is refused.
+ *
+ * Runs on: any thread, also inside of queues; nothing here blocks.
+ * Lifetime: front_create() to front_destroy(), drained in between.
+ */
+#ifndef FRONT_FRONT_H
+#define FRONT_FRONT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+
+struct completion;
+struct executor;
+struct front;
+struct io;
+struct queue;
+
+enum io_kind {
+	IO_READ,
+	IO_WRITE,
+	IO_DISCARD,
+	IO_ZERO,
+	IO_FLUSH,
+};
+
+/* Runs once, on some queue of the volume. */
+typedef void (*io_callback)(void *arg, int result);
+
+/* One call of the user. */
+struct io_request {
+	enum io_kind kind;
+	unsigned flags;  /* VDO_IO_* */
+	uint64_t offset; /* bytes */
+	uint64_t length; /* bytes; reads and writes: of all iov together */
+	const struct iovec *iov;
+	unsigned iov_count;
+	io_callback callback;
+	void *arg;
+};
+
+/* What the front asks of an engine. Each call is made under a hold. */
+struct front_engine {
+	/*
+	 * Start up to @max blocks of @io, which nobody else has, and take over
+	 * the hold. False: blocks are left, and no request is free or the turn
+	 * is over. True: the io needs nothing more from the front.
+	 */
+	bool (*run)(void *engine, struct io *io, unsigned max);
+	/* Set requests aside for all blocks of @io, or -EAGAIN. */
+	int (*reserve)(void *engine, struct io *io);
+	/* Carry the flush @io out. */
+	void (*flush)(void *engine, struct io *io);
+	/* Is a request free? Sequentially consistent with the freeing. */
+	bool (*ready)(void *engine);
+};
+
+struct front_config {
+	unsigned depth;        /* calls that need no memory of their own */
+	struct executor *executor;
+	struct queue *queue;   /* where calls without blocks end */
+};
+
+/* Stopped, without an engine. */
+int front_create(const struct front_config *c, struct front **front)
+	MUST_CHECK;
+void front_destroy(struct front *f);
+
+/* Let calls through to @engine, those that wait first. Stopped until now. */
+void front_start(struct front *f, const struct front_engine *ops,
+		 void *engine);
+
+/* From now on calls wait in line. What is under way goes on. */
+void front_stop(struct front *f);
+
+/*
+ * Finish @done when everything is over, also what was acknowledged early; of a
+ * stopped front, everything but the calls in line. Only one drain at a time.
+ * Of a front that runs: nothing may be submitted any more.
+ */
+void front_drain(struct front *f, struct completion *done);
+
+/*
+ * After the last drain: wait for calls of front_submit() in other threads that
+ * have not returned, though their operations are over. They still touch the
+ * front and its queues, and are about to return. Outside of the queues.
+ */
+void front_join(struct front *f);
+
+/*
+ * 0: the callback will run. -ENOMEM, -EAGAIN (NOWAIT): it will not. The caller
+ * has checked the range.
+ */
+int front_submit(struct front *f, const struct io_request *q) MUST_CHECK;
+
+/* Holds: blocks, flushes and calls without blocks that are under way. */
+unsigned front_holds(const struct front *f);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Calls of the user: where their bytes are, block by block, and how they end.
+ *
+ * There is a pool of as many ios as the engine has requests; calls beyond that
+ * wait in line, and their ios come from the heap.
+ */
+#include "build.h"
+
+#include "front/front_priv.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* Keep the vectors: the array is the caller's again when the call returns. */
+static bool keep_vectors(struct io *io, const struct io_request *q)
+{
+	struct iovec *copy = io->own_iov;
+
+	if (q->iov_count > ARRAY_SIZE(io->own_iov)) {
+		copy = alloc_zeroed(q->iov_count, sizeof(*copy));
+		if (copy == NULL)
+			return false;
+		io->heap_iov = copy;
+	}
+	if (q->iov_count > 0)
+		memcpy(copy, q->iov, q->iov_count * sizeof(*copy));
+	io->iov = copy;
+	return true;
+}
+
+struct io *io_create(struct front *f, const struct io_request *q)
+{
+	uint32_t n = freelist_pop(&f->free_ios);
+	struct io *io;
+
+	if (n != FREELIST_NONE)
+		io = &f->ios[n];
+	else if ((io = alloc_aligned(CACHE_LINE, 1, sizeof(*io))) == NULL)
+		return NULL;
+	io->number = n;
+	io->counted = false;
+	io->held = false;
+	io->front = f;
+	io->kind = q->kind;
+	io->flags = q->flags;
+	io->next = q->offset;
+	io->end = q->offset + q->length;
+	io->iov_offset = 0;
+	io->heap_iov = NULL;
+	io->callback = q->callback;
+	io->arg = q->arg;
+	io->probed = q->offset;
+	io->reserved = NULL;
+	atomic_store_explicit(&io->pending, 1, memory_order_relaxed);
+	atomic_store_explicit(&io->result, 0, memory_order_relaxed);
+	if (keep_vectors(io, q))
+		return io;
+	io_destroy(io);
+	return NULL;
+}
+
+void io_destroy(struct io *io)
+{
+	alloc_free(io->heap_iov);
+	if (io->number == FREELIST_NONE)
+		alloc_free(io);
+	else
+		freelist_push(&io->front->free_ios, io->number);
+}
+
+/* Step over @n bytes of the user's vectors. */
+static void advance(struct io *io, size_t n)
+{
+	while (n > 0) {
+		size_t part = MIN(io->iov->iov_len - io->iov_offset, n);
+
+		n -= part;
+		io->iov_offset += part;
+		if (io->iov_offset == io->iov->iov_len) {
+			io->iov++;
+			io->iov_offset = 0;
+		}
+	}
+}
+
+/* Where the user's bytes of this block are. */
+static void find_bytes(struct io *io, struct io_block *b)
+{
+	while (io->iov->iov_len == io->iov_offset) {
+		io->iov++;
+		io->iov_offset = 0;
+	}
+	b->iov = io->iov;
+	b->iov_offset = io->iov_offset;
+	b->user = NULL;
+	if (b->part_length == BLOCK_SIZE &&
+	    io->iov->iov_len - io->iov_offset >= BLOCK_SIZE)
+		b->user = (uint8_t *)io->iov->iov_base + io->iov_offset;
+	advance(io, b->part_length);
+}
+
+bool io_next(struct io *io, struct io_block *b)
+{
+	bool last;
+
+	VDO_ASSERT(io->next < io->end);
+	b->kind = io->kind;
+	b->flags = io->flags;
+	b->lbn = io->next / BLOCK_SIZE;
+	b->part_offset = (unsigned)(io->next % BLOCK_SIZE);
+	b->part_length = (unsigned)MIN(BLOCK_SIZE - b->part_offset,
+				       io->end - io->next);
+	b->io = io;
+	if (io->kind == IO_READ || io->kind == IO_WRITE)
+		find_bytes(io, b);
+	io->next += b->part_length;
+	last = io->next == io->end;
+	if (!last)
+		atomic_fetch_add_explicit(&io->pending, 1,
+					  memory_order_relaxed);
+	return last;
+}
+
+void io_end_block(struct io *io, int result)
+{
+	struct front *f = io->front;
+	io_callback callback = io->callback;
+	void *arg = io->arg;
+	bool counted, held;
+	int none = 0;
+	unsigned before;
+
+	if (unlikely(result != 0))
+		atomic_compare_exchange_strong(&io->result, &none, result);
+	before = atomic_fetch_sub_explicit(&io->pending, 1,
+					   memory_order_acq_rel);
+	VDO_ASSERT(before > 0);
+	if (before != 1)
+		return;
+	result = atomic_load_explicit(&io->result, memory_order_relaxed);
+	counted = io->counted;
+	held = io->held;
+	io_destroy(io);
+	callback(arg, result);
+	if (unlikely(counted))
+		front_forget(f);
+	if (unlikely(held))
+		front_release(f);
+}

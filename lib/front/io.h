@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One call of the user, as the engine sees it.
+ *
+ * The engine takes blocks off an io in order, with io_next(), and says of each
+ * when it is over, with io_end_block(). The last one runs the user's callback.
+ *
+ * Invariants
+ *  (1) Only one thread takes blocks off an io at a time.
+ *  (2) pending counts the blocks under way, plus one until all are taken.
+ *
+ * Runs on: any thread. Lifetime: from front_submit() to the callback.
+ */
+#ifndef FRONT_IO_H
+#define FRONT_IO_H
+
+#include <stdatomic.h>
+
+#include "exec/completion.h"
+#include "exec/waitq.h"
+#include "format/types.h"
+#include "front/front.h"
+
+/* One block of an io. */
+struct io_block {
+	enum io_kind kind;
+	unsigned flags; /* VDO_IO_* */
+	lbn_t lbn;
+	/* Which bytes of the block. */
+	unsigned part_offset;
+	unsigned part_length;
+	struct io *io; /* NULL: its end has been told */
+	/* Reads and writes: where the user's bytes are. */
+	uint8_t *user; /* whole and contiguous; else NULL, and use iov */
+	const struct iovec *iov;
+	size_t iov_offset;
+};
+
+static inline bool io_block_is_partial(const struct io_block *b)
+{
+	return b->part_length < BLOCK_SIZE;
+}
+
+struct io {
+	struct front *front;
+	enum io_kind kind;
+	unsigned flags;
+	uint64_t next; /* byte offset of the next block to take */
+	uint64_t end;
+	/* Where the next block's bytes are. */
+	const struct iovec *iov;
+	size_t iov_offset;
+	struct iovec own_iov[4]; /* a copy, where iov is needed for longer */
+	void *heap_iov;
+	io_callback callback;
+	void *arg;
+	atomic_uint pending;
+	atomic_int result;
+	struct waiter link;   /* in the front's line, or the flusher's */
+	struct completion go; /* travels to a queue: empty ios, flushes */
+	uint32_t number;      /* in the pool, or FREELIST_NONE */
+	bool counted;         /* among the calls that wait */
+	bool held;            /* has a hold of its own */
+
+	/* The engine's. */
+	void *engine;    /* flushes: which one it is */
+	uint64_t probed; /* discards: leaf pages are known to exist until here */
+	void *reserved;  /* NOWAIT: requests for all blocks to come */
+} __attribute__((aligned(CACHE_LINE)));
+
+/* Put the next block of @io into *b. True: it was the last one. */
+bool io_next(struct io *io, struct io_block *b);
+
+/* One block of @io is over. */
+void io_end_block(struct io *io, int result);
+
+/*
+ * One hold more, by somebody who has one. False: the front is being stopped,
+ * and what can wait should not begin.
+ */
+bool front_hold_more(struct front *f);
+
+/* One hold less; the front may be gone when this returns. */
+void front_release(struct front *f);
+
+/* A request has become free, or the engine can go on with @io. */
+void front_feed(struct front *f);
+void front_again(struct io *io);
+
+/* Does anybody wait for a request? Sequentially consistent. */
+bool front_has_waiters(const struct front *f);
+
+#endif

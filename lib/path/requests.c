@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests: from the blocks of a call to rows of a table, and back.
+ *
+ * The front hands an io in under a hold. Each block takes a request from a fixed
+ * pool, and each request has a hold of its own, which request_recycle() gives
+ * back: the last block of an io takes the one that the io came with.
+ *
+ * A discard asks once a leaf page whether that exists (probe), and skips the
+ * 812 blocks of one that does not.
+ *
+ * With VDO_IO_NOWAIT an io gets the requests for all of its blocks before it
+ * begins, or is refused: whatever others do meanwhile, it never waits. Such a
+ * discard asks nothing, since it has the requests.
+ */
+#include "build.h"
+
+#include "path/path_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <vdo/error.h>
+#include <vdo/io.h>
+
+#include "base/zero.h"
+
+/* -------------------------------------------------------------- the pool */
+
+/* A request that nobody has. */
+static struct request *take(struct path *p, struct io *io)
+{
+	struct request *r = io->reserved;
+	uint32_t n;
+
+	if (unlikely(r != NULL)) {
+		io->reserved = r->chain;
+		return r;
+	}
+	n = freelist_pop(&p->free_requests);
+	return n == FREELIST_NONE ? NULL : &p->requests[n];
+}
+
+/* Note how many requests are under way at the most. */
+static void note_used(struct path *p)
+{
+	unsigned used = front_holds(p->config.front);
+	unsigned max;
+
+	/* A request that is just being given back still has its hold. */
+	used = MIN(used, p->config.depth);
+	max = atomic_load_explicit(&p->requests_max, memory_order_relaxed);
+	if (unlikely(used > max))
+		atomic_store_explicit(&p->requests_max, used,
+				      memory_order_relaxed);
+}
+
+void request_acknowledge(struct request *r, int result)
+{
+	struct io *io = r->what.io;
+
+	if (io == NULL)
+		return;
+	r->what.io = NULL;
+	io_end_block(io, result);
+}
+
+void request_recycle(struct request *r)
+{
+	struct path *p = r->path;
+	struct front *front = p->config.front;
+
+	VDO_ASSERT(r->what.io == NULL);
+	freelist_push(&p->free_requests, r->number);
+	if (unlikely(front_has_waiters(front)))
+		front_feed(front);
+	front_release(front);
+}
+
+/* --------------------------------------------------------------- beginning */
+
+static void set_zone(struct request *r)
+{
+	r->zone = map_zone_of(r->path->config.map, r->what.lbn);
+	r->queues[ON_LOGICAL] = request_zone(r)->queue;
+}
+
+/* Copy and name what is written; then off to the first row. */
+static void begin(struct request *r)
+{
+	const struct io_block *what = &r->what;
+
+	set_zone(r);
+	r->error = 0;
+	if (what->kind == IO_READ) {
+		read_start(r);
+		return;
+	}
+	r->no_dedupe = (what->flags & VDO_IO_NO_DEDUPE) != 0 ||
+		       !atomic_load_explicit(&r->path->deduplication,
+					     memory_order_relaxed);
+	/* What is zero is not even copied. */
+	r->zero = what->kind != IO_WRITE ||
+		  (what->user != NULL && zero_test(what->user, BLOCK_SIZE));
+	if (what->kind == IO_WRITE && !r->zero)
+		data_from_user(r);
+	else if (io_block_is_partial(what))
+		memset(r->data + what->part_offset, 0, what->part_length);
+	if (what->kind == IO_WRITE && !r->zero && !io_block_is_partial(what))
+		data_name(r, what->user != NULL);
+	write_start(r);
+}
+
+static bool needs_probe(const struct io *io)
+{
+	return io->kind == IO_DISCARD && io->next >= io->probed;
+}
+
+/* Ask whether the leaf page of the next block exists; request_probed() goes on
+ * with the answer. */
+static void begin_probe(struct request *r, struct io *io)
+{
+	r->error = 0;
+	r->what.lbn = io->next / BLOCK_SIZE;
+	r->what.kind = IO_READ;
+	r->what.io = io;
+	set_zone(r);
+	probe_start(r);
+}
+
+void request_probed(struct io *io, uint64_t until, bool exists)
+{
+	io->probed = until;
+	if (!exists) {
+		if (until >= io->end) {
+			/* What was held for the blocks to come. */
+			io_end_block(io, 0);
+			return;
+		}
+		io->next = until;
+	}
+	front_again(io);
+}
+
+/* ------------------------------------------------- what the front asks for */
+
+static bool path_run(void *engine, struct io *io, unsigned max)
+{
+	struct path *p = engine;
+	struct front *front = p->config.front;
+	bool last, more = true;
+
+	while (max-- > 0 && more) {
+		struct request *r = take(p, io);
+
+		if (r == NULL)
+			break;
+		note_used(p);
+		if (needs_probe(io)) {
+			begin_probe(r, io);
+			return true;
+		}
+		last = io_next(io, &r->what);
+		/* Requests that were set aside do not outlast a stop. */
+		if (!last)
+			more = front_hold_more(front) || io->reserved != NULL;
+		begin(r); /* may end the io, if it is the last */
+		if (last)
+			return true;
+	}
+	front_release(front);
+	return false;
+}
+
+/* What was set aside; somebody may have begun to wait for it. */
+static void give_back(struct path *p, struct io *io)
+{
+	struct request *r;
+
+	while ((r = io->reserved) != NULL) {
+		io->reserved = r->chain;
+		freelist_push(&p->free_requests, r->number);
+	}
+	front_feed(p->config.front);
+}
+
+static int path_reserve(void *engine, struct io *io)
+{
+	struct path *p = engine;
+	uint64_t first = io->next / BLOCK_SIZE;
+	uint64_t count = div_up(io->end, BLOCK_SIZE) - first;
+
+	if (count > p->config.depth)
+		return -EAGAIN;
+	io->probed = UINT64_MAX;
+	while (count-- > 0) {
+		uint32_t n = freelist_pop(&p->free_requests);
+
+		if (n == FREELIST_NONE) {
+			give_back(p, io);
+			return -EAGAIN;
+		}
+		p->requests[n].chain = io->reserved;
+		io->reserved = &p->requests[n];
+	}
+	return 0;
+}
+
+static void path_flush(void *engine, struct io *io)
+{
+	flusher_submit(engine, io);
+}
+
+static bool path_ready(void *engine)
+{
+	const struct path *p = engine;
+
+	return !freelist_empty(&p->free_requests);
+}
+
+const struct front_engine path_engine = {
+	.run = path_run,
+	.reserve = path_reserve,
+	.flush = path_flush,
+	.ready = path_ready,
+};

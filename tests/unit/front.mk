@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: BSD-2-Clause
+check_PROGRAMS += tests/unit/test_front
+TESTS += tests/unit/test_front
+tests_unit_test_front_SOURCES = tests/unit/test_front.c \
+	tests/unit/hand_queue.h
+tests_unit_test_front_LDADD = $(UNIT_LIBS)
