@@ -15,9 +15,11 @@ EXTRA_lib_libvdo_la_DEPENDENCIES = lib/libvdo.map
 
 include lib/base/local.mk
 include lib/format/local.mk
+include lib/index_format/local.mk
 include lib/exec/local.mk
 include lib/io/local.mk
 include lib/index/local.mk
+include lib/advice/local.mk
 include lib/journal/local.mk
 include lib/depot/local.mk
 include lib/map/local.mk

@@ -41,12 +41,12 @@
 #ifndef DEDUPE_DEDUPE_H
 #define DEDUPE_DEDUPE_H
 
+#include "advice/advice.h"
 #include "base/hash128.h"
 #include "base/list.h"
 #include "depot/depot.h"
 #include "exec/completion.h"
 #include "exec/waitq.h"
-#include "index/advice.h"
 #include "pack/pack.h"
 
 struct dedupe;

@@ -49,7 +49,7 @@
 #include "base/log.h"
 #include "exec/completion.h"
 #include "exec/waitq.h"
-#include "index/geometry.h"
+#include "index_format/geometry.h"
 #include "io/mio.h"
 #include "io/sync.h"
 

@@ -26,16 +26,16 @@
 #include "exec/executor.h"
 #include "exec/fanout.h"
 #include "exec/gate.h"
-#include "index/chapter_builder.h"
 #include "index/index.h"
-#include "index/layout.h"
-#include "index/open_chapter.h"
 #include "index/page_cache.h"
-#include "index/page_map.h"
-#include "index/record_page.h"
-#include "index/saved.h"
 #include "index/stream.h"
-#include "index/volume_index.h"
+#include "index_format/chapter_builder.h"
+#include "index_format/layout.h"
+#include "index_format/open_chapter.h"
+#include "index_format/page_map.h"
+#include "index_format/record_page.h"
+#include "index_format/saved.h"
+#include "index_format/volume_index.h"
 
 #define SPARSE_SLOTS CACHE_CHAPTERS
 

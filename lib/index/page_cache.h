@@ -28,7 +28,7 @@
 #include "base/intmap.h"
 #include "base/list.h"
 #include "exec/waitq.h"
-#include "index/page_map.h"
+#include "index_format/page_map.h"
 #include "io/mio.h"
 
 enum cached_state { PAGE_FREE, PAGE_READING, PAGE_READY, PAGE_FAILED };

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "index/index_priv.h"
-#include "index/saved.h"
+#include "index_format/saved.h"
 
 static void synced_step(struct index *index, int result);
 

@@ -26,12 +26,12 @@
 #ifndef PATH_PATH_H
 #define PATH_PATH_H
 
+#include "advice/advice.h"
 #include "base/log.h"
 #include "dedupe/dedupe.h"
 #include "depot/depot.h"
 #include "exec/executor.h"
 #include "front/front.h"
-#include "index/advice.h"
 #include "io/mio.h"
 #include "io/readonly.h"
 #include "journal/journal.h"

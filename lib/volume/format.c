@@ -23,7 +23,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "index/geometry.h"
+#include "index_format/geometry.h"
 
 #define SMALL_PROFILE_BYTES (UINT64_C(8) << 30)
 #define ZERO_CHUNK	    (UINT64_C(1) << 20)

@@ -25,12 +25,12 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "index/chapter_index.h"
 #include "index/index.h"
-#include "index/layout.h"
-#include "index/names.h"
-#include "index/saved.h"
 #include "index/verify.h"
+#include "index_format/chapter_index.h"
+#include "index_format/layout.h"
+#include "index_format/names.h"
+#include "index_format/saved.h"
 #include "volume/volume_priv.h"
 
 static uint64_t wall_ms(void *arg)

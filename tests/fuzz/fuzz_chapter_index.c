@@ -14,7 +14,7 @@
 #include <vdo/error.h>
 
 #include "base/bytes.h"
-#include "index/chapter_index.h"
+#include "index_format/chapter_index.h"
 #include "tests/unit/index_names.h"
 
 const unsigned fuzz_replays = 3000;

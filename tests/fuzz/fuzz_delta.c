@@ -23,7 +23,7 @@
 #include <vdo/error.h>
 
 #include "base/bytes.h"
-#include "index/delta_list.h"
+#include "index_format/delta_list.h"
 
 const unsigned fuzz_replays = 20000;
 

@@ -11,7 +11,7 @@
 
 #include "base/bytes.h"
 #include "format/geometry.h"
-#include "index/geometry.h"
+#include "index_format/geometry.h"
 
 const unsigned fuzz_replays = 20000;
 

@@ -16,7 +16,7 @@
 
 #include "base/bytes.h"
 #include "format/types.h"
-#include "index/layout.h"
+#include "index_format/layout.h"
 
 const unsigned fuzz_replays = 10000;
 

@@ -10,7 +10,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/bytes.h"
-#include "index/page_map.h"
+#include "index_format/page_map.h"
 
 const unsigned fuzz_replays = 3000;
 

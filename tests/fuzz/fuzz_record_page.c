@@ -11,7 +11,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/bytes.h"
-#include "index/record_page.h"
+#include "index_format/record_page.h"
 #include "tests/unit/index_names.h"
 
 const unsigned fuzz_replays = 300;

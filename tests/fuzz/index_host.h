@@ -12,8 +12,8 @@
 #define TESTS_FUZZ_INDEX_HOST_H
 
 #include "index/index.h"
-#include "index/layout.h"
 #include "index/verify.h"
+#include "index_format/layout.h"
 #include "io/device.h"
 #include "tests/fuzz/overlay.h"
 

@@ -4,7 +4,7 @@
  */
 #include "build.h"
 
-#include "index/advice.h"
+#include "advice/advice.h"
 
 #include <errno.h>
 #include <string.h>

@@ -12,11 +12,11 @@
 
 #include <vdo/error.h>
 
-#include "index/chapter_builder.h"
-#include "index/chapter_index.h"
-#include "index/open_chapter.h"
-#include "index/page_map.h"
-#include "index/record_page.h"
+#include "index_format/chapter_builder.h"
+#include "index_format/chapter_index.h"
+#include "index_format/open_chapter.h"
+#include "index_format/page_map.h"
+#include "index_format/record_page.h"
 #include "tests/unit/golden.h"
 #include "tests/unit/index_names.h"
 

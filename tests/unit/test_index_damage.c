@@ -16,7 +16,7 @@
 
 #include "base/alloc.h"
 #include "exec/executor.h"
-#include "index/layout.h"
+#include "index_format/layout.h"
 #include "tests/unit/index_names.h"
 #include "tests/unit/index_rig.h"
 

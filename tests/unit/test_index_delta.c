@@ -14,7 +14,7 @@
 #include <vdo/error.h>
 
 #include "base/compiler.h"
-#include "index/delta_list.h"
+#include "index_format/delta_list.h"
 #include "tests/unit/golden.h"
 #include "tests/unit/index_shared.h"
 

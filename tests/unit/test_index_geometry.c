@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-#include "index/geometry.h"
+#include "index_format/geometry.h"
 
 static const struct {
 	int32_t memory;

@@ -12,7 +12,7 @@
 #include <vdo/error.h>
 
 #include "format/types.h"
-#include "index/layout.h"
+#include "index_format/layout.h"
 #include "tests/unit/golden.h"
 
 static const char super_hex[] =

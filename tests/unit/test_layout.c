@@ -12,7 +12,7 @@
 
 #include <vdo/error.h>
 
-#include "index/geometry.h"
+#include "index_format/geometry.h"
 #include "tests/lib/unit.h"
 
 #define MIB (UINT64_C(1) << 8) /* blocks */

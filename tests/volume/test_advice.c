@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advice/ask.h"
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "exec/executor.h"
-#include "index/ask.h"
-#include "index/layout.h"
+#include "index_format/layout.h"
 #include "tests/lib/fixture.h"
 #include "tests/unit/index_rig.h"
 

@@ -15,8 +15,8 @@
 
 #include "base/alloc.h"
 #include "format/geometry.h"
-#include "index/chapter_index.h"
-#include "index/layout.h"
+#include "index_format/chapter_index.h"
+#include "index_format/layout.h"
 #include "io/device.h"
 #include "tests/lib/fixture.h"
 

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Open chapter. Probes step by 1, 2, 3, ..., which visits each slot of a table
+ * whose size is a power of two; half of them are free, so a probe ends.
+ */
+#include "build.h"
+
+#include "index_format/open_chapter.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+
+int open_chapter_init(struct open_chapter *o, uint32_t capacity)
+{
+	uint32_t slots = 2u << log2_floor(2 * (uint64_t)capacity - 1);
+
+	VDO_ASSERT(capacity > 0);
+	*o = (struct open_chapter){
+		.capacity = capacity,
+		.slot_mask = slots - 1,
+		.slots = alloc_zeroed(slots, sizeof(*o->slots)),
+		.records = alloc_zeroed(capacity, sizeof(*o->records)),
+		.deleted = alloc_zeroed(capacity / 64 + 1, sizeof(uint64_t)),
+	};
+	if (o->slots == NULL || o->records == NULL || o->deleted == NULL) {
+		open_chapter_fini(o);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void open_chapter_fini(struct open_chapter *o)
+{
+	alloc_free(o->slots);
+	alloc_free(o->records);
+	alloc_free(o->deleted);
+	*o = (struct open_chapter){0};
+}
+
+static void set_used(struct open_chapter *o, uint32_t used)
+{
+	__atomic_store_n(&o->used, used, __ATOMIC_RELAXED);
+}
+
+void open_chapter_clear(struct open_chapter *o)
+{
+	if (o->used == 0)
+		return;
+	memset(o->slots, 0, ((size_t)o->slot_mask + 1) * sizeof(*o->slots));
+	memset(o->deleted, 0, (o->capacity / 64 + 1) * sizeof(uint64_t));
+	set_used(o, 0);
+	o->deleted_count = 0;
+}
+
+static bool is_deleted(const struct open_chapter *o, uint32_t number)
+{
+	return o->deleted[(number - 1) / 64] >> ((number - 1) % 64) & 1;
+}
+
+/* The slot of @name, or the free one where it would go. */
+static uint32_t *slot_of(const struct open_chapter *o,
+			 const struct hash128 *name)
+{
+	uint64_t slot = name_48(name);
+
+	for (uint64_t step = 1;; slot += step++) {
+		uint32_t *s = &o->slots[slot & o->slot_mask];
+		const struct hash128 *there;
+
+		if (*s == 0)
+			return s;
+		there = &o->records[*s - 1].name;
+		if (memcmp(there, name, sizeof(*name)) == 0 &&
+		    !is_deleted(o, *s))
+			return s;
+	}
+}
+
+struct index_record *open_chapter_find(const struct open_chapter *o,
+				       const struct hash128 *name)
+{
+	uint32_t number = *slot_of(o, name);
+
+	return number == 0 ? NULL : &o->records[number - 1];
+}
+
+void open_chapter_put(struct open_chapter *o, const struct hash128 *name,
+		      const uint8_t *data)
+{
+	uint32_t *slot = slot_of(o, name);
+	struct index_record *record;
+
+	if (*slot == 0) {
+		VDO_ASSERT(!open_chapter_full(o));
+		*slot = o->used + 1;
+		set_used(o, *slot);
+	}
+	record = &o->records[*slot - 1];
+	record->name = *name;
+	memcpy(record->data, data, sizeof(record->data));
+}
+
+void open_chapter_remove(struct open_chapter *o, const struct hash128 *name)
+{
+	uint32_t number = *slot_of(o, name);
+
+	if (number == 0)
+		return;
+	o->deleted[(number - 1) / 64] |= UINT64_C(1) << ((number - 1) % 64);
+	o->deleted_count++;
+}
+
+const struct index_record *open_chapter_record(const struct open_chapter *o,
+					       uint32_t number)
+{
+	if (number > o->used || is_deleted(o, number))
+		return NULL;
+	return &o->records[number - 1];
+}

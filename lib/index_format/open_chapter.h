@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Open chapter of one zone: its newest records, found by name (X 7).
+ *
+ * Records are numbered from 1 as they come; one that is deleted keeps its
+ * number. The slots are a hash table with a load of at most one half.
+ *
+ * Invariants
+ *  (1) used is the highest number given, deleted ones included.
+ *  (2) No two records that are not deleted have one name.
+ *
+ * Runs on: the zone's queue; once handed over, the chapter writer may read it
+ * until it says that the chapter is written.
+ */
+#ifndef INDEX_FORMAT_OPEN_CHAPTER_H
+#define INDEX_FORMAT_OPEN_CHAPTER_H
+
+#include "index_format/names.h"
+
+struct open_chapter {
+	uint32_t capacity;
+	uint32_t used;
+	uint32_t deleted_count;
+	uint32_t slot_mask;
+	uint32_t *slots;	      /* number, 0: free */
+	struct index_record *records; /* by number - 1 */
+	uint64_t *deleted;	      /* a bit for each number */
+};
+
+int open_chapter_init(struct open_chapter *o, uint32_t capacity) MUST_CHECK;
+void open_chapter_fini(struct open_chapter *o);
+void open_chapter_clear(struct open_chapter *o);
+
+/* Any thread: how many numbers have been given, about now. */
+static inline uint32_t open_chapter_used(const struct open_chapter *o)
+{
+	return __atomic_load_n(&o->used, __ATOMIC_RELAXED);
+}
+
+static inline bool open_chapter_full(const struct open_chapter *o)
+{
+	return o->used == o->capacity;
+}
+
+/* The record of @name that is not deleted, or NULL. */
+struct index_record *open_chapter_find(const struct open_chapter *o,
+				       const struct hash128 *name);
+
+/* Any thread: bring in what a find will touch. */
+static inline void open_chapter_prefetch(const struct open_chapter *o,
+					 const struct hash128 *name)
+{
+	__builtin_prefetch(&o->slots[name_48(name) & o->slot_mask], 1);
+}
+
+/* Replace the data of @name, or give it a number; not when full. */
+void open_chapter_put(struct open_chapter *o, const struct hash128 *name,
+		      const uint8_t *data);
+
+void open_chapter_remove(struct open_chapter *o, const struct hash128 *name);
+
+/* The record with a number, or NULL: none, or deleted. */
+const struct index_record *open_chapter_record(const struct open_chapter *o,
+					       uint32_t number);
+
+#endif
