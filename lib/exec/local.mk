@@ -9,4 +9,5 @@ lib_libcore_la_SOURCES += \
 	%D%/mpsc.c %D%/mpsc.h \
 	%D%/native.c \
 	%D%/strand.c \
-	%D%/waitq.h
+	%D%/waitq.h \
+	%D%/wallclock.c %D%/wallclock.h

@@ -18,11 +18,11 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <uuid.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/wallclock.h"
 #include "index_format/geometry.h"
 
 #define SMALL_PROFILE_BYTES (UINT64_C(8) << 30)
@@ -104,14 +104,6 @@ static void choose_slabs(const struct format_settings *f, bool small,
 	r->slab_journal_blocks = slab_journal_for(f, small, r->slab_bits);
 }
 
-static uint64_t new_nonce(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static int choose(const struct format_settings *f, uint64_t size_bytes,
 		  struct geometry *g, struct superblock *sb,
 		  struct vdo_error *error)
@@ -120,7 +112,7 @@ static int choose(const struct format_settings *f, uint64_t size_bytes,
 	struct layout_request r = {
 		.physical_blocks = size_bytes / BLOCK_SIZE,
 		.logical_blocks = f->logical_size_bytes / BLOCK_SIZE,
-		.nonce = new_nonce(),
+		.nonce = wallclock_us(),
 	};
 	uint64_t minimum = 0;
 	const char *why = NULL;
@@ -195,7 +187,7 @@ static int check_signature(struct vdo_device *device, struct vdo_error *error)
 	if (result != 0)
 		return error_set(error, result,
 				 "the first blocks cannot be read: %s",
-				 strerror(-result));
+				 vdo_strerror(result));
 	if (found == NULL)
 		return 0;
 	return error_set(error, -VDO_ESIGNATURE,
@@ -282,7 +274,8 @@ static int prepare_size(struct vdo_device *device,
 				 "the storage has %llu bytes and cannot be "
 				 "grown to %llu: %s",
 				 (unsigned long long)device->size_bytes,
-				 (unsigned long long)*size, strerror(-result));
+				 (unsigned long long)*size,
+				 vdo_strerror(result));
 	return 0;
 }
 

@@ -19,12 +19,12 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include <vdo/error.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/wallclock.h"
 #include "index/index.h"
 #include "index/verify.h"
 #include "index_format/chapter_index.h"
@@ -35,10 +35,7 @@
 
 static uint64_t wall_ms(void *arg)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	return wallclock_us() / 1000;
 }
 
 bool index_config_from(const struct geometry *g, struct index_config *c)
@@ -84,7 +81,7 @@ static int read_blocks(struct look *l, uint64_t block, unsigned count,
 		return error_set(error, r,
 				 "block %llu of the index cannot be read: %s; "
 				 "check the storage",
-				 (unsigned long long)block, strerror(-r));
+				 (unsigned long long)block, vdo_strerror(r));
 	return 0;
 }
 

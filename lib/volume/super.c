@@ -25,7 +25,7 @@ static int read_geometry(struct vdo_device *device, uint8_t *block,
 	if (result != 0)
 		return error_set(error, result,
 				 "block 0 cannot be read: %s; check the storage",
-				 strerror(-result));
+				 vdo_strerror(result));
 	result = geometry_decode(block, g);
 	switch (result) {
 	case 0:
@@ -68,7 +68,7 @@ static int read_super(struct vdo_device *device, uint8_t *block,
 		return error_set(error, result,
 				 "the super block cannot be read: %s; check "
 				 "the storage",
-				 strerror(-result));
+				 vdo_strerror(result));
 	result = superblock_decode(block, g->data_start, sb);
 	if (result != 0)
 		return error_set(error, result,
