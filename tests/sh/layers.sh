@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Files of lib/ include their own folder and those before it in lib/LAYERS;
-# x_priv.h stays in its folder; headers do not include each other in circles;
-# tools and examples see the public headers only.
+# Files of lib/ include their own folder and those before it in lib/LAYERS, and
+# their objects need no symbols of other ones; x_priv.h stays in its folder;
+# headers do not include each other in circles; tools and examples see the
+# public headers only.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
+top_builddir=$(cd "${top_builddir:-.}" && pwd)
 cd "$top_srcdir" || exit 1
 
 awk '
@@ -57,6 +59,53 @@ if test -n "$circles"; then
 	echo "headers include each other in a circle:" >&2
 	echo "$circles" >&2
 	failed=1
+fi
+
+# The same by symbols: a declaration by hand needs no include.
+objects=$(for source in lib/*/*.c; do
+	name=$(basename "$source" .c).o
+	for object in "${source%/*}/.libs/$name" "${source%/*}/$name"; do
+		test -f "$top_builddir/$object" && echo "$object" && break
+	done
+done)
+if test -n "$objects" && command -v nm >/dev/null 2>&1; then
+	(cd "$top_builddir" && nm -A -P $objects) | awk '
+		FILENAME == "lib/LAYERS" {
+			if ($0 !~ /^#/ && NF > 0)
+				level[$1] = ++levels
+			next
+		}
+		{
+			split($1, part, "/")
+			file = $1
+			sub(/^.*\//, part[2] "/", file)
+			sub(/\.o:$/, ".c", file)
+			if ($3 == "U")
+				uses[file " " $2] = part[2]
+			else if ($3 ~ /^[A-Z]$/)
+				folder[$2] = part[2]
+		}
+		END {
+			for (use in uses) {
+				split(use, part, " ")
+				if (!(part[2] in folder))
+					continue
+				resolved++
+				home = folder[part[2]]
+				if (level[home] <= level[uses[use]])
+					continue
+				print part[1] ": " part[2] " is in " home \
+					", above " uses[use]
+				failed = 1
+			}
+			if (resolved < 500) {
+				print "only " resolved + 0 " symbols resolved"
+				failed = 1
+			}
+			exit failed
+		}' lib/LAYERS - >&2 || failed=1
+else
+	echo "symbols: no objects, or no nm" >&2
 fi
 
 folders=$(grep -v '^#' lib/LAYERS | tr '\n' '|')

@@ -12,6 +12,7 @@ sh_tests = \
 	%D%/options.sh \
 	%D%/spdx.sh \
 	%D%/symbols.sh \
+	%D%/system.sh \
 	%D%/vdoctl.sh
 TESTS += $(sh_tests)
 EXTRA_DIST += $(sh_tests) %D%/exported.sh %D%/installed.sh
