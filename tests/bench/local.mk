@@ -5,8 +5,11 @@ tests_bench_vdo_bench_SOURCES = %D%/bench.c %D%/bench.h \
 	%D%/vdo-bench.c tests/lib/histogram.c \
 	tests/lib/histogram.h
 tests_bench_vdo_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
-EXTRA_DIST += %D%/instructions.sh %D%/run.sh
+EXTRA_DIST += %D%/figures.sh %D%/instructions.sh %D%/run.sh
 
 bench: tests/bench/vdo-bench tests/bench/index-bench
 	$(AM_V_at)$(srcdir)/tests/bench/run.sh tests/bench/vdo-bench
-.PHONY: bench
+
+figures:
+	$(AM_V_at)$(srcdir)/tests/bench/figures.sh
+.PHONY: bench figures
