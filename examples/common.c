@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#define _GNU_SOURCE /* vasprintf() */
 #include "common.h"
 
 #include <signal.h>
@@ -8,6 +9,8 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "text.h"
 
 const char *program_name = "?";
 
@@ -23,14 +26,53 @@ static void wipe_bar(void)
 
 void complain(const char *fmt, ...)
 {
+	char *text = NULL;
 	va_list ap;
+	int length;
 
+	va_start(ap, fmt);
+	length = vasprintf(&text, fmt, ap);
+	va_end(ap);
 	wipe_bar();
 	fprintf(stderr, "%s: ", program_name);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
+	if (length < 0) {
+		fprintf(stderr, "out of memory for a message\n");
+		return;
+	}
+	text_print(stderr, text);
 	fputc('\n', stderr);
+	free(text);
+}
+
+/* What getopt_long() does not like of the last argument it looked at. */
+static void complain_option(int what, const char *given)
+{
+	bool is_long = strncmp(given, "--", 2) == 0;
+
+	if (what == ':')
+		complain("%s needs a value", given);
+	else if (optopt != 0 && is_long)
+		complain("%s takes no value", given);
+	else if (optopt != 0)
+		complain("there is no option -%c", optopt);
+	else
+		complain("%s: there is no such option, or more than one that "
+			 "begins so",
+			 given);
+}
+
+int next_option(int argc, char **argv, const char *letters,
+		const struct option *table, int *index)
+{
+	int option;
+
+	opterr = 0; /* its messages would have the arguments as they are */
+	option = getopt_long(argc, argv, letters, table, index);
+	if (option == '?' || option == ':') {
+		complain_option(option, argv[optind - 1]);
+		return '?';
+	}
+	return option;
 }
 
 int try_help(void)
@@ -39,12 +81,25 @@ int try_help(void)
 	return EXIT_USAGE;
 }
 
+static void complain_message(const char *message)
+{
+	/* the library has escaped it */
+	wipe_bar();
+	fprintf(stderr, "%s: %s\n", program_name, message);
+}
+
 int complain_vdo(const char *path, const struct vdo_error *error)
 {
-	bool named = strstr(error->message, path) != NULL;
+	char *name = text_escaped(path);
 
-	complain("%s%s%s (%s)", named ? "" : path, named ? "" : ": ",
-		 error->message, vdo_error_name(error->code));
+	/* the library has escaped its message */
+	wipe_bar();
+	fprintf(stderr, "%s: ", program_name);
+	if (name != NULL && strstr(error->message, name) == NULL)
+		fprintf(stderr, "%s: ", name);
+	fprintf(stderr, "%s (%s)\n", error->message,
+		vdo_error_name(error->code));
+	free(name);
 	return EXIT_FAILED;
 }
 
@@ -88,7 +143,7 @@ bool config_set(struct vdo_config *config, const char *name, const char *value)
 
 	if (vdo_config_set(config, name, value, &error) == 0)
 		return true;
-	complain("%s", error.message);
+	complain_message(error.message);
 	return false;
 }
 
@@ -244,15 +299,21 @@ bool interrupted(void)
 static void quote(FILE *f, const char *s)
 {
 	fputc('"', f);
-	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
+	while (*s != '\0') {
+		uint32_t c = 0;
+		size_t length = text_decode(s, &c);
 
+		if (length == 0) {
+			c = 0xdc00u | (unsigned char)*s;
+			length = 1;
+		}
 		if (c == '"' || c == '\\')
-			fprintf(f, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(f, "\\u%04x", c);
+			fprintf(f, "\\%c", (int)c);
+		else if (!text_is_plain(c) || (c >= 0xdc80 && c <= 0xdcff))
+			fprintf(f, "\\u%04x", (unsigned)c);
 		else
-			fputc(c, f);
+			fwrite(s, 1, length, f);
+		s += length;
 	}
 	fputc('"', f);
 }

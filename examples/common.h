@@ -8,6 +8,7 @@
 #ifndef EXAMPLES_COMMON_H
 #define EXAMPLES_COMMON_H
 
+#include <getopt.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,12 +27,19 @@ enum {
 };
 
 /*
- * Messages. Each goes to standard error as "program: message"; a progress bar
- * that is on the screen is wiped first.
+ * Messages. Each goes to standard error as "program: message", escaped as in
+ * text.h; a progress bar that is on the screen is wiped first.
  */
 extern const char *program_name; /* set by main() */
 
 void complain(const char *fmt, ...) PRINTF(1, 2);
+
+/*
+ * getopt_long() that complains in our words, and returns '?' then. @letters
+ * begins with a colon. @index may be NULL.
+ */
+int next_option(int argc, char **argv, const char *letters,
+		const struct option *table, int *index);
 
 /* "program: try 'program --help'"; returns EXIT_USAGE. */
 int try_help(void);
@@ -85,7 +93,10 @@ void catch_interrupts(void);
 bool interrupted(void);
 
 /*
- * JSON, indented by two. Names may be NULL inside of arrays.
+ * JSON, indented by two. Names may be NULL inside of arrays. In strings, each
+ * byte B that is no UTF-8 becomes the code unit DC00 + B, "\udce9" for E9, which
+ * no text has: different bytes are different strings. (Python's
+ * "surrogateescape"; os.fsencode() gives the bytes back.)
  */
 struct json {
 	FILE *file;

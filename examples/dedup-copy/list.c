@@ -61,14 +61,6 @@ static const char *mode_text(char *text, const struct entry *e)
 	return text;
 }
 
-/* A name on a terminal: control characters become question marks. */
-static void print_name(const char *name)
-{
-	for (; *name != '\0'; name++)
-		putchar((unsigned char)*name < 0x20 || *name == 0x7f ? '?'
-								     : *name);
-}
-
 static void print_entry(const struct catalogue *c, const struct entry *e)
 {
 	char mode[11], when[32];
@@ -77,13 +69,13 @@ static void print_entry(const struct catalogue *c, const struct entry *e)
 	       (unsigned)e->gid,
 	       e->type == ENTRY_FILE ? (unsigned long long)e->size : 0,
 	       time_text(when, sizeof(when), e->mtime));
-	print_name(e->path);
+	text_print(stdout, e->path);
 	if (e->type == ENTRY_SYMLINK) {
 		printf(" -> ");
-		print_name(e->target);
+		text_print(stdout, e->target);
 	} else if (e->type == ENTRY_HARDLINK) {
 		printf(" link to ");
-		print_name(c->entries[e->link].path);
+		text_print(stdout, c->entries[e->link].path);
 	}
 	putchar('\n');
 }
@@ -102,9 +94,9 @@ static void print_snapshot(const struct catalogue *c)
 		if (root->snapshot != c->number)
 			continue;
 		printf("from ");
-		print_name(root->origin);
+		text_print(stdout, root->origin);
 		printf(" as ");
-		print_name(root->name);
+		text_print(stdout, root->name);
 		putchar('\n');
 	}
 	for (uint64_t i = 0; i < c->entry_count; i++)

@@ -111,7 +111,7 @@ static bool take_value(struct arguments *a, int option, const char *value)
 			a->logical_size = unless_auto(value + 13);
 		return config_assign(a->config, value);
 	default:
-		return false; /* getopt_long() has complained */
+		return false; /* next_option() has complained */
 	}
 }
 
@@ -199,7 +199,7 @@ static int parse(struct arguments *a, int argc, char **argv)
 {
 	int option;
 
-	while ((option = getopt_long(argc, argv, "o:h", table, NULL)) != -1) {
+	while ((option = next_option(argc, argv, ":o:h", table, NULL)) != -1) {
 		if (option == 'h') {
 			help();
 			return EXIT_OK;

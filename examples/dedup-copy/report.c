@@ -74,9 +74,11 @@ static void print_text(const struct report *r, const struct result *x)
 
 	if (r->run->arguments->dry_run)
 		printf("dry run: nothing was written\n");
-	else if (p != NULL)
-		printf("snapshot %u of %s\n", (unsigned)r->snapshot,
-		       r->run->arguments->volume);
+	else if (p != NULL) {
+		printf("snapshot %u of ", (unsigned)r->snapshot);
+		text_print(stdout, r->run->arguments->volume);
+		putchar('\n');
+	}
 	if (p != NULL)
 		printf("%llu files, %llu directories, %llu others\n",
 		       (unsigned long long)p->files,

@@ -4,6 +4,8 @@
  */
 #include "vdoctl.h"
 
+#include "../text.h"
+
 static const char help[] =
 	"Usage: vdoctl format FILE [OPTION]...\n"
 	"Make a new, empty volume in FILE, a file or a block device.\n\n"
@@ -40,7 +42,8 @@ static int format(const char *path, const struct vdo_config *config)
 	if (vdo_format(path, config, &error) != 0 ||
 	    vdo_inspect(path, &info, sizeof(info), &error) != 0)
 		return complain_vdo(path, &error);
-	printf("%s: %s of storage, %s can be addressed, %llu slabs\n", path,
+	text_print(stdout, path);
+	printf(": %s of storage, %s can be addressed, %llu slabs\n",
 	       size_text(physical, info.physical_blocks * 4096),
 	       size_text(logical, info.logical_blocks * 4096),
 	       (unsigned long long)info.slab_count);
@@ -51,7 +54,7 @@ static int parse(int argc, char **argv, struct vdo_config *config)
 {
 	int c, i;
 
-	while ((c = getopt_long(argc, argv, "ho:", table, &i)) != -1) {
+	while ((c = next_option(argc, argv, ":ho:", table, &i)) != -1) {
 		bool good = false;
 
 		if (c == 'h') {

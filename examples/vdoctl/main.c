@@ -67,7 +67,7 @@ static bool take_options(struct arguments *a, int argc, char **argv,
 {
 	int c, i = 0;
 
-	while ((c = getopt_long(argc, argv, "ho:", argument_table, &i)) != -1) {
+	while ((c = next_option(argc, argv, ":ho:", argument_table, &i)) != -1) {
 		bool good = false;
 
 		if (c == 'h') {

@@ -337,7 +337,7 @@ int command_options(int argc, char **argv)
 	bool as_json = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "h", table, NULL)) != -1) {
+	while ((c = next_option(argc, argv, ":h", table, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(options_help, stdout);
 			return EXIT_OK;

@@ -11,9 +11,10 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+
+#include "base/text.h"
 
 struct result {
 	int code; /* positive */
@@ -101,15 +102,24 @@ void error_clear(struct vdo_error *e)
 	e->message[0] = '\0';
 }
 
-int error_set(struct vdo_error *e, int code, const char *fmt, ...)
+int error_set_list(struct vdo_error *e, int code, const char *fmt, va_list ap)
 {
-	va_list ap;
+	char text[sizeof(e->message)];
 
 	if (e == NULL)
 		return code;
 	e->code = code;
+	vsnprintf(text, sizeof(text), fmt, ap);
+	text_escape(e->message, sizeof(e->message), text);
+	return code;
+}
+
+int error_set(struct vdo_error *e, int code, const char *fmt, ...)
+{
+	va_list ap;
+
 	va_start(ap, fmt);
-	vsnprintf(e->message, sizeof(e->message), fmt, ap);
+	error_set_list(e, code, fmt, ap);
 	va_end(ap);
 	return code;
 }

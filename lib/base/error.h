@@ -4,11 +4,15 @@
  * struct vdo_error.
  *
  * The message is one sentence or two: what is wrong, then what to do about it.
+ * It is escaped as a whole (base/text.h), so that names may go into it as they
+ * are.
  * Public calls clear the struct when they begin, so that error_finish() can tell
  * afterwards whether somebody below has set it.
  */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
+
+#include <stdarg.h>
 
 #include <vdo/error.h>
 
@@ -20,6 +24,8 @@ void error_clear(struct vdo_error *e);
 /* Set code and message, and return @code; NULL is fine. */
 int error_set(struct vdo_error *e, int code, const char *fmt, ...)
 	PRINTF(3, 4);
+int error_set_list(struct vdo_error *e, int code, const char *fmt, va_list ap)
+	PRINTF(3, 0);
 
 /*
  * The last word of a public call that takes a struct vdo_error: if @result is

@@ -11,4 +11,5 @@ lib_libcore_la_SOURCES += \
 	%D%/list.h \
 	%D%/log.c %D%/log.h \
 	%D%/prioq.c %D%/prioq.h \
+	%D%/text.c %D%/text.h \
 	%D%/zero.c %D%/zero.h

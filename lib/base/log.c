@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Formats a line on the stack and hands it over; a longer one is cut.
+ * Formats a line on the stack, escapes what a terminal could take for a command,
+ * and hands it over; a longer one is cut.
  */
 #include "build.h"
 
@@ -9,16 +10,19 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/text.h"
+
 void log_line(const struct log *log, enum vdo_log_level level, const char *fmt,
 	      ...)
 {
-	char line[512];
+	char text[512], line[sizeof(text)];
 	va_list ap;
 
 	if (log == NULL || log->fn == NULL)
 		return;
 	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	text_escape(line, sizeof(line), text);
 	log->fn(log->arg, level, line);
 }

@@ -42,6 +42,7 @@
 #undef BLOCK_SIZE
 
 #include "base/alloc.h"
+#include "base/error.h"
 #include "format/types.h"
 
 /* Vectors handed to the kernel at a time. */
@@ -303,11 +304,8 @@ static int PRINTF(3, 4)
 {
 	va_list ap;
 
-	if (error == NULL)
-		return r;
-	error->code = r;
 	va_start(ap, fmt);
-	vsnprintf(error->message, sizeof(error->message), fmt, ap);
+	error_set_list(error, r, fmt, ap);
 	va_end(ap);
 	return r;
 }

@@ -168,6 +168,57 @@ cmp "$t/file" "$dir/some/t/sub/link" >&2 || fail "hard link alone differs"
 expect 1 --extract "$v" nonsense "$dir/some"
 has "$dir/err" 'nonsense: is not in the archive'
 
+# Names of any bytes: nothing that a terminal obeys in messages and lists, and
+# JSON in which all are told apart.
+esc=$(printf '\033')
+mkdir "$dir/names"
+if command -v python3 >/dev/null 2>&1; then
+	cat >"$dir/names.py" <<-'END'
+		import json, os, socket, sys
+		if sys.argv[1] == "make":
+		    os.chdir(sys.argv[2])
+		    socket.socket(socket.AF_UNIX).bind(b"s\x1b]0;t\x07\x1b[2J\nx")
+		    for name in (b"caf\xe9", b"caf\\351", b"caf\xc3\xa9", b"\x9b1m",
+		                 b"\xc2\x9b1m", b"new\nline \"q\" \\ \t",
+		                 b"\x1b[31m", b"\xed\xb3\xa9", b"\xe2\x80\xae"):
+		        open(name, "w").close()
+		    os.symlink(b"to\xff", b"link")
+		else:
+		    snapshots = json.loads(open(sys.argv[3], "rb").read().decode())
+		    entries = snapshots[0]["entries"]
+		    got = [os.fsencode(e["path"]) for e in entries]
+		    want = [b"names/" + n for n in os.listdir(os.fsencode(sys.argv[2]))
+		            if not n.startswith(b"s\x1b")] + [b"names"]
+		    assert sorted(got) == sorted(want), (got, want)
+		    targets = [e["target"] for e in entries if "target" in e]
+		    assert [os.fsencode(t) for t in targets] == [b"to\xff"], targets
+	END
+	python3 "$dir/names.py" make "$dir/names" || fail "names were not made"
+	expect 0 "$dir/names" "$dir/names.vdo"
+	has "$dir/err" 's\\033\]0;t\\007\\033\[2J\\nx: sockets are not stored'
+	grep -q "$esc" "$dir/err" && fail "control characters in messages"
+	expect 0 --list "$dir/names.vdo"
+	has "$dir/out" 'names/caf\\351$'
+	has "$dir/out" 'names/caf\\\\351$'
+	LC_ALL=C grep -q "$esc\|$(printf '\233')" "$dir/out" &&
+		fail "control characters in a list"
+	expect 0 --list --json "$dir/names.vdo"
+	python3 "$dir/names.py" check "$dir/names" "$dir/out" ||
+		fail "JSON does not tell the names"
+	expect 0 --extract "$dir/names.vdo" "$dir/names.out"
+	expect 1 --extract "$dir/names.vdo" "$dir/names.out"
+	has "$dir/err" '\\033\[31m: is there already'
+	grep -q "$esc" "$dir/err" && fail "control characters in messages"
+fi
+for arguments in "--list $dir/$esc[1m" "--x$esc[1m" "--snapshot $esc[1m x" \
+	"$dir/$esc[1m $dir/none" "--extract $v $esc[1m $dir/none"; do
+	# shellcheck disable=SC2086
+	"$tool" $arguments >"$dir/out" 2>"$dir/err"
+	has "$dir/err" '\\033\[1m'
+	grep -q "$esc" "$dir/err" && fail "control characters in: $arguments"
+done
+rm -rf "$dir/none"
+
 # Links that lie in wait are not followed.
 mkdir "$dir/trap" "$dir/outside"
 ln -s ../outside "$dir/trap/t"

@@ -64,6 +64,19 @@ expect 0 "$vdoctl" --version
 expect 0 "$vdoctl" options --json
 has "$dir/out" '"name": "slab-bits"'
 
+# Names and arguments reach the terminal escaped.
+esc=$(printf '\033[31m')
+for arguments in "info $dir/$esc" "info --x$esc" "info -$esc" "info --json=$esc" \
+	"format $volume -o $esc=1" "format $volume --size $esc" "$esc" \
+	"read $volume --offset $esc"; do
+	# shellcheck disable=SC2086
+	"$vdoctl" $arguments >"$dir/out" 2>"$dir/err" && failed=1
+	has "$dir/err" '\\033'
+	grep -q "$esc" "$dir/err" && failed=1
+done
+expect 0 "$vdoctl" format "$dir/$esc" --size 64M
+has "$dir/out" '\\033\[31m: 64.00 MiB'
+
 # A volume
 expect 1 "$vdoctl" info "$volume"
 has "$dir/err" ENOENT
