@@ -68,11 +68,18 @@ static int take_page_map(void *arg, const uint8_t *p, size_t n, size_t *taken)
 		if (!magic_is(&r, PAGE_MAP_MAGIC, 8))
 			return BAD;
 		index->page_map.last_update = read_u64(&r);
+		if (index->page_map.last_update > index->newest)
+			return BAD;
 		l->part = PART_LISTS;
 	}
 	for (; l->item < entries && there(l, 2); l->item++) {
+		uint16_t last;
+
 		r = take(l, 2);
-		index->page_map.last_lists[l->item] = read_u16(&r);
+		last = read_u16(&r);
+		if (last >= index->geometry.lists)
+			return BAD;
+		index->page_map.last_lists[l->item] = last;
 	}
 	*taken = l->taken;
 	return l->item < entries;
@@ -171,7 +178,8 @@ static int take_delta_header(struct index *index, struct loader *l)
 	records = read_u64(&r);
 	collisions = read_u64(&r);
 	if (zone != index->at || zones != l->zone_count ||
-	    first != sub->first || count != sub->count)
+	    first != sub->first || count != sub->count ||
+	    records > (uint64_t)count * LIST_BITS_MAX || collisions > records)
 		return BAD;
 	sub->records += records;
 	sub->collisions += collisions;
@@ -480,8 +488,7 @@ void index_load(struct index *index, index_then then)
 		.slot = (unsigned)index->save_slot,
 		.zone_count = save->zone_count,
 	};
-	if (save->oldest > save->newest ||
-	    save->newest - save->oldest >= index->geometry.chapters) {
+	if (save->newest - save->oldest >= index->geometry.chapters) {
 		finish(index, BAD);
 		return;
 	}

@@ -30,7 +30,6 @@
 #include "base/counter.h"
 #include "index/index_priv.h"
 
-#define VCN_LIMIT   (UINT64_C(1) << 62)
 #define CACHE_PAGES 64u
 
 struct rebuild_state {
@@ -140,7 +139,7 @@ static uint64_t chapter_of_page(const struct index *index, const uint8_t *page,
 {
 	if (index_page_open(page, &index->geometry, index->layout.volume_nonce,
 			    p) != 0 ||
-	    p->vcn >= VCN_LIMIT ||
+	    p->vcn >= CHAPTERS_END ||
 	    geometry_physical(&index->geometry, p->vcn) != slot)
 		return CHAPTER_NONE;
 	return p->vcn;

@@ -27,7 +27,6 @@
 #include "index/index_priv.h"
 #include "io/device.h"
 
-#define VCN_LIMIT (UINT64_C(1) << 62)
 
 /* An index page of the chapter at hand. */
 struct head {
@@ -108,7 +107,7 @@ static uint64_t open_page(const struct walk *w, uint32_t i,
 {
 	if (index_page_open(index_page(w, i), w->g,
 			    w->index->layout.volume_nonce, p) != 0 ||
-	    p->vcn >= VCN_LIMIT ||
+	    p->vcn >= CHAPTERS_END ||
 	    geometry_physical(w->g, p->vcn) != w->slot)
 		return CHAPTER_NONE;
 	return p->vcn;

@@ -39,6 +39,9 @@
 #define ADDRESS_BITS		 20u /* of keys in the volume index */
 #define INDEX_HEADER_BLOCKS	 2u  /* super block and config */
 
+/* No chapter has this number: an index would need millions of years. */
+#define CHAPTERS_END (UINT64_C(1) << 62)
+
 /* One part of the volume index: all names, or only some (X 2.4). */
 struct sub_geometry {
 	uint64_t chapter_count;

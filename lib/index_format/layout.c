@@ -51,6 +51,9 @@
 #define PRIMARY_SEED	UINT64_C(0xa1b1e0fc)
 #define REGIONS_MAX	(INDEX_ZONES_MAX + 4)
 
+/* Milliseconds; the save after the last one must be newer. */
+#define TIMESTAMPS_END (UINT64_C(1) << 62)
+
 struct region {
 	uint64_t start, blocks;
 	unsigned kind, instance;
@@ -290,7 +293,8 @@ static int super_decode_payload(struct index_layout *l, struct reader *r)
 		l->volume_offset = read_u64(r);
 		l->start_offset = read_u64(r);
 	}
-	if (l->volume_offset < l->start_offset || index_count != 1 ||
+	if (l->volume_offset < l->start_offset ||
+	    l->volume_offset >= PHYSICAL_BLOCKS_MAX || index_count != 1 ||
 	    saves != SAVES || block_size != BLOCK_SIZE ||
 	    l->primary_nonce != make_nonce(PRIMARY_SEED, l->nonce_info,
 					   NONCE_INFO_MAX))
@@ -313,6 +317,8 @@ int super_decode(struct index_layout *l, const struct index_geometry *g,
 	result = super_decode_payload(l, &r);
 	if (result != 0)
 		return result;
+	if (l->volume_offset - l->start_offset > first_block)
+		return -VDO_ECORRUPT;
 	l->first = first_block - (l->volume_offset - l->start_offset);
 	l->volume_blocks = found.regions[3].blocks;
 	l->save_blocks = found.regions[4].blocks;
@@ -368,7 +374,10 @@ int index_config_decode(struct index_geometry *g, uint64_t nonce,
 		return 0;
 	g->remapped_virtual = get_u64(block + 50);
 	g->remapped_physical = get_u64(block + 58);
-	return g->remapped_physical >= g->chapters ? -VDO_ECORRUPT : 0;
+	return g->remapped_physical >= g->chapters ||
+			       g->remapped_virtual >= CHAPTERS_END
+		       ? -VDO_ECORRUPT
+		       : 0;
 }
 
 void save_encode(const struct index_layout *l, unsigned slot,
@@ -409,6 +418,10 @@ static bool save_decode_payload(const struct index_layout *l, unsigned slot,
 	save->newest = read_u64(r);
 	save->oldest = read_u64(r);
 	save->last_save = read_u64(r);
+	/* How far apart the chapters may be depends on the geometry. */
+	if (save->timestamp >= TIMESTAMPS_END || save->newest >= CHAPTERS_END ||
+	    save->oldest > save->newest)
+		return false;
 	return save->timestamp != 0 && version <= SAVE_VERSION &&
 	       signature == STATE_SIGNATURE && state == STATE_VERSION &&
 	       nonce == make_save_nonce(l, slot, save->timestamp);

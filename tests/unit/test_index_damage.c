@@ -180,6 +180,7 @@ static const struct {
 	{"header magic", SAVE_HEADER, 0, 0, "\0", 1},
 	{"save nonce", SAVE_HEADER, 0, 24 + 5 * 24 + 8, "\0\1", 2},
 	{"page map magic", SAVE_PAGE_MAP, 0, 0, "B", 1},
+	{"page map: newer than all", SAVE_PAGE_MAP, 0, 15, "\x7f", 1},
 	{"open chapter magic", SAVE_OPEN_CHAPTER, 0, 9, "1", 1},
 	{"open chapter count", SAVE_OPEN_CHAPTER, 0, 10, "\xff\xff", 2},
 	{"sub-index magic", SAVE_ZONE, 0, 3, "6", 1},
@@ -194,6 +195,10 @@ static const struct {
 	{"zone number", SAVE_ZONE, 0, 40 + 8 * 128 + 8, "\1", 1},
 	{"zones", SAVE_ZONE, 0, 40 + 8 * 128 + 12, "\3", 1},
 	{"lists of zone", SAVE_ZONE, 0, 40 + 8 * 128 + 20, "\3", 1},
+	{"more records than bits", SAVE_ZONE, 0, 40 + 8 * 128 + 27, "\x7f", 1},
+	{"records, impossible", SAVE_ZONE, 0, 40 + 8 * 128 + 31, "\xff", 1},
+	{"more collisions than records", SAVE_ZONE, 1, 40 + 8 * 128 + 39,
+	 "\xff", 1},
 	{"size of a list", SAVE_ZONE, 0, 80 + 8 * 128, "\xff\xff", 2},
 	{"sizes too large for all", SAVE_ZONE, 0, 80 + 8 * 128,
 	 "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
@@ -219,6 +224,35 @@ START_TEST(damaged_save)
 	ck_assert_int_eq(error, 0);
 	ck_assert_int_eq(rig_close(&rig, true), 0);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
+	ck_assert_int_eq(rig_close(&rig, false), 0);
+	rig_fini(&rig);
+}
+END_TEST
+
+/* The page map of an index with several index pages names a list that no
+ * chapter has. */
+START_TEST(page_map_without_end)
+{
+	struct index_layout l;
+	uint8_t block[BLOCK_SIZE];
+
+	vdo_device_close(device);
+	ck_assert_int_eq(vdo_device_open_memory(2000 * BLOCK_SIZE, &device), 0);
+	start(1, NONCE);
+	rig.config.memory = -1;
+	rig.config.block_count = 2000;
+	ck_assert_int_eq(rig_open(&rig, INDEX_FORMAT), 0);
+	ck_assert_int_eq(rig_close(&rig, true), 0);
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
+	ck_assert_int_eq(rig_close(&rig, true), 0);
+	ck_assert_int_eq(device_read(device, 0, block, sizeof(block)), 0);
+	ck_assert_int_eq(super_decode(&l, index_geometry_of(rig.index), 0,
+				      block), 0);
+	for (unsigned slot = 0; slot < SAVES; slot++)
+		damage(layout_save_part(&l, slot, SAVE_PAGE_MAP, 0, 1).start *
+				       BLOCK_SIZE + 17, "\xff", 1);
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), -VDO_EDIRTY);
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD), 0);
 	ck_assert_int_eq(rig_close(&rig, false), 0);
 	rig_fini(&rig);
 }
@@ -390,6 +424,7 @@ int main(void)
 	tcase_add_test(tc, other_version);
 	tcase_add_loop_test(tc, saves_beyond_the_region, 0, 2);
 	tcase_add_test(tc, too_small);
+	tcase_add_test(tc, page_map_without_end);
 	tcase_add_loop_test(tc, damaged_save, 0, ARRAY_SIZE(saves));
 	tcase_add_test(tc, rot_anywhere);
 	tcase_add_loop_test(tc, impossible_chapters, 0, 3);

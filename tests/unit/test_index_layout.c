@@ -204,6 +204,44 @@ START_TEST(remapped_config)
 	ck_assert_uint_eq(g.remapped_physical, 17);
 	put_u64(block + 58, 1023);
 	ck_assert_int_eq(index_config_decode(&g, 5, block), -VDO_ECORRUPT);
+	put_u64(block + 58, 17);
+	put_u64(block + 50, CHAPTERS_END - 1);
+	ck_assert_int_eq(index_config_decode(&g, 5, block), 0);
+	put_u64(block + 50, CHAPTERS_END);
+	ck_assert_int_eq(index_config_decode(&g, 5, block), -VDO_ECORRUPT);
+}
+END_TEST
+
+/* Numbers of a save from which it would not be possible to go on. */
+static const struct {
+	uint64_t timestamp, newest, oldest;
+	bool good;
+} save_numbers[] = {
+	{UINT64_C(1) << 61, 9, 9, true},
+	{UINT64_C(1) << 62, 9, 9, false},
+	{UINT64_MAX, 9, 9, false},
+	{1, CHAPTERS_END - 1, CHAPTERS_END - 5, true},
+	{1, CHAPTERS_END, CHAPTERS_END - 5, false},
+	{1, UINT64_MAX, UINT64_MAX - 3, false},
+	{1, UINT64_MAX, UINT64_MAX, false},
+	{1, 9, 10, false},
+	{1, 9, UINT64_MAX, false},
+};
+
+START_TEST(impossible_save)
+{
+	struct index_layout l;
+	struct index_save read, s = {
+		.timestamp = save_numbers[_i].timestamp,
+		.newest = save_numbers[_i].newest,
+		.oldest = save_numbers[_i].oldest,
+		.zone_count = 2,
+	};
+
+	layout(&l, "610473aab247ea1867458bc6", 77);
+	save_encode(&l, 0, &s, block);
+	save_decode(&l, 0, block, &read);
+	ck_assert_int_eq(read.timestamp != 0, save_numbers[_i].good);
 }
 END_TEST
 
@@ -285,6 +323,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_loop_test(tc, golden_nonces, 0, 4);
+	tcase_add_loop_test(tc, impossible_save, 0, ARRAY_SIZE(save_numbers));
 	tcase_add_test(tc, golden_super_block);
 	tcase_add_loop_test(tc, damaged_super_block, 0,
 			    ARRAY_SIZE(super_damage));
