@@ -26,6 +26,18 @@ struct vdo_volume {
 };
 
 /*
+ * Open the volume on @device, run by @x, which is the handle's from now on and
+ * gone if this fails. Executors of any kind will do: this is how tests open
+ * volumes on theirs. -VDO_EINUSE, -ENOMEM, and what volume_open() says.
+ */
+int handle_open(struct vdo_device *device, struct executor *x,
+		const struct settings *s, struct vdo_volume **volume,
+		struct vdo_error *error) MUST_CHECK;
+
+/* After the volume is closed: the rest of what handle_open() made. */
+void handle_free(struct vdo_volume *v);
+
+/*
  * May this thread call into @v? -VDO_EFORKED in another process; with @waits
  * also -EDEADLK from inside of a callback.
  */

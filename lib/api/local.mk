@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/cq.c \
-	%D%/handle.h \
+	%D%/handle.c %D%/handle.h \
 	%D%/host_config.c %D%/host_config.h \
 	%D%/index.c \
 	%D%/io.c \

@@ -10,9 +10,7 @@
 #include "api/handle.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,48 +18,6 @@
 #include "api/options.h"
 #include "base/alloc.h"
 #include "base/error.h"
-
-/* Are we in the process that opened @v? Without a system call, if possible. */
-static bool is_here(const struct vdo_volume *v)
-{
-	if (v->here != NULL)
-		return atomic_load_explicit(v->here, memory_order_relaxed) != 0;
-	return getpid() == v->pid;
-}
-
-static void mark_here(struct vdo_volume *v)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *p = mmap(NULL, page, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	v->pid = getpid();
-	if (p == MAP_FAILED)
-		return;
-	if (madvise(p, page, MADV_WIPEONFORK) != 0) {
-		munmap(p, page);
-		return;
-	}
-	v->here = p;
-	atomic_init(v->here, 1);
-}
-
-static void unmark_here(struct vdo_volume *v)
-{
-	if (v->here != NULL)
-		munmap((void *)v->here, (size_t)sysconf(_SC_PAGESIZE));
-}
-
-int handle_check(const struct vdo_volume *v, bool waits)
-{
-	if (v == NULL)
-		return -EINVAL;
-	if (unlikely(!is_here(v)))
-		return -VDO_EFORKED;
-	if (waits && unlikely(queue_running != NULL))
-		return -EDEADLK;
-	return 0;
-}
 
 /* ------------------------------------------------------------------- format */
 
@@ -147,37 +103,12 @@ static int create_executor(const struct settings *s, struct executor **x)
 static int open_on(struct vdo_device *device, const struct settings *s,
 		   struct vdo_volume **volume, struct vdo_error *error)
 {
-	struct vdo_volume *v = alloc_zeroed(1, sizeof(*v));
-	int result;
+	struct executor *x;
+	int result = create_executor(s, &x);
 
-	if (v == NULL)
-		return -ENOMEM;
-	result = create_executor(s, &v->executor);
 	if (result != 0)
-		goto no_executor;
-	result = device_claim(device, v->executor);
-	if (result == -VDO_EINUSE)
-		error_set(error, result,
-			  "the storage is in use by another open volume");
-	if (result != 0)
-		goto not_claimed;
-	result = volume_open(device, v->executor, s, &v->volume, error);
-	if (result != 0)
-		goto not_open;
-	v->device = device;
-	v->alignment = s->open.alignment;
-	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
-	mark_here(v);
-	*volume = v;
-	return 0;
-
-not_open:
-	device_release(device);
-not_claimed:
-	executor_destroy(v->executor);
-no_executor:
-	alloc_free(v);
-	return result;
+		return result;
+	return handle_open(device, x, s, volume, error);
 }
 
 int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
@@ -225,15 +156,6 @@ int vdo_open(const char *path, const struct vdo_config *config,
 
 /* -------------------------------------------------------------------- close */
 
-static void free_handle(struct vdo_volume *v)
-{
-	device_release(v->device);
-	executor_destroy(v->executor);
-	vdo_device_close(v->own_device);
-	unmark_here(v);
-	alloc_free(v);
-}
-
 int vdo_close(struct vdo_volume *v)
 {
 	int result;
@@ -244,7 +166,7 @@ int vdo_close(struct vdo_volume *v)
 	if (result != 0)
 		return result;
 	result = volume_close(v->volume);
-	free_handle(v);
+	handle_free(v);
 	return result;
 }
 
@@ -253,7 +175,7 @@ void vdo_abandon(struct vdo_volume *v)
 	if (v == NULL || handle_check(v, true) != 0)
 		return;
 	volume_abandon(v->volume);
-	free_handle(v);
+	handle_free(v);
 }
 
 /* ----------------------------------------------------------------- the rest */

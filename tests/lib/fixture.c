@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "api/handle.h"
 #include "api/host_config.h"
@@ -172,49 +171,10 @@ void fixture_init(struct fixture *f, int kind, const char *options)
 	free(all);
 }
 
-/* What vdo_open_device() does, with an executor of the tests. */
-static int open_simulated(struct fixture *f, const struct settings *s)
-{
-	struct vdo_volume *v = must(calloc(1, sizeof(*v)));
-	int result;
-
-	v->executor = sim_executor_create(f->kind->seed);
-	f->device = sim_device_open(f->sd, v->executor);
-	result = device_claim(f->device, v->executor);
-	if (result == 0)
-		result = volume_open(f->device, v->executor, s, &v->volume,
-				     &f->error);
-	if (result != 0) {
-		device_release(f->device);
-		executor_destroy(v->executor);
-		free(v);
-		return result;
-	}
-	v->device = f->device;
-	v->alignment = s->open.alignment;
-	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
-	v->pid = getpid();
-	f->volume = v;
-	return 0;
-}
-
-static int close_simulated(struct vdo_volume *v, bool save)
-{
-	int result = 0;
-
-	if (save)
-		result = volume_close(v->volume);
-	else
-		volume_abandon(v->volume);
-	device_release(v->device);
-	executor_destroy(v->executor);
-	free(v);
-	return result;
-}
-
 int fixture_try_open(struct fixture *f, const char *options)
 {
 	struct vdo_config *c = open_config(f, options);
+	struct executor *x;
 	struct settings s;
 	int result;
 
@@ -224,8 +184,13 @@ int fixture_try_open(struct fixture *f, const char *options)
 		result = host_config_apply(c, &s, &f->error);
 		/* Zones are as asked for, as with a pool. */
 		s.open.executor = EXECUTOR_INLINE;
+		x = sim_executor_create(f->kind->seed);
+		f->device = sim_device_open(f->sd, x);
 		if (result == 0)
-			result = open_simulated(f, &s);
+			result = handle_open(f->device, x, &s, &f->volume,
+					     &f->error);
+		else
+			executor_destroy(x);
 	} else {
 		f->device = sim_device_open(f->sd, NULL);
 		result = vdo_open_device(f->device, c, &f->volume, &f->error);
@@ -258,9 +223,7 @@ static void drop_device(struct fixture *f)
 
 int fixture_try_close(struct fixture *f)
 {
-	int result = f->kind->where == WHERE_SIM
-			     ? close_simulated(f->volume, true)
-			     : vdo_close(f->volume);
+	int result = vdo_close(f->volume);
 
 	drop_device(f);
 	return result;
@@ -268,10 +231,7 @@ int fixture_try_close(struct fixture *f)
 
 void fixture_abandon(struct fixture *f)
 {
-	if (f->kind->where == WHERE_SIM)
-		close_simulated(f->volume, false);
-	else
-		vdo_abandon(f->volume);
+	vdo_abandon(f->volume);
 	drop_device(f);
 }
 

@@ -4,8 +4,7 @@
  *
  * The storage is always a simulated device, so that it can fail, hold back and
  * be looked into; the volume is always used through the public calls. With the
- * simulated executor the handle is put together here, since no option asks for
- * that one.
+ * simulated executor handle_open() opens it, since no option asks for that one.
  *
  *	struct fixture f;
  *

@@ -24,7 +24,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "api/handle.h"
 #include "api/host_config.h"
@@ -51,7 +50,7 @@ struct run {
 	uint32_t *writes; /* under way, by LBN */
 	bool *partial;	  /* one of them is partial: no others */
 
-	struct vdo_volume handle;
+	struct vdo_device *device;
 	struct vdo_volume *v; /* NULL: closed */
 	unsigned under_way, under_way_max;
 	bool faulty;	/* errors may come */
@@ -480,32 +479,21 @@ static void random_settings(struct run *r, struct settings *s)
 /* False: it needs what the library cannot do (yet). */
 static bool run_open(struct run *r)
 {
-	struct vdo_volume *v = &r->handle;
 	struct vdo_error error = {0};
+	struct executor *x;
 	struct settings s;
 	int result;
 
-	memset(v, 0, sizeof(*v));
 	random_settings(r, &s);
-	v->executor = sim_executor_create(dice(r, UINT64_MAX));
-	v->device = sim_device_crashed(r->sd)
-			    ? sim_device_reopen(r->sd, v->executor)
-			    : sim_device_open(r->sd, v->executor);
-	if (device_claim(v->device, v->executor) != 0)
-		die(r, "claim");
-	result = volume_open(v->device, v->executor, &s, &v->volume, &error);
-	if (result == 0) {
-		v->alignment = s.open.alignment;
-		v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
-		v->pid = getpid();
-		r->v = v;
+	x = sim_executor_create(dice(r, UINT64_MAX));
+	r->device = sim_device_crashed(r->sd) ? sim_device_reopen(r->sd, x)
+					      : sim_device_open(r->sd, x);
+	result = handle_open(r->device, x, &s, &r->v, &error);
+	if (result == 0)
 		return true;
-	}
 	if (result != -VDO_EDIRTY && result != -VDO_EREBUILD)
 		die(r, "open: %s: %s", vdo_error_name(result), error.message);
-	device_release(v->device);
-	executor_destroy(v->executor);
-	vdo_device_close(v->device);
+	vdo_device_close(r->device);
 	return false;
 }
 
@@ -551,12 +539,10 @@ static void check_image(struct run *r, const char *when)
 	image_close(&im);
 }
 
-static void drop_handle(struct run *r)
+static void drop_device(struct run *r)
 {
 	sim_device_hold(r->sd, NULL, NULL);
-	device_release(r->v->device);
-	executor_destroy(r->v->executor);
-	vdo_device_close(r->v->device);
+	vdo_device_close(r->device);
 	r->v = NULL;
 }
 
@@ -565,12 +551,12 @@ static bool run_close(struct run *r)
 {
 	bool crashed = sim_device_crashed(r->sd);
 	bool was_read_only = read_only(r);
-	int result = volume_close(r->v->volume);
+	int result = vdo_close(r->v);
 
 	if (r->under_way != 0)
 		die(r, "%u operations outlive the volume", r->under_way);
 	crashed = crashed || sim_device_crashed(r->sd);
-	drop_handle(r);
+	drop_device(r);
 	say(r, "  closed: %s", vdo_error_name(result));
 	if (result != 0 && !crashed && !r->lossy && !r->faulty)
 		die(r, "close: %s", vdo_error_name(result));
@@ -584,10 +570,10 @@ static bool run_close(struct run *r)
 
 static void run_abandon(struct run *r, const char *when)
 {
-	volume_abandon(r->v->volume);
+	vdo_abandon(r->v);
 	if (r->under_way != 0)
 		die(r, "%u operations outlive the volume", r->under_way);
-	drop_handle(r);
+	drop_device(r);
 	check_image(r, when);
 }
 

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How a handle is made and freed, and who may use it.
+ *
+ * A child process has the memory of a volume but none of its threads. A page
+ * that the kernel wipes at fork says which process we are in, without a system
+ * call; where there is no such thing, process ids are compared.
+ */
+#include "build.h"
+
+#include "api/handle.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+/* Are we in the process that opened @v? Without a system call, if possible. */
+static bool is_here(const struct vdo_volume *v)
+{
+	if (v->here != NULL)
+		return atomic_load_explicit(v->here, memory_order_relaxed) != 0;
+	return getpid() == v->pid;
+}
+
+static void mark_here(struct vdo_volume *v)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p = mmap(NULL, page, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	v->pid = getpid();
+	if (p == MAP_FAILED)
+		return;
+	if (madvise(p, page, MADV_WIPEONFORK) != 0) {
+		munmap(p, page);
+		return;
+	}
+	v->here = p;
+	atomic_init(v->here, 1);
+}
+
+static void unmark_here(struct vdo_volume *v)
+{
+	if (v->here != NULL)
+		munmap((void *)v->here, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+int handle_check(const struct vdo_volume *v, bool waits)
+{
+	if (v == NULL)
+		return -EINVAL;
+	if (unlikely(!is_here(v)))
+		return -VDO_EFORKED;
+	if (waits && unlikely(queue_running != NULL))
+		return -EDEADLK;
+	return 0;
+}
+
+int handle_open(struct vdo_device *device, struct executor *x,
+		const struct settings *s, struct vdo_volume **volume,
+		struct vdo_error *error)
+{
+	struct vdo_volume *v = alloc_zeroed(1, sizeof(*v));
+	int result = -ENOMEM;
+
+	if (v == NULL)
+		goto no_handle;
+	result = device_claim(device, x);
+	if (result == -VDO_EINUSE)
+		error_set(error, result,
+			  "the storage is in use by another open volume");
+	if (result != 0)
+		goto not_claimed;
+	result = volume_open(device, x, s, &v->volume, error);
+	if (result != 0)
+		goto not_open;
+	v->executor = x;
+	v->device = device;
+	v->alignment = s->open.alignment;
+	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
+	mark_here(v);
+	*volume = v;
+	return 0;
+
+not_open:
+	device_release(device);
+not_claimed:
+	alloc_free(v);
+no_handle:
+	executor_destroy(x);
+	return result;
+}
+
+void handle_free(struct vdo_volume *v)
+{
+	device_release(v->device);
+	executor_destroy(v->executor);
+	vdo_device_close(v->own_device);
+	unmark_here(v);
+	alloc_free(v);
+}
