@@ -45,7 +45,8 @@ struct vdo_device_io {
 	unsigned iov_count;
 
 	/* To be called exactly once, from any thread, also inside of submit:
-	 * 0 when all of length was transferred, or a negative errno. */
+	 * 0 when all of length was transferred, or a negative errno. Closing
+	 * the volume waits until it has returned. */
 	void (*complete)(struct vdo_device_io *io, int result);
 
 	void *host_data[4];      /* the device's, until complete() */

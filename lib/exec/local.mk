@@ -5,6 +5,7 @@ lib_libcore_la_SOURCES += \
 	%D%/fanout.c %D%/fanout.h \
 	%D%/freelist.c %D%/freelist.h \
 	%D%/gate.h \
+	%D%/inside.c %D%/inside.h \
 	%D%/inline.c \
 	%D%/mpsc.c %D%/mpsc.h \
 	%D%/native.c \

@@ -42,6 +42,8 @@ int vdo_device_open_custom(const struct vdo_device_ops *ops, void *ctx,
 	d->ctx = ctx;
 	d->size_bytes = ops->get_size(ctx);
 	d->flags = ops->get_flags(ctx);
+	d->foreign = true;
+	inside_init(&d->completing);
 	d->close = OPS_HAVE(ops, close) ? ops->close : NULL;
 	*device = d;
 	return 0;
@@ -79,6 +81,8 @@ void device_release(struct vdo_device *d)
 	VDO_ASSERT(atomic_load(&d->claimed));
 	if (d->detach != NULL)
 		d->detach(d->ctx);
+	if (d->foreign)
+		inside_wait(&d->completing);
 	atomic_store(&d->claimed, false);
 }
 

@@ -18,6 +18,7 @@
 #include <vdo/device.h>
 
 #include "exec/executor.h"
+#include "exec/inside.h"
 
 struct vdo_device {
 	void (*submit)(void *ctx, struct vdo_device_io *io);
@@ -25,6 +26,9 @@ struct vdo_device {
 	uint64_t size_bytes;
 	unsigned flags; /* VDO_DEVICE_* */
 	atomic_bool claimed;
+	/* The host's: its threads complete, and nothing of ours joins them. */
+	bool foreign;
+	struct inside completing; /* foreign: threads inside of complete() */
 	void (*close)(void *ctx);
 	int (*grow)(void *ctx, uint64_t size_bytes); /* may be NULL */
 	/* See device_reserve(). May be NULL: there is nothing to be done. */
@@ -42,7 +46,28 @@ struct vdo_device {
 
 /* Take a device for a volume run by @x. -VDO_EINUSE, -ENOMEM */
 int device_claim(struct vdo_device *d, struct executor *x) MUST_CHECK;
+
+/*
+ * Give it back. Everything that was submitted is complete; this waits until
+ * each complete() has returned as well, so that the executor can be destroyed.
+ */
 void device_release(struct vdo_device *d);
+
+/*
+ * Around whatever complete() does that may end the volume: the operation may be
+ * gone when device_leave() is called, the device is not.
+ */
+static inline void device_enter(struct vdo_device *d)
+{
+	if (d->foreign)
+		inside_enter(&d->completing);
+}
+
+static inline void device_leave(struct vdo_device *d)
+{
+	if (d->foreign)
+		inside_leave(&d->completing);
+}
 
 /* Files: how vdo_device_open() does it, with the choices of the options. */
 enum device_engine {

@@ -63,13 +63,25 @@ void storage_set_read_only(struct storage *s)
 	atomic_store_explicit(&s->read_only, true, memory_order_relaxed);
 }
 
-/* From the device, on any thread. The mio may be gone after the post. */
+/*
+ * From the device, on any thread. The mio may be gone after the post, and the
+ * storage with it.
+ */
+static void finish(struct mio *m, int result)
+{
+	struct vdo_device *d = m->storage->device;
+
+	device_enter(d);
+	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
+	device_leave(d);
+}
+
 static void io_done(struct vdo_device_io *io, int result)
 {
 	struct mio *m = container_of(io, struct mio, io);
 
 	bump(&own_lane(m->storage)->completed[m->kind]);
-	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
+	finish(m, result);
 }
 
 /* Some storage learns only by trying that it cannot. */
@@ -85,9 +97,7 @@ static void discard_done(struct vdo_device_io *io, int result)
 
 static void flush_done(struct vdo_device_io *io, int result)
 {
-	struct mio *m = container_of(io, struct mio, io);
-
-	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
+	finish(container_of(io, struct mio, io), result);
 }
 
 static void prepare(struct mio *m, struct storage *s, enum mio_kind kind,
