@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "../common.h"
+#include "../storage.h"
 #include "../text.h"
 #include "catalogue.h"
 #include "container.h"

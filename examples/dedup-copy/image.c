@@ -27,6 +27,20 @@ struct image {
 	struct report report;
 };
 
+/* The image is not the volume that is going to be written. */
+static int check_source(const struct image *m)
+{
+	struct storage image = storage_open(m->fd);
+	struct storage volume = storage_at(m->run->arguments->volume);
+
+	if (!storage_would_change(&volume, &image))
+		return 0;
+	complain("%s: is the same storage as %s, or lies on it; nothing is "
+		 "written",
+		 m->path, m->run->arguments->volume);
+	return STOP_SAID;
+}
+
 static int open_source(struct image *m)
 {
 	struct stat st;
@@ -44,7 +58,7 @@ static int open_source(struct image *m)
 		return STOP_SAID;
 	}
 	m->size = (uint64_t)end;
-	return 0;
+	return check_source(m);
 }
 
 /* The volume must be large enough, and no archive. */
@@ -266,33 +280,64 @@ static int copy_out(struct run *run, struct reader *reader, int fd, bool sparse)
 	return r;
 }
 
-/* A new file of the size of the volume, or what is there with --force. */
-static int open_destination(const struct run *run, bool *sparse)
+/* The image is not the volume that is being read. */
+static int check_destination(const struct arguments *a, struct storage to)
+{
+	struct storage volume = storage_at(a->volume);
+
+	if (!storage_would_change(&to, &volume))
+		return 0;
+	complain("%s: is the same storage as %s, or holds it; nothing is "
+		 "written",
+		 a->directory, a->volume);
+	return STOP_SAID;
+}
+
+/* Open what is to be written, and leave it as it is. */
+static int open_destination(const struct arguments *a)
+{
+	int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY;
+	struct stat st;
+	int fd;
+
+	if (check_destination(a, storage_at(a->directory)) != 0)
+		return -1;
+	if (!a->force)
+		flags |= O_CREAT | O_EXCL;
+	else if (stat(a->directory, &st) == 0 && S_ISBLK(st.st_mode))
+		flags |= O_EXCL; /* nobody else uses it */
+	else
+		flags |= O_CREAT;
+	fd = open(a->directory, flags, 0666);
+	if (fd < 0)
+		complain("%s: %s%s", a->directory,
+			 errno == EBUSY ? "is in use, mounted perhaps"
+					: strerror(errno),
+			 errno == EEXIST ? "; --force overwrites it" : "");
+	return fd;
+}
+
+/* Make it a file of the size of the volume; a device must be large enough. */
+static int size_destination(const struct run *run, int fd, bool *sparse)
 {
 	const struct arguments *a = run->arguments;
 	uint64_t size = vdo_volume_size(run->volume);
 	struct stat st;
-	int fd = open(a->directory,
-		      O_WRONLY | O_CLOEXEC | O_CREAT | (a->force ? 0 : O_EXCL),
-		      0666);
 
-	if (fd < 0) {
-		complain("%s: %s%s", a->directory, strerror(errno),
-			 errno == EEXIST ? "; --force overwrites it" : "");
-		return -1;
-	}
+	/* once more: the path may have led elsewhere before */
+	if (check_destination(a, storage_open(fd)) != 0)
+		return STOP_SAID;
 	*sparse = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	if (*sparse) {
 		if (ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)size) == 0)
-			return fd;
+			return 0;
 		complain("%s: %s", a->directory, strerror(errno));
 	} else if (lseek(fd, 0, SEEK_END) >= (off_t)size) {
-		return fd;
+		return 0;
 	} else {
 		complain("%s: is smaller than the volume", a->directory);
 	}
-	close(fd);
-	return -1;
+	return STOP_SAID;
 }
 
 int image_extract(struct run *run)
@@ -302,8 +347,8 @@ int image_extract(struct run *run)
 	int r = target_open(run, true), fd = -1, status;
 
 	if (r == 0) {
-		fd = open_destination(run, &sparse);
-		r = fd < 0 ? STOP_SAID : 0;
+		fd = open_destination(run->arguments);
+		r = fd < 0 ? STOP_SAID : size_destination(run, fd, &sparse);
 	}
 	if (r == 0)
 		r = reader_init(&reader, run->volume, run->arguments->polled,

@@ -186,6 +186,8 @@ static int run_mode(const struct arguments *a)
 {
 	struct run run = {.arguments = a};
 
+	if (!outputs_are_apart(a->volume))
+		return EXIT_FAILED;
 	catch_interrupts();
 	if (a->mode == MODE_LIST)
 		return list_run(&run);

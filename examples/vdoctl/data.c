@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../storage.h"
+
 #define WINDOW (4u << 20)
 
 struct job {
@@ -208,11 +210,28 @@ static int write_piece(struct job *job, bool *over)
 	return EXIT_OK;
 }
 
+/* Data that comes from the volume itself would run ahead of its end. */
+static int check_input(const struct arguments *a)
+{
+	struct storage volume = storage_at(a->path);
+	struct storage in = storage_open(STDIN_FILENO);
+
+	if (!storage_would_change(&volume, &in))
+		return EXIT_OK;
+	complain("%s: standard input is the volume itself, or lies on it; "
+		 "nothing is written",
+		 a->path);
+	return EXIT_FAILED;
+}
+
 static int run_write(struct job *job, const struct arguments *a)
 {
-	int code = job_open(job, a, "writing");
+	int code = check_input(a);
 	bool over = false;
 
+	memset(job, 0, sizeof(*job));
+	if (code == EXIT_OK)
+		code = job_open(job, a, "writing");
 	while (code == EXIT_OK && !over && !interrupted() &&
 	       job->position < job->end)
 		code = write_piece(job, &over);
@@ -343,11 +362,11 @@ static int run(int argc, char **argv, const char *accept, const char *help,
 	int code = EXIT_OK;
 
 	if (!arguments_parse(&a, argc, argv, accept, help)) {
-		code = try_help();
-	} else if (!a.help && needs_range && !(a.has_offset && a.has_length)) {
+		code = a.code;
+	} else if (needs_range && !(a.has_offset && a.has_length)) {
 		complain("--offset and --length are needed");
 		code = try_help();
-	} else if (!a.help) {
+	} else {
 		catch_interrupts();
 		code = job_close(&job, work(&job, &a));
 	}

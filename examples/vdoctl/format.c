@@ -4,6 +4,7 @@
  */
 #include "vdoctl.h"
 
+#include "../storage.h"
 #include "../text.h"
 
 static const char help[] =
@@ -73,6 +74,8 @@ static int parse(int argc, char **argv, struct vdo_config *config)
 		complain(optind == argc ? "which FILE?" : "more than one FILE");
 		return try_help();
 	}
+	if (!outputs_are_apart(argv[optind]))
+		return EXIT_FAILED;
 	return format(argv[optind], config);
 }
 

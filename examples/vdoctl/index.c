@@ -423,8 +423,8 @@ int command_index(int argc, char **argv)
 	}
 	argv[1] = argv[0]; /* for the messages of getopt */
 	if (!arguments_parse(&a, argc - 1, argv + 1, "j", index_help))
-		code = try_help();
-	else if (!a.help)
+		code = a.code;
+	else
 		code = run(&a);
 	arguments_free(&a);
 	return code;

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "../storage.h"
+
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
@@ -62,8 +64,9 @@ static bool take_long(struct arguments *a, int letter, const char *accept,
 	}
 }
 
-static bool take_options(struct arguments *a, int argc, char **argv,
-			 const char *accept, const char *help_text)
+/* EXIT_USAGE, EXIT_OK after the help, or -1: go on. */
+static int take_options(struct arguments *a, int argc, char **argv,
+			const char *accept, const char *help_text)
 {
 	int c, i = 0;
 
@@ -72,8 +75,7 @@ static bool take_options(struct arguments *a, int argc, char **argv,
 
 		if (c == 'h') {
 			fputs(help_text, stdout);
-			a->help = true;
-			return true;
+			return EXIT_OK;
 		}
 		if (c == 'o')
 			good = config_assign(a->config, optarg);
@@ -81,15 +83,21 @@ static bool take_options(struct arguments *a, int argc, char **argv,
 			good = take_long(a, c - 256, accept,
 					 argument_table[i].name);
 		if (!good)
-			return false;
+			return try_help();
 	}
-	return true;
+	if (optind + 1 != argc) {
+		complain(optind == argc ? "which FILE?" : "more than one FILE");
+		return try_help();
+	}
+	a->path = argv[optind];
+	return outputs_are_apart(a->path) ? -1 : EXIT_FAILED;
 }
 
 bool arguments_parse(struct arguments *a, int argc, char **argv,
 		     const char *accept, const char *help_text)
 {
 	memset(a, 0, sizeof(*a));
+	a->code = EXIT_FAILED;
 	if (vdo_config_new(&a->config) != 0) {
 		complain("out of memory");
 		return false;
@@ -97,16 +105,8 @@ bool arguments_parse(struct arguments *a, int argc, char **argv,
 	if (strchr(accept, 'r') != NULL &&
 	    !config_set(a->config, "read-only", "on"))
 		return false;
-	if (!take_options(a, argc, argv, accept, help_text))
-		return false;
-	if (a->help)
-		return true;
-	if (optind + 1 != argc) {
-		complain(optind == argc ? "which FILE?" : "more than one FILE");
-		return false;
-	}
-	a->path = argv[optind];
-	return true;
+	a->code = take_options(a, argc, argv, accept, help_text);
+	return a->code < 0;
 }
 
 void arguments_free(struct arguments *a)

@@ -205,9 +205,7 @@ int command_info(int argc, char **argv)
 	int code = EXIT_OK;
 
 	if (!arguments_parse(&a, argc, argv, "j", info_help))
-		code = try_help();
-	else if (a.help)
-		code = EXIT_OK;
+		code = a.code;
 	else if (vdo_inspect(a.path, &info, sizeof(info), &error) != 0)
 		code = complain_vdo(a.path, &error);
 	else if (a.json)
@@ -280,8 +278,8 @@ int command_stats(int argc, char **argv)
 	int code = EXIT_OK;
 
 	if (!arguments_parse(&a, argc, argv, "jr", stats_help))
-		code = try_help();
-	else if (!a.help)
+		code = a.code;
+	else
 		code = show_stats(&a);
 	arguments_free(&a);
 	return code;

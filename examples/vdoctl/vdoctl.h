@@ -28,14 +28,15 @@ struct arguments {
 	uint64_t offset, length;
 	bool has_offset, has_length;
 	bool json;
-	bool help;  /* was printed; nothing more to do */
+	int code; /* of a command that ends here */
 };
 
 /*
  * Parse the options of the commands that look into a volume. @accept has the
  * letters of those that the command takes: o(ffset) l(ength) j(son); with r the
- * volume is opened read-only unless -o says otherwise. False: bad usage, and
- * it was said. Free @a with arguments_free() in any case.
+ * volume is opened read-only unless -o says otherwise. False: the command ends
+ * with a->code, after help or a complaint. Free @a with arguments_free() in any
+ * case.
  */
 bool arguments_parse(struct arguments *a, int argc, char **argv,
 		     const char *accept, const char *help);

@@ -10,6 +10,7 @@ sh_tests = \
 	%D%/man.sh \
 	%D%/nbdkit.sh \
 	%D%/options.sh \
+	%D%/same-storage.sh \
 	%D%/spdx.sh \
 	%D%/symbols.sh \
 	%D%/system.sh \
