@@ -26,7 +26,7 @@ enum vdo_device_op {
 	VDO_DEVICE_READ,
 	VDO_DEVICE_WRITE,
 	VDO_DEVICE_FLUSH,   /* make all completed writes durable */
-	VDO_DEVICE_DISCARD, /* the range may lose its content */
+	VDO_DEVICE_DISCARD, /* the range may lose its content: see below */
 };
 
 /* A write that is durable when it completes. */
@@ -56,8 +56,8 @@ struct vdo_device_io {
  * it needs VDO_DEVICE_FLUSH and VDO_DEVICE_FUA. Without this flag they are
  * never sent, and each completed write counts as durable. */
 #define VDO_DEVICE_VOLATILE_CACHE 1u
-/* VDO_DEVICE_DISCARD may be sent. Storage that turns out not to have it answers
- * -EOPNOTSUPP, and is not asked again by that volume. */
+/* The device can carry out VDO_DEVICE_DISCARD. A volume does not send it yet;
+ * a device that cannot do it answers -EOPNOTSUPP. */
 #define VDO_DEVICE_CAN_DISCARD    2u
 /* Writes fail; the volume can only be opened read-only. */
 #define VDO_DEVICE_READ_ONLY      4u

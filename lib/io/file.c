@@ -11,9 +11,6 @@
  * returned: a lock on a descriptor of its own would be free while writes are
  * still on their way. Who opens next waits for that, for CLAIM_TRIES tries.
  *
- * Discards of a file. Whether its file system can punch holes is found out by
- * the first discard, as any try would show on the file (its times, at least).
- *
  * O_DIRECT. Such a device has two descriptors, and memory that is not aligned
  * goes through the page cache; the kernel keeps both views the same.
  *
@@ -33,7 +30,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -131,27 +127,10 @@ static int run_transfer(struct file *f, struct vdo_device_io *io, uint64_t done)
 	return fua && flags == 0 ? retry_sync(f->fd) : 0;
 }
 
-static int run_discard(struct file *f, struct vdo_device_io *io)
-{
-	uint64_t range[2] = {io->offset, io->length};
-	int r;
-
-	do {
-		if (f->block_device)
-			r = ioctl(f->fd, BLKDISCARD, range);
-		else
-			r = fallocate(f->fd,
-				      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				      (off_t)io->offset, (off_t)io->length);
-	} while (r != 0 && errno == EINTR);
-	return r == 0 ? 0 : -errno;
-}
-
 int file_run(struct file *f, struct vdo_device_io *io, uint64_t done)
 {
-	bool writes = io->op == VDO_DEVICE_WRITE || io->op == VDO_DEVICE_DISCARD;
-
-	if (writes && (f->device->flags & VDO_DEVICE_READ_ONLY))
+	if (io->op == VDO_DEVICE_WRITE &&
+	    (f->device->flags & VDO_DEVICE_READ_ONLY))
 		return -EROFS;
 	switch (io->op) {
 	case VDO_DEVICE_READ:
@@ -160,9 +139,9 @@ int file_run(struct file *f, struct vdo_device_io *io, uint64_t done)
 	case VDO_DEVICE_FLUSH:
 		return retry_sync(f->fd);
 	case VDO_DEVICE_DISCARD:
-		return run_discard(f, io);
+		break;
 	}
-	return -EINVAL;
+	return -EOPNOTSUPP;
 }
 
 /* The device's calls. */
@@ -442,35 +421,6 @@ static int check_fd(struct file *f, const char *path, bool read_only,
 	return 0;
 }
 
-/* Whether the queue of the block device at @fd takes discards. */
-static bool block_can_discard(int fd)
-{
-	static const char *const places[] = {
-		"/sys/dev/block/%u:%u/queue/discard_max_bytes",
-		"/sys/dev/block/%u:%u/../queue/discard_max_bytes",
-	};
-	struct stat st;
-
-	if (fstat(fd, &st) != 0)
-		return false;
-	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
-		unsigned long long max = 0;
-		char path[96];
-		FILE *sys;
-
-		snprintf(path, sizeof(path), places[i], major(st.st_rdev),
-			 minor(st.st_rdev));
-		sys = fopen(path, "re");
-		if (sys == NULL)
-			continue;
-		if (fscanf(sys, "%llu", &max) != 1)
-			max = 0;
-		fclose(sys);
-		return max > 0;
-	}
-	return false;
-}
-
 /* By way of /proc it is the same file for sure. No success, no O_DIRECT. */
 static int open_direct(const struct file *f, bool read_only)
 {
@@ -499,8 +449,6 @@ static int open_parts(struct file *f, struct vdo_device *d, const char *path,
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;
 	if (read_only)
 		d->flags |= VDO_DEVICE_READ_ONLY;
-	else if (!f->block_device || block_can_discard(f->fd))
-		d->flags |= VDO_DEVICE_CAN_DISCARD;
 	return 0;
 }
 

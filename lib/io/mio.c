@@ -37,7 +37,6 @@ void storage_init(struct storage *s, struct vdo_device *device,
 	s->bio_offset = bio_offset;
 	s->block_count = device->size_bytes >> BLOCK_SHIFT;
 	s->volatile_cache = device->flags & VDO_DEVICE_VOLATILE_CACHE;
-	atomic_init(&s->can_discard, device->flags & VDO_DEVICE_CAN_DISCARD);
 	atomic_init(&s->read_only, device->flags & VDO_DEVICE_READ_ONLY);
 	atomic_init(&s->flushes, 0);
 	memset(s->lanes, 0, sizeof(s->lanes));
@@ -52,7 +51,6 @@ void storage_counts(const struct storage *s, enum mio_kind kind,
 
 		counts->read += atomic_load(&l->read[kind]);
 		counts->write += atomic_load(&l->write[kind]);
-		counts->discard += atomic_load(&l->discard[kind]);
 		counts->fua += atomic_load(&l->fua[kind]);
 		counts->completed += atomic_load(&l->completed[kind]);
 	}
@@ -82,17 +80,6 @@ static void io_done(struct vdo_device_io *io, int result)
 
 	bump(&own_lane(m->storage)->completed[m->kind]);
 	finish(m, result);
-}
-
-/* Some storage learns only by trying that it cannot. */
-static void discard_done(struct vdo_device_io *io, int result)
-{
-	struct mio *m = container_of(io, struct mio, io);
-
-	if (result == -EOPNOTSUPP)
-		atomic_store_explicit(&m->storage->can_discard, false,
-				      memory_order_relaxed);
-	io_done(io, result);
 }
 
 static void flush_done(struct vdo_device_io *io, int result)
@@ -206,28 +193,6 @@ void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	m->vec.iov_base = (void *)buf;
 	m->vec.iov_len = count << BLOCK_SHIFT;
 	mio_writev(m, s, kind, pbn, &m->vec, 1, fua);
-}
-
-void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count)
-{
-	int r;
-
-	prepare(m, s, MIO_DATA, VDO_DEVICE_DISCARD);
-	m->io.complete = discard_done;
-	r = place(m, pbn, count);
-	if (r == 0)
-		r = may_write(m);
-	if (r == 0 &&
-	    !atomic_load_explicit(&s->can_discard, memory_order_relaxed))
-		r = -ENOTSUP;
-	if (r != 0) {
-		completion_finish(&m->done, r);
-		return;
-	}
-	m->io.iov = NULL;
-	m->io.iov_count = 0;
-	bump(&own_lane(s)->discard[MIO_DATA]);
-	start_io(m);
 }
 
 void mio_flush(struct mio *m, struct storage *s)

@@ -7,8 +7,8 @@
  * struct mio is one operation, embedded in whatever waits for it.
  *
  * Invariants
- *  (1) Once storage_set_read_only() was called no write, flush or discard is
- *      started any more; they finish with -VDO_EREADONLY (I42). The super block
+ *  (1) Once storage_set_read_only() was called no write or flush is started
+ *      any more; they finish with -VDO_EREADONLY (I42). The super block
  *      is written with MIO_SUPER, which is exempt.
  *  (2) done runs on its home exactly once.
  *
@@ -40,14 +40,14 @@ enum mio_kind {
 };
 
 struct mio_counts {
-	uint64_t read, write, discard, fua;
+	uint64_t read, write, fua;
 	uint64_t completed;
 };
 
 /* What one queue counts; far from the others' and from what all read. */
 struct mio_lane {
 	char apart[CACHE_LINE];
-	atomic_ullong read[MIO_KINDS], write[MIO_KINDS], discard[MIO_KINDS];
+	atomic_ullong read[MIO_KINDS], write[MIO_KINDS];
 	atomic_ullong fua[MIO_KINDS], completed[MIO_KINDS];
 };
 
@@ -56,7 +56,6 @@ struct storage {
 	uint64_t bio_offset; /* blocks */
 	uint64_t block_count;
 	bool volatile_cache; /* flush and FUA have a meaning */
-	atomic_bool can_discard; /* until the device says that it cannot */
 	atomic_bool read_only;
 	atomic_ullong flushes;
 	struct mio_lane lanes[QUEUE_LANES];
@@ -99,8 +98,6 @@ void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	       const struct iovec *iov, unsigned iov_count);
 void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 		const struct iovec *iov, unsigned iov_count, bool fua);
-/* -ENOTSUP: the storage cannot. */
-void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count);
 
 /* For sync.c alone: nobody else flushes. */
 void mio_flush(struct mio *m, struct storage *s);

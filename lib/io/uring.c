@@ -118,11 +118,7 @@ static void fill_sqe(struct uring *u, struct io_uring_sqe *sqe,
 		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
 		break;
 	case VDO_DEVICE_DISCARD:
-		io_uring_prep_fallocate(sqe, fd,
-					FALLOC_FL_PUNCH_HOLE |
-						FALLOC_FL_KEEP_SIZE,
-					io->offset, io->length);
-		break;
+		VDO_ASSERT(false); /* uring_submit() has refused it */
 	}
 	if (u->fixed_files)
 		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
@@ -190,11 +186,14 @@ static void uring_submit(void *ctx, struct vdo_device_io *io)
 	struct uring *u = f->state;
 	bool defer;
 
-	if (io->op == VDO_DEVICE_WRITE || io->op == VDO_DEVICE_DISCARD) {
-		if (f->device->flags & VDO_DEVICE_READ_ONLY) {
-			io->complete(io, -EROFS);
-			return;
-		}
+	if (io->op == VDO_DEVICE_DISCARD) {
+		io->complete(io, -EOPNOTSUPP);
+		return;
+	}
+	if (io->op == VDO_DEVICE_WRITE &&
+	    (f->device->flags & VDO_DEVICE_READ_ONLY)) {
+		io->complete(io, -EROFS);
+		return;
 	}
 	io->host_data[0] = NULL;
 	pthread_mutex_lock(&u->lock);

@@ -62,7 +62,6 @@ static void storage_stats(struct volume *v, struct volume_stats *s)
 		storage_counts(&v->storage, k, &c);
 		s->io_read[k] = c.read;
 		s->io_write[k] = c.write;
-		s->io_discard[k] = c.discard;
 		s->io_fua[k] = c.fua;
 		s->io_completed[k] = c.completed;
 	}

@@ -69,7 +69,7 @@ struct volume_stats {
 	bool deduplication, compression;
 	uint64_t flush_out;
 	uint64_t io_read[MIO_KINDS], io_write[MIO_KINDS];
-	uint64_t io_discard[MIO_KINDS], io_fua[MIO_KINDS];
+	uint64_t io_fua[MIO_KINDS];
 	uint64_t io_completed[MIO_KINDS];
 	struct journal_stats journal;
 	struct depot_stats depot;

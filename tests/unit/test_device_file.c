@@ -278,33 +278,6 @@ out:
 }
 END_TEST
 
-START_TEST(discard_zeroes)
-{
-	unsigned char *buf = pages(16);
-	struct fixture fx;
-
-	make_file(BLOCKS * BLOCK_SIZE);
-	if (!start(&fx, (unsigned)_i, 0)) {
-		free(buf);
-		return;
-	}
-	fill(buf, 16 * BLOCK_SIZE, 1);
-	ck_assert_int_eq(device_write(fx.d, 0, buf, 16 * BLOCK_SIZE), 0);
-	if (fx.d->flags & VDO_DEVICE_CAN_DISCARD) {
-		ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_DISCARD, 4,
-					 NULL, 8),
-				 0);
-		ck_assert_int_eq(device_read(fx.d, 0, buf, 16 * BLOCK_SIZE), 0);
-		for (unsigned i = 0; i < 8 * BLOCK_SIZE; i++)
-			ck_assert_uint_eq(buf[4 * BLOCK_SIZE + i], 0);
-		ck_assert_uint_ne(buf[4 * BLOCK_SIZE - 1], 0);
-	}
-	ck_assert_uint_eq(vdo_device_size(fx.d), BLOCKS * BLOCK_SIZE);
-	stop(&fx);
-	free(buf);
-}
-END_TEST
-
 START_TEST(end_of_file_is_an_error)
 {
 	unsigned char *buf = pages(4);
@@ -339,10 +312,7 @@ START_TEST(read_only_refuses)
 	memset(buf, 1, BLOCK_SIZE);
 	ck_assert_uint_eq(fx.d->flags & VDO_DEVICE_READ_ONLY,
 			  VDO_DEVICE_READ_ONLY);
-	ck_assert_uint_eq(fx.d->flags & VDO_DEVICE_CAN_DISCARD, 0);
 	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_WRITE, 0, buf, 1),
-			 -EROFS);
-	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_DISCARD, 0, NULL, 1),
 			 -EROFS);
 	ck_assert_int_eq(device_write(fx.d, 0, buf, BLOCK_SIZE), -EROFS);
 	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_READ, 0, buf, 1), 0);
@@ -767,7 +737,6 @@ int main(void)
 	tcase_add_checked_fixture(io_case, make_dir, remove_dir);
 	tcase_add_loop_test(io_case, many_at_once, 0, n);
 	tcase_add_loop_test(io_case, long_vectors, 0, n);
-	tcase_add_loop_test(io_case, discard_zeroes, 0, n);
 	tcase_add_loop_test(io_case, end_of_file_is_an_error, 0, n);
 	tcase_add_loop_test(io_case, read_only_refuses, 0, n);
 	tcase_add_loop_test(io_case, submitter_exits, 0, n);

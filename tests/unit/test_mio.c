@@ -78,8 +78,6 @@ static const struct sim_device_config no_cache = {
 static const struct sim_device_config read_only = {
 	.seed = 1, .block_count = BLOCKS, .volatile_cache = true,
 	.read_only = true};
-static const struct sim_device_config no_discard = {
-	.seed = 1, .block_count = BLOCKS, .no_discard = true};
 
 static int do_write(enum mio_kind kind, pbn_t pbn, uint64_t count, bool fua)
 {
@@ -96,15 +94,6 @@ static int do_read(enum mio_kind kind, pbn_t pbn, uint64_t count)
 
 	wait_init(&w);
 	mio_read(&w.mio, &storage, kind, pbn, count, buf);
-	return wait_for(&w);
-}
-
-static int do_discard(pbn_t pbn, uint64_t count)
-{
-	struct wait w;
-
-	wait_init(&w);
-	mio_discard(&w.mio, &storage, pbn, count);
 	return wait_for(&w);
 }
 
@@ -145,13 +134,9 @@ START_TEST(bounds)
 			 ranges[_i].want);
 	ck_assert_int_eq(do_read(MIO_DATA, ranges[_i].pbn, ranges[_i].count),
 			 ranges[_i].want);
-	ck_assert_int_eq(do_discard(ranges[_i].pbn, ranges[_i].count),
-			 ranges[_i].want);
 	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_WRITE),
 			  ranges[_i].want == 0);
 	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_READ),
-			  ranges[_i].want == 0);
-	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_DISCARD),
 			  ranges[_i].want == 0);
 	close_all();
 }
@@ -216,10 +201,8 @@ START_TEST(read_only_refuses)
 		ck_assert_int_eq(do_read(kind, 1, 1), 0);
 	}
 	ck_assert_int_eq(do_flush(), -VDO_EREADONLY);
-	ck_assert_int_eq(do_discard(1, 1), -VDO_EREADONLY);
 	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_WRITE), writes + 1);
 	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_FLUSH), 0);
-	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_DISCARD), 0);
 	close_all();
 }
 END_TEST
@@ -241,38 +224,12 @@ START_TEST(cache_or_not)
 }
 END_TEST
 
-START_TEST(no_discards)
-{
-	open_with(&no_discard, 0);
-	ck_assert_int_eq(do_discard(1, 1), -ENOTSUP);
-	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_DISCARD), 0);
-	close_all();
-}
-END_TEST
-
-/* A device that finds out by trying is asked once. */
-START_TEST(discards_not_supported_after_all)
-{
-	const struct sim_fault fault = {.ops = SIM_OP(VDO_DEVICE_DISCARD),
-					.result = -EOPNOTSUPP};
-
-	open_with(&with_cache, 0);
-	sim_device_fault(sd, &fault);
-	ck_assert_int_eq(do_discard(1, 1), -ENOTSUP);
-	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_DISCARD), 1);
-	ck_assert_int_eq(do_discard(1, 1), -ENOTSUP);
-	ck_assert_uint_eq(sim_device_count(sd, VDO_DEVICE_DISCARD), 1);
-	close_all();
-}
-END_TEST
-
 static unsigned long long total(enum mio_kind kind)
 {
 	struct mio_counts c;
 
 	storage_counts(&storage, kind, &c);
-	return c.read + 10 * c.write + 100 * c.discard + 1000 * c.fua +
-	       10000 * c.completed;
+	return c.read + 10 * c.write + 100 * c.fua + 1000 * c.completed;
 }
 
 START_TEST(counts_by_kind)
@@ -288,11 +245,10 @@ START_TEST(counts_by_kind)
 	ck_assert_int_eq(do_read(MIO_SLAB, 4, 1), -EIO);
 	ck_assert_int_eq(do_read(MIO_SLAB, 4, 1), 0);
 	ck_assert_int_eq(do_read(MIO_SLAB, BLOCKS, 1), -ERANGE);
-	ck_assert_int_eq(do_discard(1, 1), 0);
 	ck_assert_int_eq(do_flush(), 0);
-	ck_assert_uint_eq(total(MIO_DATA), 20110);
-	ck_assert_uint_eq(total(MIO_JOURNAL), 21020);
-	ck_assert_uint_eq(total(MIO_SLAB), 20002);
+	ck_assert_uint_eq(total(MIO_DATA), 1010);
+	ck_assert_uint_eq(total(MIO_JOURNAL), 2120);
+	ck_assert_uint_eq(total(MIO_SLAB), 2002);
 	ck_assert_uint_eq(total(MIO_MAP), 0);
 	ck_assert_uint_eq(total(MIO_SUPER), 0);
 	close_all();
@@ -308,8 +264,6 @@ int main(void)
 	tcase_add_test(tc, vectors);
 	tcase_add_loop_test(tc, read_only_refuses, 0, 2);
 	tcase_add_loop_test(tc, cache_or_not, 0, 2);
-	tcase_add_test(tc, no_discards);
-	tcase_add_test(tc, discards_not_supported_after_all);
 	tcase_add_test(tc, counts_by_kind);
 	return unit_run();
 }
