@@ -2,15 +2,24 @@
 /*
  * The memory device: an anonymous mapping.
  *
- * Pages are committed by the first write to them, and given back by large
- * discards. An operation is over when submit() returns. There is no volatile
- * cache: what is lost with the process is lost as a whole.
+ * Memory is taken by the first write to a page of it. Data is spread all over,
+ * and huge pages spare the processor's address caches (without them a write
+ * costs a quarter more), but the first write to one takes 2 MiB. So a mapping
+ * begins with small pages. A part of it may get huge ones, from then on, once
+ * one in DENSE of its blocks is in use [densify]: what was not written costs
+ * nothing, and what was at most DENSE times its size. Collapsing the small pages
+ * there are was tried: the kernel stops all processors for it.
+ *
+ * An operation is over when submit() returns. There is no volatile cache: what
+ * is lost with the process is lost as a whole.
  */
 #include "build.h"
 
 #include "io/device.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -19,15 +28,30 @@
 #endif
 
 #include "base/alloc.h"
+#include "base/bytes.h"
+#include "format/types.h"
 
-/* Smaller discards are cheaper as a memset than as a system call. */
-#define GIVE_BACK_MIN (64u << 10)
+#define HUGE_BYTES ((size_t)2 << 20)
+
+/* A part has 64 MiB, or what makes this many: each can be a mapping of its own
+ * to the kernel, which allows a process 65,530. */
+#define PART_SHIFT_MIN 26
+#define PARTS_MAX      8192u
+
+/* It is dense when one in so many of its blocks is in use. */
+#define DENSE 32u
 
 struct mem {
-	char *base;
+	void *mapping;
+	char *base; /* in it, where a huge page can begin */
 	uint64_t size_bytes;
 	size_t page_bytes;
+	unsigned part_shift;
+	/* By part: blocks written since it was looked at, or PART_IS_DENSE. */
+	atomic_uint *written;
 };
+
+#define PART_IS_DENSE (UINT_MAX / 2)
 
 /*
  * Copy what will not be read soon: past the caches, so that it neither fetches
@@ -59,19 +83,64 @@ static void copy_out(void *to, const void *from, size_t n)
 	memcpy(to, from, n);
 }
 
-static void zero_range(struct mem *m, uint64_t offset, uint64_t n)
+/* How many pages are in use? Those that were only read count, too. */
+static uint64_t pages_in_use(const struct mem *m, char *start, uint64_t bytes)
 {
-	uint64_t page = m->page_bytes;
-	uint64_t start = (offset + page - 1) / page * page;
-	uint64_t end = (offset + n) / page * page;
+	uint64_t in_use = 0;
+	unsigned char seen[512];
 
-	if (n < GIVE_BACK_MIN || start >= end ||
-	    madvise(m->base + start, end - start, MADV_DONTNEED) != 0) {
-		memset(m->base + offset, 0, n);
-		return;
+	for (uint64_t at = 0; at < bytes; at += sizeof(seen) * m->page_bytes) {
+		uint64_t n = MIN(sizeof(seen) * m->page_bytes, bytes - at);
+
+		if (mincore(start + at, n, seen) != 0)
+			return 0;
+		for (uint64_t i = 0; i < div_up(n, m->page_bytes); i++)
+			in_use += seen[i] & 1;
 	}
-	memset(m->base + offset, 0, start - offset);
-	memset(m->base + end, 0, offset + n - end);
+	return in_use;
+}
+
+/* Enough was written to @part to look how much of it is in use. */
+static void densify(struct mem *m, uint64_t part)
+{
+	uint64_t size = UINT64_C(1) << m->part_shift;
+	uint64_t at = part << m->part_shift;
+	uint64_t bytes = MIN(size, m->size_bytes - at);
+	bool dense = pages_in_use(m, m->base + at, bytes) * m->page_bytes >=
+		     size / DENSE;
+
+	if (dense)
+		(void)madvise(m->base + at, bytes, MADV_HUGEPAGE);
+	atomic_store_explicit(&m->written[part], dense ? PART_IS_DENSE : 0,
+			      memory_order_relaxed);
+}
+
+static void note_written(struct mem *m, uint64_t part, unsigned blocks)
+{
+	unsigned enough = (1u << (m->part_shift - BLOCK_SHIFT)) / DENSE;
+	unsigned before = atomic_load_explicit(&m->written[part],
+					       memory_order_relaxed);
+
+	if (likely(before >= enough))
+		return;
+	before = atomic_fetch_add_explicit(&m->written[part], blocks,
+					   memory_order_relaxed);
+	/* Of all who add, one crosses the line. */
+	if (before < enough && enough - before <= blocks)
+		densify(m, part);
+}
+
+static void note_all_written(struct mem *m, uint64_t offset, uint64_t length)
+{
+	uint64_t end = offset + length;
+
+	while (offset < end) {
+		uint64_t part = offset >> m->part_shift;
+		uint64_t n = MIN((part + 1) << m->part_shift, end) - offset;
+
+		note_written(m, part, (unsigned)div_up(n, BLOCK_SIZE));
+		offset += n;
+	}
 }
 
 static int transfer(struct mem *m, struct vdo_device_io *io)
@@ -83,10 +152,8 @@ static int transfer(struct mem *m, struct vdo_device_io *io)
 	if (io->offset > m->size_bytes ||
 	    io->length > m->size_bytes - io->offset)
 		return -ERANGE;
-	if (io->op == VDO_DEVICE_DISCARD) {
-		zero_range(m, io->offset, io->length);
-		return 0;
-	}
+	if (io->op == VDO_DEVICE_DISCARD)
+		return -EOPNOTSUPP;
 	for (unsigned i = 0; i < io->iov_count; i++) {
 		const struct iovec *v = &io->iov[i];
 
@@ -96,6 +163,8 @@ static int transfer(struct mem *m, struct vdo_device_io *io)
 			copy_out(at, v->iov_base, v->iov_len);
 		at += v->iov_len;
 	}
+	if (io->op == VDO_DEVICE_WRITE)
+		note_all_written(m, io->offset, io->length);
 	return 0;
 }
 
@@ -113,8 +182,35 @@ static void mem_close(void *ctx)
 {
 	struct mem *m = ctx;
 
-	munmap(m->base, m->size_bytes);
+	if (m->mapping != NULL)
+		munmap(m->mapping, m->size_bytes + HUGE_BYTES);
+	alloc_free(m->written);
 	alloc_free(m);
+}
+
+/* Fill in @m for its size. What lies before the boundary is never touched. */
+static int map(struct mem *m)
+{
+	uintptr_t at;
+	void *p;
+
+	m->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	m->part_shift = PART_SHIFT_MIN;
+	while (m->size_bytes >> m->part_shift >= PARTS_MAX)
+		m->part_shift++;
+	m->written = alloc_zeroed((m->size_bytes >> m->part_shift) + 1,
+				  sizeof(*m->written));
+	if (m->written == NULL)
+		return -ENOMEM;
+	p = mmap(NULL, m->size_bytes + HUGE_BYTES, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return -ENOMEM;
+	m->mapping = p;
+	at = ((uintptr_t)p + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+	m->base = (char *)p + (at - (uintptr_t)p);
+	(void)madvise(m->base, m->size_bytes, MADV_NOHUGEPAGE);
+	return 0;
 }
 
 int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device)
@@ -123,30 +219,25 @@ int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device)
 	struct mem *m;
 
 	*device = NULL;
-	if (size_bytes == 0 || size_bytes > PTRDIFF_MAX)
+	if (size_bytes == 0 || size_bytes > PTRDIFF_MAX - HUGE_BYTES)
 		return -EINVAL;
 	d = alloc_zeroed(1, sizeof(*d));
 	m = alloc_zeroed(1, sizeof(*m));
 	if (d == NULL || m == NULL)
 		goto fail;
 	m->size_bytes = size_bytes;
-	m->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-	m->base = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (m->base == MAP_FAILED)
+	if (map(m) != 0)
 		goto fail;
-	/* Data is spread all over: spare the processor's address caches. */
-	madvise(m->base, size_bytes, MADV_HUGEPAGE);
 	d->submit = mem_submit;
 	d->blocking = mem_blocking;
 	d->close = mem_close;
 	d->ctx = m;
 	d->size_bytes = size_bytes;
-	d->flags = VDO_DEVICE_CAN_DISCARD;
 	*device = d;
 	return 0;
 fail:
-	alloc_free(m);
+	if (m != NULL)
+		mem_close(m);
 	alloc_free(d);
 	return -ENOMEM;
 }

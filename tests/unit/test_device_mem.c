@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "format/types.h"
@@ -51,7 +53,7 @@ START_TEST(huge_and_sparse)
 
 	ck_assert_int_eq(vdo_device_open_memory(size, &d), 0);
 	ck_assert_uint_eq(vdo_device_size(d), size);
-	ck_assert_uint_eq(d->flags, VDO_DEVICE_CAN_DISCARD);
+	ck_assert_uint_eq(d->flags, 0);
 	for (unsigned i = 0; i < 2 * BLOCK_SIZE; i++)
 		buf[i] = (unsigned char)(i * 7);
 	ck_assert_int_eq(run(d, VDO_DEVICE_WRITE, size - 2 * BLOCK_SIZE, iov, 2,
@@ -74,33 +76,63 @@ START_TEST(huge_and_sparse)
 }
 END_TEST
 
-static const struct {
-	uint64_t first;
-	uint64_t count;
-} discards[] = {{0, 1}, {3, 1}, {1, 15}, {0, 64}, {5, 40}, {63, 1}};
-
-START_TEST(discard_zeroes_just_that)
+/* Bytes of this process in memory. */
+static uint64_t resident(void)
 {
-	const uint64_t blocks = 64;
-	uint64_t first = discards[_i].first;
-	uint64_t end = first + discards[_i].count;
-	unsigned char *image = malloc(blocks * BLOCK_SIZE);
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long long all, pages;
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%llu %llu", &all, &pages), 2);
+	fclose(f);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* "Untouched parts cost nothing", whatever pages the system prefers. */
+START_TEST(a_block_does_not_take_its_surroundings)
+{
+	const uint64_t parts = 64, apart = UINT64_C(2) << 20;
+	unsigned char buf[BLOCK_SIZE];
+	struct vdo_device *d;
+	uint64_t before;
+
+	memset(buf, 0x5a, sizeof(buf));
+	ck_assert_int_eq(vdo_device_open_memory(parts * apart, &d), 0);
+	before = resident();
+	for (unsigned k = 0; k < 200; k++)
+		for (uint64_t i = 0; i < parts; i++)
+			ck_assert_int_eq(device_write(d, i * apart + 8192, buf,
+						      BLOCK_SIZE),
+					 0);
+	ck_assert_uint_lt(resident(), before + parts * apart / 16);
+	vdo_device_close(d);
+}
+END_TEST
+
+/* Parts that fill up change their pages while they are in use. */
+START_TEST(full_parts_keep_what_they_hold)
+{
+	const uint64_t blocks = 20000; /* a part of 64 MiB, and some */
+	uint64_t block[BLOCK_SIZE / 8], at = 1;
 	struct vdo_device *d;
 
 	ck_assert_int_eq(vdo_device_open_memory(blocks * BLOCK_SIZE, &d), 0);
-	memset(image, 0x5a, blocks * BLOCK_SIZE);
-	ck_assert_int_eq(device_write(d, 0, image, blocks * BLOCK_SIZE), 0);
-	ck_assert_int_eq(run(d, VDO_DEVICE_DISCARD, first * BLOCK_SIZE, NULL, 0,
-			     (end - first) * BLOCK_SIZE),
-			 0);
-	ck_assert_int_eq(device_read(d, 0, image, blocks * BLOCK_SIZE), 0);
-	for (uint64_t i = 0; i < blocks * BLOCK_SIZE; i++) {
-		uint64_t b = i / BLOCK_SIZE;
-
-		ck_assert_uint_eq(image[i], b >= first && b < end ? 0 : 0x5a);
+	for (uint64_t i = 0; i < blocks; i++) {
+		at = (at + 1009) % blocks;
+		for (unsigned k = 0; k < ARRAY_SIZE(block); k++)
+			block[k] = at * 512 + k;
+		ck_assert_int_eq(device_write(d, at * BLOCK_SIZE, block,
+					      BLOCK_SIZE),
+				 0);
+	}
+	for (at = 0; at < blocks; at++) {
+		ck_assert_int_eq(device_read(d, at * BLOCK_SIZE, block,
+					     BLOCK_SIZE),
+				 0);
+		for (unsigned k = 0; k < ARRAY_SIZE(block); k++)
+			ck_assert_uint_eq(block[k], at * 512 + k);
 	}
 	vdo_device_close(d);
-	free(image);
 }
 END_TEST
 
@@ -280,8 +312,8 @@ int main(void)
 	TCase *tc = unit_case("device");
 
 	tcase_add_test(tc, huge_and_sparse);
-	tcase_add_loop_test(tc, discard_zeroes_just_that, 0,
-			    ARRAY_SIZE(discards));
+	tcase_add_test(tc, a_block_does_not_take_its_surroundings);
+	tcase_add_test(tc, full_parts_keep_what_they_hold);
 	tcase_add_test(tc, bad_sizes);
 	tcase_add_test(tc, no_memory);
 	tcase_add_test(tc, host_device);
