@@ -14,6 +14,9 @@
 
 _Noreturn void assert_failed(const char *expr, const char *file, int line);
 
+/* Have an assertion that fails call @witness before it aborts. */
+void assert_set_witness(void (*witness)(void));
+
 #define VDO_ASSERT(expr)                                                       \
 	do {                                                                   \
 		if (unlikely(!(expr)))                                         \

@@ -26,18 +26,20 @@
 
 #include "base/assert.h"
 #include "exec/mpsc.h"
+#include "exec/trace.h"
 
 struct completion;
 struct executor;
+struct flow;
 
 typedef void (*completion_fn)(struct completion *c);
 
 struct completion {
 	struct mpsc_node link;
 	completion_fn fn;
-	struct queue *home;
-	struct queue *target; /* private to the executor: where it was posted */
-	int result;	      /* 0 or negative */
+	struct queue *home; /* where it was posted, while it is under way */
+	void *owner;	    /* what fn needs to know: set by who sets fn */
+	int result;	    /* 0 or negative */
 };
 
 /* The common head of each executor's serial queue; see executor.h. */
@@ -45,10 +47,14 @@ struct queue {
 	/* Run c->fn on @q, later. Never fails, never allocates. */
 	void (*post)(struct queue *q, struct completion *c);
 	struct executor *executor;
-	unsigned number; /* for those who keep something a queue */
+	struct queue *next; /* of the executor's */
+	unsigned number;    /* for those who keep something a queue */
 	char name[16];
+	const struct flow *armed; /* private to steps.h */
+	struct trace trace;
 };
 
+/* On @q, which is its home from now on. */
 static inline void queue_post(struct queue *q, struct completion *c)
 {
 	q->post(q, c);
@@ -59,7 +65,6 @@ static inline void completion_init(struct completion *c, struct queue *home,
 {
 	c->fn = fn;
 	c->home = home;
-	c->target = NULL;
 	c->result = 0;
 }
 

@@ -102,6 +102,10 @@ void queue_init(struct queue *q, struct executor *x, const char *name,
 	memcpy(q->name, name, n + 1);
 	q->executor = x;
 	q->post = post;
+	q->next = atomic_load(&x->queues);
+	while (!atomic_compare_exchange_weak(&x->queues, &q->next, q))
+		;
+	trace_at_assertions();
 }
 
 unsigned core_count(void)
@@ -272,7 +276,7 @@ unsigned runq_run(struct runq *r)
 		if (c == NULL)
 			break;
 		r->ran++;
-		queue_run(c->target, c);
+		queue_run(c->home, c);
 	}
 	return n;
 }

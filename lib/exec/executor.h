@@ -106,6 +106,7 @@ struct vdo_executor_ops {
 struct executor {
 	const struct vdo_executor_ops *ops;
 	unsigned thread_count; /* of its own or, with a pool, concurrency */
+	_Atomic(struct queue *) queues; /* all, the newest first */
 };
 
 /* The queue that the calling thread is running, or NULL. */

@@ -94,7 +94,7 @@ static void inline_post(struct queue *q, struct completion *c)
 	struct inline_executor *x = inline_of(q->executor);
 	const struct queue *from = queue_running;
 
-	c->target = q;
+	c->home = q;
 	if (likely(from != NULL && from->executor == &x->base)) {
 		runq_push(&x->run, &c->link);
 		return;

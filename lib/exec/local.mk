@@ -9,6 +9,8 @@ lib_libcore_la_SOURCES += \
 	%D%/inline.c \
 	%D%/mpsc.c %D%/mpsc.h \
 	%D%/native.c \
+	%D%/steps.c %D%/steps.h \
 	%D%/strand.c \
+	%D%/trace.c %D%/trace.h \
 	%D%/waitq.h \
 	%D%/wallclock.c %D%/wallclock.h

@@ -91,7 +91,7 @@ static void native_post(struct queue *q, struct completion *c)
 	const struct queue *from = queue_running;
 	struct native_thread *t = thread_of(q);
 
-	c->target = q;
+	c->home = q;
 	if (from != NULL && from->executor == q->executor &&
 	    thread_of(from) == t) {
 		runq_push(&t->run, &c->link);

@@ -173,7 +173,7 @@ static void strand_post(struct queue *q, struct completion *c)
 {
 	struct strand *s = strand_of(q);
 
-	c->target = q;
+	c->home = q;
 	if (queue_is_current(q)) {
 		runq_push(&s->run, &c->link);
 		return;

@@ -31,7 +31,8 @@ static void pump(struct completion *c)
 
 		if (node == NULL)
 			break;
-		request_run(container_of(node, struct request, go.link));
+		flow_run(&container_of(node, struct request,
+					flow.go.link)->flow);
 	}
 	if (n < ARRIVALS_BATCH) {
 		atomic_exchange(&z->pumping, false);
@@ -53,8 +54,8 @@ void arrivals_put(struct request *r)
 {
 	struct logical_zone *z = request_zone(r);
 
-	r->at = 0;
-	mpsc_put(&z->arrivals, &r->go.link);
+	r->flow.at = 0;
+	mpsc_put(&z->arrivals, &r->flow.go.link);
 	if (!atomic_exchange(&z->pumping, true))
 		completion_post(&z->pump);
 }

@@ -69,26 +69,16 @@ void data_name(struct request *r, bool known_not_zero)
 	r->queues[ON_HASH] = c->hash_queues[r->hash_zone];
 }
 
-static void fetched(struct completion *c)
+void data_fetch(struct request *r, struct mapping m, int next)
 {
-	struct request *r = container_of(c, struct request, mio.done);
-
-	if (unlikely(c->result != 0))
-		r->at = request_fail(r, c->result);
-	request_run(r);
-}
-
-void data_fetch(struct request *r, struct mapping m, int at, enum place place)
-{
-	request_await(r, mio, at, place, fetched);
+	flow_await(&r->flow, &r->mio.done, next);
 	mio_read(&r->mio, r->path->config.storage, MIO_DATA, m.pbn, 1,
 		 r->block);
 }
 
-void data_fetch_user(struct request *r, struct mapping m, int at,
-		     enum place place)
+void data_fetch_user(struct request *r, struct mapping m, int next)
 {
-	request_await(r, mio, at, place, fetched);
+	flow_await(&r->flow, &r->mio.done, next);
 	mio_read(&r->mio, r->path->config.storage, MIO_DATA, m.pbn, 1, r->what.user);
 }
 

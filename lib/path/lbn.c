@@ -91,5 +91,5 @@ void lbn_unlock(struct logical_zone *z, struct request *r)
 
 		VDO_ASSERT(!parked);
 	}
-	queue_post(z->queue, &heir->go);
+	flow_go(&heir->flow);
 }

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += %D%/arrivals.c %D%/data.c %D%/flush.c %D%/lbn.c \
 	%D%/path.c %D%/path.h %D%/path_priv.h %D%/read.c %D%/requests.c \
-	%D%/runner.c %D%/write.c
+	%D%/write.c

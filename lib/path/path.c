@@ -11,11 +11,6 @@
 
 #include "base/alloc.h"
 
-static void run_request(struct completion *c)
-{
-	request_run(container_of(c, struct request, go));
-}
-
 /* Two blocks for each request. */
 static size_t buffer_bytes(const struct path *p)
 {
@@ -39,7 +34,7 @@ static int make_requests(struct path *p)
 
 		r->path = p;
 		r->number = i;
-		r->go.fn = run_request;
+		flow_init(&r->flow, NULL, r->queues);
 		r->queues[ON_PACKER] = p->config.packer_queue;
 		r->queues[ON_JOURNAL] = p->config.journal_queue;
 		r->data = buffer + 2 * (size_t)i * BLOCK_SIZE;

@@ -10,15 +10,15 @@
 #include "base/counter.h"
 #include "exec/fanout.h"
 #include "exec/freelist.h"
+#include "exec/steps.h"
 #include "front/io.h"
 #include "path/path.h"
 
 struct request;
 
-/* A row of a table: where, what, and its name for traces and messages. */
+/* Where rows run; see steps.h. */
 enum place {
-	ANYWHERE,     /* on the queue where the last step ended */
-	ON_LOGICAL,   /* the zone of the LBN */
+	ON_LOGICAL = ANYWHERE + 1, /* the zone of the LBN */
 	ON_PHYSICAL,  /* the zone of the own allocation */
 	ON_CANDIDATE, /* the physical zone of the candidate for sharing */
 	ON_SHARED,    /* the physical zone of the hash lock's block */
@@ -28,25 +28,10 @@ enum place {
 	PLACES,
 };
 
-#define WAIT (-1)
-
-struct step {
-	enum place place;
-	/* The number of the next row, or WAIT: an embedded op goes on. */
-	int (*run)(struct request *r);
-	const char *name;
-};
-
 struct request {
-	/* The runner. */
-	struct completion go;
+	struct flow flow;
 	struct path *path;
-	/* The queue of each place, as far as it is known by now. */
-	struct queue *queues[PLACES];
-	const struct step *table;
-	int at;     /* row to run next */
-	int failed; /* row to go to on an error */
-	int error;  /* the first one */
+	struct queue *queues[PLACES]; /* the flow's */
 
 	/* What it is. */
 	struct io_block what; /* what.io is NULL: acknowledged */
@@ -137,38 +122,23 @@ struct path {
 	atomic_uint requests_max; /* most requests at a time, so far */
 };
 
-/* ------------------------------------------------------------ the runner */
-
-/* Run @r from its row on, as far as it goes. On any queue. */
-void request_run(struct request *r);
-
-/* Go on at row @at, on the queue of that row. */
-void request_post(struct request *r, int at);
-
-/* Remember an error; the row to go to. */
-int request_fail(struct request *r, int error);
-
-/* After an op that was over at once: on to @next, or fail. */
-static inline int request_next(struct request *r, int result, int next)
+/* Rows ON_PHYSICAL, ON_CANDIDATE and ON_SHARED run where @pbn belongs. */
+static inline void request_place(struct request *r, enum place place, pbn_t pbn)
 {
-	return likely(result == 0) ? next : request_fail(r, result);
+	const struct depot *depot = r->path->config.depot;
+
+	r->queues[place] = depot_queue(depot, depot_zone_of(depot, pbn));
 }
 
-/* Rows ON_PHYSICAL, ON_CANDIDATE and ON_SHARED run where @pbn belongs. */
-void request_place(struct request *r, enum place place, pbn_t pbn);
+static inline struct request *request_of(struct flow *f)
+{
+	return container_of(f, struct request, flow);
+}
 
 static inline struct logical_zone *request_zone(const struct request *r)
 {
 	return &r->path->zones[r->zone];
 }
-
-/* Set up an embedded op's completion to go on at row @at in @place. */
-#define request_await(r, op, at_row, where, callback)                          \
-	do {                                                                   \
-		(r)->at = (at_row);                                            \
-		completion_init(&(r)->op.done, (r)->queues[where],    \
-				(callback));                                   \
-	} while (0)
 
 /* --------------------------------------------------------------- tables */
 
@@ -185,7 +155,7 @@ void arrivals_put(struct request *r);
 
 /* --------------------------------------------------------------- lbn.c */
 
-/* Lock r->lbn. False: @r waits, and goes on at r->at when it is its turn. */
+/* Lock r->lbn. False: @r, which is parked, goes on when it is its turn. */
 bool lbn_lock(struct logical_zone *z, struct request *r);
 void lbn_unlock(struct logical_zone *z, struct request *r);
 /* The write that holds r->lbn and can be read from; NULL: none. */
@@ -193,11 +163,10 @@ struct request *lbn_readable(struct logical_zone *z, lbn_t lbn);
 
 /* ------------------------------------------------------------- data.c */
 
-/* Read the block of @m: row @at goes on in @place with it in r->block. */
-void data_fetch(struct request *r, struct mapping m, int at, enum place place);
-/* The same straight into the user's memory. */
-void data_fetch_user(struct request *r, struct mapping m, int at,
-		     enum place place);
+/* Read the block of @m to r->block; row @next goes on. */
+void data_fetch(struct request *r, struct mapping m, int next);
+/* Read it straight into the user's memory; row @next goes on. */
+void data_fetch_user(struct request *r, struct mapping m, int next);
 /* The 4096 bytes of @m, which is in r->block, to @to. */
 int data_unpack(struct request *r, struct mapping m, uint8_t *to);
 /* Copy between r->data (or @from) and the user's memory. */

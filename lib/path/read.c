@@ -2,14 +2,6 @@
 /*
  * Reads, and the probes of discards.
  *
- *	lock      logical   one at a time; a write under way is copied from
- *	find      logical   leaf page and slot; none: zeroes
- *	get       logical   the mapping
- *	fetch     any       the block, straight into the user's memory if it is
- *	                    whole, contiguous and not compressed
- *	deliver   any       decompress, copy
- *	wake      logical   the only clean-up row
- *
  * The lock keeps the mapping, and so the block, as it is during the I/O; reads
  * need no lock on physical blocks.
  */
@@ -19,28 +11,32 @@
 
 #include <vdo/error.h>
 
-enum {
-	R_LOCK,
-	R_FIND,
-	R_FOUND,
-	R_GET,
-	R_FETCH,
-	R_DELIVER,
-	R_WAKE,
-	R_DONE,
-};
+/* Row, function, where it runs; what it does. */
+#define READ_ROWS(X)							       \
+	/* one request a logical block; a write under way is copied from */    \
+	X(R_LOCK, read_lock, ON_LOGICAL)				       \
+	/* leaf page and slot */					       \
+	X(R_FIND, read_find, ON_LOGICAL)				       \
+	/* none: zeroes */						       \
+	X(R_FOUND, read_found, ON_LOGICAL)				       \
+	/* the mapping */						       \
+	X(R_GET, read_get, ON_LOGICAL)					       \
+	/* the block; straight to the user if it can be */		       \
+	X(R_FETCH, read_fetch, ON_LOGICAL)				       \
+	/* decompress, copy */						       \
+	X(R_DELIVER, read_deliver, ON_LOGICAL)				       \
+	/* the only clean-up row */					       \
+	X(R_WAKE, read_wake, ON_LOGICAL)				       \
+	/* the callback; it is free */					       \
+	X(R_DONE, read_done, ANYWHERE)
 
-static void op_done(struct completion *c)
+enum { READ_ROWS(FLOW_ROW) };
+READ_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(read_table, R_WAKE, READ_ROWS);
+
+static int read_lock(struct flow *f)
 {
-	struct request *r = container_of(c, struct request, map.done);
-
-	if (unlikely(c->result != 0))
-		r->at = request_fail(r, c->result);
-	request_run(r);
-}
-
-static int read_lock(struct request *r)
-{
+	struct request *r = request_of(f);
 	struct logical_zone *z = request_zone(r);
 	struct request *writer = lbn_readable(z, r->what.lbn);
 
@@ -49,38 +45,43 @@ static int read_lock(struct request *r)
 		data_to_user(r, writer->data);
 		return R_DONE;
 	}
-	r->at = R_FIND;
-	return lbn_lock(z, r) ? R_FIND : WAIT;
+	flow_park(f, R_FIND);
+	return flow_over_any(f, lbn_lock(z, r));
 }
 
-static int read_find(struct request *r)
+static int read_find(struct flow *f)
 {
-	request_await(r, map, R_FOUND, ON_LOGICAL, op_done);
+	struct request *r = request_of(f);
+
+	flow_await(f, &r->map.done, R_FOUND);
 	r->map.lbn = r->what.lbn;
 	r->map.allocate = false;
-	if (!map_find(r->path->config.map, r->zone, &r->map))
-		return WAIT;
-	return request_next(r, r->map.done.result, R_FOUND);
+	return flow_over(f, &r->map.done,
+			 map_find(r->path->config.map, r->zone, &r->map));
 }
 
-static int read_found(struct request *r)
+static int read_found(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	if (r->map.page != ZERO_BLOCK)
 		return R_GET;
 	data_to_user(r, NULL);
 	return R_WAKE;
 }
 
-static int read_get(struct request *r)
+static int read_get(struct flow *f)
 {
-	request_await(r, map, R_FETCH, ON_LOGICAL, op_done);
-	if (!map_get(r->path->config.map, r->zone, &r->map))
-		return WAIT;
-	return request_next(r, r->map.done.result, R_FETCH);
+	struct request *r = request_of(f);
+
+	flow_await(f, &r->map.done, R_FETCH);
+	return flow_over(f, &r->map.done,
+			 map_get(r->path->config.map, r->zone, &r->map));
 }
 
-static int read_fetch(struct request *r)
+static int read_fetch(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct mapping m = r->map.value;
 
 	r->old_mapping = m;
@@ -89,54 +90,47 @@ static int read_fetch(struct request *r)
 		return R_WAKE;
 	}
 	if (r->what.user == NULL || mapping_is_compressed(m)) {
-		data_fetch(r, m, R_DELIVER, ON_LOGICAL);
-		return WAIT;
+		data_fetch(r, m, R_DELIVER);
+		return FLOW_WAIT;
 	}
-	data_fetch_user(r, m, R_WAKE, ON_LOGICAL);
-	return WAIT;
+	data_fetch_user(r, m, R_WAKE);
+	return FLOW_WAIT;
 }
 
-static int read_deliver(struct request *r)
+static int read_deliver(struct flow *f)
 {
+	struct request *r = request_of(f);
 	int result;
 
 	if (r->what.user != NULL)
-		return request_next(r, data_unpack(r, r->old_mapping, r->what.user),
+		return flow_next(f, data_unpack(r, r->old_mapping, r->what.user),
 				    R_WAKE);
 	result = data_unpack(r, r->old_mapping, r->data);
 	if (result == 0)
 		data_to_user(r, r->data);
-	return request_next(r, result, R_WAKE);
+	return flow_next(f, result, R_WAKE);
 }
 
-static int read_wake(struct request *r)
+static int read_wake(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	lbn_unlock(request_zone(r), r);
 	return R_DONE;
 }
 
-static int read_done(struct request *r)
+static int read_done(struct flow *f)
 {
-	request_acknowledge(r, r->error);
-	request_recycle(r);
-	return WAIT;
-}
+	struct request *r = request_of(f);
 
-static const struct step read_steps[] = {
-	[R_LOCK] = {ON_LOGICAL, read_lock, "lock"},
-	[R_FIND] = {ON_LOGICAL, read_find, "find"},
-	[R_FOUND] = {ON_LOGICAL, read_found, "found"},
-	[R_GET] = {ON_LOGICAL, read_get, "get"},
-	[R_FETCH] = {ANYWHERE, read_fetch, "fetch"},
-	[R_DELIVER] = {ANYWHERE, read_deliver, "deliver"},
-	[R_WAKE] = {ON_LOGICAL, read_wake, "wake"},
-	[R_DONE] = {ANYWHERE, read_done, "done"},
-};
+	request_acknowledge(r, r->flow.result);
+	request_recycle(r);
+	return FLOW_END;
+}
 
 void read_start(struct request *r)
 {
-	r->table = read_steps;
-	r->failed = R_WAKE;
+	r->flow.table = &read_table;
 	arrivals_put(r);
 }
 
@@ -145,43 +139,44 @@ void read_start(struct request *r)
  * skip what was never written. It takes no lock: a write that was acknowledged
  * before the discard came has its leaf page already.
  */
-enum {
-	P_FIND,
-	P_DONE,
-};
+#define PROBE_ROWS(X)							       \
+	/* is there a leaf page? */					       \
+	X(P_FIND, probe_find, ON_LOGICAL)				       \
+	/* the discard goes on */					       \
+	X(P_DONE, probe_done, ANYWHERE)
 
-static int probe_find(struct request *r)
+enum { PROBE_ROWS(FLOW_ROW) };
+PROBE_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(probe_table, P_DONE, PROBE_ROWS);
+
+static int probe_find(struct flow *f)
 {
-	request_await(r, map, P_DONE, ON_LOGICAL, op_done);
+	struct request *r = request_of(f);
+
+	flow_await(f, &r->map.done, P_DONE);
 	r->map.lbn = r->what.lbn;
 	r->map.allocate = false;
-	if (!map_find(r->path->config.map, r->zone, &r->map))
-		return WAIT;
-	return request_next(r, r->map.done.result, P_DONE);
+	return flow_over(f, &r->map.done,
+			 map_find(r->path->config.map, r->zone, &r->map));
 }
 
-static int probe_done(struct request *r)
+static int probe_done(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct io *io = r->what.io;
 	lbn_t end = (r->what.lbn / MAP_PAGE_ENTRIES + 1) * MAP_PAGE_ENTRIES;
-	bool exists = r->error != 0 || r->map.page != ZERO_BLOCK;
+	bool exists = r->flow.result != 0 || r->map.page != ZERO_BLOCK;
 
 	/* Behind an error the discard itself will meet it. */
 	r->what.io = NULL;
 	request_probed(io, end * BLOCK_SIZE, exists);
 	/* Last: until then we count as under way, and the path stays. */
 	request_recycle(r);
-	return WAIT;
+	return FLOW_END;
 }
-
-static const struct step probe_steps[] = {
-	[P_FIND] = {ON_LOGICAL, probe_find, "find"},
-	[P_DONE] = {ANYWHERE, probe_done, "done"},
-};
 
 void probe_start(struct request *r)
 {
-	r->table = probe_steps;
-	r->failed = P_DONE;
+	r->flow.table = &probe_table;
 	arrivals_put(r);
 }

@@ -91,7 +91,7 @@ static void begin(struct request *r)
 	const struct io_block *what = &r->what;
 
 	set_zone(r);
-	r->error = 0;
+	r->flow.result = 0;
 	if (what->kind == IO_READ) {
 		read_start(r);
 		return;
@@ -120,7 +120,7 @@ static bool needs_probe(const struct io *io)
  * with the answer. */
 static void begin_probe(struct request *r, struct io *io)
 {
-	r->error = 0;
+	r->flow.result = 0;
 	r->what.lbn = io->next / BLOCK_SIZE;
 	r->what.kind = IO_READ;
 	r->what.io = io;

@@ -1,35 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes, discards and zeroes: the table.
- *
- *	row        place        what
- *	lock       logical      one request at a time on each logical block
- *	slot       logical      leaf page and slot; missing pages are created
- *	fetch      logical      partial writes only: the old mapping ...
- *	fill       any          ... and the old content, to be merged
- *	enter      logical      counted for flushes; zeroes go on to "old"
- *	allocate   physical     provisional reference, write lock
- *	ack        any          the user's callback, unless FUA
- *	dedupe     hash         hash lock and advice: share, write, or wait
- *	verify     candidate    read lock, read
- *	compare    any          all 4096 bytes
- *	verified   hash         the verdict
- *	unlock     shared       the read lock goes back
- *	unlocked   hash
- *	compress   hash         LZ4, with the memory of that zone
- *	pack       packer       lead, member, or alone
- *	store      any          the data block
- *	lead       any          the compressed block, for all its members
- *	publish    physical     members learn where their fragments are
- *	old        logical      the mapping to be replaced
- *	journal    journal      resumes when the entry is durable
- *	counts     journal      +1 new and -1 old, sent out in journal order
- *	map        logical      the mapping is stored
- *	finish     any          here every way ends, also that of errors
- *	hand over  hash         sharers are woken, the index is told
- *	release    physical     the own block's lock
- *	wake       logical      the LBN lock and the flush count; clean-up ends
- *	done       any          FUA or failed: callback; the request is free
+ * Writes, discards and zeroes: the table, and what its rows do.
  *
  * A discard of an LBN without a leaf page ends behind "slot". A mapping that is
  * there already (a discard of what is unmapped, data written again to where it
@@ -50,95 +21,79 @@
 #include <vdo/error.h>
 #include <vdo/io.h>
 
-enum {
-	W_LOCK,
-	W_SLOT,
-	W_SLOTTED,
-	W_FETCH,
-	W_FILL,
-	W_MERGE,
-	W_ENTER,
-	W_ALLOCATE,
-	W_ALLOCATED,
-	W_ACK,
-	W_DEDUPE,
-	W_VERIFY,
-	W_COMPARE,
-	W_VERIFIED,
-	W_UNLOCK,
-	W_UNLOCKED,
-	W_COMPRESS,
-	W_PACK,
-	W_PACKED,
-	W_STORE,
-	W_LEAD,
-	W_PUBLISH,
-	W_OLD,
-	W_GOT_OLD,
-	W_JOURNAL,
-	W_COUNTS,
-	W_MAP,
-	W_FINISH,
-	W_HAND_OVER,
-	W_RELEASE,
-	W_WAKE,
-	W_DONE,
-};
+/* Row, function, where it runs; what it does. */
+#define WRITE_ROWS(X)							       \
+	/* one request a logical block */				       \
+	X(W_LOCK, write_lock, ON_LOGICAL)				       \
+	/* leaf page and slot; missing pages are created */		       \
+	X(W_SLOT, write_slot, ON_LOGICAL)				       \
+	X(W_SLOTTED, write_slotted, ON_LOGICAL)				       \
+	/* partial: the old mapping ... */				       \
+	X(W_FETCH, write_fetch, ON_LOGICAL)				       \
+	/* ... and the old content ... */				       \
+	X(W_FILL, write_fill, ON_LOGICAL)				       \
+	/* ... around the new */					       \
+	X(W_MERGE, write_merge, ON_LOGICAL)				       \
+	/* counted for flushes; zeroes go on to "old" */		       \
+	X(W_ENTER, write_enter, ON_LOGICAL)				       \
+	/* provisional reference, write lock */				       \
+	X(W_ALLOCATE, write_allocate, ON_PHYSICAL)			       \
+	/* or no space */						       \
+	X(W_ALLOCATED, write_allocated, ANYWHERE)			       \
+	/* the callback, unless FUA */					       \
+	X(W_ACK, write_ack, ANYWHERE)					       \
+	/* hash lock and advice: share, write, or wait ... */		       \
+	X(W_DEDUPE, write_dedupe, ON_HASH)				       \
+	/* ... for what comes of it */					       \
+	X(W_VERDICT, write_verdict, ON_HASH)				       \
+	/* read lock, read */						       \
+	X(W_VERIFY, write_verify, ON_CANDIDATE)				       \
+	/* all 4096 bytes */						       \
+	X(W_COMPARE, write_compare, ON_HASH)				       \
+	X(W_VERIFIED, write_verified, ON_HASH)				       \
+	/* the read lock goes back */					       \
+	X(W_UNLOCK, write_unlock, ON_SHARED)				       \
+	X(W_UNLOCKED, write_unlocked, ON_HASH)				       \
+	/* LZ4, with that zone's memory */				       \
+	X(W_COMPRESS, write_compress, ON_HASH)				       \
+	/* lead, member, or alone */					       \
+	X(W_PACK, write_pack, ON_PACKER)				       \
+	X(W_PACKED, write_packed, ON_LOGICAL)				       \
+	/* the data block */						       \
+	X(W_STORE, write_store, ANYWHERE)				       \
+	/* the compressed block ... */					       \
+	X(W_LEAD, write_lead, ANYWHERE)					       \
+	/* ... whose members learn where they are */			       \
+	X(W_PUBLISH, write_publish, ON_PHYSICAL)			       \
+	/* the mapping to be replaced */				       \
+	X(W_OLD, write_old, ON_LOGICAL)					       \
+	X(W_GOT_OLD, write_got_old, ON_LOGICAL)				       \
+	/* until durable */						       \
+	X(W_JOURNAL, write_journal, ON_JOURNAL)				       \
+	/* +1 new, -1 old, sent out in journal order */			       \
+	X(W_COUNTS, write_counts, ON_JOURNAL)				       \
+	/* the mapping is stored */					       \
+	X(W_MAP, write_map, ON_LOGICAL)					       \
+	/* here all ways end, also that of errors */			       \
+	X(W_FINISH, write_finish, ANYWHERE)				       \
+	/* sharers are woken, the index is told */			       \
+	X(W_HAND_OVER, write_hand_over, ON_HASH)			       \
+	/* the own block's lock */					       \
+	X(W_RELEASE, write_release, ON_PHYSICAL)			       \
+	/* LBN lock, flush count */					       \
+	X(W_WAKE, write_wake, ON_LOGICAL)				       \
+	/* FUA or failed: the callback; it is free */			       \
+	X(W_DONE, write_done, ANYWHERE)
 
-/* ---------------------------------------------- embedded ops that are over */
-
-/* Define what runs when the embedded op is over: on, or to the error row. */
-#define RESUME(name, field)                                                    \
-	static void name(struct completion *c)                                 \
-	{                                                                      \
-		struct request *r =                                            \
-			container_of(c, struct request, field.done);           \
-                                                                               \
-		if (unlikely(c->result != 0))                                  \
-			r->at = request_fail(r, c->result);                    \
-		request_run(r);                                                \
-	}
-
-RESUME(map_done, map)
-RESUME(entry_done, entry)
-
-/* The same for the data block; the storage may have had no space for it. */
-static void store_done(struct completion *c)
-{
-	struct request *r = container_of(c, struct request, mio.done);
-
-	if (unlikely(c->result != 0)) {
-		r->refused = c->result == -ENOSPC || c->result == -EDQUOT;
-		r->at = request_fail(r, r->refused ? -ENOSPC : c->result);
-	}
-	request_run(r);
-}
-
-/* These rows look at the result themselves. */
-static void alloc_done(struct completion *c)
-{
-	request_run(container_of(c, struct request, alloc.done));
-}
-
-static void pack_done(struct completion *c)
-{
-	request_run(container_of(c, struct request, pack.done));
-}
-
-static void checked_map_done(struct completion *c)
-{
-	request_run(container_of(c, struct request, map.done));
-}
-
-static void checked_io_done(struct completion *c)
-{
-	request_run(container_of(c, struct request, mio.done));
-}
+enum { WRITE_ROWS(FLOW_ROW) };
+WRITE_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(write_table, W_FINISH, WRITE_ROWS);
 
 /* ------------------------------------------------------- logical beginnings */
 
-static int write_lock(struct request *r)
+static int write_lock(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct logical_zone *z = request_zone(r);
 
 	counter_inc(r->what.kind == IO_WRITE	    ? &z->stats.writes
@@ -148,27 +103,30 @@ static int write_lock(struct request *r)
 		counter_inc(&z->stats.partial);
 	if (r->what.flags & VDO_IO_FUA)
 		counter_inc(&z->stats.fua);
-	r->at = W_SLOT;
-	return lbn_lock(z, r) ? W_SLOT : WAIT;
+	flow_park(f, W_SLOT);
+	return flow_over_any(f, lbn_lock(z, r));
 }
 
-static int write_slot(struct request *r)
+static int write_slot(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	if (unlikely(readonly_entered(r->path->config.readonly)))
-		return request_fail(r, -VDO_EREADONLY);
+		return flow_fail(&r->flow, -VDO_EREADONLY);
 	if (unlikely(path_lost_data(r->path)))
-		return request_fail(r, -ENOSPC);
-	request_await(r, map, W_SLOTTED, ON_LOGICAL, map_done);
+		return flow_fail(&r->flow, -ENOSPC);
+	flow_await(f, &r->map.done, W_SLOTTED);
 	r->map.lbn = r->what.lbn;
 	r->map.allocate = r->what.kind != IO_DISCARD;
 	r->map.alloc_zone = request_zone(r)->alloc_zone;
-	if (!map_find(r->path->config.map, r->zone, &r->map))
-		return WAIT;
-	return request_next(r, r->map.done.result, W_SLOTTED);
+	return flow_over(f, &r->map.done,
+			 map_find(r->path->config.map, r->zone, &r->map));
 }
 
-static int write_slotted(struct request *r)
+static int write_slotted(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	if (r->map.page == ZERO_BLOCK)
 		return W_FINISH; /* a discard of what was never written */
 	return io_block_is_partial(&r->what) ? W_FETCH : W_ENTER;
@@ -176,26 +134,30 @@ static int write_slotted(struct request *r)
 
 /* ------------------------------------------------- partial: read and merge */
 
-static int write_fetch(struct request *r)
+static int write_fetch(struct flow *f)
 {
-	request_await(r, map, W_FILL, ON_LOGICAL, map_done);
-	if (!map_get(r->path->config.map, r->zone, &r->map))
-		return WAIT;
-	return request_next(r, r->map.done.result, W_FILL);
+	struct request *r = request_of(f);
+
+	flow_await(f, &r->map.done, W_FILL);
+	return flow_over(f, &r->map.done,
+			 map_get(r->path->config.map, r->zone, &r->map));
 }
 
-static int write_fill(struct request *r)
+static int write_fill(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	r->old_mapping = r->map.value;
 	if (r->old_mapping.pbn == ZERO_BLOCK)
 		return r->what.kind == IO_WRITE ? W_MERGE : W_FINISH;
-	data_fetch(r, r->old_mapping, W_MERGE, ON_LOGICAL);
-	return WAIT;
+	data_fetch(r, r->old_mapping, W_MERGE);
+	return FLOW_WAIT;
 }
 
 /* Put the old bytes around the new ones. */
-static int write_merge(struct request *r)
+static int write_merge(struct flow *f)
 {
+	struct request *r = request_of(f);
 	size_t end = r->what.part_offset + r->what.part_length;
 	uint8_t old[BLOCK_SIZE];
 	int result = 0;
@@ -205,7 +167,7 @@ static int write_merge(struct request *r)
 	else
 		result = data_unpack(r, r->old_mapping, old);
 	if (result != 0)
-		return request_fail(r, result);
+		return flow_fail(&r->flow, result);
 	memcpy(r->data, old, r->what.part_offset);
 	memcpy(r->data + end, old + end, BLOCK_SIZE - end);
 	data_name(r, false);
@@ -233,8 +195,10 @@ static bool acknowledges_early(const struct request *r)
 	return (r->what.flags & VDO_IO_FUA) == 0;
 }
 
-static int write_enter(struct request *r)
+static int write_enter(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	flush_enter(request_zone(r), r);
 	if (!r->zero) {
 		r->alloc.zone = allocation_zone(request_zone(r));
@@ -255,17 +219,19 @@ static int write_enter(struct request *r)
 
 /* --------------------------------------------------------------- allocate */
 
-static int write_allocate(struct request *r)
+static int write_allocate(struct flow *f)
 {
-	request_await(r, alloc, W_ALLOCATED, ON_PHYSICAL, alloc_done);
+	struct request *r = request_of(f);
+
+	flow_await_any(f, &r->alloc.done, W_ALLOCATED);
 	r->alloc.type = PBN_LOCK_WRITE;
-	if (!depot_allocate(r->path->config.depot, &r->alloc))
-		return WAIT;
-	return W_ALLOCATED;
+	return flow_over_any(f, depot_allocate(r->path->config.depot,
+					       &r->alloc));
 }
 
-static int write_allocated(struct request *r)
+static int write_allocated(struct flow *f)
 {
+	struct request *r = request_of(f);
 	int result = r->alloc.done.result;
 
 	if (likely(result == 0)) {
@@ -280,7 +246,7 @@ static int write_allocated(struct request *r)
 	/* Somebody else may have a block with this data, or get one. */
 	if (result == -ENOSPC && !r->no_dedupe)
 		return W_DEDUPE;
-	return request_fail(r, result);
+	return flow_fail(&r->flow, result);
 }
 
 /* Only what is acknowledged may wait in the packer. */
@@ -291,8 +257,10 @@ static bool may_compress(const struct request *r)
 	       pack_allowed(&r->pack);
 }
 
-static int write_ack(struct request *r)
+static int write_ack(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	if (acknowledges_early(r))
 		request_acknowledge(r, 0);
 	/* A fragment needs a hash lock, of its own if nothing is shared. */
@@ -308,7 +276,7 @@ static int route(struct request *r, enum dedupe_next next)
 {
 	switch (next) {
 	case DEDUPE_PARKED:
-		return WAIT;
+		return FLOW_WAIT;
 	case DEDUPE_VERIFY:
 		request_place(r, ON_CANDIDATE, r->dedupe.candidate.pbn);
 		return W_VERIFY;
@@ -317,7 +285,7 @@ static int route(struct request *r, enum dedupe_next next)
 	case DEDUPE_WRITE_ALONE:
 		r->member = false;
 		if (r->alloc.lock == NULL)
-			return request_fail(r, -ENOSPC);
+			return flow_fail(&r->flow, -ENOSPC);
 		return W_STORE;
 	case DEDUPE_SHARE:
 		r->shared = true;
@@ -332,38 +300,49 @@ static int route(struct request *r, enum dedupe_next next)
 		return W_FINISH;
 	case DEDUPE_FAIL:
 		r->member = false;
-		return request_fail(r, -ENOSPC);
+		return flow_fail(&r->flow, -ENOSPC);
 	}
 	VDO_ASSERT(!"a verdict of the hash zone");
-	return WAIT;
+	return FLOW_WAIT;
 }
 
-static void dedupe_done(struct completion *c)
+/* The hash zone answered at once, unless it parked the request. */
+static int answered(struct request *r, enum dedupe_next next)
 {
-	struct request *r = container_of(c, struct request, dedupe.done);
-
-	/* The hash lock may have taken the lock on our block over. */
-	r->alloc.lock = r->dedupe.alloc_lock;
-	r->at = route(r, r->dedupe.next);
-	request_run(r);
+	if (next != DEDUPE_PARKED)
+		flow_unpark(&r->flow);
+	return route(r, next);
 }
 
-static int write_dedupe(struct request *r)
+static int write_dedupe(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct dedupe_op *op = &r->dedupe;
 
-	completion_init(&op->done, r->queues[ON_HASH], dedupe_done);
+	flow_await_any(f, &op->done, W_VERDICT);
 	op->private = r->no_dedupe;
 	op->pack = &r->pack;
 	op->alloc_lock = r->alloc.lock;
 	op->allocation = r->new_mapping;
 	op->lock = NULL;
 	r->member = true;
-	return route(r, dedupe_enter(r->path->config.dedupe, r->hash_zone, op));
+	return answered(r, dedupe_enter(r->path->config.dedupe, r->hash_zone,
+					op));
 }
 
-static int write_verify(struct request *r)
+/* After it was parked; each time the same completion of the op brings it. */
+static int write_verdict(struct flow *f)
 {
+	struct request *r = request_of(f);
+
+	/* The hash lock may have taken the lock on our block over. */
+	r->alloc.lock = r->dedupe.alloc_lock;
+	return route(r, r->dedupe.next);
+}
+
+static int write_verify(struct flow *f)
+{
+	struct request *r = request_of(f);
 	struct dedupe_op *op = &r->dedupe;
 	struct depot *depot = r->path->config.depot;
 
@@ -372,15 +351,16 @@ static int write_verify(struct request *r)
 				   op->candidate.pbn);
 	if (op->lock == NULL)
 		return W_VERIFIED;
-	request_await(r, mio, W_COMPARE, ON_HASH, checked_io_done);
+	flow_await_any(f, &r->mio.done, W_COMPARE);
 	mio_read(&r->mio, r->path->config.storage, MIO_DATA, op->candidate.pbn,
 		 1, r->block);
-	return WAIT;
+	return FLOW_WAIT;
 }
 
 /* A block that cannot be read or unpacked is merely different. */
-static int write_compare(struct request *r)
+static int write_compare(struct flow *f)
 {
+	struct request *r = request_of(f);
 	uint8_t unpacked[BLOCK_SIZE];
 	const uint8_t *stored = r->block;
 
@@ -395,16 +375,19 @@ static int write_compare(struct request *r)
 	return W_VERIFIED;
 }
 
-static int write_verified(struct request *r)
+static int write_verified(struct flow *f)
 {
+	struct request *r = request_of(f);
 	bool equal = r->dedupe.lock != NULL && r->verified;
 
-	return route(r, dedupe_verified(r->path->config.dedupe, r->hash_zone,
-					&r->dedupe, equal));
+	flow_park(f, W_VERDICT);
+	return answered(r, dedupe_verified(r->path->config.dedupe,
+					   r->hash_zone, &r->dedupe, equal));
 }
 
-static int write_unlock(struct request *r)
+static int write_unlock(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct depot *depot = r->path->config.depot;
 	struct pbn_lock *lock = r->dedupe.lock;
 
@@ -413,16 +396,21 @@ static int write_unlock(struct request *r)
 	return W_UNLOCKED;
 }
 
-static int write_unlocked(struct request *r)
+static int write_unlocked(struct flow *f)
 {
-	return route(r, dedupe_unlocked(r->path->config.dedupe, r->hash_zone,
-					&r->dedupe));
+	struct request *r = request_of(f);
+
+	flow_park(f, W_VERDICT);
+	return answered(r, dedupe_unlocked(r->path->config.dedupe,
+					   r->hash_zone, &r->dedupe));
 }
 
 /* --------------------------------------------------------- compress, store */
 
-static int write_compress(struct request *r)
+static int write_compress(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	if (!may_compress(r))
 		return W_STORE;
 	if (pack_compress(r->path->compressors[r->hash_zone], &r->pack,
@@ -432,15 +420,19 @@ static int write_compress(struct request *r)
 	return W_STORE;
 }
 
-static int write_pack(struct request *r)
+static int write_pack(struct flow *f)
 {
-	request_await(r, pack, W_PACKED, ON_LOGICAL, pack_done);
+	struct request *r = request_of(f);
+
+	flow_await_any(f, &r->pack.done, W_PACKED);
 	pack_submit(r->path->config.packer, &r->pack);
-	return WAIT;
+	return FLOW_WAIT;
 }
 
-static int write_packed(struct request *r)
+static int write_packed(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	switch (r->pack.verdict) {
 	case PACK_LEAD:
 		return W_LEAD;
@@ -453,22 +445,38 @@ static int write_packed(struct request *r)
 	return W_STORE;
 }
 
-static int write_store(struct request *r)
+/* Not where the storage had no space: that is no damage. */
+static void stored(struct completion *c)
 {
-	r->fate = FATE_UNIQUE;
-	request_await(r, mio, W_OLD, ON_LOGICAL, store_done);
-	mio_write(&r->mio, r->path->config.storage, MIO_DATA,
-		  r->new_mapping.pbn, 1, r->data, false);
-	return WAIT;
+	struct request *r = container_of(c, struct request, mio.done);
+
+	r->refused = c->result == -ENOSPC || c->result == -EDQUOT;
+	if (r->refused)
+		c->result = -ENOSPC;
+	flow_resume(c);
 }
 
-static int write_lead(struct request *r)
+static int write_store(struct flow *f)
 {
+	struct request *r = request_of(f);
+
+	r->fate = FATE_UNIQUE;
+	flow_await(f, &r->mio.done, W_OLD);
+	r->mio.done.fn = stored;
+	mio_write(&r->mio, r->path->config.storage, MIO_DATA,
+		  r->new_mapping.pbn, 1, r->data, false);
+	return FLOW_WAIT;
+}
+
+static int write_lead(struct flow *f)
+{
+	struct request *r = request_of(f);
+
 	pack_assemble(&r->pack);
-	request_await(r, mio, W_PUBLISH, ON_PHYSICAL, checked_io_done);
+	flow_await_any(f, &r->mio.done, W_PUBLISH);
 	mio_write(&r->mio, r->path->config.storage, MIO_DATA,
 		  r->new_mapping.pbn, 1, r->block, false);
-	return WAIT;
+	return FLOW_WAIT;
 }
 
 /*
@@ -499,8 +507,9 @@ static void publish(struct request *lead, struct request *member)
 	member->fate = FATE_COMPRESSED;
 }
 
-static int write_publish(struct request *r)
+static int write_publish(struct flow *f)
 {
+	struct request *r = request_of(f);
 	bool stored = r->mio.done.result == 0;
 	struct pack_op *op;
 
@@ -526,16 +535,18 @@ static int write_publish(struct request *r)
 
 /* ---------------------------------------------------------------- metadata */
 
-static int write_old(struct request *r)
+static int write_old(struct flow *f)
 {
-	request_await(r, map, W_GOT_OLD, ON_LOGICAL, checked_map_done);
-	if (!map_get(r->path->config.map, r->zone, &r->map))
-		return WAIT;
-	return W_GOT_OLD;
+	struct request *r = request_of(f);
+
+	flow_await_any(f, &r->map.done, W_GOT_OLD);
+	return flow_over_any(f, map_get(r->path->config.map, r->zone,
+					&r->map));
 }
 
-static int write_got_old(struct request *r)
+static int write_got_old(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct mapping old = r->map.value;
 	int result = r->map.done.result;
 
@@ -545,7 +556,7 @@ static int write_got_old(struct request *r)
 			    (unsigned long long)r->what.lbn);
 		old = (struct mapping){ZERO_BLOCK, STATE_UNMAPPED};
 	} else if (unlikely(result != 0)) {
-		return request_fail(r, result);
+		return flow_fail(&r->flow, result);
 	}
 	r->old_mapping = old;
 	if (mapping_equal(r->new_mapping, old) && result == 0)
@@ -553,18 +564,19 @@ static int write_got_old(struct request *r)
 	return W_JOURNAL;
 }
 
-static int write_journal(struct request *r)
+static int write_journal(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct journal_entry *e = &r->entry.entry;
 
-	request_await(r, entry, W_COUNTS, ON_JOURNAL, entry_done);
+	flow_await(f, &r->entry.done, W_COUNTS);
 	e->operation = JOURNAL_DATA;
 	e->page = r->map.page;
 	e->slot = r->map.slot;
 	e->new_mapping = r->new_mapping;
 	e->old_mapping = r->old_mapping;
 	journal_append(r->path->config.journal, &r->entry);
-	return WAIT;
+	return FLOW_WAIT;
 }
 
 /* One half of the counts is over; the last one goes on. */
@@ -574,7 +586,7 @@ static void counted(struct request *r, int result)
 		atomic_store(&r->counts_failed, result);
 	if (atomic_fetch_sub_explicit(&r->counts_pending, 1,
 				      memory_order_acq_rel) == 1)
-		request_post(r, W_MAP);
+		flow_go(&r->flow);
 }
 
 static void increment_done(struct completion *c)
@@ -627,12 +639,16 @@ static void send_count(struct request *r, struct refs_op *op,
  * Entries leave the journal in order, and this runs for each at once: so the
  * zones get increments and decrements in journal order (I11).
  */
-static int write_counts(struct request *r)
+static int write_counts(struct flow *f)
 {
+	struct request *r = request_of(f);
 	bool up = r->new_mapping.pbn != ZERO_BLOCK;
 	bool down = r->old_mapping.pbn != ZERO_BLOCK;
 
 	atomic_store_explicit(&r->counts_failed, 0, memory_order_relaxed);
+	if (!up && !down)
+		return W_MAP;
+	flow_park(f, W_MAP);
 	atomic_store_explicit(&r->counts_pending, up + down,
 			      memory_order_relaxed);
 	if (up)
@@ -643,52 +659,58 @@ static int write_counts(struct request *r)
 		send_count(r, &r->decrement, REFS_DECREMENT,
 			   r->old_mapping.pbn, decrement_done,
 			   &r->decrement_go, decrement);
-	return up || down ? WAIT : W_MAP;
+	return FLOW_WAIT;
 }
 
-static int write_map(struct request *r)
+static int write_map(struct flow *f)
 {
+	struct request *r = request_of(f);
 	int failed = atomic_load_explicit(&r->counts_failed,
 					  memory_order_relaxed);
 
 	if (unlikely(failed != 0))
-		return request_fail(r, failed);
-	request_await(r, map, W_FINISH, ON_LOGICAL, map_done);
+		return flow_fail(&r->flow, failed);
+	flow_await(f, &r->map.done, W_FINISH);
 	r->map.value = r->new_mapping;
 	r->map.seq = r->entry.point.seq;
-	if (!map_put(r->path->config.map, r->zone, &r->map))
-		return WAIT;
-	return request_next(r, r->map.done.result, W_FINISH);
+	return flow_over(f, &r->map.done,
+			 map_put(r->path->config.map, r->zone, &r->map));
 }
 
 /* ---------------------------------------------------------------- clean-up */
 
-static int write_finish(struct request *r)
+static int write_finish(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	if (r->member)
 		return W_HAND_OVER;
 	return r->alloc.lock != NULL ? W_RELEASE : W_WAKE;
 }
 
-static int write_hand_over(struct request *r)
+static int write_hand_over(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct dedupe *dedupe = r->path->config.dedupe;
 	struct dedupe_op *op = &r->dedupe;
 	enum dedupe_next next;
 
+	flow_park(f, W_VERDICT);
 	op->location = r->new_mapping;
-	if (r->error != 0)
+	if (r->flow.result != 0)
 		next = dedupe_failed(dedupe, r->hash_zone, op);
 	else if (r->shared)
 		next = dedupe_shared(dedupe, r->hash_zone, op);
 	else
 		next = dedupe_written(dedupe, r->hash_zone, op);
 	r->alloc.lock = op->alloc_lock;
-	return route(r, next);
+	return answered(r, next);
 }
 
-static int write_release(struct request *r)
+static int write_release(struct flow *f)
 {
+	struct request *r = request_of(f);
+
 	depot_unlock(r->path->config.depot, r->alloc.zone, r->alloc.lock);
 	r->alloc.lock = NULL;
 	return W_WAKE;
@@ -696,7 +718,7 @@ static int write_release(struct request *r)
 
 static void count_outcome(struct request *r, struct path_stats *stats)
 {
-	if (r->error == 0)
+	if (r->flow.result == 0)
 		counter_inc(&stats->fates[r->fate]);
 	else
 		counter_inc(&stats->fates[FATE_FAILED]);
@@ -704,9 +726,9 @@ static void count_outcome(struct request *r, struct path_stats *stats)
 		counter_inc(&stats->incompressible);
 	if (r->packed_alone)
 		counter_inc(&stats->packed_alone);
-	if (r->error == -ENOSPC)
+	if (r->flow.result == -ENOSPC)
 		counter_inc(&stats->no_space);
-	if (r->error == -VDO_EREADONLY)
+	if (r->flow.result == -VDO_EREADONLY)
 		counter_inc(&stats->read_only_errors);
 }
 
@@ -716,7 +738,7 @@ static void lose(struct request *r)
 	struct path *p = r->path;
 
 	if (!r->refused)
-		readonly_enter(p->config.readonly, r->error,
+		readonly_enter(p->config.readonly, r->flow.result,
 			       "a write failed after its acknowledgement, "
 			       "lbn=%llu",
 			       (unsigned long long)r->what.lbn);
@@ -728,12 +750,13 @@ static void lose(struct request *r)
 			  (unsigned long long)r->what.lbn);
 }
 
-static int write_wake(struct request *r)
+static int write_wake(struct flow *f)
 {
+	struct request *r = request_of(f);
 	struct logical_zone *z = request_zone(r);
 
 	count_outcome(r, &z->stats);
-	if (unlikely(r->error != 0) && r->what.io == NULL)
+	if (unlikely(r->flow.result != 0) && r->what.io == NULL)
 		lose(r);
 	atomic_store_explicit(&r->readable, false, memory_order_relaxed);
 	lbn_unlock(z, r);
@@ -741,52 +764,18 @@ static int write_wake(struct request *r)
 	return W_DONE;
 }
 
-static int write_done(struct request *r)
+static int write_done(struct flow *f)
 {
-	request_acknowledge(r, r->error);
-	request_recycle(r);
-	return WAIT;
-}
+	struct request *r = request_of(f);
 
-static const struct step write_steps[] = {
-	[W_LOCK] = {ON_LOGICAL, write_lock, "lock"},
-	[W_SLOT] = {ON_LOGICAL, write_slot, "slot"},
-	[W_SLOTTED] = {ON_LOGICAL, write_slotted, "slotted"},
-	[W_FETCH] = {ON_LOGICAL, write_fetch, "fetch"},
-	[W_FILL] = {ON_LOGICAL, write_fill, "fill"},
-	[W_MERGE] = {ANYWHERE, write_merge, "merge"},
-	[W_ENTER] = {ON_LOGICAL, write_enter, "enter"},
-	[W_ALLOCATE] = {ON_PHYSICAL, write_allocate, "allocate"},
-	[W_ALLOCATED] = {ANYWHERE, write_allocated, "allocated"},
-	[W_ACK] = {ANYWHERE, write_ack, "ack"},
-	[W_DEDUPE] = {ON_HASH, write_dedupe, "dedupe"},
-	[W_VERIFY] = {ON_CANDIDATE, write_verify, "verify"},
-	[W_COMPARE] = {ANYWHERE, write_compare, "compare"},
-	[W_VERIFIED] = {ON_HASH, write_verified, "verified"},
-	[W_UNLOCK] = {ON_SHARED, write_unlock, "unlock"},
-	[W_UNLOCKED] = {ON_HASH, write_unlocked, "unlocked"},
-	[W_COMPRESS] = {ON_HASH, write_compress, "compress"},
-	[W_PACK] = {ON_PACKER, write_pack, "pack"},
-	[W_PACKED] = {ANYWHERE, write_packed, "packed"},
-	[W_STORE] = {ANYWHERE, write_store, "store"},
-	[W_LEAD] = {ANYWHERE, write_lead, "lead"},
-	[W_PUBLISH] = {ON_PHYSICAL, write_publish, "publish"},
-	[W_OLD] = {ON_LOGICAL, write_old, "old"},
-	[W_GOT_OLD] = {ON_LOGICAL, write_got_old, "got old"},
-	[W_JOURNAL] = {ON_JOURNAL, write_journal, "journal"},
-	[W_COUNTS] = {ON_JOURNAL, write_counts, "counts"},
-	[W_MAP] = {ON_LOGICAL, write_map, "map"},
-	[W_FINISH] = {ANYWHERE, write_finish, "finish"},
-	[W_HAND_OVER] = {ON_HASH, write_hand_over, "hand over"},
-	[W_RELEASE] = {ON_PHYSICAL, write_release, "release"},
-	[W_WAKE] = {ON_LOGICAL, write_wake, "wake"},
-	[W_DONE] = {ANYWHERE, write_done, "done"},
-};
+	request_acknowledge(r, r->flow.result);
+	request_recycle(r);
+	return FLOW_END;
+}
 
 void write_start(struct request *r)
 {
-	r->table = write_steps;
-	r->failed = W_FINISH;
+	r->flow.table = &write_table;
 	r->shared = false;
 	r->packed = false;
 	r->member = false;

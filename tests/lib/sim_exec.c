@@ -89,10 +89,9 @@ static void sim_post(struct queue *queue, struct completion *c)
 
 	if (!pthread_equal(x->thread, pthread_self()))
 		fail(x, "post from another thread");
-	/* A completion that runs or ran has no target. */
-	if (c->target == queue && is_queued(q, c))
+	if (is_queued(q, c))
 		fail(x, "completion posted twice");
-	c->target = queue;
+	c->home = queue;
 	set_next(c, NULL);
 	if (q->first == NULL) {
 		q->first = c;
@@ -112,7 +111,6 @@ static void run_queue(struct sim_executor *x, unsigned index)
 	q->first = next_of(c);
 	if (q->first == NULL)
 		x->ready[index] = x->ready[--x->ready_count];
-	c->target = NULL;
 	queue_run(&q->queue, c);
 }
 

@@ -5,6 +5,7 @@ sh_tests = \
 	%D%/dedup-copy.sh \
 	%D%/device.sh \
 	%D%/examples.sh \
+	%D%/flows.sh \
 	%D%/headers.sh \
 	%D%/layers.sh \
 	%D%/man.sh \

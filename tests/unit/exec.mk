@@ -18,3 +18,8 @@ check_PROGRAMS += tests/unit/test_gate_waitq_fanout
 TESTS += tests/unit/test_gate_waitq_fanout
 tests_unit_test_gate_waitq_fanout_SOURCES = tests/unit/test_gate_waitq_fanout.c
 tests_unit_test_gate_waitq_fanout_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_steps
+TESTS += tests/unit/test_steps
+tests_unit_test_steps_SOURCES = tests/unit/test_steps.c
+tests_unit_test_steps_LDADD = $(UNIT_LIBS)

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The runner. See steps.h.
+ *
+ * Each row that is run is noted in the ring of its queue (trace.h) before it
+ * runs: some ten instructions, and the last words of an assertion say how it
+ * came to that.
+ */
+#include "build.h"
+
+#include "exec/steps.h"
+
+#include "exec/trace.h"
+
+#ifdef VDO_DEBUG
+/*
+ * Run one row, and see that it armed an op or parked if and only if it says
+ * that it waits. A row may run other flows, so what was armed before is kept.
+ */
+static int run_row(struct flow *f, const struct step *s)
+{
+	struct queue *q = queue_running;
+	const struct flow *outer = q->armed;
+	int next;
+
+	q->armed = NULL;
+	next = s->run(f);
+	VDO_ASSERT(queue_running == q);
+	if (next == FLOW_WAIT)
+		VDO_ASSERT(q->armed == f); /* not known where it goes on */
+	else
+		VDO_ASSERT(q->armed == NULL); /* would go on twice */
+	q->armed = outer;
+	return next;
+}
+#else
+static inline int run_row(struct flow *f, const struct step *s)
+{
+	return s->run(f);
+}
+#endif
+
+void flow_run(struct flow *f)
+{
+	int next = f->at;
+
+	do {
+		const struct step *s = &f->table->rows[next];
+		struct queue *q = f->queues[s->place];
+
+		/* None is known for ANYWHERE. */
+		if (q != NULL && !queue_is_current(q)) {
+			f->at = next;
+			queue_post(q, &f->go);
+			return;
+		}
+		trace_row(&queue_running->trace, f, s);
+		next = run_row(f, s);
+	} while (next >= 0);
+}
+
+void flow_arrived(struct completion *c)
+{
+	flow_run(container_of(c, struct flow, go));
+}
+
+int flow_fail(struct flow *f, int error)
+{
+	VDO_ASSERT(error < 0);
+	if (f->result == 0)
+		f->result = error;
+	return f->table->failed;
+}
+
+void flow_resume(struct completion *c)
+{
+	struct flow *f = c->owner;
+
+	if (unlikely(c->result != 0))
+		f->at = flow_fail(f, c->result);
+	flow_run(f);
+}
+
+void flow_resume_any(struct completion *c)
+{
+	flow_run(c->owner);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a queue did last: the newest rows that flows ran on it (steps.h).
+ *
+ * Each queue keeps a ring. Its runner is the only writer; anybody may read at
+ * any time and then sees each word as it is or was, so a line that is being
+ * written may name the row of one flow with the address of another.
+ *
+ * An assertion that fails prints the ring of the queue on which it failed, then
+ * those of the other queues of the same executor; trace_print() is for
+ * debuggers and dumps.
+ *
+ * Runs on: trace_row() on the queue, the rest anywhere. Lifetime: the queue's.
+ */
+#ifndef EXEC_TRACE_H
+#define EXEC_TRACE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+struct executor;
+struct queue;
+struct step;
+
+#define TRACE_ROWS 64u /* a power of two */
+
+struct trace_entry {
+	_Atomic(const void *) flow;
+	_Atomic(const struct step *) step;
+};
+
+struct trace {
+	atomic_uint next; /* where the next row goes; it is the oldest */
+	struct trace_entry rows[TRACE_ROWS];
+};
+
+static inline void trace_row(struct trace *t, const void *flow,
+			     const struct step *step)
+{
+	unsigned n = atomic_load_explicit(&t->next, memory_order_relaxed);
+	struct trace_entry *e = &t->rows[n];
+
+	atomic_store_explicit(&e->flow, flow, memory_order_relaxed);
+	atomic_store_explicit(&e->step, step, memory_order_relaxed);
+	atomic_store_explicit(&t->next, (n + 1) % TRACE_ROWS,
+			      memory_order_relaxed);
+}
+
+/* Take one line of text, without its end. */
+typedef void (*trace_line)(void *arg, const char *text);
+
+/* The rows of @q, oldest first; a line for as long as a flow stayed on it. */
+void trace_print(const struct queue *q, trace_line line, void *arg);
+
+/* Of each queue of @x. */
+void trace_print_all(struct executor *x, trace_line line, void *arg);
+
+/* Have failed assertions print what the queues did. */
+void trace_at_assertions(void);
+
+#endif
