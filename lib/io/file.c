@@ -292,10 +292,8 @@ static int PRINTF(3, 4)
 static int fail_errno(struct vdo_error *error, const char *path,
 		      const char *what, int err)
 {
-	char text[64];
-
 	return fail(error, -err, "cannot %s %.150s: %s", what, path,
-		    strerror_r(err, text, sizeof(text)));
+		    vdo_strerror(err));
 }
 
 /* Files and block devices can hold a volume, nothing else. */

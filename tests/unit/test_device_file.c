@@ -486,10 +486,10 @@ static const struct {
 	{"socket", make_socket, 0, -ENOTBLK, "socket"},
 	{"directory", make_directory, 0, -EISDIR, "directory"},
 	{"character device", make_character, 0, -ENOTBLK, "character"},
-	{"nothing", make_nothing, 0, -ENOENT, "No such file"},
-	{"nothing, reading", make_nothing, VDO_OPEN_READ_ONLY, -ENOENT, "No"},
+	{"nothing", make_nothing, 0, -ENOENT, "no such file"},
+	{"nothing, reading", make_nothing, VDO_OPEN_READ_ONLY, -ENOENT, "no"},
 	{"nothing to create when reading", make_nothing,
-	 VDO_OPEN_READ_ONLY | VDO_OPEN_CREATE, -ENOENT, "No such file"},
+	 VDO_OPEN_READ_ONLY | VDO_OPEN_CREATE, -ENOENT, "no such file"},
 };
 
 START_TEST(not_a_device)
