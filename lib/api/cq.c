@@ -31,6 +31,7 @@
 #include <vdo/io.h>
 
 #include "base/alloc.h"
+#include "exec/system.h"
 
 struct vdo_cq {
 	pthread_mutex_t mutex;
@@ -47,7 +48,7 @@ int vdo_cq_new(struct vdo_cq **cq)
 	*cq = NULL;
 	if (q == NULL)
 		return -ENOMEM;
-	q->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	q->fd = system_eventfd(EFD_NONBLOCK);
 	if (q->fd < 0) {
 		r = -errno;
 		alloc_free(q);

@@ -14,7 +14,6 @@
 #include "api/job.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,8 +21,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
-
-#define THREAD_NAME "vdo-job"
+#include "exec/system.h"
 
 static void work(struct vdo_job *job)
 {
@@ -42,22 +40,8 @@ static void work(struct vdo_job *job)
 
 static void *job_thread(void *arg)
 {
-	pthread_setname_np(pthread_self(), THREAD_NAME);
 	work(arg);
 	return NULL;
-}
-
-/* Threads inherit the mask of signals. */
-static int start_thread(struct vdo_job *job)
-{
-	sigset_t all, before;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&job->thread, NULL, job_thread, job);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return -r;
 }
 
 static int locks_init(struct vdo_job *job)
@@ -94,7 +78,8 @@ int job_start(struct vdo_job *job, const struct job_ops *ops,
 	job->has_thread = s->open.executor == EXECUTOR_NATIVE;
 	job->state = job->has_thread ? JOB_RUNS : JOB_WAITS;
 	if (job->has_thread)
-		r = start_thread(job);
+		r = system_thread_start(&job->thread, "vdo-job", job_thread,
+					job);
 	if (r != 0)
 		locks_fini(job);
 	return r;

@@ -9,8 +9,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -106,35 +104,6 @@ void queue_init(struct queue *q, struct executor *x, const char *name,
 	while (!atomic_compare_exchange_weak(&x->queues, &q->next, q))
 		;
 	trace_at_assertions();
-}
-
-unsigned core_count(void)
-{
-	cpu_set_t set;
-
-	if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
-		return (unsigned)CPU_COUNT(&set);
-	return 1;
-}
-
-int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *),
-		 void *arg)
-{
-	sigset_t all, old;
-	char cut[16];
-	int r;
-
-	/* The new thread inherits the mask: no signal ever runs on it. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(thread, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0)
-		return -r;
-	strncpy(cut, name, sizeof(cut) - 1);
-	cut[sizeof(cut) - 1] = '\0';
-	pthread_setname_np(*thread, cut);
-	return 0;
 }
 
 void event_wait(struct event *e)

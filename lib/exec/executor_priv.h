@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #include "exec/executor.h"
+#include "exec/system.h"
 
 #define NO_TIMEOUT UINT64_MAX
 #define NS_PER_US  UINT64_C(1000)
@@ -51,13 +52,6 @@ uint64_t random_seed(const void *address);
 /* Queue names: at most 15 characters and unambiguous. */
 void queue_init(struct queue *q, struct executor *x, const char *name,
 		void (*post)(struct queue *, struct completion *));
-
-/* Cores this process may use; at least 1. */
-unsigned core_count(void);
-
-/* A thread with all signals blocked. @name is cut to 15 characters. */
-int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *),
-		 void *arg) MUST_CHECK;
 
 /* wait() and signal() for executors whose threads do the work. */
 void event_wait(struct event *e);

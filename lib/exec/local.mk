@@ -12,5 +12,6 @@ lib_libcore_la_SOURCES += \
 	%D%/steps.c %D%/steps.h \
 	%D%/strand.c \
 	%D%/trace.c %D%/trace.h \
+	%D%/system.c %D%/system.h \
 	%D%/waitq.h \
 	%D%/wallclock.c %D%/wallclock.h

@@ -71,6 +71,7 @@ struct native_executor {
 	struct executor base;
 	struct native_thread *threads;
 	unsigned started;
+	unsigned cores; /* that we may use */
 	pthread_mutex_t lock; /* of queues */
 	struct native_queue *queues;
 	_Atomic(uint64_t) random;
@@ -317,19 +318,18 @@ static int start_thread(struct native_executor *x, unsigned i,
 			const struct native_config *config)
 {
 	struct native_thread *t = &x->threads[i];
-	unsigned cores = core_count();
 	char name[24];
 	int r;
 
 	runq_init(&t->run);
 	t->control.thread = t;
 	queue_init(&t->control.queue, &x->base, "control", native_post);
-	t->core = config->pin ? (int)(i % cores) : -1;
+	t->core = config->pin ? (int)(i % x->cores) : -1;
 	/* On a single core nothing can come while we spin. */
-	t->spin_max_ns = cores == 1 ? 0 : config->spin_us * NS_PER_US;
+	t->spin_max_ns = x->cores == 1 ? 0 : config->spin_us * NS_PER_US;
 	snprintf(name, sizeof(name), "%.7s%u",
 		 config->name_prefix != NULL ? config->name_prefix : "vdo", i);
-	r = thread_start(&t->thread, name, thread_main, t);
+	r = system_thread_start(&t->thread, name, thread_main, t);
 	if (r == 0)
 		x->started++;
 	return r;
@@ -339,10 +339,10 @@ int executor_native_create(const struct native_config *config,
 			   struct executor **executor)
 {
 	struct native_executor *x;
-	unsigned count;
+	unsigned cores = system_cores();
+	unsigned count = config->threads != 0 ? config->threads : cores;
 	int r = 0;
 
-	count = config->threads != 0 ? config->threads : core_count();
 	if (count > THREADS_MAX)
 		return -EINVAL;
 	x = alloc_zeroed(1, sizeof(*x));
@@ -350,6 +350,7 @@ int executor_native_create(const struct native_config *config,
 		return -ENOMEM;
 	x->base.ops = &native_ops;
 	x->base.thread_count = count;
+	x->cores = cores;
 	pthread_mutex_init(&x->lock, NULL);
 	atomic_init(&x->random, random_seed(x));
 	x->threads = alloc_aligned(CACHE_LINE, count, sizeof(*x->threads));

@@ -373,7 +373,7 @@ static struct timer *need_timer_thread(struct strand_executor *x)
 	if (x->timer_thread_joinable)
 		pthread_join(x->timer_thread, NULL);
 	x->timer_thread_joinable =
-		thread_start(&x->timer_thread, "vdotimer", timer_main, x) == 0;
+		system_thread_start(&x->timer_thread, "vdotimer", timer_main, x) == 0;
 	x->timer_thread_runs = x->timer_thread_joinable;
 	return x->timer_thread_runs ? NULL : take_due(x, UINT64_MAX);
 }
@@ -532,7 +532,7 @@ int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
 	init_timers(x);
 	if (x->pool.concurrency != NULL)
 		n = x->pool.concurrency(pool_arg);
-	x->base.thread_count = n != 0 ? n : core_count();
+	x->base.thread_count = n != 0 ? n : system_cores();
 	*executor = &x->base;
 	return 0;
 }

@@ -24,8 +24,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,6 +37,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/system.h"
 #include "format/types.h"
 
 /* Vectors handed to the kernel at a time. */
@@ -263,37 +262,13 @@ static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
 	return r != 0 && (errno == ENOSPC || errno == EDQUOT) ? -errno : 0;
 }
 
-int file_thread(pthread_t *thread, void *(*fn)(void *arg), void *arg)
-{
-	sigset_t all;
-	sigset_t old;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(thread, NULL, fn, arg);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return -r;
-}
-
 /* Opening. */
-
-static int PRINTF(3, 4)
-	fail(struct vdo_error *error, int r, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	error_set_list(error, r, fmt, ap);
-	va_end(ap);
-	return r;
-}
 
 static int fail_errno(struct vdo_error *error, const char *path,
 		      const char *what, int err)
 {
-	return fail(error, -err, "cannot %s %.150s: %s", what, path,
-		    vdo_strerror(err));
+	return error_set(error, -err, "cannot %s %.150s: %s", what, path,
+			 vdo_strerror(err));
 }
 
 /* Files and block devices can hold a volume, nothing else. */
@@ -302,15 +277,16 @@ static int check_type(const char *path, mode_t mode, struct vdo_error *error)
 	if (S_ISREG(mode) || S_ISBLK(mode))
 		return 0;
 	if (S_ISDIR(mode))
-		return fail(error, -EISDIR,
-			    "%.150s is a directory; name a file or a block "
-			    "device",
-			    path);
-	return fail(error, -ENOTBLK,
-		    "%.150s is a %s; a volume needs a file or a block device",
-		    path,
-		    S_ISCHR(mode)    ? "character device"
-		    : S_ISFIFO(mode) ? "FIFO"
+		return error_set(error, -EISDIR,
+				 "%.150s is a directory; name a file or a "
+				 "block device",
+				 path);
+	return error_set(error, -ENOTBLK,
+			 "%.150s is a %s; a volume needs a file or a block "
+			 "device",
+			 path,
+			 S_ISCHR(mode)    ? "character device"
+			 : S_ISFIFO(mode) ? "FIFO"
 				     : "socket");
 }
 
@@ -333,7 +309,7 @@ static int open_claiming(const char *path, int mode)
 
 	errno = EBUSY;
 	for (unsigned n = 0; fd < 0 && errno == EBUSY && wait_to_claim(n); n++)
-		fd = open(path, mode, 0666);
+		fd = system_open(path, mode, 0666);
 	return fd;
 }
 
@@ -342,7 +318,7 @@ static int open_fd(struct file *f, const char *path, unsigned flags,
 {
 	bool read_only = flags & VDO_OPEN_READ_ONLY;
 	bool create = (flags & VDO_OPEN_CREATE) && !read_only;
-	int mode = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	int mode = O_NOCTTY | O_NONBLOCK;
 	struct stat st;
 	int r;
 
@@ -361,15 +337,15 @@ static int open_fd(struct file *f, const char *path, unsigned flags,
 	if (f->fd >= 0)
 		return 0;
 	if (errno == EBUSY)
-		return fail(error, -VDO_EINUSE,
-			    "%.150s is in use: it is mounted, part of another "
-			    "device, or open as a volume",
-			    path);
+		return error_set(error, -VDO_EINUSE,
+				 "%.150s is in use: it is mounted, part of "
+				 "another device, or open as a volume",
+				 path);
 	if (!read_only && (errno == EROFS || errno == EACCES))
-		return fail(error, -errno,
-			    "%.150s cannot be opened for writing; open it "
-			    "read-only or see to its permissions",
-			    path);
+		return error_set(error, -errno,
+				 "%.150s cannot be opened for writing; open it "
+				 "read-only or see to its permissions",
+				 path);
 	return fail_errno(error, path, "open", errno);
 }
 
@@ -388,10 +364,10 @@ static int lock_file(struct file *f, const char *path, bool read_only,
 			return 0;
 	}
 	if (errno == EAGAIN || errno == EACCES)
-		return fail(error, -VDO_EINUSE,
-			    "%.150s is in use: it is open as a volume, here or "
-			    "in another process",
-			    path);
+		return error_set(error, -VDO_EINUSE,
+				 "%.150s is in use: it is open as a volume, here "
+				 "or in another process",
+				 path);
 	return fail_errno(error, path, "lock", errno);
 }
 
@@ -412,10 +388,10 @@ static int check_fd(struct file *f, const char *path, bool read_only,
 	if (!f->block_device)
 		return lock_file(f, path, read_only, error);
 	if (!read_only && ioctl(f->fd, BLKROGET, &locked) == 0 && locked != 0)
-		return fail(error, -EROFS,
-			    "block device %.150s is set read-only; open it "
-			    "read-only",
-			    path);
+		return error_set(error, -EROFS,
+				 "block device %.150s is set read-only; open it "
+				 "read-only",
+				 path);
 	return 0;
 }
 
@@ -425,8 +401,7 @@ static int open_direct(const struct file *f, bool read_only)
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-	return open(path, O_CLOEXEC | O_DIRECT |
-				  (read_only ? O_RDONLY : O_RDWR));
+	return system_open(path, O_DIRECT | (read_only ? O_RDONLY : O_RDWR), 0);
 }
 
 static int open_parts(struct file *f, struct vdo_device *d, const char *path,
@@ -460,7 +435,7 @@ int device_open_file(const char *path, unsigned flags,
 
 	*device = NULL;
 	if (d == NULL || f == NULL) {
-		r = fail(error, -ENOMEM, "out of memory");
+		r = error_set(error, -ENOMEM, "out of memory");
 		goto fail;
 	}
 	f->device = d;

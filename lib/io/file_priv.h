@@ -54,7 +54,4 @@ int file_run(struct file *f, struct vdo_device_io *io, uint64_t done);
 /* Which descriptor @io is to use: O_DIRECT needs aligned memory. */
 int file_fd(const struct file *f, const struct vdo_device_io *io);
 
-/* Start a thread that gets no signals. -errno */
-int file_thread(pthread_t *thread, void *(*fn)(void *arg), void *arg);
-
 #endif

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "exec/system.h"
 
 #define THREADS_DEFAULT 4
 #define THREADS_MAX     64
@@ -52,7 +53,6 @@ static void *worker(void *arg)
 	struct workers *w = arg;
 	struct vdo_device_io *io;
 
-	pthread_setname_np(pthread_self(), "vdo-io");
 	pthread_mutex_lock(&w->lock);
 	while ((io = take(w)) != NULL) {
 		pthread_mutex_unlock(&w->lock);
@@ -112,7 +112,8 @@ static int threads_start(struct file *f, struct executor *x)
 	pthread_cond_init(&w->work, NULL);
 	f->state = w;
 	while (w->count < MIN(want, THREADS_MAX)) {
-		r = file_thread(&w->threads[w->count], worker, w);
+		r = system_thread_start(&w->threads[w->count], "vdo-io",
+					worker, w);
 		if (r != 0)
 			break;
 		w->count++;

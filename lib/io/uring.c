@@ -48,6 +48,7 @@
 #include <sys/uio.h>
 
 #include "base/alloc.h"
+#include "exec/system.h"
 
 #define IN_FLIGHT_MAX 256u
 #define RING_ENTRIES  (IN_FLIGHT_MAX * 2)
@@ -291,7 +292,6 @@ static void *reaper(void *arg)
 {
 	struct uring *u = arg;
 
-	pthread_setname_np(pthread_self(), "vdo-reaper");
 	while (!atomic_load(&u->stopping)) {
 		struct io_uring_cqe *cqe;
 		int r = io_uring_wait_cqe(&u->ring, &cqe);
@@ -361,12 +361,15 @@ static int setup_ring(struct uring *u)
 {
 	struct file *f = u->file;
 	int fds[2] = {f->fd, f->direct_fd};
+	unsigned taken = system_fds_take();
 	int r = io_uring_queue_init(RING_ENTRIES, &u->ring, 0);
 
+	system_fds_release(taken);
 	if (r != 0)
 		return r;
 	/* Without it waits with a timeout would use the submission side. */
-	if (!(u->ring.features & IORING_FEAT_EXT_ARG)) {
+	if (!(u->ring.features & IORING_FEAT_EXT_ARG) ||
+	    u->ring.ring_fd < SYSTEM_FD_FIRST) {
 		io_uring_queue_exit(&u->ring);
 		return -ENOTSUP;
 	}
@@ -384,7 +387,7 @@ static int start_reaping(struct uring *u, struct executor *x)
 		return 0;
 	}
 	u->sleeping = true; /* wherever it is, it will see the no-op */
-	return file_thread(&u->thread, reaper, u);
+	return system_thread_start(&u->thread, "vdo-reaper", reaper, u);
 }
 
 static int uring_start(struct file *f, struct executor *x)

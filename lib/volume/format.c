@@ -22,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/system.h"
 #include "exec/wallclock.h"
 #include "index_format/geometry.h"
 
@@ -116,9 +117,12 @@ static int choose(const struct format_settings *f, uint64_t size_bytes,
 	};
 	uint64_t minimum = 0;
 	const char *why = NULL;
+	unsigned taken;
 	int result;
 
+	taken = system_fds_take(); /* it may open a source of randomness */
 	uuid_generate(r.uuid);
+	system_fds_release(taken);
 	choose_index(f, small, &r);
 	choose_journals(f, small, &r);
 	choose_slabs(f, small, &r);

@@ -20,16 +20,12 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
+#include "exec/system.h"
 
-static unsigned cores(void)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
-}
+/* So many threads at most, unless somebody asks for more. */
+#define DEFAULT_THREADS_MAX 64
 
 static unsigned or_default(unsigned wanted, unsigned by_default, unsigned max)
 {
@@ -46,7 +42,7 @@ unsigned volume_thread_count(const struct settings *s)
 	if (o->threads != 0)
 		return o->threads;
 	if (o->topology == TOPOLOGY_SHARD)
-		return cores();
+		return MIN(system_cores(), DEFAULT_THREADS_MAX);
 	index = o->index == INDEX_MEMORY
 			? 0
 			: 1 + or_default(o->index_zones, 1, INDEX_ZONES_MAX);

@@ -38,7 +38,7 @@ test -n "$objects" && command -v nm >/dev/null 2>&1 || {
 	}
 	# Bytes and strings, and what compilers add.
 	function harmless(name) {
-		return name ~ /^(mem|str[^e]|v?snprintf$)/ ||
+		return name ~ /^(mem|str[^e]|v?sn?printf$)/ ||
 			name ~ /^_(GLOBAL_OFFSET|Unwind)/ ||
 			name ~ /^__(stack_chk|cpu_|asan|tsan|ubsan|sanitizer)/ ||
 			name ~ /^__(gcov|llvm|sancov|start_|stop_|msan|lsan)/

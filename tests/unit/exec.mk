@@ -23,3 +23,8 @@ check_PROGRAMS += tests/unit/test_steps
 TESTS += tests/unit/test_steps
 tests_unit_test_steps_SOURCES = tests/unit/test_steps.c
 tests_unit_test_steps_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_system
+TESTS += tests/unit/test_system
+tests_unit_test_system_SOURCES = tests/unit/test_system.c
+tests_unit_test_system_LDADD = $(UNIT_LIBS)
