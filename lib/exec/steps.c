@@ -24,6 +24,8 @@ static int run_row(struct flow *f, const struct step *s)
 	int next;
 
 	q->armed = NULL;
+	if (f->table->entered != NULL)
+		f->table->entered(f, (int)(s - f->table->rows));
 	next = s->run(f);
 	VDO_ASSERT(queue_running == q);
 	if (next == FLOW_WAIT)

@@ -77,6 +77,9 @@ struct flow_table {
 	const char *name;
 	int failed; /* the row that errors lead to */
 	int count;
+#ifdef VDO_DEBUG
+	void (*entered)(struct flow *f, int row); /* before a row runs, or NULL */
+#endif
 	struct step rows[];
 };
 
@@ -96,6 +99,21 @@ struct flow_table {
 		.count = 0 ROWS(FLOW_COUNT),                                   \
 		.rows = {ROWS(FLOW_STEP)},                                     \
 	}
+
+/* A table whose rows are watched by a function with --enable-debug. */
+#ifdef VDO_DEBUG
+#define FLOW_TABLE_WATCHED(table, failed_row, ROWS, watch)                     \
+	static const struct flow_table table = {                               \
+		.name = #table,                                                \
+		.failed = (failed_row),                                        \
+		.count = 0 ROWS(FLOW_COUNT),                                   \
+		.entered = (watch),                                            \
+		.rows = {ROWS(FLOW_STEP)},                                     \
+	}
+#else
+#define FLOW_TABLE_WATCHED(table, failed_row, ROWS, watch)                     \
+	FLOW_TABLE(table, failed_row, ROWS)
+#endif
 
 struct flow {
 	struct completion go; /* takes it to the queue of a row */

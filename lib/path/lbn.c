@@ -24,7 +24,7 @@ static struct request *holder_of(struct request *const *chain, lbn_t lbn)
 	struct request *h = *chain;
 
 	while (h != NULL && h->what.lbn != lbn)
-		h = h->chain;
+		h = h->lbn.chain;
 	return h;
 }
 
@@ -37,7 +37,7 @@ static bool is_write(const struct request *r)
 static void hurry(struct request *holder, struct request *waiter)
 {
 	if (is_write(holder) && pack_cancel(&holder->pack))
-		pack_send_fetch(holder->path->config.packer, &waiter->fetch,
+		pack_send_fetch(holder->path->config.packer, &waiter->lbn.fetch,
 				&holder->pack);
 }
 
@@ -47,13 +47,14 @@ bool lbn_lock(struct logical_zone *z, struct request *r)
 	struct request *holder = holder_of(chain, r->what.lbn);
 
 	VDO_ASSERT(queue_is_current(z->queue));
-	waitq_init(&r->waiters);
+	waitq_init(&r->lbn.waiters);
+	atomic_store_explicit(&r->lbn.readable, false, memory_order_relaxed);
 	if (likely(holder == NULL)) {
-		r->chain = *chain;
+		r->lbn.chain = *chain;
 		*chain = r;
 		return true;
 	}
-	waitq_push(&holder->waiters, &r->link);
+	waitq_push(&holder->lbn.waiters, &r->lbn.link);
 	hurry(holder, r);
 	return false;
 }
@@ -63,7 +64,7 @@ struct request *lbn_readable(struct logical_zone *z, lbn_t lbn)
 	struct request *h = holder_of(chain_of(z, lbn), lbn);
 
 	if (h != NULL && is_write(h) &&
-	    atomic_load_explicit(&h->readable, memory_order_acquire))
+	    atomic_load_explicit(&h->lbn.readable, memory_order_acquire))
 		return h;
 	return NULL;
 }
@@ -71,21 +72,21 @@ struct request *lbn_readable(struct logical_zone *z, lbn_t lbn)
 void lbn_unlock(struct logical_zone *z, struct request *r)
 {
 	struct request **at = chain_of(z, r->what.lbn);
-	struct waiter *w = waitq_pop(&r->waiters);
+	struct waiter *w = waitq_pop(&r->lbn.waiters);
 	struct request *heir;
 
 	VDO_ASSERT(queue_is_current(z->queue));
 	while (*at != r)
-		at = &(*at)->chain;
+		at = &(*at)->lbn.chain;
 	if (likely(w == NULL)) {
-		*at = r->chain;
+		*at = r->lbn.chain;
 		return;
 	}
-	heir = container_of(w, struct request, link);
-	heir->chain = r->chain;
+	heir = container_of(w, struct request, lbn.link);
+	heir->lbn.chain = r->lbn.chain;
 	*at = heir;
-	waitq_splice(&heir->waiters, &r->waiters);
-	if (!waitq_empty(&heir->waiters) && is_write(heir)) {
+	waitq_splice(&heir->lbn.waiters, &r->lbn.waiters);
+	if (!waitq_empty(&heir->lbn.waiters) && is_write(heir)) {
 		/* Not in the packer yet, so nobody has to fetch it. */
 		bool parked = pack_cancel(&heir->pack);
 

@@ -41,7 +41,9 @@ static int make_requests(struct path *p)
 		r->block = r->data + BLOCK_SIZE;
 		r->pack.block = r->block;
 		r->dedupe.data = r->data;
-		waitq_init(&r->waiters);
+#ifdef VDO_DEBUG
+		request_init_stages(r);
+#endif
 	}
 	return 0;
 }

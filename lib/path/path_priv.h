@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Inside of path/: requests, logical zones, the runner.
+ * Inside of path/: logical zones, the flusher, the path itself.
  */
 #ifndef PATH_PATH_PRIV_H
 #define PATH_PATH_PRIV_H
@@ -10,72 +10,8 @@
 #include "base/counter.h"
 #include "exec/fanout.h"
 #include "exec/freelist.h"
-#include "exec/steps.h"
-#include "front/io.h"
 #include "path/path.h"
-
-struct request;
-
-/* Where rows run; see steps.h. */
-enum place {
-	ON_LOGICAL = ANYWHERE + 1, /* the zone of the LBN */
-	ON_PHYSICAL,  /* the zone of the own allocation */
-	ON_CANDIDATE, /* the physical zone of the candidate for sharing */
-	ON_SHARED,    /* the physical zone of the hash lock's block */
-	ON_HASH,      /* the zone of the name */
-	ON_PACKER,
-	ON_JOURNAL,
-	PLACES,
-};
-
-struct request {
-	struct flow flow;
-	struct path *path;
-	struct queue *queues[PLACES]; /* the flow's */
-
-	/* What it is. */
-	struct io_block what; /* what.io is NULL: acknowledged */
-	bool zero;     /* all zeroes: maps to the zero block */
-	bool no_dedupe;
-	bool shared;   /* new is somebody else's block, claimed */
-	bool packed;   /* new is a fragment */
-	bool member;   /* of a hash lock */
-	bool active;   /* counted for flushes */
-	bool verified; /* the candidate's bytes are ours */
-	bool incompressible;
-	bool packed_alone;
-	bool refused;  /* the storage had no space for the data */
-	uint8_t parity;
-	uint8_t fate;
-	unsigned zone; /* logical */
-	unsigned hash_zone;
-
-	/* LBN lock; before: the next one that is reserved for the same io. */
-	struct request *chain;
-	struct waitq waiters;
-	struct waiter link;
-	struct pack_fetch fetch;
-	atomic_bool readable; /* a write that cannot fail for lack of space */
-
-	struct mapping old_mapping;
-	struct mapping new_mapping;
-	struct map_op map;
-	struct alloc_op alloc;
-	struct pack_op pack;
-	struct dedupe_op dedupe;
-	struct journal_op entry;
-	struct refs_op increment;
-	struct refs_op decrement;
-	struct completion increment_go;
-	struct completion decrement_go;
-	atomic_uint counts_pending;
-	atomic_int counts_failed;
-	struct mio mio;
-
-	uint8_t *data;  /* the block's content */
-	uint8_t *block; /* compressed block, old content: scratch */
-	uint32_t number;
-} __attribute__((aligned(CACHE_LINE)));
+#include "path/request.h"
 
 struct logical_zone {
 	struct path *path;

@@ -32,7 +32,23 @@
 
 enum { READ_ROWS(FLOW_ROW) };
 READ_ROWS(FLOW_FUNCTION)
-FLOW_TABLE(read_table, R_WAKE, READ_ROWS);
+
+#ifdef VDO_DEBUG
+static const struct stage_rows read_stages[STAGES] = {
+	[STAGE_LBN] = {R_LOCK, R_WAKE},
+	[STAGE_MAP] = {R_FIND, R_DELIVER},
+	[STAGE_ALLOC] = {1, 0},
+	[STAGE_COUNTS] = {1, 0},
+	[STAGE_MIO] = {R_FETCH, R_WAKE},
+};
+
+static void read_entered(struct flow *f, int row)
+{
+	request_check_stages(request_of(f), read_stages, row);
+}
+#endif
+
+FLOW_TABLE_WATCHED(read_table, R_WAKE, READ_ROWS, read_entered);
 
 static int read_lock(struct flow *f)
 {
@@ -53,18 +69,18 @@ static int read_find(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	flow_await(f, &r->map.done, R_FOUND);
-	r->map.lbn = r->what.lbn;
-	r->map.allocate = false;
-	return flow_over(f, &r->map.done,
-			 map_find(r->path->config.map, r->zone, &r->map));
+	flow_await(f, &r->map.op.done, R_FOUND);
+	r->map.op.lbn = r->what.lbn;
+	r->map.op.allocate = false;
+	return flow_over(f, &r->map.op.done,
+			 map_find(r->path->config.map, r->zone, &r->map.op));
 }
 
 static int read_found(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	if (r->map.page != ZERO_BLOCK)
+	if (r->map.op.page != ZERO_BLOCK)
 		return R_GET;
 	data_to_user(r, NULL);
 	return R_WAKE;
@@ -74,17 +90,17 @@ static int read_get(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	flow_await(f, &r->map.done, R_FETCH);
-	return flow_over(f, &r->map.done,
-			 map_get(r->path->config.map, r->zone, &r->map));
+	flow_await(f, &r->map.op.done, R_FETCH);
+	return flow_over(f, &r->map.op.done,
+			 map_get(r->path->config.map, r->zone, &r->map.op));
 }
 
 static int read_fetch(struct flow *f)
 {
 	struct request *r = request_of(f);
-	struct mapping m = r->map.value;
+	struct mapping m = r->map.op.value;
 
-	r->old_mapping = m;
+	r->map.old = m;
 	if (m.pbn == ZERO_BLOCK) {
 		data_to_user(r, NULL);
 		return R_WAKE;
@@ -103,9 +119,9 @@ static int read_deliver(struct flow *f)
 	int result;
 
 	if (r->what.user != NULL)
-		return flow_next(f, data_unpack(r, r->old_mapping, r->what.user),
+		return flow_next(f, data_unpack(r, r->map.old, r->what.user),
 				    R_WAKE);
-	result = data_unpack(r, r->old_mapping, r->data);
+	result = data_unpack(r, r->map.old, r->data);
 	if (result == 0)
 		data_to_user(r, r->data);
 	return flow_next(f, result, R_WAKE);
@@ -147,17 +163,33 @@ void read_start(struct request *r)
 
 enum { PROBE_ROWS(FLOW_ROW) };
 PROBE_ROWS(FLOW_FUNCTION)
-FLOW_TABLE(probe_table, P_DONE, PROBE_ROWS);
+
+#ifdef VDO_DEBUG
+static const struct stage_rows probe_stages[STAGES] = {
+	[STAGE_LBN] = {1, 0},
+	[STAGE_MAP] = {P_FIND, P_DONE},
+	[STAGE_ALLOC] = {1, 0},
+	[STAGE_COUNTS] = {1, 0},
+	[STAGE_MIO] = {1, 0},
+};
+
+static void probe_entered(struct flow *f, int row)
+{
+	request_check_stages(request_of(f), probe_stages, row);
+}
+#endif
+
+FLOW_TABLE_WATCHED(probe_table, P_DONE, PROBE_ROWS, probe_entered);
 
 static int probe_find(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	flow_await(f, &r->map.done, P_DONE);
-	r->map.lbn = r->what.lbn;
-	r->map.allocate = false;
-	return flow_over(f, &r->map.done,
-			 map_find(r->path->config.map, r->zone, &r->map));
+	flow_await(f, &r->map.op.done, P_DONE);
+	r->map.op.lbn = r->what.lbn;
+	r->map.op.allocate = false;
+	return flow_over(f, &r->map.op.done,
+			 map_find(r->path->config.map, r->zone, &r->map.op));
 }
 
 static int probe_done(struct flow *f)
@@ -165,7 +197,7 @@ static int probe_done(struct flow *f)
 	struct request *r = request_of(f);
 	struct io *io = r->what.io;
 	lbn_t end = (r->what.lbn / MAP_PAGE_ENTRIES + 1) * MAP_PAGE_ENTRIES;
-	bool exists = r->flow.result != 0 || r->map.page != ZERO_BLOCK;
+	bool exists = r->flow.result != 0 || r->map.op.page != ZERO_BLOCK;
 
 	/* Behind an error the discard itself will meet it. */
 	r->what.io = NULL;

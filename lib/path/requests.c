@@ -34,7 +34,7 @@ static struct request *take(struct path *p, struct io *io)
 	uint32_t n;
 
 	if (unlikely(r != NULL)) {
-		io->reserved = r->chain;
+		io->reserved = r->spare;
 		return r;
 	}
 	n = freelist_pop(&p->free_requests);
@@ -178,7 +178,7 @@ static void give_back(struct path *p, struct io *io)
 	struct request *r;
 
 	while ((r = io->reserved) != NULL) {
-		io->reserved = r->chain;
+		io->reserved = r->spare;
 		freelist_push(&p->free_requests, r->number);
 	}
 	front_feed(p->config.front);
@@ -200,7 +200,7 @@ static int path_reserve(void *engine, struct io *io)
 			give_back(p, io);
 			return -EAGAIN;
 		}
-		p->requests[n].chain = io->reserved;
+		p->requests[n].spare = io->reserved;
 		io->reserved = &p->requests[n];
 	}
 	return 0;

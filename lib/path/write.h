@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Writes, discards and zeroes: the rows.
+ *
+ * write.c has the table, how a write begins and how it ends; write_data.c the
+ * rows from a block to what is stored in it or shared; write_meta.c those that
+ * record the mapping.
+ *
+ * A discard of an LBN without a leaf page ends after "slotted". A mapping that
+ * is there already (a discard of what is unmapped, data written again to where
+ * it is) needs no entry: "got old" goes on to "finish".
+ *
+ * An error leads to "finish", which leaves the hash lock, and from there through
+ * the only clean-up rows. Errors are the user's before "ack" and the volume's
+ * after it. A file system below the volume that has no space for a data block is
+ * no damage: the old mapping stays, and the volume just takes no more writes.
+ *
+ * Runs on: the queue of each row. Lifetime: a request's, request.h.
+ */
+#ifndef PATH_WRITE_H
+#define PATH_WRITE_H
+
+#include <vdo/io.h>
+
+#include "path/path_priv.h"
+
+/* Row, function, where it runs; what it does. */
+#define WRITE_ROWS(X)							       \
+	/* one request a logical block */				       \
+	X(W_LOCK, write_lock, ON_LOGICAL)				       \
+	/* leaf page and slot; missing pages are created */		       \
+	X(W_SLOT, write_slot, ON_LOGICAL)				       \
+	X(W_SLOTTED, write_slotted, ON_LOGICAL)				       \
+	/* partial: the old mapping ... */				       \
+	X(W_FETCH, write_fetch, ON_LOGICAL)				       \
+	/* ... and the old content ... */				       \
+	X(W_FILL, write_fill, ON_LOGICAL)				       \
+	/* ... around the new */					       \
+	X(W_MERGE, write_merge, ON_LOGICAL)				       \
+	/* counted for flushes; zeroes go on to "old" */		       \
+	X(W_ENTER, write_enter, ON_LOGICAL)				       \
+	/* provisional reference, write lock */				       \
+	X(W_ALLOCATE, write_allocate, ON_PHYSICAL)			       \
+	/* or no space */						       \
+	X(W_ALLOCATED, write_allocated, ANYWHERE)			       \
+	/* the callback, unless FUA */					       \
+	X(W_ACK, write_ack, ANYWHERE)					       \
+	/* hash lock and advice: share, write, or wait ... */		       \
+	X(W_DEDUPE, write_dedupe, ON_HASH)				       \
+	/* ... for what comes of it */					       \
+	X(W_VERDICT, write_verdict, ON_HASH)				       \
+	/* read lock, read */						       \
+	X(W_VERIFY, write_verify, ON_CANDIDATE)				       \
+	/* all 4096 bytes */						       \
+	X(W_COMPARE, write_compare, ON_HASH)				       \
+	X(W_VERIFIED, write_verified, ON_HASH)				       \
+	/* the read lock goes back */					       \
+	X(W_UNLOCK, write_unlock, ON_SHARED)				       \
+	X(W_UNLOCKED, write_unlocked, ON_HASH)				       \
+	/* LZ4, with that zone's memory */				       \
+	X(W_COMPRESS, write_compress, ON_HASH)				       \
+	/* lead, member, or alone */					       \
+	X(W_PACK, write_pack, ON_PACKER)				       \
+	X(W_PACKED, write_packed, ON_LOGICAL)				       \
+	/* the data block */						       \
+	X(W_STORE, write_store, ANYWHERE)				       \
+	/* the compressed block ... */					       \
+	X(W_LEAD, write_lead, ANYWHERE)					       \
+	/* ... whose members learn where they are */			       \
+	X(W_PUBLISH, write_publish, ON_PHYSICAL)			       \
+	/* the mapping to be replaced */				       \
+	X(W_OLD, write_old, ON_LOGICAL)					       \
+	X(W_GOT_OLD, write_got_old, ON_LOGICAL)				       \
+	/* until durable */						       \
+	X(W_JOURNAL, write_journal, ON_JOURNAL)				       \
+	/* +1 new, -1 old, sent out in journal order */			       \
+	X(W_COUNTS, write_counts, ON_JOURNAL)				       \
+	/* the mapping is stored */					       \
+	X(W_MAP, write_map, ON_LOGICAL)					       \
+	/* here all ways end, also that of errors */			       \
+	X(W_FINISH, write_finish, ANYWHERE)				       \
+	/* sharers are woken, the index is told */			       \
+	X(W_HAND_OVER, write_hand_over, ON_HASH)			       \
+	/* the own block's lock */					       \
+	X(W_RELEASE, write_release, ON_PHYSICAL)			       \
+	/* LBN lock, flush count */					       \
+	X(W_WAKE, write_wake, ON_LOGICAL)				       \
+	/* FUA or failed: the callback; it is free */			       \
+	X(W_DONE, write_done, ANYWHERE)
+
+enum write_row { WRITE_ROWS(FLOW_ROW) };
+WRITE_ROWS(FLOW_FUNCTION_EXTERN)
+
+/* All but FUA is acknowledged as soon as it cannot fail for want of space. */
+static inline bool write_acknowledges_early(const struct request *r)
+{
+	return (r->what.flags & VDO_IO_FUA) == 0;
+}
+
+#endif
