@@ -202,11 +202,14 @@ void advice_close(struct advice *a, bool save, struct completion *done)
 
 /* ---------------------------------------------------------------- requests */
 
-unsigned advice_zone_of(const struct advice *a, const struct hash128 *name)
+unsigned advice_set_name(const struct advice *a, struct index_name *name,
+			 const struct hash128 *hash)
 {
-	if (a->local)
-		return index_zone_of(a->index, name);
-	return name->bytes[0] * a->zone_count >> 8;
+	if (a->index != NULL)
+		index_set_name(a->index, name, hash);
+	else
+		name->hash = *hash;
+	return a->local ? name->zone : hash->bytes[0] * a->zone_count >> 8;
 }
 
 bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
@@ -218,12 +221,12 @@ bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 }
 
 void advice_prefetch(const struct advice *a, unsigned zone,
-		     const struct hash128 *name)
+		     const struct index_name *name)
 {
 	if (a->index != NULL)
 		index_prefetch(a->index, name);
 	else
-		recent_prefetch(a->recent, zone, name);
+		recent_prefetch(a->recent, zone, &name->hash);
 }
 
 /* -------------------------------------------------------------- statistics */

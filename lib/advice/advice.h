@@ -40,7 +40,7 @@ enum advice_request {
 struct advice_op {
 	struct completion done; /* home: the hash zone's queue */
 	enum advice_request request;
-	struct hash128 name;
+	const struct index_name *name; /* stays until it is over */
 	struct mapping location; /* in: post, update; out: post, query if found */
 	/* Out. With -VDO_EVERSION in done there is one, but not in a version
 	 * that is known; location is as it was. */
@@ -71,9 +71,13 @@ void advice_open(struct advice *a, bool wait, struct completion *done);
  * it as after a crash. For those that ended all others. */
 void advice_close(struct advice *a, bool save, struct completion *done);
 
-/* The hash zone of a name: of the index, if that has as many zones, so that
- * questions stay on their queue. */
-unsigned advice_zone_of(const struct advice *a, const struct hash128 *name);
+/*
+ * Any thread: take @hash apart, once for all questions about it. Returns its
+ * hash zone: that of the index, if it has as many, so that questions stay on
+ * their queue.
+ */
+unsigned advice_set_name(const struct advice *a, struct index_name *name,
+			 const struct hash128 *hash);
 
 /* True: over at once. */
 bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
@@ -82,7 +86,7 @@ bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 /* A request for @name will come soon: have its memory in cache by then. Any
  * thread; changes nothing. */
 void advice_prefetch(const struct advice *a, unsigned zone,
-		     const struct hash128 *name);
+		     const struct index_name *name);
 
 /* Any thread. */
 struct advice_stats {

@@ -166,10 +166,10 @@ static void wait_for_answer(struct ask_zone *z, struct ask *ask)
 
 /* ------------------------------------------------------------------ asking */
 
-static bool start(struct asks *a, unsigned zone, struct index_op *op)
+static bool start(struct asks *a, struct index_op *op)
 {
 	if (a->local)
-		return index_serve(a->index, zone, op);
+		return index_serve(a->index, op);
 	index_start(a->index, op);
 	return false;
 }
@@ -187,10 +187,10 @@ bool asks_start(struct asks *a, unsigned zone, struct advice_op *op)
 	}
 	ask->op.done.result = 0;
 	ask->op.request = requests[op->request];
-	ask->op.name = op->name;
+	ask->op.name = *op->name;
 	if (op->request != ADVICE_QUERY)
 		location_encode(ask->op.data, op->location);
-	if (start(a, zone, &ask->op)) {
+	if (start(a, &ask->op)) {
 		answer(op, &ask->op);
 		return true;
 	}

@@ -184,11 +184,12 @@ static void insert(struct zone *z, struct bucket *b, const struct entry *e)
 
 static void serve(struct zone *z, struct advice_op *op)
 {
-	struct bucket *b = bucket_of(z, &op->name);
-	unsigned i = find(b, &op->name);
-	struct entry e = {.tag = get_u64(op->name.bytes + 8)};
+	const struct hash128 *name = &op->name->hash;
+	struct bucket *b = bucket_of(z, name);
+	unsigned i = find(b, name);
+	struct entry e = {.tag = get_u64(name->bytes + 8)};
 
-	memcpy(e.more, op->name.bytes + 5, sizeof(e.more));
+	memcpy(e.more, name->bytes + 5, sizeof(e.more));
 	op->found = i < ENTRIES_PER_BUCKET;
 	if (op->found && op->request != ADVICE_UPDATE) {
 		e = b->entries[i];

@@ -68,7 +68,7 @@ struct dedupe_op {
 	enum dedupe_next next;  /* valid when done runs */
 
 	/* in */
-	struct hash128 name;
+	struct index_name name; /* from dedupe_set_name() */
 	const uint8_t *data; /* 4096 bytes, stable while a member */
 	bool private;        /* no query, no sharing with others (NO_DEDUPE):
 				a hash lock of its own that nobody finds */
@@ -104,12 +104,13 @@ int dedupe_create(const struct dedupe_config *c, struct dedupe **dedupe)
 	MUST_CHECK;
 void dedupe_destroy(struct dedupe *d);
 
-/* The zone of a name, as advice_zone_of() says. */
-unsigned dedupe_zone_of(const struct dedupe *d, const struct hash128 *name);
+/* Any thread: make op->name of @hash. Returns its zone. */
+unsigned dedupe_set_name(const struct dedupe *d, struct dedupe_op *op,
+			 const struct hash128 *hash);
 
-/* An op with @name will enter soon. Any thread; changes nothing. */
+/* Any thread: @op will enter soon. Changes nothing. */
 void dedupe_prefetch(const struct dedupe *d, unsigned zone,
-		     const struct hash128 *name);
+		     const struct dedupe_op *op);
 
 /* On the queue of @zone, the name's. */
 enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,

@@ -369,7 +369,7 @@ static bool start_advice(struct hash_lock *l, enum advice_request request,
 
 	completion_init(&advice->done, l->zone->queue, done);
 	advice->request = request;
-	advice->name = l->agent->name;
+	advice->name = &l->agent->name;
 	advice->location = location;
 	zone_count(l->zone, PENDING, 1);
 	return advice_start(d->advice, (unsigned)(l->zone - d->zones), advice);

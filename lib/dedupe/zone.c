@@ -79,15 +79,16 @@ void dedupe_destroy(struct dedupe *d)
 	alloc_free(d);
 }
 
-unsigned dedupe_zone_of(const struct dedupe *d, const struct hash128 *name)
+unsigned dedupe_set_name(const struct dedupe *d, struct dedupe_op *op,
+			 const struct hash128 *hash)
 {
-	return advice_zone_of(d->advice, name);
+	return advice_set_name(d->advice, &op->name, hash);
 }
 
 void dedupe_prefetch(const struct dedupe *d, unsigned zone,
-		     const struct hash128 *name)
+		     const struct dedupe_op *op)
 {
-	advice_prefetch(d->advice, zone, name);
+	advice_prefetch(d->advice, zone, &op->name);
 }
 
 /* ------------------------------------------------------------------- locks */
@@ -155,14 +156,13 @@ static bool same_data(const struct hash_lock *l, const struct dedupe_op *op)
 		list_entry(l->members.next, struct dedupe_op, member);
 
 	VDO_ASSERT(l->member_count > 0);
-	return memcmp(m->name.bytes, op->name.bytes, sizeof(m->name.bytes)) ==
-		       0 &&
+	return memcmp(&m->name.hash, &op->name.hash, sizeof(m->name.hash)) == 0 &&
 	       memcmp(m->data, op->data, BLOCK_SIZE) == 0;
 }
 
 static enum dedupe_next enter_private(struct hash_zone *z, struct dedupe_op *op)
 {
-	return lock_start(lock_acquire(z, key_of(&op->name)), op);
+	return lock_start(lock_acquire(z, key_of(&op->name.hash)), op);
 }
 
 enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
@@ -176,7 +176,7 @@ enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
 	if (op->private)
 		return enter_private(z, op);
 	/* New data is the common case: one look-up tells and puts. */
-	l = lock_acquire(z, key_of(&op->name));
+	l = lock_acquire(z, key_of(&op->name.hash));
 	present = intmap_put_new(&z->map, l->key, l);
 	if (present == NULL) {
 		l->registered = true;

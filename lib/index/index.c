@@ -112,9 +112,10 @@ void index_fail(struct index *index, int error, const char *what)
 		log_error(index->c.log, "index: %s, error=%d", what, error);
 }
 
-unsigned index_zone_of(const struct index *index, const struct hash128 *name)
+void index_set_name(const struct index *index, struct index_name *name,
+		    const struct hash128 *hash)
 {
-	return name_zone(&index->geometry, name, index->c.zone_count);
+	index_name_init(name, &index->geometry, index->c.zone_count, hash);
 }
 
 static void op_init(struct index_op *op)
@@ -138,16 +139,17 @@ void index_start(struct index *index, struct index_op *op)
 		completion_finish(&op->done, r);
 		return;
 	}
-	op->zone = &index->zones[index_zone_of(index, &op->name)];
+	VDO_ASSERT(op->name.zone < index->c.zone_count);
+	op->zone = &index->zones[op->name.zone];
 	completion_init(&op->run, op->zone->queue, zone_receive);
 	completion_post(&op->run);
 }
 
-bool index_serve(struct index *index, unsigned zone, struct index_op *op)
+bool index_serve(struct index *index, struct index_op *op)
 {
-	VDO_CHECK(zone == index_zone_of(index, &op->name));
+	VDO_ASSERT(op->name.zone < index->c.zone_count);
 	op_init(op);
-	return zone_serve(&index->zones[zone], op);
+	return zone_serve(&index->zones[op->name.zone], op);
 }
 
 int index_open_records(const struct index *index, struct index_record **records,

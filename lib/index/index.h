@@ -49,7 +49,7 @@
 #include "base/log.h"
 #include "exec/completion.h"
 #include "exec/waitq.h"
-#include "index_format/geometry.h"
+#include "index_format/names.h"
 #include "io/mio.h"
 #include "io/sync.h"
 
@@ -77,7 +77,7 @@ enum index_region {
 struct index_op {
 	struct completion done; /* home and fn set by the caller */
 	enum index_request request;
-	struct hash128 name;
+	struct index_name name; /* from index_set_name() */
 	uint8_t data[INDEX_DATA_SIZE]; /* in: post, update; out: if found, what
 					* was known (not by delete) */
 	bool found;		       /* out */
@@ -163,19 +163,22 @@ void index_stop(struct index *index);
 /* Always finishes op->done. */
 void index_start(struct index *index, struct index_op *op);
 
-/* The zone that serves requests for a name. */
-unsigned index_zone_of(const struct index *index, const struct hash128 *name);
+/*
+ * Any thread: take @hash apart, which each request needs. name->zone is the zone
+ * that serves requests for it.
+ */
+void index_set_name(const struct index *index, struct index_name *name,
+		    const struct hash128 *hash);
 
 /* The same on the queue of the name's zone, without a message: true if it is
  * over at once (done is not run). */
-bool index_serve(struct index *index, unsigned zone, struct index_op *op)
-	MUST_CHECK;
+bool index_serve(struct index *index, struct index_op *op) MUST_CHECK;
 
 /*
  * Any thread: a request for @name will soon be made. Brings what it will touch
  * into the processor's cache; changes nothing.
  */
-void index_prefetch(const struct index *index, const struct hash128 *name);
+void index_prefetch(const struct index *index, const struct index_name *name);
 
 enum index_state {
 	INDEX_IDLE,

@@ -87,13 +87,15 @@ static int take_page_map(void *arg, const uint8_t *p, size_t n, size_t *taken)
 
 static void take_record(struct index *index, const struct index_record *record)
 {
-	struct index_zone *z =
-		&index->zones[name_zone(&index->geometry, &record->name,
-					index->c.zone_count)];
+	struct index_zone *z;
+	struct index_name name;
+
+	index_set_name(index, &name, &record->name);
+	z = &index->zones[name.zone];
 
 	/* One place stays free: the next record must close the chapter. */
 	if (z->open->capacity - z->open->used > 1)
-		open_chapter_put(z->open, &record->name, record->data);
+		open_chapter_put(z->open, &name, record->data);
 }
 
 static int take_records(void *arg, const uint8_t *p, size_t n, size_t *taken)

@@ -287,14 +287,14 @@ static void open_chapter(struct index *index, uint64_t vcn)
 }
 
 /* Whose is the entry that @h found in another chapter? 1: wait for a page. */
-static int search_chapter(struct index *index, const struct hash128 *name,
+static int search_chapter(struct index *index, const struct index_name *name,
 			  uint64_t vcn, bool *present)
 {
 	const struct index_geometry *g = &index->geometry;
 	struct rebuild_state *s = index->rebuild;
 	uint32_t page = page_map_find(&index->page_map,
 				      geometry_physical(g, vcn),
-				      name_in_chapter(g, name).list);
+				      name->chapter.list);
 	const uint8_t *data;
 	int r;
 
@@ -305,7 +305,7 @@ static int search_chapter(struct index *index, const struct hash128 *name,
 	if (r == 0 && page != PAGE_NONE) {
 		r = get_page(s, vcn, g->index_pages + page, &data);
 		if (r == 0)
-			*present = record_page_find(data, name) != NULL;
+			*present = record_page_find(data, &name->hash) != NULL;
 	}
 	/* What a damaged chapter had is lost. */
 	return r == -VDO_ECORRUPT ? 0 : r;
@@ -337,24 +337,23 @@ static int replay_record(struct index *index, const struct index_record *record)
 {
 	const struct index_geometry *g = &index->geometry;
 	struct rebuild_state *s = index->rebuild;
-	const struct hash128 *name = &record->name;
-	struct volume_index *v =
-		&index->zones[name_zone(g, name, index->c.zone_count)].volume;
+	struct index_name name;
 	struct volume_hint h;
 	bool present;
 	int r;
 
+	index_set_name(index, &name, &record->name);
 	if (geometry_is_sparse(g, index->oldest, index->newest, s->vcn) &&
-	    !name_is_sample(g, name))
+	    !index_name_is_sample(&name))
 		return 0;
-	r = volume_index_get(v, name, &h);
+	r = volume_index_get(&index->zones[name.zone].volume, &name, &h);
 	if (r != 0)
 		return r;
 	present = h.collision;
 	if (h.found && !h.collision && h.chapter == s->vcn) {
 		present = met_before(index, record);
 	} else if (h.found && !h.collision) {
-		r = search_chapter(index, name, h.chapter, &present);
+		r = search_chapter(index, &name, h.chapter, &present);
 		if (r != 0)
 			return r;
 	}
@@ -362,7 +361,7 @@ static int replay_record(struct index *index, const struct index_record *record)
 		volume_index_set(&h, s->vcn);
 		return 0;
 	}
-	r = volume_index_put(&h, name, s->vcn);
+	r = volume_index_put(&h, &name, s->vcn);
 	return r == -ENOSPC || r == -EEXIST ? 0 : r;
 }
 

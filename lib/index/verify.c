@@ -208,9 +208,9 @@ static bool check_index_pages(struct walk *w)
 
 /* The index page with the list of @name, or NULL: it is not to be used. */
 static const uint8_t *page_of_list(const struct walk *w,
-				   const struct hash128 *name)
+				   const struct index_name *name)
 {
-	uint32_t list = name_in_chapter(w->g, name).list;
+	uint32_t list = name->chapter.list;
 
 	for (uint32_t i = 0; i < w->g->index_pages; i++) {
 		const struct index_page *p = &w->heads[i].page;
@@ -223,8 +223,8 @@ static const uint8_t *page_of_list(const struct walk *w,
 }
 
 /* Does the chapter's index lead to @name on record page @at? */
-static bool chapter_leads_to(const struct walk *w, const struct hash128 *name,
-			     uint32_t at)
+static bool chapter_leads_to(const struct walk *w,
+			     const struct index_name *name, uint32_t at)
 {
 	const uint8_t *page = page_of_list(w, name);
 	uint32_t found;
@@ -235,19 +235,17 @@ static bool chapter_leads_to(const struct walk *w, const struct hash128 *name,
 	    found == PAGE_NONE)
 		return false;
 	return found == at ||
-	       record_page_find(record_page(w, found), name) != NULL;
+	       record_page_find(record_page(w, found), &name->hash) != NULL;
 }
 
 /* Does the volume index lead to this chapter? */
-static bool volume_leads_to(const struct walk *w, const struct hash128 *name)
+static bool volume_leads_to(const struct walk *w, const struct index_name *name)
 {
-	struct index_zone *z =
-		&w->index->zones[name_zone(w->g, name,
-					   w->index->c.zone_count)];
+	struct index_zone *z = &w->index->zones[name->zone];
 	struct volume_hint h;
 
 	if (geometry_is_sparse(w->g, w->oldest, w->newest, w->vcn) &&
-	    !name_is_sample(w->g, name))
+	    !index_name_is_sample(name))
 		return false;
 	return volume_index_get(&z->volume, name, &h) == 0 && h.found &&
 	       h.chapter == w->vcn;
@@ -261,10 +259,11 @@ static void check_records(struct walk *w, uint32_t at)
 	unsigned lost = 0;
 
 	for (unsigned i = 0; i < RECORDS_PER_PAGE; i++) {
-		const struct hash128 *name = &records[i].name;
+		struct index_name name;
 
-		lost += !chapter_leads_to(w, name, at);
-		if (w->v->loaded && volume_leads_to(w, name))
+		index_set_name(w->index, &name, &records[i].name);
+		lost += !chapter_leads_to(w, &name, at);
+		if (w->v->loaded && volume_leads_to(w, &name))
 			w->v->report.records_known++;
 	}
 	w->v->report.records += RECORDS_PER_PAGE;
@@ -308,14 +307,14 @@ static void check_chapter(struct walk *w)
 static bool name_belongs(const struct walk *w, const struct sub_zone *s,
 			 uint32_t list, const struct delta_entry *e)
 {
-	struct delta_place place;
-	struct hash128 name;
+	struct index_name name;
+	struct hash128 hash;
 
-	bits_copy(name.bytes, 0, delta_list_data(&s->lists, list),
+	bits_copy(hash.bytes, 0, delta_list_data(&s->lists, list),
 		  e->at + e->bits - NAME_BITS, NAME_BITS);
-	place = name_in_volume(s->geometry, &name);
-	return &w->g->subs[name_sub(w->g, &name)] == s->geometry &&
-	       place.list == s->first_list + list && place.key == e->key;
+	index_set_name(w->index, &name, &hash);
+	return &w->index->zones[name.zone].volume.subs[name.sub] == s &&
+	       name.volume.list == list && name.volume.key == e->key;
 }
 
 #define list_fault(w, ...)                                                     \

@@ -134,7 +134,7 @@ static void chapter_full(struct index_zone *z)
 
 /* Is there room for one more record? */
 static bool chapter_has_room(const struct index_zone *z,
-			     const struct hash128 *name)
+			     const struct index_name *name)
 {
 	return !open_chapter_full(z->open) ||
 	       open_chapter_find(z->open, name) != NULL;
@@ -158,7 +158,7 @@ static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
 	const struct index_geometry *g = &z->index->geometry;
 	uint32_t page = page_map_find(&z->index->page_map,
 				      geometry_physical(g, vcn),
-				      name_in_chapter(g, &op->name).list);
+				      op->name.chapter.list);
 	int slot = sparse_slot_of(z, vcn);
 	const uint8_t *data;
 	int r;
@@ -204,7 +204,7 @@ static int look_in_chapter(struct index_zone *z, struct index_op *op,
 	page = get_page(z, op, vcn,
 			z->index->geometry.index_pages + op->record_page, &r);
 	if (page != NULL)
-		*record = record_page_find(page, &op->name);
+		*record = record_page_find(page, &op->name.hash);
 	return r;
 }
 
@@ -228,7 +228,7 @@ static int wait_for_sparse(struct index_zone *z, struct index_op *op,
 	int slot;
 
 	if (!is_sparse(z, vcn) ||
-	    !name_is_sample(&z->index->geometry, &op->name))
+	    !index_name_is_sample(&op->name))
 		return 0;
 	slot = sparse_slot_of(z, vcn);
 	if (slot >= 0) {
@@ -251,7 +251,7 @@ static int look_in_sparse(struct index_zone *z, struct index_op *op,
 {
 	const struct index_geometry *g = &z->index->geometry;
 
-	if (!g->sparse || name_is_sample(g, &op->name))
+	if (!g->sparse || index_name_is_sample(&op->name))
 		return 0;
 	if ((z->sparse.wanting || z->sparse.loading != 0) && !op->sampled) {
 		op->sampled = true;
@@ -426,9 +426,9 @@ static void serve_again(struct index_zone *z, struct waiter *w)
 		completion_post(&op->done);
 }
 
-void index_prefetch(const struct index *index, const struct hash128 *name)
+void index_prefetch(const struct index *index, const struct index_name *name)
 {
-	const struct index_zone *z = &index->zones[index_zone_of(index, name)];
+	const struct index_zone *z = &index->zones[name->zone];
 
 	volume_index_prefetch(&z->volume, name);
 	open_chapter_prefetch(__atomic_load_n(&z->open, __ATOMIC_RELAXED),

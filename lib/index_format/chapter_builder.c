@@ -72,7 +72,7 @@ void chapter_builder_clear(struct chapter_builder *b)
 void chapter_builder_add(struct chapter_builder *b, uint32_t record,
 			 const struct hash128 *name)
 {
-	struct delta_place place = name_in_chapter(b->geometry, name);
+	struct delta_place place = index_name_in_chapter(b->geometry, name);
 	struct builder_list *l = &b->heads[place.list];
 	unsigned at = l->count++ % PIECE_NAMES;
 

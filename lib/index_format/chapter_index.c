@@ -32,7 +32,7 @@ int chapter_index_init(struct delta_lists *d, const struct index_geometry *g)
 int chapter_index_put(struct delta_lists *d, const struct index_geometry *g,
 		      const struct hash128 *name, uint32_t record_page)
 {
-	struct delta_place place = name_in_chapter(g, name);
+	struct delta_place place = index_name_in_chapter(g, name);
 	struct delta_entry e;
 	int r = delta_list_search(d, place.list, place.key, name, &e);
 
@@ -192,9 +192,9 @@ int index_page_verify(const uint8_t *page, const struct index_geometry *g,
 }
 
 int index_page_search(const uint8_t *page, const struct index_geometry *g,
-		      const struct hash128 *name, uint32_t *record_page)
+		      const struct index_name *name, uint32_t *record_page)
 {
-	struct delta_place place = name_in_chapter(g, name);
+	struct delta_place place = name->chapter;
 	struct index_page p = read_header(page, false);
 	struct delta_entry e;
 	uint64_t start;
@@ -214,7 +214,7 @@ int index_page_search(const uint8_t *page, const struct index_geometry *g,
 			 (uint32_t)(offset_at(page, place.list - p.first_list +
 							    1) -
 				    start),
-			 &g->chapter_coding, place.key, name, &e);
+			 &g->chapter_coding, place.key, &name->hash, &e);
 	if (r != 0 || !delta_found(&e, place.key))
 		return r;
 	if (e.value >= g->record_pages)

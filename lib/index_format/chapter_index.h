@@ -61,7 +61,7 @@ int index_page_verify(const uint8_t *page, const struct index_geometry *g,
 /* *record_page is PAGE_NONE if the page has no such entry. The name's list must
  * be on it, else -VDO_ECORRUPT. @page was opened before. */
 int index_page_search(const uint8_t *page, const struct index_geometry *g,
-		      const struct hash128 *name, uint32_t *record_page)
+		      const struct index_name *name, uint32_t *record_page)
 	MUST_CHECK;
 
 #endif

@@ -29,39 +29,32 @@ struct delta_place {
 	uint32_t key;
 };
 
-static inline bool name_is_sample(const struct index_geometry *g,
-				  const struct hash128 *name)
+/*
+ * A name, taken apart: whoever submits it does that once, and the parts are
+ * carried along wherever the name goes.
+ */
+struct index_name {
+	struct hash128 hash;
+	struct delta_place volume;  /* list: counted from the zone's first */
+	struct delta_place chapter; /* in the index of any closed chapter */
+	uint32_t slot;		    /* where an open chapter's search begins */
+	uint8_t zone;
+	uint8_t sub; /* SUB_SAMPLES or SUB_NAMES */
+};
+
+static_assert(INDEX_ZONES_MAX <= UINT8_MAX && SUBS_MAX <= UINT8_MAX, "bytes");
+
+static inline bool index_name_is_sample(const struct index_name *n)
 {
-	return g->sparse && (name->bytes[14] << 8 | name->bytes[15]) %
-					    SPARSE_SAMPLE_RATE == 0;
+	return n->sub == SUB_SAMPLES;
 }
 
-static inline unsigned name_sub(const struct index_geometry *g,
-				const struct hash128 *name)
+/* @hash in the index of a chapter; for records on their way to the disk. */
+static inline struct delta_place
+index_name_in_chapter(const struct index_geometry *g,
+		      const struct hash128 *hash)
 {
-	return name_is_sample(g, name) ? SUB_SAMPLES : SUB_NAMES;
-}
-
-static inline struct delta_place name_in_volume(const struct sub_geometry *s,
-						const struct hash128 *name)
-{
-	uint64_t x = get_u64be(name->bytes);
-
-	return (struct delta_place){
-		.list = (uint32_t)((x >> ADDRESS_BITS) % s->list_count),
-		.key = (uint32_t)(x & bits_mask(ADDRESS_BITS)),
-	};
-}
-
-static inline uint64_t name_48(const struct hash128 *name)
-{
-	return get_u64be(name->bytes + 8) >> 16;
-}
-
-static inline struct delta_place name_in_chapter(const struct index_geometry *g,
-						 const struct hash128 *name)
-{
-	uint64_t y = name_48(name);
+	uint64_t y = get_u64be(hash->bytes + 8) >> 16;
 
 	return (struct delta_place){
 		.list = (uint32_t)((y >> g->address_bits) & (g->lists - 1)),
@@ -69,12 +62,26 @@ static inline struct delta_place name_in_chapter(const struct index_geometry *g,
 	};
 }
 
-static inline unsigned name_zone(const struct index_geometry *g,
-				 const struct hash128 *name, unsigned zones)
+/* Take @hash apart for an index of @zones zones. */
+static inline void index_name_init(struct index_name *n,
+				   const struct index_geometry *g,
+				   unsigned zones, const struct hash128 *hash)
 {
-	const struct sub_geometry *s = &g->subs[name_sub(g, name)];
+	uint64_t x = get_u64be(hash->bytes);
+	unsigned sample = (unsigned)hash->bytes[14] << 8 | hash->bytes[15];
+	const struct sub_geometry *s;
+	uint32_t list, each;
 
-	return name_in_volume(s, name).list / sub_zone_lists(s, zones);
+	n->hash = *hash;
+	n->sub = g->sparse && sample % SPARSE_SAMPLE_RATE == 0 ? SUB_SAMPLES : SUB_NAMES;
+	s = &g->subs[n->sub];
+	list = (uint32_t)((x >> ADDRESS_BITS) % s->list_count);
+	each = sub_zone_lists(s, zones);
+	n->zone = (uint8_t)(list / each);
+	n->volume.list = list - n->zone * each;
+	n->volume.key = (uint32_t)(x & bits_mask(ADDRESS_BITS));
+	n->chapter = index_name_in_chapter(g, hash);
+	n->slot = (uint32_t)(get_u64be(hash->bytes + 8) >> 16);
 }
 
 #endif

@@ -62,9 +62,9 @@ static bool is_deleted(const struct open_chapter *o, uint32_t number)
 
 /* The slot of @name, or the free one where it would go. */
 static uint32_t *slot_of(const struct open_chapter *o,
-			 const struct hash128 *name)
+			 const struct index_name *name)
 {
-	uint64_t slot = name_48(name);
+	uint64_t slot = name->slot;
 
 	for (uint64_t step = 1;; slot += step++) {
 		uint32_t *s = &o->slots[slot & o->slot_mask];
@@ -73,21 +73,21 @@ static uint32_t *slot_of(const struct open_chapter *o,
 		if (*s == 0)
 			return s;
 		there = &o->records[*s - 1].name;
-		if (memcmp(there, name, sizeof(*name)) == 0 &&
+		if (memcmp(there, &name->hash, sizeof(*there)) == 0 &&
 		    !is_deleted(o, *s))
 			return s;
 	}
 }
 
 struct index_record *open_chapter_find(const struct open_chapter *o,
-				       const struct hash128 *name)
+				       const struct index_name *name)
 {
 	uint32_t number = *slot_of(o, name);
 
 	return number == 0 ? NULL : &o->records[number - 1];
 }
 
-void open_chapter_put(struct open_chapter *o, const struct hash128 *name,
+void open_chapter_put(struct open_chapter *o, const struct index_name *name,
 		      const uint8_t *data)
 {
 	uint32_t *slot = slot_of(o, name);
@@ -99,11 +99,11 @@ void open_chapter_put(struct open_chapter *o, const struct hash128 *name,
 		set_used(o, *slot);
 	}
 	record = &o->records[*slot - 1];
-	record->name = *name;
+	record->name = name->hash;
 	memcpy(record->data, data, sizeof(record->data));
 }
 
-void open_chapter_remove(struct open_chapter *o, const struct hash128 *name)
+void open_chapter_remove(struct open_chapter *o, const struct index_name *name)
 {
 	uint32_t number = *slot_of(o, name);
 

@@ -44,20 +44,20 @@ static inline bool open_chapter_full(const struct open_chapter *o)
 
 /* The record of @name that is not deleted, or NULL. */
 struct index_record *open_chapter_find(const struct open_chapter *o,
-				       const struct hash128 *name);
+				       const struct index_name *name);
 
 /* Any thread: bring in what a find will touch. */
 static inline void open_chapter_prefetch(const struct open_chapter *o,
-					 const struct hash128 *name)
+					 const struct index_name *name)
 {
-	__builtin_prefetch(&o->slots[name_48(name) & o->slot_mask], 1);
+	__builtin_prefetch(&o->slots[name->slot & o->slot_mask], 1);
 }
 
 /* Replace the data of @name, or give it a number; not when full. */
-void open_chapter_put(struct open_chapter *o, const struct hash128 *name,
+void open_chapter_put(struct open_chapter *o, const struct index_name *name,
 		      const uint8_t *data);
 
-void open_chapter_remove(struct open_chapter *o, const struct hash128 *name);
+void open_chapter_remove(struct open_chapter *o, const struct index_name *name);
 
 /* The record with a number, or NULL: none, or deleted. */
 const struct index_record *open_chapter_record(const struct open_chapter *o,

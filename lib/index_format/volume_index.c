@@ -195,18 +195,17 @@ static int purge(struct sub_zone *s, uint32_t list, uint64_t flush,
 	return 0;
 }
 
-int volume_index_get(struct volume_index *v, const struct hash128 *name,
+int volume_index_get(struct volume_index *v, const struct index_name *name,
 		     struct volume_hint *h)
 {
-	struct sub_zone *s = &v->subs[name_sub(v->geometry, name)];
-	struct delta_place place = name_in_volume(s->geometry, name);
+	struct sub_zone *s = &v->subs[name->sub];
 	uint64_t flush;
 	int r;
 
 	h->sub = s;
-	h->list = place.list - s->first_list;
-	h->key = place.key;
-	VDO_ASSERT(h->list < s->lists.list_count);
+	h->list = name->volume.list;
+	h->key = name->volume.key;
+	VDO_ASSERT(name->zone == v->zone && h->list < s->lists.list_count);
 	flush = s->lists.heads[h->list].tag;
 	h->entry.at = 0;
 	h->entry.key = 0;
@@ -215,7 +214,8 @@ int volume_index_get(struct volume_index *v, const struct hash128 *name,
 		if (r != 0)
 			return r;
 	}
-	r = delta_list_search_on(&s->lists, h->list, h->key, name, &h->entry);
+	r = delta_list_search_on(&s->lists, h->list, h->key, &name->hash,
+				 &h->entry);
 	if (unlikely(r != 0))
 		return r;
 	h->found = delta_found(&h->entry, h->key);
@@ -226,22 +226,19 @@ int volume_index_get(struct volume_index *v, const struct hash128 *name,
 }
 
 void volume_index_prefetch(const struct volume_index *v,
-			   const struct hash128 *name)
+			   const struct index_name *name)
 {
-	const struct sub_zone *s = &v->subs[name_sub(v->geometry, name)];
-	struct delta_place place = name_in_volume(s->geometry, name);
-
-	delta_list_prefetch(&s->lists, place.list - s->first_list);
+	delta_list_prefetch(&v->subs[name->sub].lists, name->volume.list);
 }
 
-int volume_index_put(struct volume_hint *h, const struct hash128 *name,
+int volume_index_put(struct volume_hint *h, const struct index_name *name,
 		     uint64_t vcn)
 {
 	struct sub_zone *s = h->sub;
 
 	VDO_ASSERT(vcn >= s->low && vcn <= s->high);
 	return delta_list_insert(&s->lists, h->list, &h->entry, h->key,
-				 (uint32_t)(vcn & value_mask(s)), name);
+				 (uint32_t)(vcn & value_mask(s)), &name->hash);
 }
 
 void volume_index_set(struct volume_hint *h, uint64_t vcn)

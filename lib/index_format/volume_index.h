@@ -58,15 +58,16 @@ void volume_index_clear(struct volume_index *v);
 /* @vcn is now open. */
 void volume_index_open(struct volume_index *v, uint64_t vcn);
 
-int volume_index_get(struct volume_index *v, const struct hash128 *name,
+/* @name: one of the zone's. */
+int volume_index_get(struct volume_index *v, const struct index_name *name,
 		     struct volume_hint *h) MUST_CHECK;
 
 /* Any thread: bring in what a get and a put will touch. */
 void volume_index_prefetch(const struct volume_index *v,
-			   const struct hash128 *name);
+			   const struct index_name *name);
 
 /* After a get: -ENOSPC if there is no room, -EEXIST for a collision. */
-int volume_index_put(struct volume_hint *h, const struct hash128 *name,
+int volume_index_put(struct volume_hint *h, const struct index_name *name,
 		     uint64_t vcn) MUST_CHECK;
 void volume_index_set(struct volume_hint *h, uint64_t vcn);
 int volume_index_remove(struct volume_hint *h) MUST_CHECK;

@@ -54,6 +54,7 @@ void data_to_user(struct request *r, const uint8_t *from)
 void data_name(struct request *r, bool known_not_zero)
 {
 	const struct path_config *c = &r->path->config;
+	struct hash128 hash;
 
 	r->zero = !known_not_zero && zero_test(r->data, BLOCK_SIZE);
 	if (r->zero)
@@ -61,10 +62,9 @@ void data_name(struct request *r, bool known_not_zero)
 	if (r->no_dedupe) {
 		r->hash_zone = r->zone % c->hash_zones;
 	} else {
-		r->dedupe.name =
-			hash128(r->data, BLOCK_SIZE, BLOCK_NAME_SEED);
-		r->hash_zone = dedupe_zone_of(c->dedupe, &r->dedupe.name);
-		dedupe_prefetch(c->dedupe, r->hash_zone, &r->dedupe.name);
+		hash = hash128(r->data, BLOCK_SIZE, BLOCK_NAME_SEED);
+		r->hash_zone = dedupe_set_name(c->dedupe, &r->dedupe, &hash);
+		dedupe_prefetch(c->dedupe, r->hash_zone, &r->dedupe);
 	}
 	r->queues[ON_HASH] = c->hash_queues[r->hash_zone];
 }

@@ -532,10 +532,10 @@ static int put_record(struct reindex *r, const struct index_record *record)
 {
 	struct asking a = {
 		.op.request = INDEX_UPDATE,
-		.op.name = record->name,
 		.executor = r->executor,
 	};
 
+	index_set_name(r->index, &a.op.name, &record->name);
 	memcpy(a.op.data, record->data, sizeof(a.op.data));
 	completion_init(&a.op.done, r->queue, asking_done);
 	event_init(&a.event);

@@ -139,13 +139,15 @@ static double cpu_now(void)
 /* -------------------------------------------------------------- requests */
 
 /* A name that looks like a hash, cheaper than one. */
-static void make_name(struct hash128 *name, uint64_t i)
+static void make_name(struct index_name *name, uint64_t i)
 {
 	uint64_t seed = i, x = bench_random(&seed);
+	struct hash128 hash;
 
-	put_u64(name->bytes, x);
-	put_u64(name->bytes + 8,
+	put_u64(hash.bytes, x);
+	put_u64(hash.bytes + 8,
 		(x ^ x >> 29) * UINT64_C(0xff51afd7ed558ccd) ^ i);
+	index_set_name(b.index, name, &hash);
 }
 
 static uint64_t number_at(uint64_t i)
@@ -154,18 +156,20 @@ static uint64_t number_at(uint64_t i)
 }
 
 /* With --local all askers go over all numbers and leave out others' names. */
-static bool take_local(struct asker *a, struct hash128 *name, uint64_t *number)
+static bool take_local(struct asker *a, struct index_name *name,
+		       uint64_t *number)
 {
 	while (a->next < b.records) {
 		*number = number_at(a->next++);
 		make_name(name, *number);
-		if (&b.askers[index_zone_of(b.index, name)] == a)
+		if (&b.askers[name->zone] == a)
 			return true;
 	}
 	return false;
 }
 
-static bool take_number(struct asker *a, struct hash128 *name, uint64_t *number)
+static bool take_number(struct asker *a, struct index_name *name,
+			uint64_t *number)
 {
 	if (o.local)
 		return take_local(a, name, number);
@@ -234,7 +238,7 @@ static void slot_serve(struct completion *c)
 	struct slot *s = container_of(c, struct slot, op.done);
 
 	c->fn = slot_done;
-	if (index_serve(b.index, (unsigned)(s->asker - b.askers), &s->op))
+	if (index_serve(b.index, &s->op))
 		slot_done(c);
 }
 

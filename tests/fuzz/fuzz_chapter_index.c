@@ -73,9 +73,14 @@ static void check(const uint8_t *page, const uint16_t *names)
 	FUZZ_CHECK(p.first_list + p.list_count <= tiny.lists);
 	good = index_page_verify(page, &tiny, &p) == 0;
 	for (unsigned i = 0; i < 16 * NAMES; i++) {
-		struct hash128 name = golden_name(names[i % NAMES] + i / NAMES);
-		uint32_t list = name_in_chapter(&tiny, &name).list, found;
-		int r = index_page_search(page, &tiny, &name, &found);
+		struct hash128 hash = golden_name(names[i % NAMES] + i / NAMES);
+		struct index_name name;
+		uint32_t list, found;
+		int r;
+
+		index_name_init(&name, &tiny, 1, &hash);
+		list = name.chapter.list;
+		r = index_page_search(page, &tiny, &name, &found);
 
 		FUZZ_CHECK(r == 0 || r == -VDO_ECORRUPT);
 		FUZZ_CHECK(found == PAGE_NONE || found < tiny.record_pages);

@@ -84,7 +84,7 @@ int index_host_close(struct index_host *h, bool save)
 int index_host_ask(struct index_host *h, enum index_request request,
 		   uint64_t name)
 {
-	struct index_op op = {.request = request, .name = golden_name(name)};
+	struct index_op op = {.request = request, .name.hash = golden_name(name)};
 	uint8_t want[INDEX_DATA_SIZE];
 	int r;
 

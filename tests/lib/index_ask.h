@@ -20,12 +20,14 @@ static inline void index_answered(struct completion *c)
 	wait_done(&a->wait.done);
 }
 
-/* @op has all but the completion, which runs on @q. Returns its result. */
+/* @op has all but the completion, which runs on @q, and of its name the hash.
+ * Returns its result. */
 static inline int index_ask(struct index *index, struct queue *q,
 			    struct index_op *op)
 {
 	struct index_asking a = {.op = *op};
 
+	index_set_name(index, &a.op.name, &op->name.hash);
 	wait_init(&a.wait, q);
 	completion_init(&a.op.done, q, index_answered);
 	index_start(index, &a.op);

@@ -28,7 +28,7 @@ static void ask_hex(struct rig *r, enum index_request request, const char *name,
 		    const char *data, struct index_op *op)
 {
 	*op = (struct index_op){.request = request};
-	ck_assert_uint_eq(golden(op->name.bytes, name), 16);
+	ck_assert_uint_eq(golden(op->name.hash.bytes, name), 16);
 	if (data != NULL)
 		golden(op->data, data);
 	ck_assert_int_eq(rig_ask(r, op), 0);
@@ -125,10 +125,10 @@ static void run_request(struct rig *r, const char *line)
 	if (strcmp(kind, "num") == 0) {
 		uint64_t i = strtoull(what, NULL, 10);
 
-		op.name = golden_name(i);
+		op.name.hash = golden_name(i);
 		golden_data(i, (unsigned)strtoul(more, NULL, 10), op.data);
 	} else {
-		golden(op.name.bytes, what);
+		golden(op.name.hash.bytes, what);
 		golden(op.data, more);
 	}
 	ck_assert_int_eq(rig_ask(r, &op), 0);

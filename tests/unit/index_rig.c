@@ -148,11 +148,13 @@ static void range_done(struct completion *c);
 static void range_next(struct range_op *o)
 {
 	struct ranger *g = o->ranger;
+	struct hash128 name;
 
 	if (g->next == g->high || g->error != 0)
 		return;
 	o->op.request = INDEX_POST;
-	o->op.name = golden_name(g->next);
+	name = golden_name(g->next);
+	index_set_name(g->rig->index, &o->op.name, &name);
 	golden_data(g->next, 0, o->op.data);
 	g->next++;
 	g->out++;
@@ -202,7 +204,7 @@ long rig_post_range(struct rig *r, uint64_t low, uint64_t high, unsigned depth)
 int rig_generation(struct rig *r, uint64_t i)
 {
 	struct index_op op = {.request = INDEX_QUERY_NO_UPDATE,
-			      .name = golden_name(i)};
+			      .name.hash = golden_name(i)};
 	uint8_t want[16];
 
 	ck_assert_int_eq(rig_ask(r, &op), 0);

@@ -45,12 +45,14 @@ struct ask {
 static struct ask ask(struct advice *a, unsigned zone, struct hash128 name,
 		      enum advice_request request, pbn_t pbn, uint8_t state)
 {
+	struct index_name whole;
 	struct advice_op op = {
 		.request = request,
-		.name = name,
+		.name = &whole,
 		.location = {.pbn = pbn, .state = state},
 	};
 
+	advice_set_name(a, &whole, &name);
 	ck_assert(advice_start(a, zone, &op));
 	ck_assert_int_eq(op.done.result, 0);
 	return (struct ask){op.found, op.location.pbn, op.location.state};
@@ -230,8 +232,9 @@ START_TEST(zones)
 	unsigned hits[HASH_ZONES_MAX] = {0}, last = 0;
 
 	for (unsigned i = 0; i < 256; i++) {
-		struct hash128 name = {{(uint8_t)i, 0xff, 0xff}};
-		unsigned zone = advice_zone_of(a, &name);
+		struct hash128 hash = {{(uint8_t)i, 0xff, 0xff}};
+		struct index_name name;
+		unsigned zone = advice_set_name(a, &name, &hash);
 
 		ck_assert_uint_lt(zone, count);
 		ck_assert_uint_eq(zone, i * count / 256);

@@ -198,7 +198,7 @@ static void prepare_ops(unsigned poor, unsigned private)
 	for (unsigned i = 0; i < 9; i++) {
 		users[i].content = i == 7 ? 1 : i == 8 ? 2 : 0;
 		users[i].op.private = private >> i & 1;
-		users[i].op.name.bytes[15] = i == 8;
+		users[i].op.name.hash.bytes[15] = i == 8;
 		if ((poor >> i & 1) == 0)
 			give_block(&users[i], &blocks[i]);
 	}

@@ -146,8 +146,8 @@ static void stress_enter(struct user *u)
 	u->content = rnd(CONTENTS);
 	/* Of three contents each, all share a key and two a name. */
 	memset(&u->op.name, 0, sizeof(u->op.name));
-	u->op.name.bytes[0] = (uint8_t)(u->content / 3);
-	u->op.name.bytes[15] = u->content % 3 != 0;
+	u->op.name.hash.bytes[0] = (uint8_t)(u->content / 3);
+	u->op.name.hash.bytes[15] = u->content % 3 != 0;
 	u->op.private = rnd(20) == 0;
 	u->op.alloc_lock = NULL;
 	if (b != NULL)

@@ -31,6 +31,15 @@ static void geometry(struct index_geometry *g, int32_t memory, bool sparse)
 	ck_assert_int_eq(index_geometry_init(g, memory, sparse, 0), 0);
 }
 
+/* The parts of a name in the tiny index, until the next call. */
+static const struct index_name *cut(const struct hash128 *hash)
+{
+	static struct index_name name;
+
+	index_name_init(&name, &tiny, 1, hash);
+	return &name;
+}
+
 static const struct {
 	int32_t memory;
 	bool sparse;
@@ -47,18 +56,25 @@ START_TEST(where_a_name_goes)
 	struct index_geometry g;
 	struct hash128 name = golden_name(0);
 	uint8_t want[16];
-	struct delta_place p;
+	struct index_name n;
 
 	golden(want, "cbc357ccb763df2852fee8c4fc7d55f2");
 	ck_assert_mem_eq(name.bytes, want, 16);
 	geometry(&g, places[_i].memory, places[_i].sparse);
-	ck_assert(!name_is_sample(&g, &name));
-	p = name_in_volume(&g.subs[SUB_NAMES], &name);
-	ck_assert_uint_eq(p.list, places[_i].volume_list);
-	ck_assert_uint_eq(p.key, 0x3df28);
-	p = name_in_chapter(&g, &name);
-	ck_assert_uint_eq(p.list, places[_i].chapter_list);
-	ck_assert_uint_eq(p.key, 326781);
+	for (unsigned zones = 1; zones <= INDEX_ZONES_MAX; zones++) {
+		uint32_t share = sub_zone_lists(&g.subs[SUB_NAMES], zones);
+
+		index_name_init(&n, &g, zones, &name);
+		ck_assert_mem_eq(&n.hash, &name, sizeof(name));
+		ck_assert(!index_name_is_sample(&n));
+		ck_assert_uint_lt(n.zone, zones);
+		ck_assert_uint_lt(n.volume.list, share);
+		ck_assert_uint_eq(n.zone * share + n.volume.list,
+				  places[_i].volume_list);
+		ck_assert_uint_eq(n.volume.key, 0x3df28);
+		ck_assert_uint_eq(n.chapter.list, places[_i].chapter_list);
+		ck_assert_uint_eq(n.chapter.key, 326781);
+	}
 }
 END_TEST
 
@@ -66,19 +82,17 @@ START_TEST(samples)
 {
 	struct index_geometry g;
 	struct hash128 name;
-	struct delta_place p;
+	struct index_name n;
 
 	golden(name.bytes, "1b776c9bf6c5d40f160b491803798a00");
 	geometry(&g, -256, false);
-	ck_assert(!name_is_sample(&g, &name));
+	index_name_init(&n, &g, 1, &name);
+	ck_assert(!index_name_is_sample(&n));
 	geometry(&g, -256, true);
-	ck_assert(name_is_sample(&g, &name));
-	p = name_in_volume(&g.subs[SUB_SAMPLES], &name);
-	ck_assert_uint_eq(p.list, 81772);
-	ck_assert_uint_eq(p.key, 381967);
-	name = golden_name(0);
-	p = name_in_volume(&g.subs[SUB_SAMPLES], &name);
-	ck_assert_uint_eq(p.list, 19318);
+	index_name_init(&n, &g, 1, &name);
+	ck_assert(index_name_is_sample(&n));
+	ck_assert_uint_eq(n.volume.list, 81772);
+	ck_assert_uint_eq(n.volume.key, 381967);
 }
 END_TEST
 
@@ -226,18 +240,19 @@ START_TEST(golden_index_pages)
 				 -VDO_ENONCE);
 	}
 	for (uint32_t i = 0; i < 3000; i++) {
-		struct delta_place at = name_in_chapter(&tiny,
+		struct delta_place at = index_name_in_chapter(&tiny,
 							&records[i].name);
 		uint32_t page = at.list < 179 ? 0 : at.list < 358 ? 1 : 2;
 		uint32_t found;
 
 		ck_assert_int_eq(index_page_search(pages + page * PAGE_BYTES,
-						   &tiny, &records[i].name,
+						   &tiny,
+						   cut(&records[i].name),
 						   &found), 0);
 		ck_assert_uint_eq(found, i / RECORDS_PER_PAGE);
 		ck_assert_int_eq(index_page_search(
 					 pages + (page + 1) % 3 * PAGE_BYTES,
-					 &tiny, &records[i].name, &found),
+					 &tiny, cut(&records[i].name), &found),
 				 -VDO_ECORRUPT);
 	}
 	delta_lists_fini(&d);
@@ -261,8 +276,9 @@ START_TEST(big_endian_header)
 					 &p), 0);
 	ck_assert_uint_eq(p.vcn, 7);
 	ck_assert_uint_eq(p.list_count, 154);
-	ck_assert_uint_eq(name_in_chapter(&tiny, &name).list, 419);
-	ck_assert_int_eq(index_page_search(pages + 2 * PAGE_BYTES, &tiny, &name,
+	ck_assert_uint_eq(index_name_in_chapter(&tiny, &name).list, 419);
+	ck_assert_int_eq(index_page_search(pages + 2 * PAGE_BYTES, &tiny,
+					   cut(&name),
 					   &found), 0);
 	ck_assert_uint_eq(found, 0);
 }
@@ -321,8 +337,8 @@ START_TEST(rotten_lists)
 		for (unsigned j = 0; j < 20; j++) {
 			struct hash128 *name = &records[i * 20 + j].name;
 
-			if (name_in_chapter(&tiny, name).list < 179 &&
-			    index_page_search(page, &tiny, name, &found) != 0)
+			if (index_name_in_chapter(&tiny, name).list < 179 &&
+			    index_page_search(page, &tiny, cut(name), &found) != 0)
 				bad++;
 		}
 		page[at] = was;
@@ -532,29 +548,29 @@ START_TEST(open_chapter)
 
 	ck_assert_int_eq(open_chapter_init(&o, 1000), 0);
 	for (uint32_t i = 0; i < 999; i++)
-		open_chapter_put(&o, &records[i].name, records[i].data);
+		open_chapter_put(&o, cut(&records[i].name), records[i].data);
 	ck_assert_uint_eq(o.used, 999);
 	/* In place. */
-	open_chapter_put(&o, &records[5].name, records[6].data);
+	open_chapter_put(&o, cut(&records[5].name), records[6].data);
 	ck_assert_uint_eq(o.used, 999);
-	ck_assert_mem_eq(open_chapter_find(&o, &records[5].name)->data,
+	ck_assert_mem_eq(open_chapter_find(&o, cut(&records[5].name))->data,
 			 records[6].data, 16);
-	ck_assert_ptr_null(open_chapter_find(&o, &records[999].name));
+	ck_assert_ptr_null(open_chapter_find(&o, cut(&records[999].name)));
 	/* A deleted one keeps its number and comes back with a new one. */
-	open_chapter_remove(&o, &records[7].name);
-	ck_assert_ptr_null(open_chapter_find(&o, &records[7].name));
+	open_chapter_remove(&o, cut(&records[7].name));
+	ck_assert_ptr_null(open_chapter_find(&o, cut(&records[7].name)));
 	ck_assert_ptr_null(open_chapter_record(&o, 8));
 	ck_assert_ptr_nonnull(open_chapter_record(&o, 9));
-	open_chapter_remove(&o, &records[7].name);
+	open_chapter_remove(&o, cut(&records[7].name));
 	ck_assert_uint_eq(o.deleted_count, 1);
-	open_chapter_put(&o, &records[7].name, records[8].data);
+	open_chapter_put(&o, cut(&records[7].name), records[8].data);
 	ck_assert(open_chapter_full(&o));
 	ck_assert_mem_eq(open_chapter_record(&o, 1000)->data, records[8].data,
 			 16);
 	ck_assert_ptr_null(open_chapter_record(&o, 1001));
 	open_chapter_clear(&o);
 	ck_assert_uint_eq(o.used, 0);
-	ck_assert_ptr_null(open_chapter_find(&o, &records[0].name));
+	ck_assert_ptr_null(open_chapter_find(&o, cut(&records[0].name)));
 	open_chapter_fini(&o);
 }
 END_TEST

@@ -89,7 +89,7 @@ static unsigned ask_all(bool intact, int *error)
 	*error = 0;
 	for (unsigned i = 0; i < POSTS && *error == 0; i++) {
 		struct index_op op = {.request = INDEX_QUERY_NO_UPDATE,
-				      .name = golden_name(i)};
+				      .name.hash = golden_name(i)};
 		uint8_t want[16];
 
 		*error = rig_ask(&rig, &op);

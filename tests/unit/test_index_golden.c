@@ -249,7 +249,7 @@ static void check_blocks(const char *name)
 
 			for (unsigned i = 0; i < BLOCK_SIZE; i += 8)
 				put_u64(block + i, 1000000 + k);
-			op.name = hash128(block, BLOCK_SIZE, BLOCK_NAME_SEED);
+			op.name.hash = hash128(block, BLOCK_SIZE, BLOCK_NAME_SEED);
 			put_u64(want + 2, pbn + k - low);
 			ck_assert_int_eq(rig_ask(&rig, &op), 0);
 			ck_assert_msg(op.found, "block %lu", k);

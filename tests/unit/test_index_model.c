@@ -87,6 +87,7 @@ static void make_batch(void)
 	batch_count = 1 + random_below(BATCH_MAX);
 	for (unsigned i = 0; i < batch_count; i++) {
 		struct batch_op *b = &batch[i];
+		struct hash128 name;
 		uint32_t kind = random_below(100);
 
 		do
@@ -99,7 +100,8 @@ static void make_batch(void)
 				: kind < 80 ? INDEX_QUERY
 				: kind < 95 ? INDEX_QUERY_NO_UPDATE
 					    : INDEX_DELETE;
-		b->op.name = golden_name(b->number);
+		name = golden_name(b->number);
+		index_set_name(rig.index, &b->op.name, &name);
 		b->generation = ++model[b->number].newest_generation;
 		golden_data(b->number, b->generation, b->op.data);
 		completion_init(&b->op.done, rig.asker, batch_done);
@@ -354,7 +356,8 @@ static void late_done(struct completion *c)
 
 START_TEST(others_go_on)
 {
-	struct index_op late = {.request = INDEX_POST, .name = golden_name(5)};
+	struct index_op late = {.request = INDEX_POST};
+	struct hash128 name = golden_name(5);
 	uint8_t want[16];
 
 	sparse = false;
@@ -368,6 +371,7 @@ START_TEST(others_go_on)
 	ck_assert_int_eq(rig_post_range(&rig, 0, 2500, 10), 0);
 	sim_device_hold(disk, is_read, NULL);
 	event_init(&batch_over);
+	index_set_name(rig.index, &late.name, &name);
 	completion_init(&late.done, rig.asker, late_done);
 	index_start(rig.index, &late);
 	/* More than the open chapter holds; chapters close and are written. */

@@ -463,7 +463,7 @@ static void tell_lies(struct fixture *f, struct lies *l, value_t v,
 		uint8_t block[B];
 
 		pattern_fill(v + i, block);
-		op.name = hash128(block, B, BLOCK_NAME_SEED);
+		op.name.hash = hash128(block, B, BLOCK_NAME_SEED);
 		lie(l, i, op.data);
 		if (l->versions && op.data[0] == ASK_VERSION)
 			op.data[0] = (uint8_t)(3 + i % 250);
