@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "format/types.h"
 
 /* Are we in the process that opened @v? Without a system call, if possible. */
 static bool is_here(const struct vdo_volume *v)

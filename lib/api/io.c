@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "front/front.h"
+
 #define KNOWN_FLAGS                                                            \
 	(VDO_IO_FUA | VDO_IO_NO_DEDUPE | VDO_IO_NO_COMPRESS | VDO_IO_NOWAIT)
 

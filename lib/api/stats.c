@@ -11,6 +11,7 @@
 
 #include "api/handle.h"
 #include "base/alloc.h"
+#include "volume/stats.h"
 
 static const struct row {
 	const char *name, *label, *help;

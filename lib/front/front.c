@@ -69,6 +69,7 @@ static void unload(struct front *f, uint64_t what)
 	uint64_t old = atomic_fetch_sub(&f->load, what);
 	struct completion *c;
 
+	VDO_ASSERT((old & (what == LOAD_HOLD ? LOAD_HOLDS : LOAD_IOS)) != 0);
 	if (likely((old & LOAD_DRAIN) == 0) || !load_is_over(old - what))
 		return;
 	c = atomic_exchange(&f->drained, NULL);
@@ -133,6 +134,7 @@ static bool start(struct front *f, struct io *io, unsigned max)
 {
 	if (likely(has_blocks(io)))
 		return f->ops->run(f->engine, io, max);
+	VDO_ASSERT(!io->held);
 	io->held = true;
 	if (io->kind == IO_FLUSH) {
 		f->ops->flush(f->engine, io);
@@ -156,6 +158,7 @@ static struct io *line_next(struct front *f)
 {
 	struct waiter *w = NULL;
 
+	VDO_ASSERT(front_holds(f) > 0);
 	pthread_mutex_lock(&f->lock);
 	if (f->ops->ready(f->engine))
 		w = waitq_pop(&f->line);
@@ -279,6 +282,7 @@ void front_start(struct front *f, const struct front_engine *ops,
 {
 	uint64_t old;
 
+	VDO_ASSERT(ops->run != NULL && ops->ready != NULL);
 	f->ops = ops;
 	f->engine = engine;
 	old = atomic_fetch_and(&f->load, ~(LOAD_STOPPED | LOAD_DRAIN));
@@ -317,6 +321,7 @@ int front_create(const struct front_config *c, struct front **front)
 {
 	struct front *f = alloc_aligned(CACHE_LINE, 1, sizeof(*f));
 
+	VDO_ASSERT(c->depth > 0 && c->queue != NULL);
 	*front = NULL;
 	if (f == NULL)
 		return -ENOMEM;
@@ -340,6 +345,7 @@ void front_destroy(struct front *f)
 	if (f == NULL)
 		return;
 	VDO_ASSERT(waitq_empty(&f->line));
+	VDO_ASSERT(front_holds(f) == 0);
 	freelist_fini(&f->free_ios);
 	alloc_free(f->ios);
 	pthread_mutex_destroy(&f->lock);

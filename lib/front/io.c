@@ -73,6 +73,7 @@ void io_destroy(struct io *io)
 /* Step over @n bytes of the user's vectors. */
 static void advance(struct io *io, size_t n)
 {
+	VDO_ASSERT(io->iov_offset <= io->iov->iov_len);
 	while (n > 0) {
 		size_t part = MIN(io->iov->iov_len - io->iov_offset, n);
 
@@ -106,6 +107,8 @@ bool io_next(struct io *io, struct io_block *b)
 	bool last;
 
 	VDO_ASSERT(io->next < io->end);
+	VDO_ASSERT(atomic_load_explicit(&io->pending, memory_order_relaxed) >
+		   0);
 	b->kind = io->kind;
 	b->flags = io->flags;
 	b->lbn = io->next / BLOCK_SIZE;
@@ -132,6 +135,7 @@ void io_end_block(struct io *io, int result)
 	int none = 0;
 	unsigned before;
 
+	VDO_ASSERT(result <= 0);
 	if (unlikely(result != 0))
 		atomic_compare_exchange_strong(&io->result, &none, result);
 	before = atomic_fetch_sub_explicit(&io->pending, 1,
@@ -139,6 +143,7 @@ void io_end_block(struct io *io, int result)
 	VDO_ASSERT(before > 0);
 	if (before != 1)
 		return;
+	VDO_ASSERT(io->reserved == NULL);
 	result = atomic_load_explicit(&io->result, memory_order_relaxed);
 	counted = io->counted;
 	held = io->held;

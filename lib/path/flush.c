@@ -46,6 +46,7 @@ void flush_leave(struct logical_zone *z, struct request *r)
 	if (!r->active)
 		return;
 	r->active = false;
+	VDO_ASSERT(queue_is_current(z->queue));
 	VDO_ASSERT(z->active[r->parity] > 0);
 	if (--z->active[r->parity] > 0 || part == NULL ||
 	    r->parity == (z->generation & 1))
@@ -69,6 +70,7 @@ static void wait_zone(struct completion *c)
 	struct fanout_part *part = container_of(c, struct fanout_part, run);
 	struct logical_zone *z = part->arg;
 
+	VDO_ASSERT(z->drained == NULL); /* one round at a time */
 	if (z->active[(z->generation & 1) ^ 1] == 0)
 		fanout_part_done(part, 0);
 	else
@@ -101,6 +103,7 @@ static void waited(struct completion *c)
 		result = -VDO_EREADONLY;
 	else if (path_lost_data(p))
 		result = -ENOSPC;
+	VDO_ASSERT(f->busy && !waitq_empty(&f->covered));
 	waitq_take_all(&f->covered, &done);
 	counter_add(&f->count, done.count);
 	if (waitq_empty(&f->waiting))
@@ -123,6 +126,8 @@ static void round_start(struct path *p)
 {
 	struct flusher *f = &p->flusher;
 
+	VDO_ASSERT(queue_is_current(p->config.packer_queue));
+	VDO_ASSERT(!waitq_empty(&f->waiting) && waitq_empty(&f->covered));
 	f->busy = true;
 	f->generation++;
 	waitq_take_all(&f->waiting, &f->covered);
@@ -135,6 +140,7 @@ static void flush_arrived(struct completion *c)
 	struct path *p = io->engine;
 	struct flusher *f = &p->flusher;
 
+	VDO_ASSERT(io->kind == IO_FLUSH);
 	waitq_push(&f->waiting, &io->link);
 	if (!f->busy)
 		round_start(p);

@@ -15,6 +15,7 @@
 
 static struct request **chain_of(struct logical_zone *z, lbn_t lbn)
 {
+	VDO_ASSERT(queue_is_current(z->queue));
 	/* Neighbours fall into neighbouring chains. */
 	return &z->locks[(lbn ^ lbn >> 16) & z->locks_mask];
 }
@@ -46,7 +47,7 @@ bool lbn_lock(struct logical_zone *z, struct request *r)
 	struct request **chain = chain_of(z, r->what.lbn);
 	struct request *holder = holder_of(chain, r->what.lbn);
 
-	VDO_ASSERT(queue_is_current(z->queue));
+	VDO_ASSERT(request_zone(r) == z && r != holder);
 	waitq_init(&r->lbn.waiters);
 	atomic_store_explicit(&r->lbn.readable, false, memory_order_relaxed);
 	if (likely(holder == NULL)) {
@@ -75,14 +76,15 @@ void lbn_unlock(struct logical_zone *z, struct request *r)
 	struct waiter *w = waitq_pop(&r->lbn.waiters);
 	struct request *heir;
 
-	VDO_ASSERT(queue_is_current(z->queue));
 	while (*at != r)
 		at = &(*at)->lbn.chain;
 	if (likely(w == NULL)) {
 		*at = r->lbn.chain;
 		return;
 	}
+	VDO_ASSERT(w->next == NULL || !waitq_empty(&r->lbn.waiters));
 	heir = container_of(w, struct request, lbn.link);
+	VDO_ASSERT(heir->what.lbn == r->what.lbn);
 	heir->lbn.chain = r->lbn.chain;
 	*at = heir;
 	waitq_splice(&heir->lbn.waiters, &r->lbn.waiters);

@@ -100,6 +100,9 @@ int path_create(const struct path_config *c, struct path **path)
 	struct path *p = alloc_aligned(CACHE_LINE, 1, sizeof(*p));
 	unsigned i;
 
+	VDO_ASSERT(c->depth > 0 && c->logical_zones > 0 && c->hash_zones > 0);
+	VDO_ASSERT(c->journal_queue != NULL && c->packer_queue != NULL);
+	VDO_ASSERT(c->front != NULL);
 	if (p == NULL)
 		return -ENOMEM;
 	p->config = *c;

@@ -3,7 +3,7 @@
  * The path of user operations through the engine.
  *
  * The front hands calls of the user in, as ios. An io is cut into requests of
- * one block each, and each request follows one table of steps (write.c, read.c)
+ * one block each, and each request follows one table of rows (write.h, read.c)
  * from queue to queue. Requests are a fixed pool (the depth); what does not fit
  * waits in the front.
  *
@@ -26,19 +26,23 @@
 #ifndef PATH_PATH_H
 #define PATH_PATH_H
 
-#include "advice/advice.h"
-#include "base/log.h"
-#include "dedupe/dedupe.h"
-#include "depot/depot.h"
-#include "exec/executor.h"
-#include "front/front.h"
-#include "io/mio.h"
-#include "io/readonly.h"
-#include "journal/journal.h"
-#include "map/map.h"
-#include "pack/pack.h"
+#include <stdbool.h>
+#include <stdint.h>
 
+#include "base/compiler.h"
+
+struct dedupe;
+struct depot;
+struct front;
+struct front_engine;
+struct journal;
+struct log;
+struct map;
+struct packer;
 struct path;
+struct queue;
+struct readonly;
+struct storage;
 
 struct path_config {
 	unsigned depth;         /* requests */

@@ -8,8 +8,11 @@
 #include <stdatomic.h>
 
 #include "base/counter.h"
+#include "base/log.h"
 #include "exec/fanout.h"
+#include "exec/executor.h"
 #include "exec/freelist.h"
+#include "io/readonly.h"
 #include "path/path.h"
 #include "path/request.h"
 

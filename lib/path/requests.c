@@ -38,6 +38,7 @@ static struct request *take(struct path *p, struct io *io)
 		return r;
 	}
 	n = freelist_pop(&p->free_requests);
+	VDO_ASSERT(n == FREELIST_NONE || n < p->config.depth);
 	return n == FREELIST_NONE ? NULL : &p->requests[n];
 }
 
@@ -59,6 +60,7 @@ void request_acknowledge(struct request *r, int result)
 {
 	struct io *io = r->what.io;
 
+	VDO_ASSERT(result <= 0);
 	if (io == NULL)
 		return;
 	r->what.io = NULL;
@@ -70,7 +72,8 @@ void request_recycle(struct request *r)
 	struct path *p = r->path;
 	struct front *front = p->config.front;
 
-	VDO_ASSERT(r->what.io == NULL);
+	VDO_ASSERT(r->what.io == NULL); /* its end has been told */
+	VDO_ASSERT(r->path == p && &p->requests[r->number] == r);
 	freelist_push(&p->free_requests, r->number);
 	if (unlikely(front_has_waiters(front)))
 		front_feed(front);
@@ -82,6 +85,7 @@ void request_recycle(struct request *r)
 static void set_zone(struct request *r)
 {
 	r->zone = map_zone_of(r->path->config.map, r->what.lbn);
+	VDO_ASSERT(r->zone < r->path->zone_count);
 	r->queues[ON_LOGICAL] = request_zone(r)->queue;
 }
 
@@ -130,6 +134,7 @@ static void begin_probe(struct request *r, struct io *io)
 
 void request_probed(struct io *io, uint64_t until, bool exists)
 {
+	VDO_ASSERT(io->kind == IO_DISCARD && until > io->next);
 	io->probed = until;
 	if (!exists) {
 		if (until >= io->end) {
@@ -192,6 +197,7 @@ static int path_reserve(void *engine, struct io *io)
 
 	if (count > p->config.depth)
 		return -EAGAIN;
+	VDO_ASSERT(count > 0 && io->reserved == NULL);
 	io->probed = UINT64_MAX;
 	while (count-- > 0) {
 		uint32_t n = freelist_pop(&p->free_requests);

@@ -66,6 +66,7 @@ int write_slotted(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_ASSERT(r->map.op.slot < MAP_PAGE_ENTRIES);
 	if (r->map.op.page == ZERO_BLOCK)
 		return W_FINISH; /* a discard of what was never written */
 	return io_block_is_partial(&r->what) ? W_FETCH : W_ENTER;
@@ -86,6 +87,7 @@ int write_fill(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_ASSERT(r->map.op.page != ZERO_BLOCK);
 	r->map.old = r->map.op.value;
 	if (r->map.old.pbn == ZERO_BLOCK)
 		return r->what.kind == IO_WRITE ? W_MERGE : W_FINISH;
@@ -101,6 +103,7 @@ int write_merge(struct flow *f)
 	uint8_t old[BLOCK_SIZE];
 	int result = 0;
 
+	VDO_ASSERT(io_block_is_partial(&r->what) && end <= BLOCK_SIZE);
 	if (r->map.old.pbn == ZERO_BLOCK)
 		memset(old, 0, sizeof(old));
 	else
@@ -122,6 +125,8 @@ static unsigned allocation_zone(struct logical_zone *z)
 	struct path *p = z->path;
 	unsigned zones = depot_zone_count(p->config.depot);
 
+	VDO_ASSERT(queue_is_current(z->queue));
+	VDO_ASSERT(z->alloc_zone < zones);
 	if (zones > 1 && zones != p->zone_count && ++z->alloc_count == 128) {
 		z->alloc_count = 0;
 		z->alloc_zone = (z->alloc_zone + 1) % zones;
@@ -133,6 +138,7 @@ int write_enter(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_ASSERT(!r->owner && !r->member);
 	flush_enter(request_zone(r), r);
 	if (!r->zero) {
 		r->alloc.zone = allocation_zone(request_zone(r));
@@ -166,6 +172,7 @@ int write_release(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_ASSERT(!r->member);
 	depot_unlock(r->path->config.depot, r->alloc.zone, r->alloc.lock);
 	r->owner = false;
 	return W_WAKE;
@@ -173,6 +180,7 @@ int write_release(struct flow *f)
 
 static void count_outcome(struct request *r, struct path_stats *stats)
 {
+	VDO_ASSERT(r->fate < FATES);
 	if (r->flow.result == 0)
 		counter_inc(&stats->fates[r->fate]);
 	else
@@ -192,6 +200,7 @@ static void lose(struct request *r)
 {
 	struct path *p = r->path;
 
+	VDO_ASSERT(r->flow.result < 0 && r->what.io == NULL);
 	if (!r->refused)
 		readonly_enter(p->config.readonly, r->flow.result,
 			       "a write failed after its acknowledgement, "
@@ -210,6 +219,8 @@ int write_wake(struct flow *f)
 	struct request *r = request_of(f);
 	struct logical_zone *z = request_zone(r);
 
+	/* All other locks went back before (I30). */
+	VDO_ASSERT(!r->owner && !r->member);
 	count_outcome(r, &z->stats);
 	if (unlikely(r->flow.result != 0) && r->what.io == NULL)
 		lose(r);
@@ -223,6 +234,7 @@ int write_done(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_ASSERT(!r->active);
 	request_acknowledge(r, r->flow.result);
 	request_recycle(r);
 	return FLOW_END;
@@ -230,6 +242,8 @@ int write_done(struct flow *f)
 
 void write_start(struct request *r)
 {
+	VDO_ASSERT(r->what.kind != IO_READ && r->what.kind != IO_FLUSH);
+	VDO_ASSERT(r->zero || r->what.kind == IO_WRITE);
 	r->flow.table = &write_table;
 	r->shared = false;
 	r->packed = false;

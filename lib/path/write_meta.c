@@ -13,6 +13,8 @@ int write_old(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	/* Only zeroes and discards map to the zero block. */
+	VDO_ASSERT(r->zero == (r->new.pbn == ZERO_BLOCK));
 	flow_await_any(f, &r->map.op.done, W_GOT_OLD);
 	return flow_over_any(f, map_get(r->path->config.map, r->zone,
 					&r->map.op));
@@ -43,6 +45,9 @@ int write_journal(struct flow *f)
 	struct request *r = request_of(f);
 	struct journal_entry *e = &r->counts.entry.entry;
 
+	VDO_ASSERT(r->map.op.page != ZERO_BLOCK);
+	VDO_ASSERT(r->map.op.slot < MAP_PAGE_ENTRIES);
+	VDO_ASSERT(r->active); /* a flush waits for the entry (I14) */
 	flow_await(f, &r->counts.entry.done, W_COUNTS);
 	e->operation = JOURNAL_DATA;
 	e->page = r->map.op.page;
@@ -56,10 +61,14 @@ int write_journal(struct flow *f)
 /* One half of the counts is over; the last one goes on. */
 static void counted(struct request *r, int result)
 {
+	unsigned before;
+
 	if (unlikely(result != 0))
 		atomic_store(&r->counts.failed, result);
-	if (atomic_fetch_sub_explicit(&r->counts.pending, 1,
-				      memory_order_acq_rel) == 1)
+	before = atomic_fetch_sub_explicit(&r->counts.pending, 1,
+					   memory_order_acq_rel);
+	VDO_ASSERT(before == 1 || before == 2);
+	if (before == 1)
 		flow_go(&r->flow);
 }
 
@@ -79,6 +88,7 @@ static void increment(struct completion *c)
 	struct depot *depot = r->path->config.depot;
 
 	/* A block of our own may be shared from now on. */
+	VDO_ASSERT(r->owner || r->shared || r->packed);
 	if (!r->shared && !r->packed)
 		depot_lock_downgrade(depot, r->alloc.zone, r->alloc.lock,
 				     false);
@@ -101,6 +111,7 @@ static void send_count(struct request *r, struct refs_op *op,
 	struct depot *depot = r->path->config.depot;
 	struct queue *q = depot_queue(depot, depot_zone_of(depot, pbn));
 
+	VDO_ASSERT(pbn != ZERO_BLOCK);
 	completion_init(&op->done, q, done);
 	op->kind = kind;
 	op->pbn = pbn;
@@ -120,11 +131,11 @@ int write_counts(struct flow *f)
 	bool down = r->map.old.pbn != ZERO_BLOCK;
 
 	atomic_store_explicit(&r->counts.failed, 0, memory_order_relaxed);
+	atomic_store_explicit(&r->counts.pending, up + down,
+			      memory_order_relaxed);
 	if (!up && !down)
 		return W_MAP;
 	flow_park(f, W_MAP);
-	atomic_store_explicit(&r->counts.pending, up + down,
-			      memory_order_relaxed);
 	if (up)
 		send_count(r, &r->counts.increment, REFS_INCREMENT,
 			   r->new.pbn, increment_done,
@@ -144,6 +155,8 @@ int write_map(struct flow *f)
 
 	if (unlikely(failed != 0))
 		return flow_fail(f, failed);
+	VDO_ASSERT(atomic_load_explicit(&r->counts.pending,
+					memory_order_relaxed) == 0);
 	flow_await(f, &r->map.op.done, W_FINISH);
 	r->map.op.value = r->new;
 	r->map.op.seq = r->counts.entry.point.seq;

@@ -20,11 +20,11 @@
 
 #include <vdo/volume.h>
 
-#include "exec/executor.h"
-#include "io/device.h"
-#include "path/path.h"
 #include "volume/settings.h"
 
+struct executor;
+struct front;
+struct vdo_device;
 struct volume;
 
 /* How many threads an executor of its own should have for @s. */
@@ -57,28 +57,5 @@ bool volume_is_read_only(const struct volume *v);
 /* Switches; from outside of the queues. */
 void volume_set_compression(struct volume *v, bool on);
 void volume_set_deduplication(struct volume *v, bool on);
-
-/* All counters, gathered; any thread. */
-struct volume_stats {
-	const char *mode; /* "normal" or "read-only" */
-	bool counts_known; /* false: opened read-only, slabs are not loaded */
-	uint64_t physical_blocks, logical_blocks;
-	uint64_t data_blocks_used, overhead_blocks_used, logical_blocks_used;
-	uint64_t complete_recoveries, read_only_recoveries;
-	uint64_t cache_bytes, requests_max, alignment;
-	bool deduplication, compression;
-	uint64_t flush_out;
-	uint64_t io_read[MIO_KINDS], io_write[MIO_KINDS];
-	uint64_t io_fua[MIO_KINDS];
-	uint64_t io_completed[MIO_KINDS];
-	struct journal_stats journal;
-	struct depot_stats depot;
-	struct map_stats map;
-	struct pack_stats pack;
-	struct dedupe_stats dedupe;
-	struct advice_stats advice;
-	struct path_stats path;
-};
-void volume_get_stats(struct volume *v, struct volume_stats *stats);
 
 #endif

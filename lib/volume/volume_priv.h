@@ -5,9 +5,15 @@
 #ifndef VOLUME_VOLUME_PRIV_H
 #define VOLUME_VOLUME_PRIV_H
 
+#include "exec/executor.h"
 #include "format/geometry.h"
 #include "format/layout.h"
 #include "format/superblock.h"
+#include "front/front.h"
+#include "io/device.h"
+#include "io/readonly.h"
+#include "io/sync.h"
+#include "volume/stats.h"
 #include "volume/volume.h"
 
 /* Which queues there are, and which zone runs on which. */
