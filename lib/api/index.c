@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The public calls about the index of a volume that is not open: a job around
- * volume/reindex.
+ * index/reindex.
  */
 #include "build.h"
 
@@ -81,7 +81,8 @@ static int start_on(struct vdo_device *device, struct vdo_device *own,
 
 	if (j == NULL)
 		return -ENOMEM;
-	r = reindex_create(device, s, ops == &rebuild_ops, &j->work, error);
+	r = volume_reindex_create(device, s, ops == &rebuild_ops, &j->work,
+				  error);
 	if (r == 0)
 		r = job_start(&j->job, ops, s);
 	if (r != 0) {
@@ -219,7 +220,7 @@ int vdo_index_inspect_device(struct vdo_device *device,
 	int r;
 
 	error_clear(error);
-	r = reindex_inspect(device, &whole, error);
+	r = volume_index_inspect(device, &whole, error);
 	if (r == 0) {
 		whole.state_name = vdo_index_state_name(whole.state);
 		memcpy(info, &whole, MIN(size, sizeof(whole)));

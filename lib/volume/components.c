@@ -153,7 +153,7 @@ static int create_advice(struct volume *v)
 
 	for (unsigned i = 0; i < t->index_zones; i++)
 		index.zones[i] = t->index_zone[i];
-	if (v->has_index && index_config_from(&v->geometry, &index))
+	if (v->has_index && volume_index_config(&v->geometry, &index))
 		c.index = &index;
 	result = advice_create(&c, &v->advice);
 	if (result == -ENOMEM && v->has_index)

@@ -76,7 +76,7 @@ static int load_topology(struct volume *v)
 
 	v->has_index = !v->opened_read_only &&
 		       v->settings.open.index == INDEX_AUTO &&
-		       index_config_from(&v->geometry, &index);
+		       volume_index_config(&v->geometry, &index);
 	result = topology_create(&v->topology, v->executor, &v->settings.open,
 				 slabs, v->has_index);
 	return result != 0 ? result : read_only_init(v);

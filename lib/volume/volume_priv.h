@@ -123,7 +123,7 @@ struct index_config;
  * there is none: code 0, a code that is unknown, or too few blocks before the
  * data.
  */
-bool index_config_from(const struct geometry *g, struct index_config *c)
+bool volume_index_config(const struct geometry *g, struct index_config *c)
 	MUST_CHECK;
 
 /* --------------------------------------------------------------- read-only */
