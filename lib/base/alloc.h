@@ -2,9 +2,9 @@
 /*
  * Zeroed memory that a caller can fail on purpose.
  *
- * alloc_zeroed() returns NULL when memory is short. Its large areas come from
- * fresh pages, so what is never touched costs nothing; alloc_aligned() touches
- * all of its area. Nothing on the path of a request allocates.
+ * Large areas are mappings of their own: what is never touched costs nothing,
+ * and what is freed goes back to the system at once, whatever else the process
+ * still holds. Nothing on the path of a request allocates.
  *
  * alloc_fail_at() makes the Nth allocation from now fail (0: never); for the
  * failure loops of the tests. Its count is the process's, and is the only
@@ -20,7 +20,7 @@
 /* @count objects of @size bytes, zeroed; NULL on overflow or shortage. */
 void *alloc_zeroed(size_t count, size_t size) MUST_CHECK;
 
-/* The same at a multiple of @align (a power of two, at least 8). */
+/* The same at a multiple of @align (a power of two, 8 to 4096). */
 void *alloc_aligned(size_t align, size_t count, size_t size) MUST_CHECK;
 
 /*
@@ -31,10 +31,10 @@ void *alloc_aligned(size_t align, size_t count, size_t size) MUST_CHECK;
 void *alloc_table(size_t bytes) MUST_CHECK;
 void alloc_table_free(void *p, size_t bytes);
 
-/* Free what the first two returned; NULL is fine. */
-void alloc_free(void *p);
-
 char *alloc_strdup(const char *s) MUST_CHECK;
+
+/* Free what the others returned, tables excepted; NULL is fine. */
+void alloc_free(void *p);
 
 void alloc_fail_at(unsigned long n);
 

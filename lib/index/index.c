@@ -45,13 +45,11 @@ int index_create(const struct index_config *c, struct index **result)
 	if (r != 0)
 		goto fail;
 	r = -ENOMEM;
-	index->memory = alloc_zeroed(2, BLOCK_SIZE);
+	index->block = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE);
 	index->zones = alloc_aligned(CACHE_LINE, c->zone_count,
 				     sizeof(struct index_zone));
-	if (index->memory == NULL || index->zones == NULL)
+	if (index->block == NULL || index->zones == NULL)
 		goto fail;
-	index->block = (uint8_t *)(((uintptr_t)index->memory + BLOCK_SIZE - 1) &
-				   ~(uintptr_t)(BLOCK_SIZE - 1));
 	r = page_map_init(&index->page_map, &index->geometry);
 	for (unsigned i = 0; i < c->zone_count && r == 0; i++)
 		r = zone_init(index, i);
@@ -82,7 +80,7 @@ void index_destroy(struct index *index)
 	writer_fini(index);
 	stream_fini(&index->stream);
 	alloc_free(index->zones);
-	alloc_free(index->memory);
+	alloc_free(index->block);
 	alloc_free(index);
 }
 

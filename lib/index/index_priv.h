@@ -106,7 +106,7 @@ struct sparse_slot {
 
 struct sparse_cache {
 	struct sparse_slot slots[SPARSE_SLOTS];
-	void *memory;
+	uint8_t *pages; /* of all slots */
 	struct waitq wants;
 	struct index_zone *asking; /* whose want is being served */
 	struct fanout fanout;
@@ -122,7 +122,6 @@ struct chapter_writer {
 	const struct index_record *fill;
 	struct chapter_builder builder;
 	uint8_t *pages; /* of a chapter */
-	void *memory;
 	struct index_record *records; /* of a page */
 	const struct index_record **scratch;
 	struct completion step;
@@ -164,7 +163,6 @@ struct index {
 	struct chapter_writer writer;
 	struct stream stream;
 	uint8_t *block; /* for single ones */
-	void *memory;
 
 	/* What index.h calls an operation that takes its time. */
 	struct completion *done;

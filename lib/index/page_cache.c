@@ -21,27 +21,23 @@
 
 int page_cache_init(struct page_cache *p, const struct page_cache_config *c)
 {
-	uintptr_t data;
-
 	VDO_ASSERT(c->page_count > 0);
 	*p = (struct page_cache){.c = *c};
 	list_init(&p->lru);
 	waitq_init(&p->starving);
 	/* What is never read into costs nothing. */
-	p->memory = alloc_zeroed((size_t)c->page_count + 1, PAGE_BYTES);
+	p->data = alloc_aligned(BLOCK_SIZE, c->page_count, PAGE_BYTES);
 	p->pages = alloc_zeroed(c->page_count, sizeof(*p->pages));
-	if (p->memory == NULL || p->pages == NULL ||
+	if (p->data == NULL || p->pages == NULL ||
 	    intmap_init(&p->map, c->page_count) != 0) {
 		page_cache_fini(p);
 		return -ENOMEM;
 	}
-	data = ((uintptr_t)p->memory + BLOCK_SIZE - 1) &
-	       ~(uintptr_t)(BLOCK_SIZE - 1);
 	for (uint32_t i = 0; i < c->page_count; i++) {
 		struct cached_page *g = &p->pages[i];
 
 		g->cache = p;
-		g->data = (uint8_t *)data + (size_t)i * PAGE_BYTES;
+		g->data = p->data + (size_t)i * PAGE_BYTES;
 		waitq_init(&g->waiting);
 		list_init(&g->lru);
 		list_push_back(&p->lru, &g->lru);
@@ -53,9 +49,9 @@ void page_cache_fini(struct page_cache *p)
 {
 	intmap_fini(&p->map);
 	alloc_free(p->pages);
-	alloc_free(p->memory);
+	alloc_free(p->data);
 	p->pages = NULL;
-	p->memory = NULL;
+	p->data = NULL;
 }
 
 static uint64_t key_of(const struct page_cache *p, uint64_t vcn, uint32_t page)

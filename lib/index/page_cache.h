@@ -66,7 +66,7 @@ struct page_cache {
 	struct page_cache_config c;
 	struct intmap map;
 	struct cached_page *pages;
-	void *memory;
+	uint8_t *data; /* of all pages */
 	struct list_node lru;  /* READY and FREE; oldest first */
 	struct waitq starving; /* all pages are being read */
 	uint64_t reads;

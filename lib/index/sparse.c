@@ -33,7 +33,6 @@ int sparse_init(struct index *index)
 {
 	struct sparse_cache *s = &index->sparse;
 	size_t size = (size_t)index->geometry.index_pages * PAGE_BYTES;
-	uintptr_t data;
 
 	waitq_init(&s->wants);
 	for (unsigned i = 0; i < index->c.zone_count; i++) {
@@ -46,20 +45,18 @@ int sparse_init(struct index *index)
 	sparse_reset(index);
 	if (!index->geometry.sparse)
 		return 0;
-	s->memory = alloc_zeroed(SPARSE_SLOTS * size + BLOCK_SIZE, 1);
-	if (s->memory == NULL)
+	s->pages = alloc_aligned(BLOCK_SIZE, SPARSE_SLOTS, size);
+	if (s->pages == NULL)
 		return -ENOMEM;
-	data = ((uintptr_t)s->memory + BLOCK_SIZE - 1) &
-	       ~(uintptr_t)(BLOCK_SIZE - 1);
 	for (unsigned i = 0; i < SPARSE_SLOTS; i++)
-		s->slots[i].pages = (uint8_t *)data + i * size;
+		s->slots[i].pages = s->pages + i * size;
 	return 0;
 }
 
 void sparse_fini(struct index *index)
 {
-	alloc_free(index->sparse.memory);
-	index->sparse.memory = NULL;
+	alloc_free(index->sparse.pages);
+	index->sparse.pages = NULL;
 }
 
 void sparse_reset(struct index *index)

@@ -24,18 +24,14 @@ int stream_init(struct stream *s, struct storage *storage, enum mio_kind kind,
 		struct queue *queue)
 {
 	*s = (struct stream){.storage = storage, .kind = kind, .queue = queue};
-	s->memory = alloc_zeroed(BUFFER_SIZE + BLOCK_SIZE, 1);
-	if (s->memory == NULL)
-		return -ENOMEM;
-	s->buf = (uint8_t *)(((uintptr_t)s->memory + BLOCK_SIZE - 1) &
-			     ~(uintptr_t)(BLOCK_SIZE - 1));
-	return 0;
+	s->buf = alloc_aligned(BLOCK_SIZE, BUFFER_SIZE, 1);
+	return s->buf == NULL ? -ENOMEM : 0;
 }
 
 void stream_fini(struct stream *s)
 {
-	alloc_free(s->memory);
-	s->memory = NULL;
+	alloc_free(s->buf);
+	s->buf = NULL;
 }
 
 static void read_done(struct completion *c);

@@ -29,7 +29,6 @@ struct stream {
 	struct storage *storage;
 	enum mio_kind kind;
 	uint8_t *buf;
-	void *memory;
 	size_t used;
 	uint64_t next, left; /* blocks */
 	size_t under_way;    /* bytes at the device */

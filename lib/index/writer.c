@@ -73,15 +73,13 @@ int writer_init(struct index *index)
 {
 	struct chapter_writer *w = &index->writer;
 	const struct index_geometry *g = &index->geometry;
-	size_t size = (size_t)g->chapter_pages * PAGE_BYTES + BLOCK_SIZE;
+	size_t size = (size_t)g->chapter_pages * PAGE_BYTES;
 
-	w->memory = alloc_zeroed(size, 1);
+	w->pages = alloc_aligned(BLOCK_SIZE, size, 1);
 	w->records = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->records));
 	w->scratch = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->scratch));
-	if (w->memory == NULL || w->records == NULL || w->scratch == NULL)
+	if (w->pages == NULL || w->records == NULL || w->scratch == NULL)
 		return -ENOMEM;
-	w->pages = (uint8_t *)(((uintptr_t)w->memory + BLOCK_SIZE - 1) &
-			       ~(uintptr_t)(BLOCK_SIZE - 1));
 	return init_builder(index);
 }
 
@@ -90,7 +88,7 @@ void writer_fini(struct index *index)
 	struct chapter_writer *w = &index->writer;
 
 	chapter_builder_fini(&w->builder);
-	alloc_free(w->memory);
+	alloc_free(w->pages);
 	alloc_free(w->records);
 	alloc_free(w->scratch);
 }

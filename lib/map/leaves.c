@@ -40,7 +40,6 @@
 
 int leaves_init(struct map_zone *z, uint64_t cache_size)
 {
-	uint8_t *buffers;
 	int r;
 
 	list_init(&z->free);
@@ -52,18 +51,18 @@ int leaves_init(struct map_zone *z, uint64_t cache_size)
 	if (r != 0)
 		return r;
 	z->cache = alloc_zeroed(z->cache_size, sizeof(*z->cache));
-	buffers = pageio_buffers(z->cache_size, &z->cache_memory);
-	if (z->cache == NULL || buffers == NULL)
+	z->cache_buffers = alloc_aligned(BLOCK_SIZE, z->cache_size, BLOCK_SIZE);
+	if (z->cache == NULL || z->cache_buffers == NULL)
 		return -ENOMEM;
 	/* Where the buffers begin; the others are set up at their first use. */
-	z->cache[0].bytes = buffers;
+	z->cache[0].bytes = z->cache_buffers;
 	return 0;
 }
 
 void leaves_fini(struct map_zone *z)
 {
 	alloc_free(z->cache);
-	alloc_free(z->cache_memory);
+	alloc_free(z->cache_buffers);
 	intmap_fini(&z->leaves);
 }
 

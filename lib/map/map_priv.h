@@ -125,7 +125,7 @@ struct map_zone {
 	struct page *cache;
 	uint64_t cache_size;
 	uint64_t cache_used; /* buffers that were ever used */
-	void *cache_memory;
+	uint8_t *cache_buffers;
 	struct list_node free;
 	struct list_node lru; /* those with content; oldest first */
 	uint64_t lru_count;
@@ -145,7 +145,7 @@ struct map_zone {
 	/* I/O */
 	struct page_io *ios;
 	struct page_io *free_io;
-	void *io_memory;
+	uint8_t *io_buffers;
 	struct list_node pending; /* pages that wait for a page_io */
 
 	struct completion tail_moved;
@@ -267,7 +267,5 @@ void pageio_fini(struct map_zone *z);
 void pageio_read(struct map_zone *z, struct page *p);
 /* Write @p, which is in no list or in an era bucket. */
 void pageio_write(struct map_zone *z, struct page *p);
-/* @count blocks of fresh memory, aligned; *@memory is to be freed. */
-uint8_t *pageio_buffers(uint64_t count, void **memory) MUST_CHECK;
 
 #endif

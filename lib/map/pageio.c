@@ -34,33 +34,18 @@
 
 #include "base/alloc.h"
 
-uint8_t *pageio_buffers(uint64_t count, void **memory)
-{
-	uintptr_t start;
-
-	/* Not alloc_aligned(): what is never used shall cost nothing. */
-	*memory = alloc_zeroed(count + 1, BLOCK_SIZE);
-	if (*memory == NULL)
-		return NULL;
-	start = (uintptr_t)*memory;
-	start = (start + BLOCK_SIZE - 1) & ~(uintptr_t)(BLOCK_SIZE - 1);
-	return (uint8_t *)*memory + (start - (uintptr_t)*memory);
-}
-
 int pageio_init(struct map_zone *z)
 {
-	uint8_t *buffers;
-
 	list_init(&z->pending);
 	z->ios = alloc_zeroed(PAGE_IOS_MAX, sizeof(*z->ios));
-	buffers = pageio_buffers(PAGE_IOS_MAX, &z->io_memory);
-	if (z->ios == NULL || buffers == NULL)
+	z->io_buffers = alloc_aligned(BLOCK_SIZE, PAGE_IOS_MAX, BLOCK_SIZE);
+	if (z->ios == NULL || z->io_buffers == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < PAGE_IOS_MAX; i++) {
 		struct page_io *io = &z->ios[i];
 
 		io->zone = z;
-		io->buffer = buffers + (size_t)i * BLOCK_SIZE;
+		io->buffer = z->io_buffers + (size_t)i * BLOCK_SIZE;
 		io->next_free = z->free_io;
 		z->free_io = io;
 	}
@@ -69,7 +54,7 @@ int pageio_init(struct map_zone *z)
 
 void pageio_fini(struct map_zone *z)
 {
-	alloc_free(z->io_memory);
+	alloc_free(z->io_buffers);
 	alloc_free(z->ios);
 }
 

@@ -18,6 +18,16 @@
 
 #include <check.h>
 
+/* Built with a sanitizer that has memory of its own. */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define UNIT_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define UNIT_SANITIZED
+#endif
+
 /* Add a test case to the program's suite. */
 TCase *unit_case(const char *name);
 

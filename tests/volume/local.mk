@@ -13,7 +13,7 @@ VOLUME_TESTS = tests/volume/test_io tests/volume/test_async \
 	tests/volume/test_open tests/volume/test_nth \
 	tests/volume/test_full tests/volume/test_advice \
 	tests/volume/test_index tests/volume/test_device_thread \
-	tests/volume/test_descriptors
+	tests/volume/test_descriptors tests/volume/test_memory
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
@@ -42,6 +42,8 @@ tests_volume_test_advice_SOURCES = %D%/test_advice.c \
 tests_volume_test_advice_LDADD = $(UNIT_LIBS)
 tests_volume_test_device_thread_SOURCES = %D%/test_device_thread.c
 tests_volume_test_device_thread_LDADD = $(UNIT_LIBS)
+tests_volume_test_memory_SOURCES = %D%/test_memory.c
+tests_volume_test_memory_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c
 tests_volume_test_full_LDADD = $(UNIT_LIBS)
 endif
