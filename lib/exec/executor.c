@@ -21,6 +21,7 @@ _Thread_local struct queue *queue_running
 
 void executor_destroy(struct executor *x)
 {
+	VDO_ASSERT(queue_running == NULL);
 	if (x != NULL)
 		x->ops->destroy(x);
 }
@@ -96,6 +97,7 @@ void queue_init(struct queue *q, struct executor *x, const char *name,
 {
 	size_t n = strlen(name);
 
+	VDO_ASSERT(x->ops != NULL && post != NULL);
 	VDO_ASSERT(n < sizeof(q->name));
 	memcpy(q->name, name, n + 1);
 	q->executor = x;
@@ -171,6 +173,7 @@ void timers_add(struct timers *ts, struct timer *t)
 		p = &ts->last->next;
 	while (*p != NULL && (*p)->deadline_ns <= t->deadline_ns)
 		p = &(*p)->next;
+	VDO_ASSERT(t->done.fn != NULL && t->done.home != NULL);
 	t->armed = true;
 	t->next = *p;
 	*p = t;
@@ -203,6 +206,8 @@ struct timer *timers_take(struct timers *ts, uint64_t now_ns)
 
 	if (t == NULL || t->deadline_ns > now_ns)
 		return NULL;
+	VDO_ASSERT(t->armed);
+	VDO_ASSERT(t->next == NULL || t->next->deadline_ns >= t->deadline_ns);
 	ts->first = t->next;
 	t->armed = false;
 	return t;
@@ -239,6 +244,7 @@ unsigned runq_run(struct runq *r)
 	struct completion *c;
 	unsigned n;
 
+	VDO_ASSERT(queue_running == NULL);
 	runq_take_in(r, RUN_BATCH);
 	for (n = 0; n < RUN_BATCH; n++) {
 		c = runq_pop(r);

@@ -14,6 +14,7 @@ int freelist_init(struct freelist *f, uint32_t count)
 {
 	uint32_t i;
 
+	VDO_ASSERT(count < FREELIST_NONE);
 	f->next = alloc_zeroed(count, sizeof(*f->next));
 	if (f->next == NULL)
 		return -ENOMEM;

@@ -71,8 +71,11 @@ struct inline_executor {
 	struct poller *blocked_in;
 };
 
+static const struct vdo_executor_ops inline_ops;
+
 static struct inline_executor *inline_of(struct executor *x)
 {
+	VDO_ASSERT(x->ops == &inline_ops);
 	return container_of(x, struct inline_executor, base);
 }
 
@@ -94,6 +97,7 @@ static void inline_post(struct queue *q, struct completion *c)
 	struct inline_executor *x = inline_of(q->executor);
 	const struct queue *from = queue_running;
 
+	VDO_ASSERT(c->fn != NULL);
 	c->home = q;
 	if (likely(from != NULL && from->executor == &x->base)) {
 		runq_push(&x->run, &c->link);
@@ -131,7 +135,9 @@ static void nudge(struct inline_executor *x)
 
 static void give_turn(struct inline_executor *x)
 {
-	atomic_store(&x->baton, 0);
+	unsigned held = atomic_exchange(&x->baton, 0);
+
+	VDO_ASSERT(held == 1);
 	nudge(x);
 }
 
@@ -153,8 +159,9 @@ static void leave_line(struct inline_executor *x, struct in_line *l)
 	struct in_line **p;
 
 	pthread_mutex_lock(&x->lock);
-	for (p = &x->line; *p != l;)
+	for (p = &x->line; *p != NULL && *p != l;)
 		p = &(*p)->next;
+	VDO_ASSERT(*p == l);
 	*p = l->next;
 	atomic_fetch_sub(&x->line_length, 1);
 	pthread_mutex_unlock(&x->lock);
@@ -194,6 +201,7 @@ static void poll_all(struct inline_executor *x)
 {
 	struct poller *next;
 
+	VDO_ASSERT(atomic_load(&x->baton) == 1);
 	for (struct poller *p = x->pollers; p != NULL; p = next) {
 		next = p->next;
 		p->poll(p, 0);
@@ -220,6 +228,7 @@ static unsigned run_ready(struct inline_executor *x, const struct event *e)
 static void set_blocked_in(struct inline_executor *x, struct poller *p)
 {
 	pthread_mutex_lock(&x->lock);
+	VDO_ASSERT(p == NULL || x->blocked_in == NULL);
 	x->blocked_in = p;
 	pthread_mutex_unlock(&x->lock);
 }
@@ -231,6 +240,7 @@ static void block(struct inline_executor *x, const struct event *e,
 	struct poller *p = x->pollers;
 	uint64_t timeout;
 
+	VDO_ASSERT(atomic_load(&x->idle) == 0);
 	timeout = time_left(MIN(deadline_ns, timers_next(&x->timers)));
 	if (p != NULL && p->next != NULL)
 		timeout = MIN(timeout, POLLERS_SLICE_NS);
@@ -318,6 +328,7 @@ static void inline_poller_add(struct executor *base, struct poller *p)
 	struct inline_executor *x = inline_of(base);
 	bool entered;
 
+	VDO_ASSERT(p->poll != NULL && p->wake != NULL);
 	enter(x, &entered);
 	p->next = x->pollers;
 	x->pollers = p;
@@ -385,6 +396,7 @@ static void inline_destroy(struct executor *base)
 	VDO_ASSERT(queue_running == NULL);
 	mine = try_baton(x);
 	VDO_ASSERT(mine);
+	VDO_ASSERT(x->line == NULL && x->pollers == NULL);
 	while (!runq_empty(&x->run))
 		runq_run(&x->run);
 	while ((q = x->queues) != NULL) {

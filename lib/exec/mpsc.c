@@ -3,6 +3,8 @@
 
 #include "exec/mpsc.h"
 
+#include "base/assert.h"
+
 static struct mpsc_node *next_of(struct mpsc_node *n)
 {
 	return atomic_load_explicit(&n->next, memory_order_acquire);
@@ -29,6 +31,7 @@ struct mpsc_node *mpsc_poll(struct mpsc *q)
 		if (next == NULL)
 			return NULL;
 	}
+	VDO_ASSERT(n != &q->stub);
 	q->oldest = next;
 	return n;
 }

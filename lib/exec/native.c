@@ -77,8 +77,11 @@ struct native_executor {
 	_Atomic(uint64_t) random;
 };
 
+static const struct vdo_executor_ops native_ops;
+
 static struct native_executor *native_of(struct executor *x)
 {
+	VDO_ASSERT(x->ops == &native_ops);
 	return container_of(x, struct native_executor, base);
 }
 
@@ -92,6 +95,7 @@ static void native_post(struct queue *q, struct completion *c)
 	const struct queue *from = queue_running;
 	struct native_thread *t = thread_of(q);
 
+	VDO_ASSERT(c->fn != NULL);
 	c->home = q;
 	if (from != NULL && from->executor == q->executor &&
 	    thread_of(from) == t) {
@@ -109,6 +113,7 @@ static bool spin(struct native_thread *t)
 {
 	uint64_t until;
 
+	VDO_ASSERT(t->spin_ns <= t->spin_max_ns);
 	if (t->spin_ns == 0)
 		return false;
 	until = clock_ns() + t->spin_ns;
@@ -124,6 +129,7 @@ static bool spin(struct native_thread *t)
 
 static void adapt_spin(struct native_thread *t, uint64_t slept_ns)
 {
+	VDO_ASSERT(t->spin_max_ns != 0);
 	if (slept_ns <= BUSY_SLEEPS * t->spin_max_ns)
 		t->spin_ns = MIN(MAX(2 * t->spin_ns, SPIN_STEP_NS),
 				 t->spin_max_ns);
@@ -135,6 +141,7 @@ static void rest(struct native_thread *t)
 {
 	uint64_t start, timeout;
 
+	VDO_ASSERT(queue_running == NULL);
 	if (spin(t))
 		return;
 	timeout = time_left(timers_next(&t->timers));
@@ -157,6 +164,7 @@ static void bind_to_core(int n)
 {
 	cpu_set_t all, one;
 
+	VDO_ASSERT(n >= 0);
 	if (sched_getaffinity(0, sizeof(all), &all) != 0)
 		return;
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
@@ -230,6 +238,7 @@ static void answer(struct completion *c)
 	struct question *q = container_of(c, struct question, asked);
 
 	q->ran = thread_of(c->home)->run.ran;
+	VDO_ASSERT(q->ran > 0); /* this one, at least */
 	event_set(&q->answered);
 }
 
@@ -237,6 +246,7 @@ static uint64_t ask_ran(struct native_thread *t)
 {
 	struct question q;
 
+	VDO_ASSERT(queue_running == NULL); /* we would wait for ourselves */
 	completion_init(&q.asked, &t->control.queue, answer);
 	event_init(&q.answered);
 	completion_post(&q.asked);
@@ -252,6 +262,7 @@ static bool is_quiet(struct native_executor *x, uint64_t *ran_before)
 	for (unsigned i = 0; i < x->started; i++) {
 		uint64_t ran = ask_ran(&x->threads[i]);
 
+		VDO_ASSERT(ran > ran_before[i]);
 		if (ran != ran_before[i] + 1)
 			quiet = false;
 		ran_before[i] = ran;
@@ -261,6 +272,7 @@ static bool is_quiet(struct native_executor *x, uint64_t *ran_before)
 
 static void stop_thread(struct completion *c)
 {
+	VDO_ASSERT(!thread_of(c->home)->stop);
 	thread_of(c->home)->stop = true;
 }
 
@@ -280,6 +292,8 @@ static void native_free(struct native_executor *x)
 {
 	struct native_queue *q;
 
+	for (unsigned i = 0; i < x->started; i++)
+		VDO_ASSERT(runq_empty(&x->threads[i].run));
 	while ((q = x->queues) != NULL) {
 		x->queues = q->next;
 		alloc_free(q);
@@ -321,6 +335,7 @@ static int start_thread(struct native_executor *x, unsigned i,
 	char name[24];
 	int r;
 
+	VDO_ASSERT(i == x->started && i < x->base.thread_count);
 	runq_init(&t->run);
 	t->control.thread = t;
 	queue_init(&t->control.queue, &x->base, "control", native_post);
@@ -343,6 +358,7 @@ int executor_native_create(const struct native_config *config,
 	unsigned count = config->threads != 0 ? config->threads : cores;
 	int r = 0;
 
+	VDO_ASSERT(cores > 0);
 	if (count > THREADS_MAX)
 		return -EINVAL;
 	x = alloc_zeroed(1, sizeof(*x));

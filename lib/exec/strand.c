@@ -105,8 +105,11 @@ struct strand_executor {
 static _Thread_local struct job_line *job_line
 	__attribute__((tls_model("initial-exec")));
 
+static const struct vdo_executor_ops strand_ops;
+
 static struct strand_executor *strand_executor_of(struct executor *x)
 {
+	VDO_ASSERT(x->ops == &strand_ops);
 	return container_of(x, struct strand_executor, base);
 }
 
@@ -117,6 +120,7 @@ static struct strand *strand_of(struct queue *q)
 
 static void line_up(struct job_line *line, struct job *job)
 {
+	VDO_ASSERT(job->fn != NULL);
 	job->next = NULL;
 	if (line->first == NULL)
 		line->first = job;
@@ -159,8 +163,10 @@ static void become_active(struct strand_executor *x)
 static void become_idle(struct strand_executor *x)
 {
 	atomic_uint *active = &x->active;
+	unsigned before = atomic_fetch_sub(active, 1);
 
-	if (atomic_fetch_sub(active, 1) == (ACTIVE_AWAITED | 1))
+	VDO_ASSERT((before & ~ACTIVE_AWAITED) > 0);
+	if (before == (ACTIVE_AWAITED | 1))
 		futex_wake(active, INT_MAX);
 }
 
@@ -173,6 +179,7 @@ static void strand_post(struct queue *q, struct completion *c)
 {
 	struct strand *s = strand_of(q);
 
+	VDO_ASSERT(c->fn != NULL);
 	c->home = q;
 	if (queue_is_current(q)) {
 		runq_push(&s->run, &c->link);
@@ -195,6 +202,7 @@ static unsigned run_some(struct strand *s, unsigned max)
 	struct completion *c;
 	unsigned n;
 
+	VDO_ASSERT(max > 0 && outer != &s->queue);
 	s->unsettled += runq_take_in(&s->run, MIN(new, max));
 	queue_running = &s->queue;
 	for (n = 0; n < max; n++) {
@@ -211,12 +219,15 @@ static unsigned run_some(struct strand *s, unsigned max)
 static bool settle(struct strand *s)
 {
 	size_t n = s->unsettled;
+	size_t before;
 
 	if (s->run.first != NULL)
 		return false;
 	s->unsettled = 0;
-	return atomic_fetch_sub_explicit(&s->pending, n,
-					 memory_order_acq_rel) == n;
+	before = atomic_fetch_sub_explicit(&s->pending, n,
+					   memory_order_acq_rel);
+	VDO_ASSERT(before >= n);
+	return before == n;
 }
 
 static void drain(struct job *job)
@@ -250,6 +261,7 @@ static struct tick *plan_tick(struct strand_executor *x, uint64_t now_ns)
 	struct tick *spare = NULL;
 	uint64_t due;
 
+	VDO_ASSERT(x->pool.submit_later != NULL);
 	if (x->timers.first == NULL || x->stopping)
 		return NULL;
 	due = MIN(timers_next(&x->timers), now_ns + SLICE_NS);
@@ -299,6 +311,7 @@ static void post_all(struct timer *t)
 
 	for (; t != NULL; t = next) {
 		next = t->next;
+		VDO_ASSERT(!t->armed);
 		completion_post(&t->done);
 	}
 }
@@ -312,6 +325,7 @@ static void run_tick(struct job *job)
 	struct tick *again;
 
 	pthread_mutex_lock(&x->lock);
+	VDO_ASSERT(k->out);
 	k->out = false;
 	due = take_due(x, now);
 	again = plan_tick(x, now);
@@ -338,6 +352,7 @@ static void *timer_main(void *arg)
 	struct timer *due;
 
 	pthread_mutex_lock(&x->lock);
+	VDO_ASSERT(x->timer_thread_runs);
 	while (!x->stopping) {
 		due = take_due(x, clock_ns());
 		if (due != NULL) {
@@ -363,6 +378,7 @@ static void *timer_main(void *arg)
  */
 static struct timer *need_timer_thread(struct strand_executor *x)
 {
+	VDO_ASSERT(x->pool.submit_later == NULL);
 	if (x->stopping)
 		return NULL;
 	if (x->timer_thread_runs) {
@@ -458,6 +474,7 @@ static void stop_timers(struct strand_executor *x)
 	bool join;
 
 	pthread_mutex_lock(&x->lock);
+	VDO_ASSERT(!x->stopping);
 	x->stopping = true;
 	join = x->timer_thread_joinable;
 	pthread_cond_signal(&x->timers_changed);
@@ -477,6 +494,7 @@ static void strand_destroy(struct executor *base)
 	wait_for_idle(x);
 	while ((s = x->strands) != NULL) {
 		x->strands = s->next;
+		VDO_ASSERT(atomic_load(&s->pending) == 0);
 		alloc_free(s);
 	}
 	pthread_cond_destroy(&x->timers_changed);

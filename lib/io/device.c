@@ -122,6 +122,7 @@ static void blocking_done(struct vdo_device_io *io, int result)
 	struct blocking_io *b = container_of(io, struct blocking_io, io);
 
 	pthread_mutex_lock(&b->lock);
+	VDO_ASSERT(!b->finished); /* once */
 	b->finished = true;
 	b->result = result > 0 ? -EIO : result;
 	pthread_cond_signal(&b->cond);
@@ -169,6 +170,7 @@ static int run_bounced(struct vdo_device *d, enum vdo_device_op op,
 	char *copy = alloc_aligned(BLOCK_SIZE, 1, MIN(n, BOUNCE_BYTES));
 	int r = 0;
 
+	VDO_ASSERT(op != VDO_DEVICE_FLUSH && n > 0);
 	if (copy == NULL)
 		return -ENOMEM;
 	for (size_t at = 0; at < n && r == 0; at += BOUNCE_BYTES) {

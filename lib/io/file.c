@@ -54,6 +54,7 @@ static unsigned fill_window(struct iovec *window,
 {
 	unsigned n = 0;
 
+	VDO_ASSERT(done < io->length);
 	for (unsigned i = 0; i < io->iov_count && n < WINDOW; i++) {
 		const struct iovec *v = &io->iov[i];
 
@@ -71,6 +72,7 @@ static unsigned fill_window(struct iovec *window,
 
 int file_fd(const struct file *f, const struct vdo_device_io *io)
 {
+	VDO_ASSERT(f->fd >= SYSTEM_FD_FIRST);
 	if (f->direct_fd < 0)
 		return f->fd;
 	for (unsigned i = 0; i < io->iov_count; i++) {
@@ -98,6 +100,7 @@ static int run_transfer(struct file *f, struct vdo_device_io *io, uint64_t done)
 	int flags = fua ? RWF_DSYNC : 0;
 	int fd = file_fd(f, io);
 
+	VDO_ASSERT(done <= io->length);
 	while (done < io->length) {
 		struct iovec window[WINDOW];
 		unsigned n = fill_window(window, io, done);
@@ -161,6 +164,7 @@ static int file_attach(void *ctx, struct executor *x)
 	struct file *f = ctx;
 	int r = -ENOTSUP;
 
+	VDO_ASSERT(f->engine == NULL);
 	if (f->choice != DEVICE_THREADS) {
 		f->engine = &file_engine_uring;
 		r = f->engine->start(f, x);
@@ -182,6 +186,7 @@ static void file_detach(void *ctx)
 {
 	struct file *f = ctx;
 
+	VDO_ASSERT(f->engine != NULL);
 	f->device->submit = submit_unattached;
 	f->engine->stop(f);
 	f->engine = NULL;
@@ -253,6 +258,7 @@ static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
 	struct file *f = ctx;
 	int r;
 
+	VDO_ASSERT((f->device->flags & VDO_DEVICE_READ_ONLY) == 0);
 	if (f->block_device)
 		return 0;
 	do

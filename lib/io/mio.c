@@ -33,6 +33,7 @@ static struct mio_lane *own_lane(struct storage *s)
 void storage_init(struct storage *s, struct vdo_device *device,
 		  uint64_t bio_offset)
 {
+	VDO_ASSERT(device->submit != NULL);
 	s->device = device;
 	s->bio_offset = bio_offset;
 	s->block_count = device->size_bytes >> BLOCK_SHIFT;
@@ -45,6 +46,7 @@ void storage_init(struct storage *s, struct vdo_device *device,
 void storage_counts(const struct storage *s, enum mio_kind kind,
 		    struct mio_counts *counts)
 {
+	VDO_ASSERT(kind < MIO_KINDS);
 	memset(counts, 0, sizeof(*counts));
 	for (unsigned i = 0; i < QUEUE_LANES; i++) {
 		const struct mio_lane *l = &s->lanes[i];
@@ -90,7 +92,7 @@ static void flush_done(struct vdo_device_io *io, int result)
 static void prepare(struct mio *m, struct storage *s, enum mio_kind kind,
 		    enum vdo_device_op op)
 {
-	VDO_ASSERT(kind < MIO_KINDS);
+	VDO_ASSERT(kind < MIO_KINDS && m->done.fn != NULL);
 	m->storage = s;
 	m->kind = kind;
 	m->io.op = op;
@@ -125,6 +127,7 @@ static void start_io(struct mio *m)
 {
 	struct vdo_device *d = m->storage->device;
 
+	VDO_ASSERT(m->io.op == VDO_DEVICE_FLUSH || m->io.length > 0);
 	d->submit(d->ctx, &m->io);
 }
 
@@ -181,6 +184,7 @@ void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 void mio_read(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	      uint64_t count, void *buf)
 {
+	VDO_ASSERT(buf != NULL);
 	m->vec.iov_base = buf;
 	m->vec.iov_len = count << BLOCK_SHIFT;
 	mio_readv(m, s, kind, pbn, &m->vec, 1);
@@ -189,6 +193,7 @@ void mio_read(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	       uint64_t count, const void *buf, bool fua)
 {
+	VDO_ASSERT(buf != NULL);
 	/* struct iovec knows no const; nobody writes through it. */
 	m->vec.iov_base = (void *)buf;
 	m->vec.iov_len = count << BLOCK_SHIFT;

@@ -33,7 +33,9 @@ static void flush_done(struct completion *c);
 
 static void begin(struct sync *s)
 {
+	VDO_ASSERT(queue_is_current(s->queue));
 	VDO_ASSERT(!s->busy && s->failed == 0);
+	VDO_ASSERT(!waitq_empty(&s->waiting));
 	VDO_ASSERT(waitq_empty(&s->covered));
 	waitq_splice(&s->covered, &s->waiting);
 	s->busy = true;
@@ -45,7 +47,8 @@ static void flush_done(struct completion *c)
 {
 	struct sync *s = container_of(c, struct sync, flush.done);
 
-	VDO_ASSERT(s->busy);
+	VDO_ASSERT(s->busy && queue_is_current(s->queue));
+	VDO_ASSERT(!waitq_empty(&s->covered));
 	s->busy = false;
 	if (c->result == 0) {
 		finish_all(&s->covered, 0);
@@ -78,6 +81,7 @@ static void arrived(struct completion *c)
 void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 	       void (*on_failure)(void *arg, int result), void *arg)
 {
+	VDO_ASSERT(queue != NULL && on_failure != NULL);
 	s->queue = queue;
 	s->storage = storage;
 	waitq_init(&s->waiting);
@@ -90,6 +94,7 @@ void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 
 void sync_request(struct sync *s, struct sync_op *op)
 {
+	VDO_ASSERT(op->done.fn != NULL && op->done.home != NULL);
 	if (!s->storage->volatile_cache) {
 		completion_finish(&op->done, 0);
 		return;

@@ -37,6 +37,7 @@ static struct vdo_device_io *take(struct workers *w)
 {
 	struct vdo_device_io *io;
 
+	VDO_ASSERT(w->idle < w->count || w->count < THREADS_MAX);
 	while (w->first == NULL && !w->stopping) {
 		w->idle++;
 		pthread_cond_wait(&w->work, &w->lock);
@@ -87,6 +88,7 @@ static void threads_stop(struct file *f)
 	struct workers *w = f->state;
 
 	pthread_mutex_lock(&w->lock);
+	VDO_ASSERT(!w->stopping);
 	w->stopping = true;
 	pthread_cond_broadcast(&w->work);
 	pthread_mutex_unlock(&w->lock);
