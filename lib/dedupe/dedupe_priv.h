@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Hash zones and hash locks from the inside: zone.c owns zones, the pool of
- * locks and the map of keys; lock.c is the state machine of one lock.
+ * Hash zones and hash locks, for the files of this folder.
+ *
+ *	hash_zone.c  zones, the pool of locks, the map of keys, the public calls
+ *	hash_lock.c  the state machine of one lock
+ *	sane.c       walks over whole locks and zones, for checks
  */
 #ifndef DEDUPE_DEDUPE_PRIV_H
 #define DEDUPE_DEDUPE_PRIV_H
 
 #include <stdatomic.h>
 
+#include "base/counter.h"
 #include "base/intmap.h"
 #include "dedupe/dedupe.h"
 
@@ -20,17 +24,6 @@ enum lock_state {
 	LOCK_UPDATING,
 	LOCK_UNLOCKING,
 	LOCK_BYPASSING, /* unregistered; ends with its last member */
-};
-
-enum zone_counter {
-	ADVICE_VALID,
-	ADVICE_STALE,
-	MATCHES,
-	COLLISIONS,
-	PENDING,
-	INVALID_ADVICE,
-	ROLLOVERS,
-	ZONE_COUNTERS,
 };
 
 struct hash_lock {
@@ -56,8 +49,8 @@ struct hash_zone {
 	struct queue *queue;
 	struct hash_lock *free;
 	struct hash_lock *locks;
-	struct intmap map; /* key -> hash_lock */
-	_Atomic(uint64_t) counters[ZONE_COUNTERS];
+	struct intmap map;	   /* key -> hash_lock */
+	struct dedupe_stats stats; /* by counter.h */
 };
 
 struct dedupe {
@@ -70,45 +63,44 @@ struct dedupe {
 	atomic_bool enabled;
 };
 
-/* Only the zone's queue writes its counters. */
-static inline void zone_count(struct hash_zone *z, enum zone_counter c,
-			      int64_t n)
-{
-	uint64_t v =
-		atomic_load_explicit(&z->counters[c], memory_order_relaxed);
-
-	atomic_store_explicit(&z->counters[c], v + (uint64_t)n,
-			      memory_order_relaxed);
-}
-
 /* Different names may have one key; that is a collision like any other. */
 static inline uint64_t key_of(const struct hash128 *name)
 {
 	return get_u64(name->bytes);
 }
 
-/* A lock without members, not registered; one is always left, because each
- * lock in use has a member. */
-struct hash_lock *lock_acquire(struct hash_zone *z, uint64_t key);
-void lock_release(struct hash_zone *z, struct hash_lock *l);
+/*
+ * A lock without members, not registered. One is always left, because each lock
+ * in use has a member and there are as many locks as requests.
+ */
+struct hash_lock *hash_zone_take_lock(struct hash_zone *z, uint64_t key);
+void hash_zone_return_lock(struct hash_zone *z, struct hash_lock *l);
 
 /* Make @l the lock of its key, in place of @old (NULL: of nobody). */
-void lock_register(struct hash_lock *l, struct hash_lock *old);
-void lock_unregister(struct hash_lock *l);
+void hash_zone_enter(struct hash_lock *l, struct hash_lock *old);
+void hash_zone_remove(struct hash_lock *l);
 
-/* ------------------------------------------------------------------ lock.c */
+/* ------------------------------------------------------------- hash_lock.c */
 
 /* The first member of a new lock. */
-enum dedupe_next lock_start(struct hash_lock *l, struct dedupe_op *op);
+enum dedupe_next hash_lock_start(struct hash_lock *l, struct dedupe_op *op);
 /* One more member with the same data. */
-enum dedupe_next lock_join(struct hash_lock *l, struct dedupe_op *op);
+enum dedupe_next hash_lock_join(struct hash_lock *l, struct dedupe_op *op);
 
 /* What the agent, or a member, came back with. */
-enum dedupe_next lock_verified(struct hash_lock *l, struct dedupe_op *op,
-			       bool equal);
-enum dedupe_next lock_unlocked(struct hash_lock *l, struct dedupe_op *op);
-enum dedupe_next lock_written(struct hash_lock *l, struct dedupe_op *op);
-enum dedupe_next lock_shared(struct hash_lock *l, struct dedupe_op *op);
-enum dedupe_next lock_failed(struct hash_lock *l, struct dedupe_op *op);
+enum dedupe_next hash_lock_verified(struct hash_lock *l, struct dedupe_op *op,
+				    bool equal);
+enum dedupe_next hash_lock_unlocked(struct hash_lock *l, struct dedupe_op *op);
+enum dedupe_next hash_lock_written(struct hash_lock *l, struct dedupe_op *op);
+enum dedupe_next hash_lock_shared(struct hash_lock *l, struct dedupe_op *op);
+enum dedupe_next hash_lock_failed(struct hash_lock *l, struct dedupe_op *op);
+
+/* ------------------------------------------------------------------ sane.c */
+
+/* Do the parts of a lock agree with its state? Between calls, on its queue. */
+bool hash_lock_sane(const struct hash_lock *l);
+
+/* Are all locks of a zone sane, and do its map and its pool agree with them? */
+bool hash_zone_sane(const struct hash_zone *z);
 
 #endif

@@ -227,6 +227,7 @@ static void run_script(const char *script)
 		answers[0] = '\0';
 		event(what, u);
 		hand_run(&hand);
+		HOLDS(hash_zone_sane(&dedupe->zones[0]));
 		n = strcspn(p, " ");
 		ck_assert_msg(
 			strlen(answers) == n && strncmp(answers, p, n) == 0,

@@ -2,35 +2,37 @@
 /*
  * The state machine of a hash lock (E 3.8).
  *
- *	new [lock_start]
+ *	new [hash_lock_start]
  *	 |  \ private, or advice is off
  *	 |   +---------------------------------------------+
  *	 v                  no advice                      v
  *	QUERYING -------------------------------------> WRITING <-----------+
- *	 | [query_over]         no lock [lock_verified]    | [lock_written] |
+ *	 | [query_over]           no lock [verified]       | [written]      |
  *	 v                  +------------------------------^                |
  *	VERIFYING ----------+                              |                |
  *	 |  |  ^            | different, or no claim       |                |
  *	 |  |  |            v          not verified        |                |
  *	 |  |  +--------- UNLOCKING -----------------------|----------------+
- *	 |  |   waiters      ^  \ [lock_unlocked]          |
+ *	 |  |   waiters      ^  \ [unlocked]               |
  *	 |  |                |   +-----------------+       |
- *	 |  | equal          | last [lock_shared]  |       |
+ *	 |  | equal          | last [shared]       |       |
  *	 |  +---------> DEDUPING <-- waiters -------|-------+
  *	 |                |  ^ waiters              |       |
  *	 |                v  | [update_over]        v       v
  *	 |               UPDATING --------------> BYPASSING: ends with the last
  *	 |                   ^                      ^        member
- *	 +-------------------|----------------------+ failure [lock_failed]
+ *	 +-------------------|----------------------+ failure [failed]
  *	                     +--- the index must be told the location
  *
- * LOCKING and VERIFYING of the specification are one state here: the caller
- * does both in one go. A lock in BYPASSING leaves the map at once, so nobody
- * ever finds one.
+ * [verified] stands for hash_lock_verified(), and so on.
+ *
+ * Locking the candidate and comparing with it are one state, since the caller
+ * does both in one go. A lock that enters BYPASSING leaves the map at once, so
+ * nobody ever finds one there.
  *
  * A function that ends a step returns what the op it was called with is to do
- * next; whatever concerns another op is posted to that op. Nothing calls back,
- * so there is no recursion, however long the chains.
+ * next; what concerns any other op is posted to that op. Nothing calls back, so
+ * chains of waiters cannot make the stack deep.
  */
 #include "build.h"
 
@@ -50,6 +52,7 @@ static enum dedupe_next hand(struct dedupe_op *op,
 			     const struct dedupe_op *caller,
 			     enum dedupe_next next)
 {
+	VDO_ASSERT(next != DEDUPE_PARKED);
 	op->next = next;
 	if (op == caller)
 		return next;
@@ -59,6 +62,7 @@ static enum dedupe_next hand(struct dedupe_op *op,
 
 static void join(struct hash_lock *l, struct dedupe_op *op)
 {
+	VDO_ASSERT(op->hash_lock == NULL && l->state != LOCK_BYPASSING);
 	op->hash_lock = l;
 	list_push_back(&l->members, &op->member);
 	l->member_count++;
@@ -66,27 +70,29 @@ static void join(struct hash_lock *l, struct dedupe_op *op)
 
 static void leave(struct hash_lock *l, struct dedupe_op *op)
 {
-	VDO_ASSERT(op->hash_lock == l);
+	VDO_ASSERT(op->hash_lock == l && l->member_count > 0);
 	op->hash_lock = NULL;
 	list_remove(&op->member);
 	if (l->agent == op)
 		l->agent = NULL;
 	if (--l->member_count > 0)
 		return;
-	lock_unregister(l);
-	lock_release(l->zone, l);
+	hash_zone_remove(l);
+	hash_zone_return_lock(l->zone, l);
 }
 
 static void bypass(struct hash_lock *l)
 {
+	VDO_ASSERT(l->state != LOCK_BYPASSING && l->member_count > 0);
 	l->state = LOCK_BYPASSING;
 	l->update_advice = false;
-	lock_unregister(l);
+	hash_zone_remove(l);
 }
 
 /* The op leaves to write without a lock, if it has a block to write to. */
 static enum dedupe_next send_off(struct hash_lock *l, struct dedupe_op *op)
 {
+	VDO_ASSERT(l->state == LOCK_BYPASSING && op->lock == NULL);
 	leave(l, op);
 	return op->alloc_lock != NULL ? DEDUPE_WRITE_ALONE : DEDUPE_FAIL;
 }
@@ -95,6 +101,7 @@ static void send_waiters_off(struct hash_lock *l)
 {
 	struct dedupe_op *w;
 
+	VDO_ASSERT(l->state == LOCK_BYPASSING);
 	while ((w = op_of(waitq_pop(&l->waiters))) != NULL)
 		hand(w, NULL, send_off(l, w));
 }
@@ -110,6 +117,7 @@ static void hurry_agent(struct hash_lock *l, struct dedupe_op *waiter)
 {
 	struct pack_op *pack = l->agent->pack;
 
+	VDO_ASSERT(l->state == LOCK_WRITING && l->agent != waiter);
 	if (pack != NULL && pack_cancel(pack))
 		pack_send_fetch(l->zone->dedupe->packer, &waiter->fetch, pack);
 }
@@ -121,6 +129,7 @@ static bool swap_agent(struct hash_lock *l)
 	struct dedupe_op *agent = NULL;
 	struct waitq others;
 
+	VDO_ASSERT(l->agent->alloc_lock == NULL);
 	waitq_init(&others);
 	waitq_push(&others, &l->agent->link);
 	for (struct waiter *w; (w = waitq_pop(&l->waiters)) != NULL;) {
@@ -145,6 +154,7 @@ static enum dedupe_next out_of_space(struct hash_lock *l,
 {
 	struct dedupe_op *agent = l->agent;
 
+	VDO_ASSERT(agent->alloc_lock == NULL && l->duplicate_lock == NULL);
 	bypass(l);
 	send_waiters_off(l);
 	return hand(agent, caller, send_off(l, agent));
@@ -171,6 +181,7 @@ static enum dedupe_next start_writing(struct hash_lock *l,
 static enum dedupe_next start_verifying(struct hash_lock *l,
 					const struct dedupe_op *caller)
 {
+	VDO_ASSERT(l->duplicate_lock == NULL && l->duplicate.pbn != ZERO_BLOCK);
 	l->state = LOCK_VERIFYING;
 	l->agent->candidate = l->duplicate;
 	l->agent->lock = NULL;
@@ -181,6 +192,8 @@ static enum dedupe_next start_verifying(struct hash_lock *l,
 static enum dedupe_next start_unlocking(struct hash_lock *l,
 					const struct dedupe_op *caller)
 {
+	VDO_ASSERT(l->agent != NULL && l->duplicate_lock != NULL);
+	VDO_ASSERT(l->agent->lock == NULL);
 	l->state = LOCK_UNLOCKING;
 	l->agent->lock = l->duplicate_lock;
 	l->duplicate_lock = NULL;
@@ -191,6 +204,7 @@ static enum dedupe_next start_unlocking(struct hash_lock *l,
 static enum dedupe_next finish_unlocking(struct hash_lock *l,
 					 struct dedupe_op *op)
 {
+	VDO_ASSERT(l->duplicate_lock == NULL && l->agent == op);
 	l->verified = false;
 	l->agent = op_of(waitq_pop(&l->waiters));
 	if (l->agent != NULL)
@@ -199,7 +213,7 @@ static enum dedupe_next finish_unlocking(struct hash_lock *l,
 	return DEDUPE_LEAVE;
 }
 
-enum dedupe_next lock_unlocked(struct hash_lock *l, struct dedupe_op *op)
+enum dedupe_next hash_lock_unlocked(struct hash_lock *l, struct dedupe_op *op)
 {
 	VDO_ASSERT(l->state == LOCK_UNLOCKING || l->state == LOCK_BYPASSING);
 	op->lock = NULL;
@@ -219,6 +233,8 @@ enum dedupe_next lock_unlocked(struct hash_lock *l, struct dedupe_op *op)
 static enum dedupe_next share(struct hash_lock *l, struct dedupe_op *op,
 			      const struct dedupe_op *caller)
 {
+	VDO_ASSERT(l->state == LOCK_DEDUPING && l->verified);
+	VDO_ASSERT(op->hash_lock == l);
 	op->location = l->duplicate;
 	op->lock = NULL;
 	return hand(op, caller, DEDUPE_SHARE);
@@ -231,14 +247,14 @@ static enum dedupe_next share(struct hash_lock *l, struct dedupe_op *op,
 static enum dedupe_next roll_over(struct hash_lock *l, struct dedupe_op *op,
 				  const struct dedupe_op *caller)
 {
-	struct hash_lock *fresh = lock_acquire(l->zone, l->key);
+	struct hash_lock *fresh = hash_zone_take_lock(l->zone, l->key);
 
 	VDO_ASSERT(l->registered && l->member_count > 1);
-	lock_register(fresh, l);
+	hash_zone_enter(fresh, l);
 	fresh->advised = l->advised;
 	fresh->update_advice = true;
 	l->update_advice = false;
-	zone_count(l->zone, ROLLOVERS, 1);
+	counter_inc(&l->zone->stats.rollovers);
 	waitq_splice(&fresh->waiters, &l->waiters);
 	for (struct waiter *w = fresh->waiters.first; w != NULL; w = w->next) {
 		leave(l, op_of(w));
@@ -264,6 +280,7 @@ static enum dedupe_next start_updating(struct hash_lock *l,
 static enum dedupe_next end_share(struct hash_lock *l, struct dedupe_op *op,
 				  const struct dedupe_op *caller)
 {
+	VDO_ASSERT(l->state == LOCK_DEDUPING && l->agent == NULL);
 	if (l->member_count > 1) {
 		leave(l, op);
 		return hand(op, caller, DEDUPE_LEAVE);
@@ -300,20 +317,21 @@ static enum dedupe_next start_deduping(struct hash_lock *l, bool finished,
 	return finished ? end_share(l, agent, caller) : share(l, agent, caller);
 }
 
-enum dedupe_next lock_verified(struct hash_lock *l, struct dedupe_op *op,
-			       bool equal)
+enum dedupe_next hash_lock_verified(struct hash_lock *l, struct dedupe_op *op,
+				    bool equal)
 {
 	VDO_ASSERT(l->state == LOCK_VERIFYING && l->agent == op);
 	l->duplicate_lock = op->lock;
 	op->lock = NULL;
 	if (l->duplicate_lock == NULL) {
-		zone_count(l->zone, ADVICE_STALE, 1);
+		counter_inc(&l->zone->stats.advice_stale);
 		l->update_advice = true;
 		return start_writing(l, op);
 	}
 	if (!l->verification_counted) {
 		l->verification_counted = true;
-		zone_count(l->zone, equal ? ADVICE_VALID : ADVICE_STALE, 1);
+		counter_inc(equal ? &l->zone->stats.advice_valid
+				  : &l->zone->stats.advice_stale);
 	}
 	if (equal && pbn_lock_claim(l->duplicate_lock)) {
 		l->verified = true;
@@ -323,7 +341,7 @@ enum dedupe_next lock_verified(struct hash_lock *l, struct dedupe_op *op,
 	return start_unlocking(l, op);
 }
 
-enum dedupe_next lock_written(struct hash_lock *l, struct dedupe_op *op)
+enum dedupe_next hash_lock_written(struct hash_lock *l, struct dedupe_op *op)
 {
 	VDO_ASSERT(l->state == LOCK_WRITING && l->agent == op);
 	l->duplicate = op->location;
@@ -345,7 +363,7 @@ enum dedupe_next lock_written(struct hash_lock *l, struct dedupe_op *op)
 	return DEDUPE_LEAVE;
 }
 
-enum dedupe_next lock_join(struct hash_lock *l, struct dedupe_op *op)
+enum dedupe_next hash_lock_join(struct hash_lock *l, struct dedupe_op *op)
 {
 	VDO_ASSERT(l->registered && l->state != LOCK_BYPASSING);
 	join(l, op);
@@ -367,11 +385,12 @@ static bool start_advice(struct hash_lock *l, enum advice_request request,
 	struct advice_op *advice = &l->agent->advice;
 	struct dedupe *d = l->zone->dedupe;
 
+	VDO_ASSERT(l->advised && l->agent->hash_lock == l);
 	completion_init(&advice->done, l->zone->queue, done);
 	advice->request = request;
 	advice->name = &l->agent->name;
 	advice->location = location;
-	zone_count(l->zone, PENDING, 1);
+	counter_inc(&l->zone->stats.queries_pending);
 	return advice_start(d->advice, (unsigned)(l->zone - d->zones), advice);
 }
 
@@ -385,7 +404,7 @@ static bool usable(struct hash_lock *l, const struct advice_op *advice)
 	if (m.pbn != ZERO_BLOCK && mapping_valid(m) &&
 	    is_data_block(&l->zone->dedupe->slabs, m.pbn))
 		return true;
-	zone_count(l->zone, INVALID_ADVICE, 1);
+	counter_inc(&l->zone->stats.invalid_advice);
 	return false;
 }
 
@@ -395,7 +414,7 @@ static enum dedupe_next query_over(struct hash_lock *l,
 	const struct advice_op *advice = &l->agent->advice;
 
 	VDO_ASSERT(l->state == LOCK_QUERYING);
-	zone_count(l->zone, PENDING, -1);
+	counter_add(&l->zone->stats.queries_pending, (uint64_t)-1);
 	if (usable(l, advice)) {
 		l->duplicate = advice->location;
 		return start_verifying(l, caller);
@@ -416,11 +435,12 @@ static void query_done(struct completion *c)
 	query_over(lock_of_advice(c), NULL);
 }
 
-enum dedupe_next lock_start(struct hash_lock *l, struct dedupe_op *op)
+enum dedupe_next hash_lock_start(struct hash_lock *l, struct dedupe_op *op)
 {
 	enum advice_request request =
 		op->alloc_lock != NULL ? ADVICE_POST : ADVICE_QUERY;
 
+	VDO_ASSERT(l->member_count == 0 && l->agent == NULL);
 	join(l, op);
 	l->agent = op;
 	if (!l->advised)
@@ -438,7 +458,7 @@ static enum dedupe_next update_over(struct hash_lock *l,
 	struct dedupe_op *agent = l->agent;
 
 	VDO_ASSERT(l->state == LOCK_UPDATING);
-	zone_count(l->zone, PENDING, -1);
+	counter_add(&l->zone->stats.queries_pending, (uint64_t)-1);
 	l->update_advice = false;
 	if (!waitq_empty(&l->waiters))
 		return start_deduping(l, true, caller);
@@ -472,6 +492,7 @@ static enum dedupe_next start_updating(struct hash_lock *l,
 static enum dedupe_next leave_bypassing(struct hash_lock *l,
 					struct dedupe_op *op)
 {
+	VDO_ASSERT(l->state == LOCK_BYPASSING && waitq_empty(&l->waiters));
 	if (l->member_count == 1 && l->duplicate_lock != NULL) {
 		op->lock = l->duplicate_lock;
 		l->duplicate_lock = NULL;
@@ -481,7 +502,7 @@ static enum dedupe_next leave_bypassing(struct hash_lock *l,
 	return DEDUPE_LEAVE;
 }
 
-enum dedupe_next lock_shared(struct hash_lock *l, struct dedupe_op *op)
+enum dedupe_next hash_lock_shared(struct hash_lock *l, struct dedupe_op *op)
 {
 	if (l->state == LOCK_BYPASSING)
 		return leave_bypassing(l, op);
@@ -489,7 +510,7 @@ enum dedupe_next lock_shared(struct hash_lock *l, struct dedupe_op *op)
 	return end_share(l, op, op);
 }
 
-enum dedupe_next lock_failed(struct hash_lock *l, struct dedupe_op *op)
+enum dedupe_next hash_lock_failed(struct hash_lock *l, struct dedupe_op *op)
 {
 	if (l->state == LOCK_BYPASSING)
 		return leave_bypassing(l, op);

@@ -37,6 +37,7 @@ static int zone_init(struct hash_zone *z, struct dedupe *d, struct queue *queue)
 static void zone_fini(struct hash_zone *z)
 {
 	VDO_ASSERT(z->map.count == 0);
+	VDO_CHECK(z->locks == NULL || hash_zone_sane(z));
 	intmap_fini(&z->map);
 	alloc_free(z->locks);
 }
@@ -93,7 +94,7 @@ void dedupe_prefetch(const struct dedupe *d, unsigned zone,
 
 /* ------------------------------------------------------------------- locks */
 
-struct hash_lock *lock_acquire(struct hash_zone *z, uint64_t key)
+struct hash_lock *hash_zone_take_lock(struct hash_zone *z, uint64_t key)
 {
 	struct hash_lock *l = z->free;
 
@@ -105,7 +106,7 @@ struct hash_lock *lock_acquire(struct hash_zone *z, uint64_t key)
 	return l;
 }
 
-void lock_release(struct hash_zone *z, struct hash_lock *l)
+void hash_zone_return_lock(struct hash_zone *z, struct hash_lock *l)
 {
 	VDO_ASSERT(l->member_count == 0 && !l->registered);
 	VDO_ASSERT(l->duplicate_lock == NULL && waitq_empty(&l->waiters));
@@ -114,7 +115,7 @@ void lock_release(struct hash_zone *z, struct hash_lock *l)
 	z->free = l;
 }
 
-void lock_register(struct hash_lock *l, struct hash_lock *old)
+void hash_zone_enter(struct hash_lock *l, struct hash_lock *old)
 {
 	void *replaced = intmap_put(&l->zone->map, l->key, l);
 
@@ -124,11 +125,14 @@ void lock_register(struct hash_lock *l, struct hash_lock *old)
 	l->registered = true;
 }
 
-void lock_unregister(struct hash_lock *l)
+void hash_zone_remove(struct hash_lock *l)
 {
+	void *removed;
+
 	if (!l->registered)
 		return;
-	intmap_remove(&l->zone->map, l->key);
+	removed = intmap_remove(&l->zone->map, l->key);
+	VDO_ASSERT(removed == l);
 	l->registered = false;
 }
 
@@ -147,6 +151,7 @@ static struct hash_lock *lock_of(struct dedupe *d, unsigned zone,
 	struct hash_lock *l = op->hash_lock;
 
 	VDO_ASSERT(l != NULL && l->zone == zone_of(d, zone));
+	VDO_CHECK(hash_lock_sane(l));
 	return l;
 }
 
@@ -162,7 +167,8 @@ static bool same_data(const struct hash_lock *l, const struct dedupe_op *op)
 
 static enum dedupe_next enter_private(struct hash_zone *z, struct dedupe_op *op)
 {
-	return lock_start(lock_acquire(z, key_of(&op->name.hash)), op);
+	VDO_ASSERT(op->private);
+	return hash_lock_start(hash_zone_take_lock(z, key_of(&op->name.hash)), op);
 }
 
 enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
@@ -171,57 +177,58 @@ enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
 	struct hash_zone *z = zone_of(d, zone);
 	struct hash_lock *l, *present;
 
+	VDO_ASSERT(op->data != NULL);
 	op->hash_lock = NULL;
 	op->lock = NULL;
 	if (op->private)
 		return enter_private(z, op);
 	/* New data is the common case: one look-up tells and puts. */
-	l = lock_acquire(z, key_of(&op->name.hash));
+	l = hash_zone_take_lock(z, key_of(&op->name.hash));
 	present = intmap_put_new(&z->map, l->key, l);
 	if (present == NULL) {
 		l->registered = true;
 		l->advised =
 			atomic_load_explicit(&d->enabled, memory_order_relaxed);
-		return lock_start(l, op);
+		return hash_lock_start(l, op);
 	}
-	lock_release(z, l);
+	hash_zone_return_lock(z, l);
 	if (!same_data(present, op)) {
-		zone_count(z, COLLISIONS, 1);
+		counter_inc(&z->stats.concurrent_collisions);
 		return op->alloc_lock != NULL ? DEDUPE_WRITE_ALONE
 					      : DEDUPE_FAIL;
 	}
-	zone_count(z, MATCHES, 1);
-	return lock_join(present, op);
+	counter_inc(&z->stats.concurrent_matches);
+	return hash_lock_join(present, op);
 }
 
 enum dedupe_next dedupe_verified(struct dedupe *d, unsigned zone,
 				 struct dedupe_op *op, bool equal)
 {
-	return lock_verified(lock_of(d, zone, op), op, equal);
+	return hash_lock_verified(lock_of(d, zone, op), op, equal);
 }
 
 enum dedupe_next dedupe_unlocked(struct dedupe *d, unsigned zone,
 				 struct dedupe_op *op)
 {
-	return lock_unlocked(lock_of(d, zone, op), op);
+	return hash_lock_unlocked(lock_of(d, zone, op), op);
 }
 
 enum dedupe_next dedupe_written(struct dedupe *d, unsigned zone,
 				struct dedupe_op *op)
 {
-	return lock_written(lock_of(d, zone, op), op);
+	return hash_lock_written(lock_of(d, zone, op), op);
 }
 
 enum dedupe_next dedupe_shared(struct dedupe *d, unsigned zone,
 			       struct dedupe_op *op)
 {
-	return lock_shared(lock_of(d, zone, op), op);
+	return hash_lock_shared(lock_of(d, zone, op), op);
 }
 
 enum dedupe_next dedupe_failed(struct dedupe *d, unsigned zone,
 			       struct dedupe_op *op)
 {
-	return lock_failed(lock_of(d, zone, op), op);
+	return hash_lock_failed(lock_of(d, zone, op), op);
 }
 
 void dedupe_enable(struct dedupe *d, bool enabled)
@@ -229,21 +236,22 @@ void dedupe_enable(struct dedupe *d, bool enabled)
 	atomic_store_explicit(&d->enabled, enabled, memory_order_relaxed);
 }
 
+static void add_stats(const struct hash_zone *z, struct dedupe_stats *sum)
+{
+	const struct dedupe_stats *s = &z->stats;
+
+	sum->advice_valid += counter_get(&s->advice_valid);
+	sum->advice_stale += counter_get(&s->advice_stale);
+	sum->concurrent_matches += counter_get(&s->concurrent_matches);
+	sum->concurrent_collisions += counter_get(&s->concurrent_collisions);
+	sum->queries_pending += counter_get(&s->queries_pending);
+	sum->invalid_advice += counter_get(&s->invalid_advice);
+	sum->rollovers += counter_get(&s->rollovers);
+}
+
 void dedupe_get_stats(const struct dedupe *d, struct dedupe_stats *stats)
 {
-	uint64_t sum[ZONE_COUNTERS] = {0};
-
+	*stats = (struct dedupe_stats){0};
 	for (unsigned i = 0; i < d->zone_count; i++)
-		for (unsigned c = 0; c < ZONE_COUNTERS; c++)
-			sum[c] += atomic_load_explicit(&d->zones[i].counters[c],
-						       memory_order_relaxed);
-	*stats = (struct dedupe_stats){
-		.advice_valid = sum[ADVICE_VALID],
-		.advice_stale = sum[ADVICE_STALE],
-		.concurrent_matches = sum[MATCHES],
-		.concurrent_collisions = sum[COLLISIONS],
-		.queries_pending = sum[PENDING],
-		.invalid_advice = sum[INVALID_ADVICE],
-		.rollovers = sum[ROLLOVERS],
-	};
+		add_stats(&d->zones[i], stats);
 }
