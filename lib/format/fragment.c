@@ -3,7 +3,7 @@
  * The header of compressed blocks.
  *
  * Offsets of fragments are not stored: a fragment begins where the sizes
- * before it end. Bytes behind the last fragment are undefined.
+ * before it end. Bytes after the last fragment are undefined.
  */
 #include "build.h"
 

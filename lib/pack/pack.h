@@ -45,7 +45,7 @@ enum pack_verdict {
 
 struct pack_op {
 	struct completion done;  /* home: the packer's queue or any other */
-	uint8_t *block;          /* 4096 bytes; own fragment behind the header */
+	uint8_t *block;          /* 4096 bytes; own fragment after the header */
 	uint16_t size;           /* of the fragment, from pack_compress() */
 	uint32_t generation;     /* flush generation of the write */
 	enum pack_verdict verdict; /* out */
@@ -89,8 +89,8 @@ bool pack_compress(struct compressor *c, struct pack_op *op,
 		   const uint8_t *data) MUST_CHECK;
 
 /*
- * Undo it: the 4096 bytes of the fragment that @state stands for in @block. 0
- * or -VDO_EFRAGMENT; @data is then undefined. Any thread.
+ * Decompress the fragment that @state stands for in @block to 4096 bytes at
+ * @data. 0, or -VDO_EFRAGMENT; @data is then undefined. Any thread.
  */
 int pack_decompress(const uint8_t *block, uint8_t state, uint8_t *data)
 	MUST_CHECK;
@@ -110,7 +110,7 @@ void pack_send_fetch(struct packer *p, struct pack_fetch *f,
 /* Hand over a compressed op. On the packer's queue. done runs with a verdict. */
 void pack_submit(struct packer *p, struct pack_op *op);
 
-/* Write the header of a lead's block and copy its members' fragments behind its
+/* Write the header of a lead's block and copy its members' fragments after its
  * own. Any thread, after the verdict LEAD. */
 void pack_assemble(struct pack_op *lead);
 
@@ -131,7 +131,7 @@ bool pack_enabled(const struct packer *p); /* any thread, relaxed */
  * fetched. On the packer's queue. */
 void packer_drain(struct packer *p, struct completion *done);
 
-/* Undo it, after its done has run. On the packer's queue. */
+/* Park ops again; a drain must have ended. On the packer's queue. */
 void packer_resume(struct packer *p);
 
 struct pack_stats {

@@ -24,10 +24,11 @@
 #define STATUS_CANCELLED  4u
 
 /* To @stage or, when the op is cancelled, to the end. True: it is in @stage. */
-static inline bool status_advance(struct pack_op *op, unsigned stage)
+static inline bool pack_status_advance(struct pack_op *op, unsigned stage)
 {
 	unsigned old = stage - 1;
 
+	VDO_ASSERT(stage > STAGE_BEFORE && stage < STAGE_AFTER);
 	/* Fails only if the bit was set before or in this moment. */
 	if (likely(atomic_compare_exchange_strong_explicit(
 		    &op->status, &old, stage, memory_order_acq_rel,
@@ -40,10 +41,13 @@ static inline bool status_advance(struct pack_op *op, unsigned stage)
 }
 
 /* Off the path, from wherever it is, with the bit as it is. */
-static inline void status_end(struct pack_op *op)
+static inline void pack_status_end(struct pack_op *op)
 {
 	atomic_fetch_or_explicit(&op->status, STAGE_AFTER,
 				 memory_order_acq_rel);
 }
+
+/* Do bins, their order and their members agree? On the packer's queue. */
+bool packer_sane(const struct packer *p);
 
 #endif

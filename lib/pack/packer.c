@@ -31,6 +31,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/counter.h"
 #include "exec/executor.h"
 #include "exec/gate.h"
 #include "pack/pack_priv.h"
@@ -44,13 +45,6 @@ struct pack_bin {
 	struct pack_op *members[FRAGMENTS_MAX]; /* each knows its slot */
 };
 
-enum counter {
-	FRAGMENTS,
-	BLOCKS,
-	PENDING,
-	COUNTERS,
-};
-
 struct packer {
 	struct queue *queue;
 	unsigned bin_count;
@@ -60,18 +54,8 @@ struct packer {
 	struct gate gate;	   /* around the members of cancelled */
 	uint32_t generation;
 	atomic_bool enabled;
-	_Atomic(uint64_t) counters[COUNTERS];
+	struct pack_stats stats; /* by counter.h */
 };
-
-/* Only the packer's queue writes the counters. */
-static void count(struct packer *p, enum counter c, int64_t n)
-{
-	uint64_t v =
-		atomic_load_explicit(&p->counters[c], memory_order_relaxed);
-
-	atomic_store_explicit(&p->counters[c], v + (uint64_t)n,
-			      memory_order_relaxed);
-}
 
 int packer_create(const struct packer_config *c, struct packer **packer)
 {
@@ -105,6 +89,7 @@ void packer_destroy(struct packer *p)
 
 static inline void place(struct packer *p, struct pack_bin *b, unsigned i)
 {
+	VDO_ASSERT(i < p->bin_count);
 	p->order[i] = b;
 	b->position = i;
 }
@@ -128,24 +113,27 @@ static void put(struct packer *p, struct pack_bin *b, struct pack_op *op)
 	op->slot = (uint8_t)b->count;
 	b->members[b->count++] = op;
 	b->free -= op->size;
-	count(p, PENDING, 1);
+	counter_inc(&p->stats.fragments_pending);
 }
 
 /* The last member takes the place of @op. */
 static void take(struct packer *p, struct pack_bin *b, struct pack_op *op)
 {
-	struct pack_op *last = b->members[--b->count];
+	struct pack_op *last = b->members[b->count - 1];
 
+	VDO_ASSERT(b->count > 0 && op->bin == b);
+	b->count--;
 	VDO_ASSERT(b->members[op->slot] == op || last == op);
 	last->slot = op->slot;
 	b->members[op->slot] = last;
 	b->free += op->size;
 	op->bin = NULL;
-	count(p, PENDING, -1);
+	counter_add(&p->stats.fragments_pending, (uint64_t)-1);
 }
 
 static void alone(struct pack_op *op)
 {
+	VDO_ASSERT(op->bin == NULL && !pack_allowed(op));
 	op->verdict = PACK_ALONE;
 	op->slot = 0;
 	completion_post(&op->done);
@@ -196,8 +184,8 @@ static void give_out(struct packer *p, struct pack_bin *b)
 		return;
 	}
 	*last = NULL;
-	count(p, FRAGMENTS, n);
-	count(p, BLOCKS, 1);
+	counter_add(&p->stats.fragments_written, n);
+	counter_inc(&p->stats.blocks_written);
 	lead->verdict = PACK_LEAD;
 	completion_post(&lead->done);
 }
@@ -208,6 +196,8 @@ static void give_all_out(struct packer *p)
 		give_out(p, &p->bins[i]);
 		place(p, &p->bins[i], i);
 	}
+	VDO_ASSERT(counter_get(&p->stats.fragments_pending) == 0);
+	VDO_CHECK(packer_sane(p));
 }
 
 /*
@@ -221,6 +211,7 @@ static struct pack_bin *choose(struct packer *p, unsigned size)
 	for (unsigned i = 0; i < p->bin_count; i++)
 		if (p->order[i]->free >= size)
 			return p->order[i];
+	VDO_ASSERT(fullest->count > 0);
 	if (size >= FRAGMENT_PAYLOAD - fullest->free)
 		return NULL;
 	give_out(p, fullest);
@@ -241,11 +232,11 @@ void pack_submit(struct packer *p, struct pack_op *op)
 	VDO_ASSERT(op->size > 0 && op->size <= FRAGMENT_SIZE_MAX);
 	b = admitted(p, op) ? choose(p, op->size) : NULL;
 	if (b == NULL) {
-		status_end(op);
+		pack_status_end(op);
 		alone(op);
 		return;
 	}
-	if (status_advance(op, STAGE_PACKING)) {
+	if (pack_status_advance(op, STAGE_PACKING)) {
 		put(p, b, op);
 		if (b->count == FRAGMENTS_MAX || b->free == 0)
 			give_out(p, b);
@@ -262,10 +253,11 @@ static void fetch(struct completion *c)
 	struct pack_op *op = f->op;
 	struct pack_bin *b = op->bin;
 
+	VDO_ASSERT(queue_is_current(p->queue));
 	VDO_ASSERT(b != NULL);
 	VDO_ASSERT(atomic_load_explicit(&op->status, memory_order_relaxed) ==
 		   (STAGE_PACKING | STATUS_CANCELLED));
-	status_end(op);
+	pack_status_end(op);
 	if (b == &p->cancelled) {
 		op->bin = NULL;
 		alone(op);
@@ -280,6 +272,8 @@ static void fetch(struct completion *c)
 
 void pack_send_fetch(struct packer *p, struct pack_fetch *f, struct pack_op *op)
 {
+	VDO_ASSERT((atomic_load_explicit(&op->status, memory_order_relaxed) &
+		    STATUS_CANCELLED) != 0);
 	f->packer = p;
 	f->op = op;
 	completion_init(&f->go, p->queue, fetch);
@@ -321,14 +315,48 @@ void packer_resume(struct packer *p)
 
 void pack_get_stats(const struct packer *p, struct pack_stats *stats)
 {
-	uint64_t v[COUNTERS];
+	const struct pack_stats *s = &p->stats;
 
-	for (unsigned i = 0; i < COUNTERS; i++)
-		v[i] = atomic_load_explicit(&p->counters[i],
-					    memory_order_relaxed);
 	*stats = (struct pack_stats){
-		.fragments_written = v[FRAGMENTS],
-		.blocks_written = v[BLOCKS],
-		.fragments_pending = v[PENDING],
+		.fragments_written = counter_get(&s->fragments_written),
+		.blocks_written = counter_get(&s->blocks_written),
+		.fragments_pending = counter_get(&s->fragments_pending),
 	};
+}
+
+/* ------------------------------------------------------------------ checks */
+
+static bool bin_sane(const struct pack_bin *b)
+{
+	unsigned bytes = 0;
+
+	for (unsigned i = 0; i < b->count; i++) {
+		const struct pack_op *op = b->members[i];
+		unsigned status =
+			atomic_load_explicit(&op->status, memory_order_relaxed);
+
+		if (op->bin != b || op->slot != i ||
+		    (status & STAGE_MASK) != STAGE_PACKING)
+			return false;
+		bytes += op->size;
+	}
+	/* A full bin would have been given out. */
+	return b->count < FRAGMENTS_MAX && bytes < FRAGMENT_PAYLOAD &&
+	       bytes + b->free == FRAGMENT_PAYLOAD;
+}
+
+bool packer_sane(const struct packer *p)
+{
+	uint64_t parked = 0;
+
+	for (unsigned i = 0; i < p->bin_count; i++) {
+		const struct pack_bin *b = p->order[i];
+
+		if (b->position != i || !bin_sane(b))
+			return false;
+		if (i > 0 && p->order[i - 1]->free > b->free)
+			return false;
+		parked += b->count;
+	}
+	return parked == counter_get(&p->stats.fragments_pending);
 }

@@ -380,7 +380,7 @@ void park(struct user *u)
 	u->pack.size = 500;
 	completion_init(&u->pack.done, &hand.queue, pack_done);
 	if ((atomic_load(&u->pack.status) & STAGE_MASK) != STAGE_BEFORE ||
-	    !status_advance(&u->pack, STAGE_COMPRESSING))
+	    !pack_status_advance(&u->pack, STAGE_COMPRESSING))
 		return;
 	u->waiting_io = true;
 	pack_submit(packer, &u->pack);

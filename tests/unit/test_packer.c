@@ -111,6 +111,7 @@ static bool cancel(unsigned i)
 
 static void expect(const char *name, const char *want)
 {
+	ck_assert(packer_sane(packer));
 	for (unsigned i = 0; want[i] != '\0'; i++) {
 		char got = 'P';
 
