@@ -21,7 +21,8 @@
 struct storage storage_of(const struct stat *st)
 {
 	struct storage s = {
-		.exists = S_ISREG(st->st_mode) || S_ISBLK(st->st_mode),
+		.exists = S_ISREG(st->st_mode) || S_ISDIR(st->st_mode) ||
+			  S_ISBLK(st->st_mode),
 		.is_block = S_ISBLK(st->st_mode),
 	};
 

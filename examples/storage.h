@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-/* A file or block device. */
+/* A file, directory or block device. */
 struct storage {
-	bool exists; /* and is one of the two */
+	bool exists; /* and is one of these */
 	bool is_block;
 	dev_t device; /* of the file system the file is in; or of the block
 			 device itself */

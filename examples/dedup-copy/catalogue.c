@@ -4,6 +4,7 @@
 #include "catalogue.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
@@ -36,6 +37,8 @@ void catalogue_fini(struct catalogue *c)
 	for (uint32_t i = 0; i < c->root_count; i++) {
 		free(c->roots[i].name);
 		free(c->roots[i].origin);
+		free(c->roots[i].source);
+		free(c->roots[i].place);
 	}
 	for (uint64_t i = 0; i < c->entry_count; i++)
 		entry_fini(&c->entries[i]);
@@ -62,32 +65,9 @@ struct entry *catalogue_add(struct catalogue *c)
 	return e;
 }
 
-int catalogue_drop_gone(struct catalogue *c)
+void catalogue_drop_last(struct catalogue *c)
 {
-	uint64_t *places = calloc((size_t)c->entry_count + 1, sizeof(*places));
-	uint64_t kept = 0;
-
-	if (places == NULL)
-		return -ENOMEM;
-	for (uint64_t i = 0; i < c->entry_count; i++) {
-		struct entry *e = &c->entries[i];
-
-		if (e->type == ENTRY_HARDLINK) {
-			e->link = places[e->link];
-			if (e->link == UINT64_MAX)
-				e->type = ENTRY_GONE;
-		}
-		if (e->type == ENTRY_GONE) {
-			places[i] = UINT64_MAX;
-			entry_fini(e);
-		} else {
-			places[i] = kept;
-			c->entries[kept++] = *e;
-		}
-	}
-	c->entry_count = kept;
-	free(places);
-	return 0;
+	entry_fini(&c->entries[--c->entry_count]);
 }
 
 int entry_add_extent(struct entry *e, struct extent extent)
@@ -136,24 +116,72 @@ static int64_t add_root(struct catalogue *c, const char *name,
 	return c->root_count++;
 }
 
+static bool has_root(const struct catalogue *c, const char *name)
+{
+	for (uint32_t i = 0; i < c->root_count; i++)
+		if (strcmp(c->roots[i].name, name) == 0 ||
+		    (c->roots[i].place != NULL &&
+		     strcmp(c->roots[i].place, name) == 0))
+			return true;
+	return false;
+}
+
+/* @name in @other, "~@n" after it, cut so that a file can have this name. */
+static void number_name(char other[NAME_MAX + 1], const char *name, unsigned n)
+{
+	char suffix[16];
+	size_t length = strlen(name);
+	size_t more = (size_t)snprintf(suffix, sizeof(suffix), "~%u", n);
+
+	if (length > NAME_MAX - more) {
+		length = NAME_MAX - more;
+		while (length > 1 &&
+		       ((unsigned char)name[length] & 0xc0) == 0x80)
+			length--; /* not within a character */
+	}
+	memcpy(other, name, length);
+	memcpy(other + length, suffix, more + 1);
+}
+
+char *catalogue_free_name(const struct catalogue *c, const char *name)
+{
+	char other[NAME_MAX + 1];
+	unsigned n = 2;
+
+	do
+		number_name(other, name, n++);
+	while (has_root(c, other));
+	return strdup(other);
+}
+
 int64_t catalogue_root(struct catalogue *c, const char *name,
 		       const char *origin)
 {
-	char other[300];
+	int64_t r = -ENOMEM;
+	char *other;
 
-	snprintf(other, sizeof(other), "%s", name);
-	for (unsigned n = 2;; n++) {
-		uint32_t i = 0;
-
-		while (i < c->root_count &&
-		       strcmp(c->roots[i].name, other) != 0)
-			i++;
-		if (i == c->root_count)
-			return add_root(c, other, origin);
+	for (uint32_t i = 0; i < c->root_count; i++)
 		if (strcmp(c->roots[i].origin, origin) == 0)
 			return i;
-		snprintf(other, sizeof(other), "%s~%u", name, n);
-	}
+	if (!has_root(c, name))
+		return add_root(c, name, origin);
+	other = catalogue_free_name(c, name);
+	if (other != NULL)
+		r = add_root(c, other, origin);
+	free(other);
+	return r;
+}
+
+void catalogue_drop_root(struct catalogue *c, uint32_t number)
+{
+	struct root *root = &c->roots[number];
+
+	if (number + 1 != c->root_count || root->snapshot != 0)
+		return;
+	free(root->name);
+	free(root->origin);
+	free(root->source);
+	c->root_count--;
 }
 
 bool path_is_safe(const char *path)

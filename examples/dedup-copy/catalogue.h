@@ -44,13 +44,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "bytes.h"
 #include "reader.h"
 #include "writer.h"
 
 enum entry_type {
-	ENTRY_GONE = 0, /* only until catalogue_drop_gone() */
 	ENTRY_FILE = 'f',
 	ENTRY_DIRECTORY = 'd',
 	ENTRY_SYMLINK = 'l',
@@ -79,12 +80,23 @@ struct entry {
 	size_t xattr_bytes;
 	struct extent *extents;
 	uint32_t extent_count;
+	/* what it was in its source; only in memory, while it is stored */
+	struct identity {
+		dev_t device;
+		ino_t inode;
+		nlink_t links;
+		struct timespec born;	 /* 0, 0: not known */
+		struct timespec changed; /* the change of the inode */
+	} from;
 };
 
 struct root {
 	char *name, *origin;
 	uint64_t catalogue;
 	uint32_t snapshot;
+	/* only in memory */
+	char *source; /* as the user named it, while it is stored */
+	char *place;  /* the name it is extracted as, if it is another one */
 };
 
 struct catalogue {
@@ -106,19 +118,28 @@ void catalogue_fini(struct catalogue *c);
 /* Add a zeroed entry. NULL: out of memory. */
 struct entry *catalogue_add(struct catalogue *c);
 
-/* Take out the entries of type ENTRY_GONE and the hard links to them. */
-int catalogue_drop_gone(struct catalogue *c);
+/* Take back the entry that was added last. */
+void catalogue_drop_last(struct catalogue *c);
 
 /* -ENOMEM */
 int entry_add_extent(struct entry *e, struct extent extent);
 
 /*
- * Number of the root called @name, or of one called "@name~2", "@name~3"... if
- * the name stands for another origin; added if it was not there. Negative:
- * -ENOMEM.
+ * Number of the root that came from @origin; if there is none, it is added as
+ * @name, or as "@name~2", "@name~3"... if that name is taken. A name that would
+ * be too long for a file is cut before the "~". Negative: -ENOMEM.
  */
 int64_t catalogue_root(struct catalogue *c, const char *name,
 		       const char *origin);
+
+/*
+ * A name like @name that no root has, nor is extracted as, and that a file can
+ * have: with another "~number". For the caller to free.
+ */
+char *catalogue_free_name(const struct catalogue *c, const char *name);
+
+/* Take back the root that was added last, if no snapshot has it. */
+void catalogue_drop_root(struct catalogue *c, uint32_t root);
 
 /* Put it into the stream. c->place must be the stream's position. */
 int catalogue_write(struct catalogue *c, struct writer *w);

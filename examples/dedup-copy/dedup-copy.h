@@ -4,8 +4,9 @@
  *
  *	main.c       arguments
  *	target.c     create, open and close the volume
- *	store.c      sources -> volume        walk.c  find what there is to
- *store image.c      one image <-> volume     estimate.c  what would be saved
+ *	walk.c       through the sources      trail.c  by descriptors
+ *	survey.c     how much there is        store.c  sources -> volume
+ *	image.c      one image <-> volume     estimate.c  what would be saved
  *	extract.c    volume -> files          restore.c  make one of them
  *	list.c, verify.c                      look, and compare
  *	report.c     what was saved, as text or JSON
@@ -27,7 +28,11 @@
 #include "reader.h"
 #include "writer.h"
 
-#define EXIT_INTERRUPTED 130
+/* Besides those of all programs. */
+enum {
+	EXIT_PARTIAL = 3, /* done, but not with everything */
+	EXIT_INTERRUPTED = 130,
+};
 
 enum mode {
 	MODE_STORE,
@@ -55,7 +60,8 @@ struct run {
 	struct vdo_volume *volume; /* NULL: dry run with nothing there */
 	bool created;		   /* the volume, by this run */
 	struct progress progress;
-	bool warned; /* exit code 1 */
+	bool warned;  /* EXIT_PARTIAL */
+	bool differs; /* EXIT_FAILED: what was stored is not what was read */
 };
 
 /* complain(), and remember it for the exit code. */
@@ -87,29 +93,14 @@ bool target_is_missing(const char *path);
  * that has none is fine, or anything else with --force. */
 int target_load(struct run *run, struct container *c, bool may_be_empty);
 
-/*
- * walk.c: fill a catalogue from the sources, without the contents.
- */
-struct plan {
-	struct catalogue *catalogue;
-	uint64_t bytes; /* of data in the files, holes left out */
-	uint64_t files, directories, others;
-};
-
-int walk_sources(struct run *run, struct plan *plan);
-
-/* The place of an entry in the file system. Caller frees. */
-char *entry_source(const struct catalogue *c, const struct entry *e);
-
-/* The next data at or behind @from: in blocks of 4096. False: no more, or
- * *error is an errno. */
+/* The next data at @from or after it: in blocks of 4096. False: no more. */
 bool next_data(int fd, uint64_t from, uint64_t size, struct extent *extent);
 
 /*
  * xattr.c. Extended attributes as a list of: length of the name (2), length of
- * the value (4), name, value.
+ * the value (4), name, value. @fd is open for reading.
  */
-void xattrs_load(const char *path, struct entry *e);
+void xattrs_load(int fd, struct entry *e);
 bool xattrs_restore(int fd, const struct entry *e);
 
 /*
@@ -125,8 +116,10 @@ int extract_run(struct run *run);
  * verify.c. 0, an error, or a reason to stop.
  */
 
-/* Compare the newest snapshot with its sources. */
-int verify_snapshot(struct run *run, const struct container *box);
+/* Compare the newest snapshot with its sources. @stored is what was written,
+ * with what only memory has. */
+int verify_snapshot(struct run *run, const struct container *box,
+		    const struct catalogue *stored);
 
 /* Compare one extent with an open file. */
 int verify_extent(struct run *run, struct reader *reader, int fd,

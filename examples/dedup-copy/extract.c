@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -41,42 +42,61 @@ static bool is_wanted(struct extract *x, const struct entry *e)
 	return matches_names(x, e);
 }
 
+/* What is wrong with an entry. */
+static void say_why(struct extract *x, const char *path, int r)
+{
+	if (r == -EEXIST)
+		warn(x->run, "%s: is there already; --force replaces files",
+		     path);
+	else if (r == -EBUSY)
+		warn(x->run, "%s: is the volume itself; it is not replaced",
+		     path);
+	else if (r == -EPERM && !path_is_safe(path))
+		warn(x->run, "%s: leads out of the directory; refused", path);
+	else if (r == -ESTALE)
+		warn(x->run, "%s: a directory on the way was moved or replaced",
+		     path);
+	else
+		warn(x->run, "%s: %s", path, vdo_strerror(r));
+}
+
 static int restore(struct extract *x, uint64_t number)
 {
-	const struct entry *e = &x->current.entries[number], *first = e;
-	uint64_t key = number;
-	int r;
+	const struct catalogue *c = &x->current;
+	const struct entry *e = &c->entries[number];
+	uint64_t key = e->type == ENTRY_HARDLINK ? e->link : number;
+	char *path = restore_place(x, e);
+	int r = -ENOMEM;
 
-	if (e->type == ENTRY_HARDLINK) {
-		key = e->link;
-		first = &x->current.entries[key];
-	}
+	if (path == NULL)
+		return r;
 	if (e->type == ENTRY_HARDLINK && x->restored[key] != 0) {
-		const char *name;
-		int parent = place_find(x, e->path, &name);
-
-		x->others++;
-		r = parent < 0 || !place_clear(x, parent, name, e)
-			    ? -errno
-			    : restore_link(
-				      x,
-				      &x->current.entries[x->restored[key] - 1],
-				      e->path);
+		r = restore_link(x, &c->entries[x->restored[key] - 1], path);
 	} else {
-		r = restore_entry(x, first, e->path);
+		r = restore_entry(x, &c->entries[key], path);
 		if (r == 0)
 			x->restored[key] = number + 1;
 	}
+	free(path);
 	if (r >= 0)
 		return r;
-	if (r == -EEXIST)
-		warn(x->run, "%s: is there already; --force replaces files",
-		     e->path);
-	else if (r == -EPERM && !path_is_safe(e->path))
-		warn(x->run, "%s: leads out of the directory; refused",
-		     e->path);
-	else
-		warn(x->run, "%s: %s", e->path, vdo_strerror(r));
+	say_why(x, e->path, r);
+	return 0;
+}
+
+/* Names of roots that no file can have, which older programs made of long ones:
+ * cut in the middle, so that "~2" stays. */
+static int shorten_roots(struct catalogue *c)
+{
+	for (uint32_t i = 0; i < c->root_count; i++) {
+		struct root *root = &c->roots[i];
+
+		if (strlen(root->name) <= NAME_MAX)
+			continue;
+		root->place = catalogue_free_name(c, root->name);
+		if (root->place == NULL)
+			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -90,8 +110,7 @@ static int extract_catalogue(struct extract *x, uint64_t place)
 	if (r == 0) {
 		x->restored = calloc((size_t)c->entry_count + 1,
 				     sizeof(*x->restored));
-		if (x->restored == NULL)
-			r = -ENOMEM;
+		r = x->restored == NULL ? -ENOMEM : shorten_roots(c);
 	}
 	for (uint64_t i = 0; i < c->entry_count && r == 0; i++)
 		if (is_wanted(x, &c->entries[i]))
@@ -106,9 +125,8 @@ static int extract_catalogue(struct extract *x, uint64_t place)
 			r = restore(x, i);
 	}
 	progress_end(&x->run->progress);
-	if (r == 0)
+	if (x->restored != NULL)
 		restore_directories(x);
-	place_forget(x);
 	free(x->restored);
 	x->restored = NULL;
 	catalogue_fini(c);
@@ -163,6 +181,7 @@ static int extract_all(struct extract *x)
 		complain("%s: %s", a->directory, strerror(errno));
 		return STOP_SAID;
 	}
+	trail_init(&x->trail, x->top);
 	x->matched = calloc((size_t)a->name_count + 1, sizeof(*x->matched));
 	if (x->matched == NULL)
 		return -ENOMEM;
@@ -203,7 +222,8 @@ static void print_result(const struct extract *x)
 
 int extract_run(struct run *run)
 {
-	struct extract x = {.run = run, .top = -1, .parent = -1};
+	struct extract x = {.run = run, .top = -1};
+	struct storage volume = storage_at(run->arguments->volume);
 	int r = target_open(run, true), status;
 
 	if (r == 0)
@@ -211,14 +231,18 @@ int extract_run(struct run *run)
 	if (r == 0)
 		r = reader_init(&x.reader, run->volume, run->arguments->polled,
 				x.box.end);
+	x.volume_count = storage_files(&volume, x.volume, VOLUME_FILES);
 	if (r == 0)
 		r = extract_all(&x);
 	if (r == 0)
 		print_result(&x);
 	status = run_end(run, "read it", r);
+	if (status == EXIT_PARTIAL && x.files + x.directories + x.others == 0)
+		status = EXIT_FAILED;
 	reader_fini(&x.reader);
 	target_close(run);
 	catalogue_fini(&x.newest);
+	trail_fini(&x.trail);
 	free(x.matched);
 	if (x.top >= 0)
 		close(x.top);

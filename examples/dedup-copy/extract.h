@@ -5,7 +5,17 @@
 #ifndef DEDUP_COPY_EXTRACT_H
 #define DEDUP_COPY_EXTRACT_H
 
-#include "dedup-copy.h"
+#include "table.h"
+#include "walk.h"
+
+/* A directory that was there, and whose owner could not write in it. */
+struct opened {
+	char *path;
+	dev_t device;
+	ino_t inode;
+	mode_t mode; /* before */
+	bool done;   /* it has another mode, which it was meant to have */
+};
 
 struct extract {
 	struct run *run;
@@ -16,33 +26,32 @@ struct extract {
 	uint64_t *restored; /* per entry: 1 + entry it was made as */
 	bool *matched;	    /* per name on the command line */
 	int top;	    /* the directory of the user */
-	int parent;	    /* last one used, or -1 */
-	char *parent_path;
+	struct trail trail; /* in it */
+	struct opened *opened;
+	size_t opened_count;
+	struct table opened_by; /* inode: number in opened */
+	struct storage volume[VOLUME_FILES]; /* never replaced */
+	unsigned volume_count;
 	uint64_t files, directories, others, bytes;
 };
 
 /*
- * The directory that @path is in, made if it is missing, and its name there.
- * -1: refused or failed, see errno. The descriptor is valid until the next
- * call.
- */
-int place_find(struct extract *x, const char *path, const char **name);
-void place_forget(struct extract *x);
-
-/* Is the place free, or can it be made so? */
-bool place_clear(struct extract *x, int parent, const char *name,
-		 const struct entry *e);
-
-/*
- * Make entry @e under @path, which is that of a hard link at times; or a second
+ * Make entry @e, which is at @path or another name of it; or @path as a second
  * name for what was restored as @other. 0; a reason to stop, which was said;
- * negative: this one cannot be had.
+ * negative: this one cannot be had. -EEXIST: something is there; -EBUSY: the
+ * volume is there.
  */
 int restore_entry(struct extract *x, const struct entry *e, const char *path);
 int restore_link(struct extract *x, const struct entry *other,
 		 const char *path);
 
-/* Modes and times of all directories that were restored. */
+/*
+ * Modes and times of all directories that were restored, and the modes of those
+ * that were opened up on the way. Whatever happened before.
+ */
 void restore_directories(struct extract *x);
+
+/* The path where an entry goes, for the caller to free. NULL: out of memory. */
+char *restore_place(const struct extract *x, const struct entry *e);
 
 #endif

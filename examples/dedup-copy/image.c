@@ -184,8 +184,10 @@ static int verify(struct image *m)
 	if (r == 0)
 		r = verify_extent(m->run, &reader, m->fd, &all, &same);
 	progress_end(&m->run->progress);
-	if (r == 0 && !same)
-		warn(m->run, "%s: what was stored DIFFERS", m->path);
+	if (r == 0 && !same) {
+		m->run->differs = true;
+		complain("%s: what was stored DIFFERS", m->path);
+	}
 	reader_fini(&reader);
 	return r;
 }

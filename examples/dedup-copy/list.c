@@ -27,8 +27,6 @@ static const char *type_name(enum entry_type type)
 		return "block";
 	case ENTRY_HARDLINK:
 		return "hardlink";
-	case ENTRY_GONE:
-		break;
 	}
 	return "?";
 }

@@ -7,21 +7,25 @@ examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/bytes.h \
 	%D%/catalogue.c %D%/catalogue.h \
 	%D%/container.c %D%/container.h \
+	%D%/contents.c \
 	%D%/dedup-copy.h \
 	%D%/estimate.c %D%/estimate.h \
 	%D%/extract.c %D%/extract.h \
 	%D%/flight.h \
+	%D%/gather.c \
 	%D%/image.c \
 	%D%/list.c \
 	%D%/main.c \
 	%D%/reader.c %D%/reader.h \
 	%D%/report.c %D%/report.h \
 	%D%/restore.c \
-	%D%/store.c \
+	%D%/store.c %D%/store.h \
+	%D%/survey.c %D%/survey.h \
 	%D%/table.c %D%/table.h \
 	%D%/target.c \
+	%D%/trail.c %D%/trail.h \
 	%D%/verify.c \
-	%D%/walk.c \
+	%D%/walk.c %D%/walk.h \
 	%D%/writer.c %D%/writer.h \
 	%D%/xattr.c
 examples_dedup_copy_dedup_copy_LDADD = lib/libvdo.la $(LZ4_LIBS) \

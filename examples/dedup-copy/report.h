@@ -14,6 +14,11 @@ struct counts {
 	uint64_t data_used; /* that hold data */
 };
 
+/* Entries that were stored. */
+struct plan {
+	uint64_t files, directories, others;
+};
+
 struct report {
 	struct run *run;
 	const struct plan *plan; /* NULL: an image */

@@ -9,7 +9,8 @@
  * replaced, unless --force says so; directories are shared.
  *
  * Directories get their modes and times last, deepest first, when nothing is
- * created in them any more.
+ * created in them any more; also if the extraction was broken off. One that was
+ * there, is ours, and may not be written in is opened up until then.
  */
 #include "build.h"
 
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -26,67 +28,134 @@
  * Places
  */
 
-void place_forget(struct extract *x)
+char *restore_place(const struct extract *x, const struct entry *e)
 {
-	if (x->parent >= 0)
-		close(x->parent);
-	free(x->parent_path);
-	x->parent = -1;
-	x->parent_path = NULL;
+	const struct root *root = &x->current.roots[e->root];
+	size_t length = strlen(root->name), size;
+	char *path;
+
+	/* an archive that lies: its paths are not those of its roots */
+	if (root->place == NULL || strncmp(root->name, e->path, length) != 0)
+		return strdup(e->path);
+	size = strlen(root->place) + strlen(e->path + length) + 1;
+	path = malloc(size);
+	if (path != NULL)
+		snprintf(path, size, "%s%s", root->place, e->path + length);
+	return path;
 }
 
-/* Open @name in @fd, made if it is missing. @fd is closed. */
-static int step_into(int fd, const char *name)
+/* Where the trail is, from the top. For the caller to free. */
+static char *trail_path(const struct trail *t)
 {
-	int next = openat(fd, name, DIRECTORY_FLAGS);
+	size_t size = 1;
+	char *path, *end;
 
-	if (next < 0 && errno == ENOENT && mkdirat(fd, name, 0777) == 0)
-		next = openat(fd, name, DIRECTORY_FLAGS);
-	close(fd);
-	return next;
+	for (size_t i = 0; i < t->depth; i++)
+		size += strlen(t->steps[i].name) + 1;
+	path = end = malloc(size);
+	if (path == NULL)
+		return NULL;
+	for (size_t i = 0; i < t->depth; i++)
+		end += sprintf(end, "%s%s", i == 0 ? "" : "/",
+			       t->steps[i].name);
+	return path;
 }
 
-int place_find(struct extract *x, const char *path, const char **name)
+/* chmod() of a directory that may not be opened for reading. */
+static int change_mode(int fd, mode_t mode)
 {
-	const char *slash = strrchr(path, '/');
-	char *copy, *at, *save = NULL;
-	size_t length = slash == NULL ? 0 : (size_t)(slash - path);
-	int fd;
+	char path[32];
 
-	*name = slash == NULL ? path : slash + 1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return chmod(path, mode);
+}
+
+/* Note the mode of a directory that is opened up. */
+static bool note_opened(struct extract *x, const struct stat *st)
+{
+	struct key key = {(uint64_t)st->st_ino, (uint64_t)st->st_dev};
+	size_t n = x->opened_count;
+	struct opened *o;
+	bool added;
+
+	if (table_get(&x->opened_by, key, n, &added) == NULL)
+		return false;
+	if (!added)
+		return true; /* the mode before counts */
+	/* sizes 1, 2, 4, 8, ... */
+	if ((n & (n - 1)) == 0) {
+		o = realloc(x->opened, (n == 0 ? 1 : 2 * n) * sizeof(*o));
+		if (o == NULL)
+			return false;
+		x->opened = o;
+	}
+	o = &x->opened[n];
+	*o = (struct opened){.path = trail_path(&x->trail),
+			     .device = st->st_dev,
+			     .inode = st->st_ino,
+			     .mode = st->st_mode & 07777};
+	if (o->path == NULL)
+		return false;
+	x->opened_count++;
+	return true;
+}
+
+/* Access was denied. Is the last directory on the way ours, and does it only
+ * not let us in? Then it does now. */
+static bool open_up(struct extract *x)
+{
+	int fd = trail_fd(&x->trail);
+	struct stat st;
+
+	if (x->trail.depth == 0 || fd < 0 || fstat(fd, &st) != 0 ||
+	    st.st_uid != geteuid() || (st.st_mode & 0700) == 0700)
+		return false;
+	return note_opened(x, &st) &&
+	       change_mode(fd, (st.st_mode & 07777) | 0700) == 0;
+}
+
+static int make_parent(void *arg, int parent, const char *name)
+{
+	(void)arg;
+	return mkdirat(parent, name, 0777) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
+/* The directory that @path is in, made if it is missing. -1 and errno. */
+static int find_place(struct extract *x, const char *path, const char **name)
+{
 	if (!path_is_safe(path)) {
 		errno = EPERM;
 		return -1;
 	}
-	if (length == 0)
-		return x->top;
-	if (x->parent >= 0 && strncmp(x->parent_path, path, length) == 0 &&
-	    x->parent_path[length] == '\0')
-		return x->parent;
-	place_forget(x);
-	copy = strndup(path, length);
-	x->parent_path = strndup(path, length);
-	fd = copy == NULL || x->parent_path == NULL ? -1 : dup(x->top);
-	if (fd >= 0)
-		for (at = strtok_r(copy, "/", &save); at != NULL && fd >= 0;
-		     at = strtok_r(NULL, "/", &save))
-			fd = step_into(fd, at);
-	free(copy);
-	x->parent = fd;
-	return fd;
+	x->trail.make = make_parent;
+	return trail_go(&x->trail, path, name);
 }
 
-bool place_clear(struct extract *x, int parent, const char *name,
-		 const struct entry *e)
+static bool is_volume(const struct extract *x, const struct stat *st)
+{
+	struct storage s = storage_of(st);
+
+	for (unsigned i = 0; i < x->volume_count; i++)
+		if (storage_equal(&s, &x->volume[i]))
+			return true;
+	return false;
+}
+
+/* Is the place free, or can it be made so? 0 or -errno. */
+static int clear_place(struct extract *x, int parent, const char *name,
+		       const struct entry *e)
 {
 	struct stat st;
 
 	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return errno == ENOENT;
+		return errno == ENOENT ? 0 : -errno;
 	if (e->type == ENTRY_DIRECTORY && S_ISDIR(st.st_mode))
-		return true;
-	errno = EEXIST;
-	return x->run->arguments->force && unlinkat(parent, name, 0) == 0;
+		return 0;
+	if (!x->run->arguments->force)
+		return -EEXIST;
+	if (is_volume(x, &st))
+		return -EBUSY;
+	return unlinkat(parent, name, 0) == 0 ? 0 : -errno;
 }
 
 /*
@@ -149,12 +218,24 @@ static void set_times(int fd, const char *name, const struct entry *e)
 		utimensat(fd, name, times, AT_SYMLINK_NOFOLLOW);
 }
 
+/* Owner and group, or what of them we may. False: not both. */
+static bool set_owner(int fd, const char *name, const struct entry *e)
+{
+	int flags = AT_SYMLINK_NOFOLLOW | (*name == '\0' ? AT_EMPTY_PATH : 0);
+
+	if (fchownat(fd, name, e->uid, e->gid, flags) == 0)
+		return true;
+	if (fchownat(fd, name, (uid_t)-1, e->gid, flags) == 0)
+		return e->uid == geteuid();
+	return false;
+}
+
 /* Files and directories. Set-id bits only for the owner they were meant for. */
 static void set_metadata(struct extract *x, int fd, const struct entry *e)
 {
 	uint32_t mode = e->mode;
 
-	if (fchown(fd, e->uid, e->gid) != 0)
+	if (!set_owner(fd, "", e))
 		mode &= ~(uint32_t)06000;
 	if (!xattrs_restore(fd, e))
 		warn(x->run, "%s: not all extended attributes could be set",
@@ -207,7 +288,7 @@ static int make_node(int parent, const char *name, const struct entry *e)
 	}
 	if (r != 0)
 		return -errno;
-	if (fchownat(parent, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) != 0)
+	if (!set_owner(parent, name, e))
 		mode &= ~(mode_t)06000;
 	if (e->type != ENTRY_SYMLINK && fchmodat(parent, name, mode, 0) != 0)
 		return -errno;
@@ -222,42 +303,142 @@ static int make_directory(int parent, const char *name)
 	return r == 0 || errno == EEXIST ? 0 : -errno;
 }
 
-int restore_link(struct extract *x, const struct entry *other, const char *path)
+/* A second name; the first is @from in @from_parent. */
+static int make_link(struct extract *x, const struct entry *other,
+		     const char *path)
 {
+	char *other_path = restore_place(x, other);
 	const char *other_name, *name;
-	int parent = place_find(x, other->path, &other_name);
-	int from = parent < 0 ? -1 : dup(parent);
-	int r = -1;
+	int parent, from = -1, r = -ENOMEM;
 
-	if (from >= 0) {
-		parent = place_find(x, path, &name);
-		if (parent >= 0)
-			r = linkat(from, other_name, parent, name, 0);
-	}
-	r = r == 0 ? 0 : -errno;
+	if (other_path == NULL)
+		return r;
+	parent = find_place(x, other_path, &other_name);
+	if (parent >= 0)
+		from = fcntl(parent, F_DUPFD_CLOEXEC, 0);
+	parent = from < 0 ? -1 : find_place(x, path, &name);
+	r = parent < 0 ? -errno : clear_place(x, parent, name, other);
+	if (r == 0 && linkat(from, other_name, parent, name, 0) != 0)
+		r = -errno;
 	if (from >= 0)
 		close(from);
+	free(other_path);
 	return r;
+}
+
+int restore_link(struct extract *x, const struct entry *other, const char *path)
+{
+	int r;
+
+	do
+		r = make_link(x, other, path);
+	while (r == -EACCES && open_up(x));
+	if (r == 0)
+		x->others++;
+	return r;
+}
+
+static int make_entry(struct extract *x, const struct entry *e,
+		      const char *path)
+{
+	const char *name;
+	int parent = find_place(x, path, &name);
+	int r = parent < 0 ? -errno : clear_place(x, parent, name, e);
+
+	if (r != 0)
+		return r;
+	switch (e->type) {
+	case ENTRY_FILE:
+		return make_file(x, parent, name, e, path);
+	case ENTRY_DIRECTORY:
+		return make_directory(parent, name);
+	default:
+		return make_node(parent, name, e);
+	}
 }
 
 int restore_entry(struct extract *x, const struct entry *e, const char *path)
 {
-	const char *name;
-	int parent = place_find(x, path, &name);
+	int r;
 
-	if (parent < 0 || !place_clear(x, parent, name, e))
-		return -errno;
-	switch (e->type) {
-	case ENTRY_FILE:
+	do
+		r = make_entry(x, e, path);
+	while (r == -EACCES && open_up(x));
+	if (r == 0 && e->type == ENTRY_FILE)
 		x->files++;
-		return make_file(x, parent, name, e, path);
-	case ENTRY_DIRECTORY:
+	else if (r == 0 && e->type == ENTRY_DIRECTORY)
 		x->directories++;
-		return make_directory(parent, name);
-	default:
+	else if (r == 0)
 		x->others++;
-		return make_node(parent, name, e);
+	return r;
+}
+
+/*
+ * At the end
+ */
+
+/* Open a directory that may not let us read it. -1 and errno. */
+static int open_directory(int parent, const char *name)
+{
+	int fd = openat(parent, name, DIRECTORY_FLAGS), path;
+	struct stat st;
+
+	if (fd >= 0 || errno != EACCES)
+		return fd;
+	path = openat(parent, name,
+		      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (path < 0)
+		return -1;
+	if (fstat(path, &st) == 0 && st.st_uid == geteuid() &&
+	    change_mode(path, (st.st_mode & 07777) | 0700) == 0)
+		fd = openat(path, ".", DIRECTORY_FLAGS);
+	close(path);
+	return fd;
+}
+
+static int finish_directory(struct extract *x, const struct entry *e,
+			    const char *path)
+{
+	const char *name;
+	int parent, fd = -1;
+	struct stat st;
+	uint64_t *number;
+
+	do {
+		parent = find_place(x, path, &name);
+		fd = parent < 0 ? -1 : open_directory(parent, name);
+	} while (fd < 0 && errno == EACCES && open_up(x));
+	if (fd < 0)
+		return -errno;
+	set_metadata(x, fd, e);
+	if (fstat(fd, &st) == 0) {
+		struct key key = {(uint64_t)st.st_ino, (uint64_t)st.st_dev};
+
+		number = table_find(&x->opened_by, key);
+		if (number != NULL)
+			x->opened[*number].done = true;
 	}
+	close(fd);
+	return 0;
+}
+
+/* Give a directory that was opened up its mode back. */
+static void close_up(struct extract *x, const struct opened *o)
+{
+	const char *name;
+	struct stat st;
+	int parent = find_place(x, o->path, &name), fd = -1;
+
+	if (parent >= 0)
+		fd = openat(parent, name,
+			    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_dev != o->device ||
+	    st.st_ino != o->inode || change_mode(fd, o->mode) != 0)
+		warn(x->run, "%s: its mode was %04o, and could not be set "
+			     "again",
+		     o->path, (unsigned)o->mode);
+	if (fd >= 0)
+		close(fd);
 }
 
 void restore_directories(struct extract *x)
@@ -266,16 +447,26 @@ void restore_directories(struct extract *x)
 
 	for (uint64_t i = c->entry_count; i-- > 0;) {
 		const struct entry *e = &c->entries[i];
-		const char *name;
-		int parent, fd;
+		char *path;
+		int r;
 
 		if (e->type != ENTRY_DIRECTORY || x->restored[i] == 0)
 			continue;
-		parent = place_find(x, e->path, &name);
-		fd = parent < 0 ? -1 : openat(parent, name, DIRECTORY_FLAGS);
-		if (fd < 0)
-			continue;
-		set_metadata(x, fd, e);
-		close(fd);
+		path = restore_place(x, e);
+		r = path == NULL ? -ENOMEM : finish_directory(x, e, path);
+		if (r != 0)
+			warn(x->run, "%s: its mode and time could not be set: "
+				     "%s",
+			     e->path, strerror(-r));
+		free(path);
 	}
+	for (size_t i = x->opened_count; i-- > 0;) {
+		if (!x->opened[i].done)
+			close_up(x, &x->opened[i]);
+		free(x->opened[i].path);
+	}
+	free(x->opened);
+	x->opened = NULL;
+	x->opened_count = 0;
+	table_fini(&x->opened_by);
 }

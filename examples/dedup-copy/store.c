@@ -2,167 +2,34 @@
 /*
  * Storing files and trees.
  *
- *	walk -> create or open -> data of all files -> catalogue -> new header
+ *	survey -> create or open -> walk: entries and their data -> catalogue
+ *	-> new header
  *
+ * What is known of a file, and what is read of it, comes from one descriptor.
  * A dry run goes the same way with an estimate in place of the volume.
  */
 #include "build.h"
 
-#include "dedup-copy.h"
+#include "store.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "estimate.h"
-#include "report.h"
-
-struct store {
-	struct run *run;
-	struct container container;
-	struct catalogue catalogue;
-	struct plan plan;
-	struct writer writer;
-	struct estimate estimate;
-	struct report report;
-};
-
-/*
- * Copy one extent into the stream. 0, a reason to stop, or an error of the
- * volume; *gone: the file cannot be read. Shortened if the file ends early.
- */
-static int copy_extent(struct store *s, int fd, const char *path,
-		       struct extent *x, bool *gone)
-{
-	struct writer *w = &s->writer;
-	uint64_t done = 0;
-
-	while (done < x->length && !interrupted()) {
-		size_t room;
-		uint8_t *to = writer_room(w, &room);
-		ssize_t n;
-
-		if (to == NULL)
-			return writer_result(w);
-		if (room > x->length - done)
-			room = (size_t)(x->length - done);
-		n = pread(fd, to, room, (off_t)(x->in_file + done));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			warn(s->run, "%s: %s; it is left out", path,
-			     strerror(errno));
-			*gone = true;
-			break;
-		}
-		if (n == 0)
-			break;
-		writer_advance(w, (size_t)n);
-		s->report.bytes_read += (uint64_t)n;
-		done += (uint64_t)n;
-		progress_add(&s->run->progress, (uint64_t)n);
-		progress_draw(&s->run->progress);
-	}
-	x->length = done;
-	return interrupted() ? STOP_INTERRUPTED : writer_align(w);
-}
-
-static int copy_data(struct store *s, int fd, const char *path, struct entry *e,
-		     bool *gone)
-{
-	struct extent x;
-	uint64_t at = 0;
-
-	while (!*gone && next_data(fd, at, e->size, &x)) {
-		uint64_t wanted = x.length;
-		int r;
-
-		progress_add(&s->run->progress, x.in_file - at);
-		x.on_volume = s->writer.position;
-		r = copy_extent(s, fd, path, &x, gone);
-		if (r == 0 && x.length > 0)
-			r = entry_add_extent(e, x);
-		if (r != 0)
-			return r;
-		at = x.in_file + x.length;
-		if (x.length < wanted) {
-			e->size = at;
-			return 0;
-		}
-	}
-	progress_add(&s->run->progress, e->size - at);
-	return interrupted() ? STOP_INTERRUPTED : 0;
-}
-
-/* The file may be another one than when it was listed: look again. */
-static bool look_again(struct entry *e, int fd, struct stat *st)
-{
-	if (fd < 0 || fstat(fd, st) != 0)
-		return false;
-	if (!S_ISREG(st->st_mode)) {
-		errno = ESTALE;
-		return false;
-	}
-	e->size = (uint64_t)st->st_size;
-	e->mtime = st->st_mtim.tv_sec;
-	e->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
-	return true;
-}
-
-static bool same_time(struct timespec a, struct timespec b)
-{
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static int store_file(struct store *s, struct entry *e)
-{
-	char *path = entry_source(&s->catalogue, e);
-	struct stat before, after;
-	bool gone = false;
-	int fd, r = 0;
-
-	if (path == NULL)
-		return -ENOMEM;
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (look_again(e, fd, &before)) {
-		r = copy_data(s, fd, path, e, &gone);
-		if (r == 0 && !gone &&
-		    (fstat(fd, &after) != 0 ||
-		     before.st_size != after.st_size ||
-		     e->size != (uint64_t)before.st_size ||
-		     !same_time(before.st_mtim, after.st_mtim)))
-			warn(s->run, "%s: changed while it was read", path);
-	} else {
-		warn(s->run, "%s: %s; it is left out", path, strerror(errno));
-		gone = true;
-	}
-	if (gone)
-		e->type = ENTRY_GONE;
-	if (fd >= 0)
-		close(fd);
-	free(path);
-	return r;
-}
 
 static int store_files(struct store *s)
 {
-	struct catalogue *c = &s->catalogue;
-	int r = 0;
+	struct walk w;
+	int r;
 
 	progress_begin(s->run,
 		       s->run->arguments->dry_run ? "reading" : "storing",
-		       c->file_bytes);
-	for (uint64_t i = 0; i < c->entry_count && r == 0; i++) {
-		if (interrupted())
-			r = STOP_INTERRUPTED;
-		else if (c->entries[i].type == ENTRY_FILE)
-			r = store_file(s, &c->entries[i]);
-	}
+		       s->survey.file_bytes);
+	walk_init(&w, s->run, &gather_ops, s);
+	w.catalogue = &s->catalogue;
+	r = walk_sources(&w);
+	walk_fini(&w);
+	table_fini(&s->inodes);
 	progress_end(&s->run->progress);
-	if (r == 0)
-		r = catalogue_drop_gone(c);
 	return r;
 }
 
@@ -246,7 +113,7 @@ static int store_data(struct store *s)
 		r = learn(s);
 	} else {
 		writer_set_reserve(w, reserve, s);
-		r = container_reserve(box, box->end + s->plan.bytes, &w->limit);
+		r = container_reserve(box, box->end + s->survey.bytes, &w->limit);
 	}
 	if (r == 0)
 		r = store_files(s);
@@ -284,15 +151,56 @@ static int open_existing(struct store *s)
 	return r;
 }
 
+/* Sources that cannot be read from while the volume is written. */
+static int check_sources(const struct run *run)
+{
+	const struct arguments *a = run->arguments;
+	struct storage volume = storage_at(a->volume);
+
+	for (int i = 0; i < a->name_count; i++) {
+		struct storage source = storage_at(a->names[i]);
+
+		/* the volume itself among them is left out */
+		if (storage_equal(&source, &volume) ||
+		    !storage_would_change(&volume, &source))
+			continue;
+		complain("%s: lies on %s, the volume; nothing is stored",
+			 a->names[i], a->volume);
+		return STOP_SAID;
+	}
+	return 0;
+}
+
+static int survey(struct store *s)
+{
+	int r = survey_run(&s->survey, s->run, true);
+
+	if (r != 0 || s->survey.entries != 0)
+		return r;
+	r = survey_run(&s->survey, s->run, false); /* say why */
+	if (r == 0) {
+		complain("there is nothing to store");
+		r = STOP_SAID;
+	}
+	return r;
+}
+
 static int create(struct store *s)
 {
-	const struct need need = {.bytes = s->plan.bytes +
-					   512 * s->catalogue.entry_count +
+	const struct arguments *a = s->run->arguments;
+	const struct need need = {.bytes = s->survey.bytes +
+					   s->survey.catalogue_bytes +
 					   (UINT64_C(1) << 20)};
 	int r;
 
-	if (s->run->volume != NULL || s->run->arguments->dry_run)
+	if (s->run->volume != NULL || a->dry_run)
 		return 0;
+	if (s->survey.met_volume && !target_is_missing(a->volume)) {
+		complain("%s: is one of the files to be stored, and no volume; "
+			 "it is not overwritten",
+			 a->volume);
+		return STOP_SAID;
+	}
 	r = target_create_or_open(s->run, &need);
 	if (r == 0)
 		r = target_load(s->run, &s->container, true);
@@ -302,17 +210,14 @@ static int create(struct store *s)
 static int store_all(struct store *s)
 {
 	struct run *run = s->run;
-	int r = open_existing(s);
+	int r = check_sources(run);
 
 	if (r == 0)
-		r = load_roots(s);
-	s->plan.catalogue = &s->catalogue;
+		r = open_existing(s);
 	if (r == 0)
-		r = walk_sources(run, &s->plan);
-	if (r == 0 && s->catalogue.entry_count == 0) {
-		complain("there is nothing to store");
-		r = STOP_SAID;
-	}
+		r = load_roots(s);
+	if (r == 0)
+		r = survey(s);
 	if (r == 0)
 		r = create(s);
 	if (r != 0)
@@ -320,7 +225,7 @@ static int store_all(struct store *s)
 	report_start(&s->report, run);
 	r = store_data(s);
 	if (r == 0 && run->arguments->verify && !run->arguments->dry_run)
-		r = verify_snapshot(run, &s->container);
+		r = verify_snapshot(run, &s->container, &s->catalogue);
 	return r;
 }
 

@@ -50,6 +50,13 @@ uint64_t *table_get(struct table *t, struct key key, uint64_t value,
 	return &s->value;
 }
 
+uint64_t *table_find(const struct table *t, struct key key)
+{
+	struct table_slot *s = t->used == 0 ? NULL : find(t, key);
+
+	return s == NULL || (s->key.low | s->key.high) == 0 ? NULL : &s->value;
+}
+
 void table_fini(struct table *t)
 {
 	free(t->slots);

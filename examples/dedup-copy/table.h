@@ -32,6 +32,8 @@ struct table {
  */
 uint64_t *table_get(struct table *t, struct key key, uint64_t value,
 		    bool *added);
+/* The value of @key, or NULL: it is not there. */
+uint64_t *table_find(const struct table *t, struct key key);
 void table_fini(struct table *t);
 
 #endif

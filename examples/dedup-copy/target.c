@@ -203,5 +203,7 @@ int run_end(struct run *run, const char *what, int result)
 		complain_result(path, what, result);
 	if (result != 0)
 		return EXIT_FAILED;
-	return run->warned ? EXIT_FAILED : EXIT_OK;
+	if (run->differs)
+		return EXIT_FAILED;
+	return run->warned ? EXIT_PARTIAL : EXIT_OK;
 }

@@ -1,353 +1,483 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What there is to store.
+ * The trail leads to the directory at hand; a level for each directory that is
+ * not done has the names in it. Nothing recurses.
  *
- * The list of entries is its own queue: a directory that comes up is read, and
- * what is in it goes to the end of the list, sorted. So directories come before
- * their contents, and no recursion is needed.
+ * A name is looked at first and opened then. If it is another thing by then, it
+ * is looked at once more, a few times at most.
  */
 #include "build.h"
 
-#include "dedup-copy.h"
+#include "walk.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "table.h"
+#define TRIES 4u
 
-struct walk {
-	struct run *run;
-	struct plan *plan;
-	struct table inodes; /* of files with more than one link */
-	struct stat volume;  /* never stored into itself */
-	bool volume_exists;
-};
+#define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-char *entry_source(const struct catalogue *c, const struct entry *e)
+/* A warning, unless only sums are wanted. */
+#define say(w, ...)                                                            \
+	do {                                                                   \
+		if (!(w)->quiet)                                               \
+			warn((w)->run, __VA_ARGS__);                           \
+	} while (0)
+
+/*
+ * Paths
+ */
+
+static bool path_set(struct path *p, size_t length, const char *more)
 {
-	const struct root *root = &c->roots[e->root];
-	const char *rest = e->path + strlen(root->name);
-	size_t size = strlen(root->origin) + strlen(rest) + 2;
-	char *path = malloc(size);
+	size_t n = strlen(more);
 
-	if (path != NULL)
-		snprintf(path, size, "%s%s", root->origin, rest);
-	if (path != NULL && path[0] == '\0')
-		strcpy(path, "/");
-	return path;
-}
+	if (length + n + 1 > p->max) {
+		size_t max = 2 * (length + n) + 256;
+		char *text = realloc(p->text, max);
 
-bool next_data(int fd, uint64_t from, uint64_t size, struct extent *extent)
-{
-	off_t data, hole;
-
-	if (from >= size)
-		return false;
-	data = lseek(fd, (off_t)from, SEEK_DATA);
-	if (data < 0 && errno == ENXIO)
-		return false;
-	hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-	if (data < 0 || hole < 0) {
-		data = (off_t)from; /* cannot tell: all is data */
-		hole = (off_t)size;
+		if (text == NULL)
+			return false;
+		p->text = text;
+		p->max = max;
 	}
-	if ((uint64_t)data >= size)
-		return false;
-	extent->in_file = (uint64_t)data - (uint64_t)data % BLOCK;
-	if (extent->in_file < from)
-		extent->in_file = from;
-	/* whole blocks, or up to the end of the file */
-	extent->length = (uint64_t)hole - extent->in_file;
-	extent->length += -extent->length % BLOCK;
-	if (extent->length > size - extent->in_file)
-		extent->length = size - extent->in_file;
+	memcpy(p->text + length, more, n + 1);
+	p->length = length + n;
 	return true;
 }
 
-static char *read_target(const char *path, const struct stat *st)
+/* Cut to @length bytes, and "/name" after them. */
+static bool path_step(struct path *p, size_t length, const char *name)
 {
-	size_t size = st->st_size > 0 ? (size_t)st->st_size + 1 : PATH_MAX;
-	char *target = malloc(size);
-	ssize_t n = target == NULL ? -1 : readlink(path, target, size);
-
-	if (n < 0 || (size_t)n == size) {
-		free(target);
-		return NULL;
-	}
-	target[n] = '\0';
-	return target;
+	return path_set(p, length, "/") && path_set(p, length + 1, name);
 }
 
-/* Has the same file come up before? Then @e becomes a hard link to it. */
-static int find_link(struct walk *w, struct entry *e, const struct stat *st,
-		     uint64_t number)
+static void path_cut(struct path *p, size_t length)
 {
-	/* never 0, 0: inode numbers are not 0 */
-	struct key key = {(uint64_t)st->st_ino, (uint64_t)st->st_dev};
-	uint64_t *first;
-	bool added;
-
-	if (st->st_nlink < 2)
-		return 0;
-	first = table_get(&w->inodes, key, number, &added);
-	if (first == NULL)
-		return -ENOMEM;
-	if (!added) {
-		e->type = ENTRY_HARDLINK;
-		e->link = *first;
-	}
-	return 0;
-}
-
-static void count(struct plan *plan, const struct entry *e,
-		  const struct stat *st)
-{
-	uint64_t there = (uint64_t)st->st_blocks * 512;
-
-	if (e->type == ENTRY_DIRECTORY) {
-		plan->directories++;
-	} else if (e->type == ENTRY_FILE) {
-		plan->files++;
-		plan->catalogue->file_bytes += e->size;
-		/* st_blocks is little where the file system compresses */
-		plan->bytes += there < e->size / 8 || there > e->size
-				       ? e->size + -e->size % BLOCK
-				       : there + -there % BLOCK;
-	} else {
-		plan->others++;
-	}
-}
-
-static enum entry_type type_of(mode_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG:
-		return ENTRY_FILE;
-	case S_IFDIR:
-		return ENTRY_DIRECTORY;
-	case S_IFLNK:
-		return ENTRY_SYMLINK;
-	case S_IFIFO:
-		return ENTRY_FIFO;
-	case S_IFCHR:
-		return ENTRY_CHAR;
-	case S_IFBLK:
-		return ENTRY_BLOCK;
-	default:
-		return 0;
-	}
-}
-
-/* Fill an entry from the file it stands for. */
-static int describe(struct walk *w, struct entry *e, const char *path,
-		    const struct stat *st, uint64_t number)
-{
-	e->mode = st->st_mode & 07777;
-	e->uid = st->st_uid;
-	e->gid = st->st_gid;
-	e->mtime = st->st_mtim.tv_sec;
-	e->mtime_ns = (uint32_t)st->st_mtim.tv_nsec;
-	if (e->type == ENTRY_FILE)
-		e->size = (uint64_t)st->st_size;
-	else if (e->type == ENTRY_CHAR || e->type == ENTRY_BLOCK)
-		e->size = (uint64_t)st->st_rdev;
-	if (e->type != ENTRY_DIRECTORY) {
-		int r = find_link(w, e, st, number);
-
-		if (r != 0)
-			return r;
-	}
-	if (e->type == ENTRY_HARDLINK)
-		e->size = 0;
-	if (e->type == ENTRY_SYMLINK) {
-		e->target = read_target(path, st);
-		if (e->target == NULL)
-			return -errno;
-	}
-	if (e->type == ENTRY_FILE || e->type == ENTRY_DIRECTORY)
-		xattrs_load(path, e);
-	count(w->plan, e, st);
-	return 0;
+	p->length = length;
+	p->text[length] = '\0';
 }
 
 /*
- * Add what is at @path. @name is the path inside of the archive; taken over. A
- * file that cannot be stored gives a warning only.
+ * Levels
  */
-static int add(struct walk *w, const char *path, char *name, uint32_t root)
+
+static int by_bytes(const void *a, const void *b)
 {
-	struct catalogue *c = w->plan->catalogue;
-	struct entry *e;
-	struct stat st;
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void free_names(struct level *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		free(l->names[i]);
+	free(l->names);
+}
+
+static bool add_name(struct level *l, const char *name)
+{
+	/* sizes 1, 2, 4, 8, ... */
+	if ((l->count & (l->count - 1)) == 0) {
+		size_t max = l->count == 0 ? 1 : 2 * l->count;
+		char **names = realloc(l->names, max * sizeof(*names));
+
+		if (names == NULL)
+			return false;
+		l->names = names;
+	}
+	l->names[l->count] = strdup(name);
+	return l->names[l->count] != NULL && ++l->count > 0;
+}
+
+/* Read all names in the directory at @fd, sorted; @fd is closed. */
+static int read_names(struct level *l, int fd)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *d;
 	int r = 0;
 
-	if (name == NULL)
-		return -ENOMEM;
-	if (lstat(path, &st) != 0) {
-		warn(w->run, "%s: %s", path, strerror(errno));
-	} else if (type_of(st.st_mode) == 0) {
-		complain("%s: sockets are not stored", path);
-	} else if (w->volume_exists && st.st_dev == w->volume.st_dev &&
-		   st.st_ino == w->volume.st_ino) {
-		complain("%s: this is the volume, it is left out", path);
-	} else {
-		e = catalogue_add(c);
-		if (e == NULL) {
-			free(name);
+	if (dir == NULL) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	while (r == 0) {
+		errno = 0;
+		d = readdir(dir);
+		if (d == NULL)
+			break;
+		if (strcmp(d->d_name, ".") != 0 &&
+		    strcmp(d->d_name, "..") != 0 && !add_name(l, d->d_name))
+			errno = ENOMEM;
+		r = -errno;
+	}
+	if (r == 0)
+		r = -errno;
+	closedir(dir);
+	if (l->count > 0)
+		qsort(l->names, l->count, sizeof(*l->names), by_bytes);
+	return r;
+}
+
+/* A level for the directory at the end of the trail. @fd is closed; -1: its
+ * contents cannot be had. */
+static int push_level(struct walk *w, int fd, const struct stat *st)
+{
+	struct level *l;
+	int r = 0;
+
+	if (w->depth == w->depth_max) {
+		size_t max = 2 * w->depth_max + 64;
+
+		l = realloc(w->levels, max * sizeof(*l));
+		if (l == NULL) {
+			if (fd >= 0)
+				close(fd);
 			return -ENOMEM;
 		}
-		e->type = type_of(st.st_mode);
-		e->root = root;
-		e->path = name;
-		r = describe(w, e, path, &st, c->entry_count - 1);
-		if (r == 0 || r == -ENOMEM)
-			return r;
-		warn(w->run, "%s: %s", path, strerror(-r));
-		free(e->target);
-		free(e->xattrs);
-		c->entry_count--;
+		w->levels = l;
+		w->depth_max = max;
+	}
+	l = &w->levels[w->depth++];
+	*l = (struct level){.path_length = w->path.length,
+			    .source_length = w->source.length,
+			    .before = *st};
+	if (fd >= 0)
+		r = read_names(l, fd);
+	if (r != 0 && r != -ENOMEM) {
+		say(w, "%s: %s", w->source.text, strerror(-r));
 		r = 0;
 	}
-	free(name);
 	return r;
 }
 
-static int not_dots(const struct dirent *d)
+static bool same_time(struct timespec a, struct timespec b)
 {
-	return strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0;
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
+static void pop_level(struct walk *w)
 {
-	return strcmp((*a)->d_name, (*b)->d_name);
+	struct level *l = &w->levels[--w->depth];
+	struct stat st;
+	int fd = trail_fd(&w->trail);
+
+	path_cut(&w->path, l->path_length);
+	path_cut(&w->source, l->source_length);
+	if (fd < 0 || fstat(fd, &st) != 0 ||
+	    !same_time(st.st_mtim, l->before.st_mtim) ||
+	    !same_time(st.st_ctim, l->before.st_ctim))
+		say(w, "%s: changed while it was read", w->source.text);
+	free_names(l);
+	if (trail_leave(&w->trail) == 0 || w->depth == 0)
+		return;
+	/* nobody knows where it is now */
+	l--;
+	path_cut(&w->source, l->source_length);
+	if (l->next < l->count)
+		say(w,
+		    "%s: was moved or replaced while it was read; the rest "
+		    "of it is left out",
+		    w->source.text);
+	l->next = l->count;
 }
 
-static char *join(const char *a, const char *b)
-{
-	size_t size = strlen(a) + strlen(b) + 2;
-	char *path = malloc(size);
-	const char *slash = size > 2 && a[strlen(a) - 1] == '/' ? "" : "/";
+/*
+ * What is found
+ */
 
-	if (path != NULL)
-		snprintf(path, size, "%s%s%s", a, slash, b);
-	return path;
+static bool is_volume(const struct walk *w, const struct stat *st)
+{
+	struct storage s = storage_of(st);
+
+	for (unsigned i = 0; i < w->volume_count; i++)
+		if (storage_equal(&s, &w->volume[i]))
+			return true;
+	return false;
 }
 
-static int add_contents(struct walk *w, uint64_t directory)
+static int visit_directory(struct walk *w, struct found *f)
 {
-	const struct catalogue *c = w->plan->catalogue;
-	const struct entry *e = &c->entries[directory];
-	char *path = entry_source(c, e);
-	uint32_t root = e->root;
-	struct dirent **names;
-	int n, r = 0;
+	int r = trail_enter(&w->trail, f->name), fd;
 
-	if (path == NULL)
-		return -ENOMEM;
-	n = scandir(path, &names, not_dots, by_bytes);
-	if (n < 0)
-		warn(w->run, "%s: %s", path, strerror(errno));
-	for (int i = 0; i < n; i++) {
-		char *below = r == 0 ? join(path, names[i]->d_name) : NULL;
-
-		if (below != NULL) /* add() may move the entries */
-			r = add(w, below,
-				join(c->entries[directory].path,
-				     names[i]->d_name),
-				root);
-		else if (r == 0)
-			r = -ENOMEM;
-		free(below);
-		free(names[i]);
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -ENOMEM)
+		return r == -ENOMEM ? r : WALK_AGAIN;
+	if (r == 0 && fstat(trail_fd(&w->trail), &f->st) != 0) {
+		r = -errno;
+		trail_leave(&w->trail);
 	}
-	if (n >= 0)
-		free(names);
-	free(path);
+	if (r != 0) {
+		say(w, "%s: %s", f->source, strerror(-r));
+		return 0;
+	}
+	fd = openat(trail_fd(&w->trail), ".", DIRECTORY_FLAGS);
+	if (fd < 0)
+		say(w, "%s: %s", f->source, strerror(errno));
+	r = w->ops->directory(w->arg, f, fd);
+	if (r == 0)
+		return push_level(w, fd, &f->st);
+	if (fd >= 0)
+		close(fd);
+	trail_leave(&w->trail);
 	return r;
 }
 
-/* The absolute path of a source, symbolic links in its last component kept. */
-static char *origin_of(const char *source)
+static int visit_once(struct walk *w, const char *name)
+{
+	struct found f = {
+		.parent = trail_fd(&w->trail),
+		.name = name,
+		.path = w->path.text,
+		.source = w->source.text,
+		.root = w->root,
+	};
+
+	if (f.parent < 0 ||
+	    fstatat(f.parent, name, &f.st, AT_SYMLINK_NOFOLLOW) != 0) {
+		say(w, "%s: %s", f.source,
+		    errno == ESTALE ? "was moved or replaced"
+				    : strerror(errno));
+		return 0;
+	}
+	if (S_ISSOCK(f.st.st_mode)) {
+		if (!w->quiet)
+			complain("%s: sockets are not stored", f.source);
+		return 0;
+	}
+	if (is_volume(w, &f.st)) {
+		w->met_volume = true;
+		if (!w->quiet)
+			complain("%s: this is the volume, it is left out",
+				 f.source);
+		return 0;
+	}
+	if (S_ISDIR(f.st.st_mode))
+		return visit_directory(w, &f);
+	return w->ops->other(w->arg, &f);
+}
+
+static int visit(struct walk *w, const char *name)
+{
+	for (unsigned i = 0; i < TRIES; i++) {
+		int r = interrupted() ? STOP_INTERRUPTED : visit_once(w, name);
+
+		if (r != WALK_AGAIN)
+			return r;
+	}
+	say(w, "%s: changes all the time; it is left out", w->source.text);
+	return 0;
+}
+
+/* All that is below the directory at hand, and leave it. */
+static int descend(struct walk *w)
+{
+	int r = 0;
+
+	while (r == 0 && w->depth > 0) {
+		struct level *l = &w->levels[w->depth - 1];
+		const char *name;
+
+		if (l->next == l->count) {
+			pop_level(w);
+			continue;
+		}
+		name = l->names[l->next++];
+		if (path_step(&w->path, l->path_length, name) &&
+		    path_step(&w->source, l->source_length, name))
+			r = visit(w, name);
+		else
+			r = -ENOMEM;
+	}
+	return r;
+}
+
+/*
+ * Sources
+ */
+
+/* Is the last component a name? Of "a/", "." and "b/.." it is not. */
+static bool has_name(const char *source)
 {
 	const char *slash = strrchr(source, '/');
 	const char *last = slash == NULL ? source : slash + 1;
-	char *parent, *real, *path = NULL;
 
-	if (*last == '\0' || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
-		return realpath(source, NULL);
-	if (slash == NULL)
-		parent = strdup(".");
-	else if (slash == source)
-		parent = strdup("/");
-	else
-		parent = strndup(source, (size_t)(slash - source));
-	real = parent == NULL ? NULL : realpath(parent, NULL);
-	if (real != NULL)
-		path = join(real, last);
-	free(parent);
-	free(real);
-	return path;
+	return *last != '\0' && strcmp(last, ".") != 0 &&
+	       strcmp(last, "..") != 0;
 }
 
-static int add_source(struct walk *w, const char *source)
+/* What the last component is in. For the caller to free. */
+static char *parent_of(const char *source)
 {
-	struct catalogue *c = w->plan->catalogue;
-	char *origin = origin_of(source);
-	const char *name;
-	struct stat st;
-	int64_t root;
-	int r = 0;
+	const char *slash = strrchr(source, '/');
 
-	if (origin == NULL || lstat(origin, &st) != 0) {
-		warn(w->run, "%s: %s", source, strerror(errno));
-		free(origin);
+	if (slash == NULL)
+		return strdup(".");
+	return strndup(source, slash == source ? 1 : (size_t)(slash - source));
+}
+
+char *walk_origin(const char *source)
+{
+	char *parent, *real, *origin = NULL;
+
+	if (!has_name(source))
+		return realpath(source, NULL);
+	parent = parent_of(source);
+	real = parent == NULL ? NULL : realpath(parent, NULL);
+	if (real != NULL) {
+		const char *slash = strrchr(source, '/');
+		const char *last = slash == NULL ? source : slash + 1;
+		size_t size = strlen(real) + strlen(last) + 2;
+
+		origin = malloc(size);
+		if (origin != NULL)
+			snprintf(origin, size, "%s/%s",
+				 strcmp(real, "/") == 0 ? "" : real, last);
+	}
+	free(parent);
+	free(real);
+	return origin;
+}
+
+/* The same for a source without a name: what it is in, and its name there. */
+static int open_unnamed(const char *source, char **name)
+{
+	char *real = realpath(source, NULL);
+	int fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC), up = -1;
+
+	*name = NULL;
+	if (real != NULL && fd >= 0) {
+		const char *last = strrchr(real, '/') + 1;
+
+		*name = strdup(*last == '\0' ? "." : last);
+		up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	}
+	free(real);
+	if (fd >= 0)
+		close(fd);
+	return up;
+}
+
+int walk_open_source(const char *source, char **name)
+{
+	const char *slash = strrchr(source, '/');
+	char *parent;
+	int fd = -1;
+
+	if (!has_name(source))
+		return open_unnamed(source, name);
+	parent = parent_of(source);
+	*name = strdup(slash == NULL ? source : slash + 1);
+	if (parent != NULL && *name != NULL)
+		fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	free(parent);
+	return fd;
+}
+
+/* The root that a source is, in w->root. False: it was stored already. */
+static int find_root(struct walk *w, const char *source, const char *origin,
+		     const char **name)
+{
+	struct catalogue *c = w->catalogue;
+	int64_t root;
+
+	*name = strrchr(origin, '/') + 1;
+	if (**name == '\0')
+		*name = "root";
+	if (c == NULL)
+		return 0;
+	root = catalogue_root(c, *name, strcmp(origin, "/") == 0 ? "" : origin);
+	if (root < 0)
+		return (int)root;
+	w->root = (uint32_t)root;
+	*name = c->roots[root].name;
+	if (c->roots[root].source != NULL) {
+		say(w, "%s: is given twice", source);
+		return STOP_SAID;
+	}
+	c->roots[root].source = strdup(source);
+	return c->roots[root].source == NULL ? -ENOMEM : 0;
+}
+
+/* The source called @name in @fd, as @root in the archive. */
+static int walk_tree(struct walk *w, int fd, const char *name,
+		     const char *origin, const char *root)
+{
+	int r = -ENOMEM;
+
+	trail_init(&w->trail, fd);
+	if (path_set(&w->path, 0, root) && path_set(&w->source, 0, origin))
+		r = visit(w, name);
+	if (strcmp(origin, "/") == 0 && w->depth > 0)
+		w->levels[0].source_length = 0; /* not "//name" */
+	if (r == 0)
+		r = descend(w);
+	trail_fini(&w->trail);
+	return r;
+}
+
+static int walk_root(struct walk *w, const char *source, const char *origin)
+{
+	const char *root;
+	char *name = NULL;
+	int r = find_root(w, source, origin, &root), fd;
+
+	if (r != 0)
+		return r == STOP_SAID ? 0 : r;
+	fd = walk_open_source(source, &name);
+	if (fd >= 0 && name != NULL)
+		r = walk_tree(w, fd, name, origin, root);
+	else
+		say(w, "%s: %s", source, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	free(name);
+	if (w->catalogue != NULL)
+		catalogue_drop_root(w->catalogue, w->root);
+	return r;
+}
+
+static int walk_source(struct walk *w, const char *source)
+{
+	char *origin = walk_origin(source);
+	int r;
+
+	if (origin == NULL) {
+		say(w, "%s: %s", source, strerror(errno));
 		return 0;
 	}
-	name = strrchr(origin, '/') + 1;
-	if (*name == '\0') {
-		name = "root";
-		origin[0] = '\0';
-	}
-	root = catalogue_root(c, name, origin);
-	if (root < 0) {
-		r = (int)root;
-	} else if (c->roots[root].snapshot == c->number) {
-		warn(w->run, "%s: is given twice", source);
-	} else {
-		uint64_t before = c->entry_count;
-
-		r = add(w, origin[0] == '\0' ? "/" : origin,
-			strdup(c->roots[root].name), (uint32_t)root);
-		if (c->entry_count > before) {
-			c->roots[root].snapshot = c->number;
-			c->roots[root].catalogue = 0; /* this one */
-		}
-	}
+	r = walk_root(w, source, origin);
 	free(origin);
 	return r;
 }
 
-int walk_sources(struct run *run, struct plan *plan)
+int walk_sources(struct walk *w)
 {
-	const struct arguments *a = run->arguments;
-	struct walk w = {.run = run, .plan = plan};
-	struct catalogue *c = plan->catalogue;
+	const struct arguments *a = w->run->arguments;
 	int r = 0;
 
-	w.volume_exists = stat(a->volume, &w.volume) == 0;
 	for (int i = 0; i < a->name_count && r == 0; i++)
-		r = add_source(&w, a->names[i]);
-	for (uint64_t i = 0; i < c->entry_count && r == 0; i++) {
-		if (interrupted())
-			r = STOP_INTERRUPTED;
-		else if (c->entries[i].type == ENTRY_DIRECTORY)
-			r = add_contents(&w, i);
-	}
-	table_fini(&w.inodes);
+		r = walk_source(w, a->names[i]);
 	return r;
+}
+
+void walk_init(struct walk *w, struct run *run, const struct walk_ops *ops,
+	       void *arg)
+{
+	struct storage volume = storage_at(run->arguments->volume);
+
+	*w = (struct walk){.run = run, .ops = ops, .arg = arg};
+	w->volume_count = storage_files(&volume, w->volume, VOLUME_FILES);
+}
+
+void walk_fini(struct walk *w)
+{
+	while (w->depth > 0)
+		free_names(&w->levels[--w->depth]);
+	free(w->levels);
+	free(w->path.text);
+	free(w->source.text);
 }

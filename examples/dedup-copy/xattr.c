@@ -10,10 +10,10 @@
 
 #define VALUE_MAX 65536
 
-static void load_value(struct bytes *b, const char *path, const char *name)
+static void load_value(struct bytes *b, int fd, const char *name)
 {
 	static char value[VALUE_MAX];
-	ssize_t n = lgetxattr(path, name, value, sizeof(value));
+	ssize_t n = fgetxattr(fd, name, value, sizeof(value));
 
 	if (n < 0)
 		return;
@@ -24,14 +24,14 @@ static void load_value(struct bytes *b, const char *path, const char *name)
 }
 
 /* What cannot be read is left out: many file systems have none. */
-void xattrs_load(const char *path, struct entry *e)
+void xattrs_load(int fd, struct entry *e)
 {
 	static char names[VALUE_MAX];
-	ssize_t n = llistxattr(path, names, sizeof(names));
+	ssize_t n = flistxattr(fd, names, sizeof(names));
 	struct bytes b = {0};
 
 	for (ssize_t i = 0; i < n; i += (ssize_t)strlen(names + i) + 1)
-		load_value(&b, path, names + i);
+		load_value(&b, fd, names + i);
 	e->xattrs = b.data;
 	e->xattr_bytes = b.failed ? 0 : b.length;
 }

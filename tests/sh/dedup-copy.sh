@@ -133,7 +133,7 @@ expect 0 --extract "$v" "$dir/back"
 same_tree "$t" "$dir/back/t"
 used=$(($(du -k "$dir/back/t/holes" | cut -f1)))
 test $used -lt 1000 || fail "holes were filled: $used KiB"
-expect 1 --extract "$v" "$dir/back"
+expect 3 --extract "$v" "$dir/back"
 has "$dir/err" 'there already'
 expect 0 --force --extract "$v" "$dir/back"
 same_tree "$t" "$dir/back/t"
@@ -206,7 +206,7 @@ if command -v python3 >/dev/null 2>&1; then
 	python3 "$dir/names.py" check "$dir/names" "$dir/out" ||
 		fail "JSON does not tell the names"
 	expect 0 --extract "$dir/names.vdo" "$dir/names.out"
-	expect 1 --extract "$dir/names.vdo" "$dir/names.out"
+	expect 3 --extract "$dir/names.vdo" "$dir/names.out"
 	has "$dir/err" '\\033\[31m: is there already'
 	grep -q "$esc" "$dir/err" && fail "control characters in messages"
 fi
@@ -252,7 +252,7 @@ hostile()
 		fail "$1 was not replaced"
 	rm -rf "$dir/hostile" "$dir/hostile-out"
 	expect 0 --image "$dir/hostile-image" "$dir/hostile"
-	expect 1 --extract "$dir/hostile" "$dir/hostile-out/"
+	expect 3 --extract "$dir/hostile" "$dir/hostile-out/"
 	has "$dir/err" "$3"
 	test -z "$(ls "$dir/outside")" || fail "left the directory: $2"
 	test ! -e "$dir/outs" || fail "left the directory: $2"
@@ -260,11 +260,11 @@ hostile()
 
 mkdir -p "$dir/h/dir"
 echo bad >"$dir/h/dir/file"
-ln -s ../../outside "$dir/h/lnk"
+ln -s ../../outside "$dir/h/aaa"
 if command -v python3 >/dev/null 2>&1; then
 	expect 0 --logical-size 1M "$dir/h" "$dir/honest"
 	expect 0 --image --extract "$dir/honest" "$dir/honest-image"
-	hostile h/dir/file h/lnk/file h/lnk/file
+	hostile h/dir/file h/aaa/file h/aaa/file
 	hostile h/dir/file h/../../ou 'leads out'
 	hostile h/dir/file ..//outs// 'leads out'
 	hostile h/dir/file .././/outs 'leads out'
@@ -275,7 +275,7 @@ else
 fi
 
 # What cannot be stored
-expect 1 "$dir/nothing" "$t/file" "$v"
+expect 3 "$dir/nothing" "$t/file" "$v"
 has "$dir/err" 'nothing: '
 expect 0 --list "$v"
 has "$dir/out" '^snapshot 4'

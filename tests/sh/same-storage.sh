@@ -42,7 +42,7 @@ refused()
 	got=$?
 	test $got -eq 1 || fail "exit code $got: $*"
 	test "$(cksum <"$file")" = "$before" || fail "$file was changed: $*"
-	grep -q 'the volume\|same storage' "$dir/err" || {
+	grep -q 'the volume\|same storage\|not overwritten' "$dir/err" || {
 		fail "no reason given: $*"
 		cat "$dir/err" >&2
 	}
@@ -89,6 +89,34 @@ refused "$image" "$copy" --image --force "$dir/symimage" "$image"
 : >"$dir/empty"
 "$copy" --image "$image" "$dir/empty" >>"$dir/empty" 2>/dev/null
 test ! -s "$dir/empty" || fail "a report was written into the new volume"
+
+# Trees: the volume among the sources is left out, and not overwritten; an archive
+# that has something of its name does not replace it.
+mkdir "$dir/tree" "$dir/tree/sub"
+echo file >"$dir/tree/file"
+cp "$image" "$dir/tree/sub/v.vdo"
+ln "$dir/tree/sub/v.vdo" "$dir/other.vdo"
+refused "$dir/other.vdo" "$copy" --force "$dir/tree" "$dir/other.vdo"
+refused "$dir/other.vdo" "$copy" --force "$dir/other.vdo" "$dir/other.vdo"
+rm "$dir/other.vdo"
+"$copy" --size 40M "$dir/tree" "$dir/archive" >/dev/null || fail "no archive"
+mkdir -p "$dir/taken/tree/sub"
+ln "$dir/archive" "$dir/taken/tree/sub/v.vdo"
+before=$(cksum <"$dir/archive")
+for name in "$dir/archive" "$dir/taken/tree/sub/v.vdo"; do
+	"$copy" --extract --force "$name" "$dir/taken" >/dev/null 2>"$dir/err"
+	got=$?
+	test $got -eq 3 || fail "exit code $got when the volume is in the way"
+	grep -q 'is the volume itself' "$dir/err" || fail "no reason given"
+	cmp "$dir/taken/tree/file" "$dir/tree/file" || fail "no file extracted"
+done
+test "$(stat -c %h "$dir/archive")" -eq 2 || fail "the volume was unlinked"
+test "$(cksum <"$dir/archive")" = "$before" || fail "the archive was changed"
+"$copy" "$dir/taken" "$dir/archive" >/dev/null 2>"$dir/err" ||
+	fail "the volume among the sources is an error"
+grep -q 'this is the volume, it is left out' "$dir/err" ||
+	fail "the volume was stored in itself"
+rm -rf "$dir/taken" "$dir/archive"
 
 # Other names of other things are none of this.
 "$copy" --image --extract "$v" "$dir/back" >/dev/null || fail "not extracted"
@@ -146,7 +174,9 @@ if command -v mkfs.ext4 >/dev/null 2>&1; then
 	mkfs.ext4 -q "$two" 2>/dev/null && mount "$two" "$dir/mnt" &&
 		cp "$image" "$dir/mnt/image" && sync -f "$dir/mnt" && {
 		"$ctl" write "$one" <"$dir/mnt/image" || fail "not written"
-		refused "$two" "$copy" --image --force "$dir/mnt/image" \
+		refused "$dir/mnt/image" "$copy" --image --force \
+			"$dir/mnt/image" "$dir/parts"
+		refused "$dir/mnt/image" "$copy" --force "$dir/mnt" \
 			"$dir/parts"
 		umount "$dir/mnt"
 	}
