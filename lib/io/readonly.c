@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * One atomic decides who was first; that one tells the storage and the volume.
+ * All tell the log: damage met in a volume that is read-only already is as bad
+ * as any. What is only a consequence, -VDO_EREADONLY, is none.
  */
 #include "build.h"
 
@@ -25,26 +27,72 @@ void readonly_init(struct readonly *r, struct storage *storage,
 	r->storage = storage;
 	r->log = log;
 	atomic_init(&r->reason, 0);
+	for (unsigned i = 0; i < READONLY_LINES_MAX; i++)
+		atomic_init(&r->lines[i], 0);
+	atomic_init(&r->silent, false);
 	r->enter = enter;
 	r->arg = arg;
 }
 
+/* What was said before need not be said again: remember the line. */
+enum line { LINE_NEW, LINE_KNOWN, LINE_TOO_MANY };
+
+static enum line remember(struct readonly *r, const char *text)
+{
+	/* FNV-1a */
+	unsigned long long name = UINT64_C(0xcbf29ce484222325);
+
+	for (const char *c = text; *c != '\0'; c++)
+		name = (name ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+	name |= 1; /* 0 stands for nothing */
+	for (unsigned i = 0; i < READONLY_LINES_MAX; i++) {
+		unsigned long long there = 0;
+
+		if (atomic_compare_exchange_strong(&r->lines[i], &there, name))
+			return LINE_NEW;
+		if (there == name)
+			return LINE_KNOWN;
+	}
+	return LINE_TOO_MANY;
+}
+
+static void tell(struct readonly *r, bool first, int reason,
+		     const char *text)
+{
+	switch (remember(r, text)) {
+	case LINE_NEW:
+		log_error(r->log, "volume: %s, reason=%d: %s%s",
+			  first ? "entering read-only mode"
+				: "error in read-only mode",
+			  reason, text, advice(reason));
+		break;
+	case LINE_KNOWN:
+		break;
+	case LINE_TOO_MANY:
+		if (!atomic_exchange(&r->silent, true))
+			log_error(r->log, "volume: further errors in read-only "
+					  "mode are not logged");
+		break;
+	}
+}
+
 void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
 {
+	int none = 0;
+	bool first = atomic_compare_exchange_strong(&r->reason, &none, reason);
 	char text[256];
-	int expected = 0;
 	va_list ap;
 
 	VDO_ASSERT(reason < 0);
-	if (!atomic_compare_exchange_strong(&r->reason, &expected, reason))
-		return;
-	VDO_ASSERT(reason != -VDO_EREADONLY);
-	storage_set_read_only(r->storage);
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	log_error(r->log, "volume: entering read-only mode, reason=%d: %s%s",
-		  reason, text, advice(reason));
-	if (r->enter != NULL)
+	VDO_ASSERT(!first || reason != -VDO_EREADONLY);
+	if (first)
+		storage_set_read_only(r->storage);
+	if (reason != -VDO_EREADONLY) {
+		va_start(ap, fmt);
+		vsnprintf(text, sizeof(text), fmt, ap);
+		va_end(ap);
+		tell(r, first, reason, text);
+	}
+	if (first && r->enter != NULL)
 		r->enter(r->arg);
 }

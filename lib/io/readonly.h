@@ -25,10 +25,16 @@
 #include "base/log.h"
 #include "io/mio.h"
 
+/* Different errors that are logged while a volume is open. */
+#define READONLY_LINES_MAX 20u
+
 struct readonly {
 	struct storage *storage;
 	const struct log *log;
 	atomic_int reason; /* 0: writable */
+	/* By hash, what was logged; 0: nothing yet. */
+	atomic_ullong lines[READONLY_LINES_MAX];
+	atomic_bool silent;
 	void (*enter)(void *arg); /* the upcall, once */
 	void *arg;
 };
@@ -36,7 +42,11 @@ struct readonly {
 void readonly_init(struct readonly *r, struct storage *storage,
 		   const struct log *log, void (*enter)(void *arg), void *arg);
 
-/* Enter read-only mode because of @reason (negative); one line of log. */
+/*
+ * Enter read-only mode because of @reason (negative): one line of log, also where
+ * that mode was entered before, unless the same was logged already.
+ * -VDO_EREADONLY, the consequence of an earlier error, is not logged.
+ */
 void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
 	PRINTF(3, 4);
 

@@ -239,12 +239,15 @@ START_TEST(reads_go_on)
 	struct fx *fx = fx_create(&o);
 	struct map_stats s;
 	struct mapping m;
+	int errors;
 
 	for (unsigned i = 0; i < 10; i++)
 		ck_assert_int_eq(fx_write(fx, model_lbn(6 * i), fx_mapping(i)),
 				 0);
 	fx->fail_all = true;
 	ck_assert_int_eq(fx_drain(fx, true), -VDO_EREADONLY);
+	errors = fx->errors;
+	ck_assert_int_gt(errors, 0);
 	ck_assert(readonly_entered(&fx->readonly));
 	map_get_stats(fx->map, &s);
 	ck_assert_uint_eq(s.dirty_pages, 10);
@@ -255,9 +258,9 @@ START_TEST(reads_go_on)
 	}
 	ck_assert_int_eq(fx_write(fx, 60 * MAP_PAGE_ENTRIES, fx_mapping(1)),
 			 -VDO_EREADONLY);
-	/* A second attempt ends as well. */
+	/* A second attempt ends as well, and has nothing new to say. */
 	ck_assert_int_eq(fx_drain(fx, true), -VDO_EREADONLY);
-	ck_assert_int_eq(fx->errors, 1);
+	ck_assert_int_eq(fx->errors, errors);
 	fx_destroy(fx);
 }
 END_TEST
