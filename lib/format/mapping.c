@@ -11,6 +11,8 @@
 
 #include "format/mapping.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 
 #define VERSION_MAJOR 4
@@ -23,16 +25,41 @@
 _Static_assert(MAP_PAGE_HEADER + MAP_PAGE_ENTRIES * MAPPING_SIZE == BLOCK_SIZE,
 	       "entries fill a page");
 
+static bool version_is_right(const uint8_t *page)
+{
+	return get_u32(page) == VERSION_MAJOR &&
+	       get_u32(page + 4) == VERSION_MINOR;
+}
+
 enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
 				      pbn_t pbn)
 {
-	if (get_u32(page) != VERSION_MAJOR ||
-	    get_u32(page + 4) != VERSION_MINOR ||
-	    page[INITIALISED_OFFSET] == 0 ||
-	    get_u64(page + NONCE_OFFSET) != nonce)
+	bool in_place = get_u64(page + PBN_OFFSET) == pbn;
+
+	if (get_u64(page + NONCE_OFFSET) != nonce)
 		return MAP_PAGE_INVALID;
-	return get_u64(page + PBN_OFFSET) == pbn ? MAP_PAGE_VALID
-						 : MAP_PAGE_BAD;
+	if (!version_is_right(page))
+		return in_place ? MAP_PAGE_BAD : MAP_PAGE_INVALID;
+	if (page[INITIALISED_OFFSET] == 0)
+		return MAP_PAGE_INVALID;
+	return in_place && page[INITIALISED_OFFSET] == 1 ? MAP_PAGE_VALID
+							 : MAP_PAGE_BAD;
+}
+
+enum map_page_validity map_root_check(const uint8_t *page, uint64_t nonce,
+				      pbn_t pbn)
+{
+	static const uint8_t unwritten[MAP_PAGE_HEADER];
+	enum map_page_validity validity = map_page_check(page, nonce, pbn);
+
+	/* The header is in one sector, so no crash leaves a part of it. */
+	if (validity != MAP_PAGE_INVALID ||
+	    memcmp(page, unwritten, sizeof(unwritten)) == 0)
+		return validity;
+	return version_is_right(page) && get_u64(page + NONCE_OFFSET) == nonce &&
+			       get_u64(page + PBN_OFFSET) == pbn
+		       ? MAP_PAGE_INVALID
+		       : MAP_PAGE_BAD;
 }
 
 void map_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,

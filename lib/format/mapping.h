@@ -54,10 +54,19 @@ static inline void map_page_put(uint8_t *page, unsigned slot, struct mapping m)
 enum map_page_validity {
 	MAP_PAGE_VALID,
 	MAP_PAGE_INVALID, /* never written: to be taken as empty */
-	MAP_PAGE_BAD,     /* a page of this volume, but of another place */
+	MAP_PAGE_BAD,     /* ours, but damaged or of another place */
 };
 
+/*
+ * A page below the roots. What lies in a block before its page is first written
+ * may be anything, but for something of this volume: so only what carries our
+ * nonce can be told to be damaged.
+ */
 enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
+				      pbn_t pbn);
+
+/* A root, whose block was zeroed when the volume was formatted. */
+enum map_page_validity map_root_check(const uint8_t *page, uint64_t nonce,
 				      pbn_t pbn);
 
 /* Make @page an empty page (all 4096 bytes); the flag is as told. */

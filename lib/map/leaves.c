@@ -276,7 +276,7 @@ void leaves_make(struct map_zone *z, struct map_op *op)
 	leaves_pump(z);
 }
 
-/* What was read: 0, or an error; unusable content becomes an empty page. */
+/* What was read: 0, or an error; what was never written is an empty page. */
 static int check_image(struct map_zone *z, struct page *p)
 {
 	struct map *m = z->map;
@@ -288,12 +288,7 @@ static int check_image(struct map_zone *z, struct page *p)
 		map_page_format(p->bytes, m->nonce, p->pbn, false);
 		break;
 	case MAP_PAGE_BAD:
-		readonly_enter(m->readonly, -VDO_ECORRUPT,
-			       "map: leaf page of another place, pbn=%llu "
-			       "found=%llu",
-			       (unsigned long long)p->pbn,
-			       (unsigned long long)get_u64(p->bytes + 16));
-		return -VDO_ECORRUPT;
+		return pageio_damaged(z, p, p->bytes);
 	}
 	return 0;
 }

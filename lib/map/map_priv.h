@@ -267,5 +267,8 @@ void pageio_fini(struct map_zone *z);
 void pageio_read(struct map_zone *z, struct page *p);
 /* Write @p, which is in no list or in an era bucket. */
 void pageio_write(struct map_zone *z, struct page *p);
+/* What was read for @p is damaged, or of another place: -VDO_ECORRUPT. */
+int pageio_damaged(struct map_zone *z, const struct page *p,
+		   const uint8_t *image);
 
 #endif

@@ -144,6 +144,18 @@ void pageio_write(struct map_zone *z, struct page *p)
 		enqueue(z, p);
 }
 
+int pageio_damaged(struct map_zone *z, const struct page *p,
+		   const uint8_t *image)
+{
+	readonly_enter(z->map->readonly, -VDO_ECORRUPT,
+		       "map: page is damaged or of another place, pbn=%llu "
+		       "level=%u version=%u.%u found=%llu flag=%u",
+		       (unsigned long long)p->pbn, p->level, get_u32(image),
+		       get_u32(image + 4),
+		       (unsigned long long)get_u64(image + 16), image[32]);
+	return -VDO_ECORRUPT;
+}
+
 static void read_done(struct completion *c)
 {
 	struct page_io *io = container_of(c, struct page_io, mio.done);

@@ -183,14 +183,32 @@ static void find_resume(struct map_zone *z, struct map_op *op)
 		op_finish(op, r);
 }
 
+/* What was read becomes the page; what was never written is an empty one. */
+static int take_image(struct map_zone *z, struct page *p, const uint8_t *image)
+{
+	struct map *m = z->map;
+	enum map_page_validity validity =
+		p->level == MAP_LEVELS - 1
+			? map_root_check(image, m->nonce, p->pbn)
+			: map_page_check(image, m->nonce, p->pbn);
+
+	if (validity == MAP_PAGE_BAD)
+		return pageio_damaged(z, p, image);
+	if (validity == MAP_PAGE_VALID)
+		memcpy(p->bytes, image, BLOCK_SIZE);
+	else
+		map_page_format(p->bytes, m->nonce, p->pbn, false);
+	return 0;
+}
+
 void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 		    int result)
 {
-	struct map *m = z->map;
-	enum map_page_validity validity;
 	struct waitq taken;
 	struct waiter *w;
 
+	if (result == 0)
+		result = take_image(z, p, image);
 	waitq_take_all(&p->waiters, &taken);
 	if (result != 0) {
 		counter_inc(&z->stats.failed_reads);
@@ -199,16 +217,6 @@ void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 			op_finish(container_of(w, struct map_op, link), result);
 		return;
 	}
-	validity = map_page_check(image, m->nonce, p->pbn);
-	if (validity == MAP_PAGE_VALID)
-		memcpy(p->bytes, image, BLOCK_SIZE);
-	else
-		map_page_format(p->bytes, m->nonce, p->pbn, false);
-	if (validity == MAP_PAGE_BAD)
-		log_warning(&m->log,
-			    "map: tree page of another place taken as empty, "
-			    "pbn=%llu level=%u",
-			    (unsigned long long)p->pbn, p->level);
 	page_set_state(z, p, PAGE_RESIDENT);
 	while ((w = waitq_pop(&taken)) != NULL)
 		find_resume(z, container_of(w, struct map_op, link));

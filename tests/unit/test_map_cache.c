@@ -127,8 +127,9 @@ static const struct {
 	int result;
 	bool read_only;
 } images[] = {
-	{"major version", 0, 5, 0, false},
-	{"minor version", 4, 2, 0, false},
+	{"major version", 0, 5, -VDO_ECORRUPT, true},
+	{"minor version", 4, 2, -VDO_ECORRUPT, true},
+	{"impossible flag", 32, 4, -VDO_ECORRUPT, true},
 	{"foreign nonce", 8, 1, 0, false},
 	{"flag off", 32, 0, 0, false},
 	{"other place", 17, 9, -VDO_ECORRUPT, true},

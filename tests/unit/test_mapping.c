@@ -56,9 +56,9 @@ END_TEST
 
 static enum map_page_validity damage_result(unsigned at)
 {
-	if (at < 16)
-		return MAP_PAGE_INVALID; /* version or nonce */
-	return at < 24 ? MAP_PAGE_BAD : MAP_PAGE_VALID;
+	if (at >= 8 && at < 16)
+		return MAP_PAGE_INVALID; /* the nonce: of another volume */
+	return at < 24 || at == 32 ? MAP_PAGE_BAD : MAP_PAGE_VALID;
 }
 
 START_TEST(each_byte_damaged)
@@ -87,7 +87,33 @@ START_TEST(initialised_flag)
 	map_page_set_initialised(page, false);
 	ck_assert_uint_eq(page[32], 0);
 	memset(page, 0, sizeof(page));
-	ck_assert_int_eq(map_page_check(page, 0, 0), MAP_PAGE_INVALID);
+	ck_assert_int_eq(map_page_check(page, 5, 6), MAP_PAGE_INVALID);
+}
+END_TEST
+
+/* A root is all zeroes at first, and then one of ours. */
+START_TEST(roots)
+{
+	memset(page, 0, sizeof(page));
+	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_INVALID);
+	/* The first write was torn. */
+	page[4095] = 1;
+	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_INVALID);
+	map_page_format(page, 5, 6, false);
+	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_INVALID);
+	map_page_set_initialised(page, true);
+	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_VALID);
+	for (unsigned at = 0; at < 64; at++) {
+		bool header = at < 24 || at == 32;
+
+		page[at] ^= 2;
+		ck_assert_int_eq(map_root_check(page, 5, 6),
+				 header ? MAP_PAGE_BAD : MAP_PAGE_VALID);
+		page[at] ^= 2;
+	}
+	memset(page, 0, 35);
+	page[35] = 1;
+	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_BAD);
 }
 END_TEST
 
@@ -172,6 +198,7 @@ int main(void)
 
 	tcase_add_test(tc, golden_pages);
 	tcase_add_test(tc, each_byte_damaged);
+	tcase_add_test(tc, roots);
 	tcase_add_test(tc, initialised_flag);
 	tcase_add_loop_test(tc, entry, 0, ARRAY_SIZE(entries));
 	tcase_add_test(tc, slots);

@@ -182,35 +182,79 @@ START_TEST(damaged_interior_entry)
 }
 END_TEST
 
+/* Bytes of the header of an interior page, and what reading says then. */
 static const struct {
+	const char *what;
 	unsigned offset;
 	uint8_t value;
-} bad_pages[] = {{0, 9}, {8, 1}, {32, 0}, {16, 1}};
+	int below, root;
+} bad_pages[] = {
+	{"version", 0, 9, -VDO_ECORRUPT, -VDO_ECORRUPT},
+	{"minor version", 4, 9, -VDO_ECORRUPT, -VDO_ECORRUPT},
+	{"nonce of an older volume", 8, 1, 0, -VDO_ECORRUPT},
+	{"the first image", 32, 0, 0, 0},
+	{"impossible flag", 32, 2, -VDO_ECORRUPT, -VDO_ECORRUPT},
+	{"other place", 16, 1, -VDO_ECORRUPT, -VDO_ECORRUPT},
+	{"other place, far away", 20, 9, -VDO_ECORRUPT, -VDO_ECORRUPT},
+};
 
-/* Invalid or misplaced interior pages are empty, and no error. */
-START_TEST(unusable_interior_page)
+static struct fx *with_bad_page(int i, unsigned level, int *want)
 {
-	struct fx_options o = {.seed = 40 + (uint64_t)_i};
+	struct fx_options o = {.seed = 40 + (uint64_t)i};
 	struct fx *fx = fx_create(&o);
-	struct mapping m;
 	pbn_t page;
 
 	ck_assert_int_eq(fx_write(fx, 9, fx_mapping(1)), 0);
-	page = interior(fx, 9, 2)->pbn;
+	page = interior(fx, 9, level)->pbn;
 	ck_assert_int_eq(fx_drain(fx, true), 0);
 	fx_reopen(fx);
-	fx_block(fx, page)[bad_pages[_i].offset] = bad_pages[_i].value;
-	fx->durable[page * BLOCK_SIZE + bad_pages[_i].offset] =
-		bad_pages[_i].value;
-	ck_assert_int_eq(fx_read(fx, 9, &m), 0);
+	fx_block(fx, page)[bad_pages[i].offset] = bad_pages[i].value;
+	fx->durable[page * BLOCK_SIZE + bad_pages[i].offset] =
+		bad_pages[i].value;
+	*want = level == MAP_LEVELS - 1 ? bad_pages[i].root
+					: bad_pages[i].below;
+	return fx;
+}
+
+/* Pages that were never written are empty; damage is an error, at each level, to
+ * readers and writers, and nothing is written over it. */
+START_TEST(unusable_interior_page)
+{
+	unsigned level = 1 + (unsigned)_i % 4;
+	struct mapping m;
+	int want;
+	struct fx *fx = with_bad_page(_i / 4, level, &want);
+
+	ck_assert_int_eq(fx_read(fx, 9, &m), want);
+	ck_assert_int_eq(readonly_entered(&fx->readonly), want != 0);
+	ck_assert_int_eq(fx->errors, want != 0);
+	if (want != 0) {
+		/* And so it stays. */
+		ck_assert_int_eq(fx_read(fx, 9, &m), want);
+		ck_assert_int_ne(fx_write(fx, 9, fx_mapping(2)), 0);
+		fx_destroy(fx);
+		return;
+	}
 	ck_assert_uint_eq(m.pbn, 0);
-	ck_assert(!readonly_entered(&fx->readonly));
 	/* It can be used. */
 	ck_assert_int_eq(fx_write(fx, 9, fx_mapping(2)), 0);
 	ck_assert_int_eq(fx_drain(fx, true), 0);
 	fx_reopen(fx);
 	ck_assert_int_eq(fx_read(fx, 9, &m), 0);
 	ck_assert(mapping_equal(m, fx_mapping(2)));
+	fx_destroy(fx);
+}
+END_TEST
+
+/* The first to see the damage is a writer. */
+START_TEST(write_below_bad_page)
+{
+	unsigned level = 1 + (unsigned)_i % 4;
+	int want;
+	struct fx *fx = with_bad_page(_i / 4, level, &want);
+
+	ck_assert_int_eq(fx_write(fx, 9, fx_mapping(2)), want);
+	ck_assert_int_eq(readonly_entered(&fx->readonly), want != 0);
 	fx_destroy(fx);
 }
 END_TEST
@@ -309,7 +353,9 @@ int main(void)
 	tcase_add_loop_test(tc, damaged_interior_entry, 0,
 			    4 * ARRAY_SIZE(bad_entries));
 	tcase_add_loop_test(tc, unusable_interior_page, 0,
-			    ARRAY_SIZE(bad_pages));
+			    4 * ARRAY_SIZE(bad_pages));
+	tcase_add_loop_test(tc, write_below_bad_page, 0,
+			    4 * ARRAY_SIZE(bad_pages));
 	tcase_add_test(tc, changed_during_write);
 	tcase_add_test(tc, largest_volume);
 	tcase_add_loop_test(tc, read_only_on_the_way, 0, 50);
