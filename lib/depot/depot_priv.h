@@ -281,6 +281,8 @@ struct depot {
 	const struct log *log;
 	struct journal *journal;
 	uint64_t nonce;
+	bool saved;	     /* the volume was closed in good order */
+	seq_t journal_start; /* of the recovery journal, then */
 	pbn_t summary_start;
 	unsigned old_zone_count;
 	unsigned locks_max;
@@ -448,5 +450,8 @@ static inline bool slab_pristine(const struct slab *s)
  */
 int scrub_apply(struct slab *s, const uint8_t *ring,
 		const uint64_t *points) MUST_CHECK;
+
+/* Something read for @s cannot be, near journal block @seq: -VDO_ECORRUPT. */
+int scrub_damaged(const struct slab *s, seq_t seq, const char *what);
 
 #endif

@@ -101,15 +101,19 @@ static void start_phase(struct zone_load *load, bool (*begin)(struct loader *))
 	leave(load);
 }
 
+/* The reason was logged, or is none of the volume. */
 static void fail(struct loader *l, int result)
 {
-	struct zone_load *load = l->load;
+	if (l->load->result == 0)
+		l->load->result = result;
+}
 
-	readonly_enter(load->zone->depot->readonly, result,
-		       "depot: slab not loaded, slab=%u",
+static void read_failed(struct loader *l, int result)
+{
+	readonly_enter(l->load->zone->depot->readonly, result,
+		       "depot: slab not read, slab=%u",
 		       (unsigned)l->slab->number);
-	if (load->result == 0)
-		load->result = result;
+	fail(l, result);
 }
 
 static void read_blocks(struct loader *l, pbn_t pbn, uint64_t count,
@@ -122,21 +126,67 @@ static void read_blocks(struct loader *l, pbn_t pbn, uint64_t count,
 
 /* ---------------------------------------------------------- phase 1: tails */
 
+/*
+ * Is there no journal although counts are to be read? So a rebuild leaves a
+ * slab: the journal is all zeroes then, and the counts are of no entry
+ * [check_points].
+ */
+static bool is_rebuilt(struct summary_entry e)
+{
+	return e.load && !e.dirty && e.tail_offset == 0;
+}
+
+static bool is_foreign(const struct slab *s, const struct slab_journal_header *h)
+{
+	return h->nonce != s->zone->depot->nonce ||
+	       h->type != SLAB_JOURNAL_TYPE;
+}
+
+static const char *check_tail(const struct slab *s,
+			      const struct slab_journal_header *h)
+{
+	const struct depot *d = s->zone->depot;
+	uint64_t ring = d->slab.slab_journal_blocks;
+	const char *wrong = slab_journal_header_check(h, d->nonce, ring);
+
+	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
+		wrong = "sequence number";
+	/* No entry could ever be made after such a one. */
+	if (wrong == NULL && d->saved &&
+	    h->recovery_point.seq >= d->journal_start)
+		wrong = "recovery point";
+	return wrong;
+}
+
+static int load_tail(struct slab *s, const uint8_t *block)
+{
+	struct summary_entry e = summary_get(s);
+	struct slab_journal_header h;
+	const char *wrong;
+
+	slab_journal_header_decode(block, &h);
+	if (is_rebuilt(e) && is_foreign(s, &h))
+		return 0;
+	wrong = check_tail(s, &h);
+	if (wrong != NULL)
+		return scrub_damaged(s, h.seq, wrong);
+	sj_set(s->journal, e.dirty ? h.head : h.seq + 1, h.seq + 1,
+	       point_pack(h.recovery_point));
+	return 0;
+}
+
 static void tail_done(struct completion *c)
 {
 	struct loader *l = container_of(c, struct loader, mio.done);
-	struct slab *s = l->slab;
-	struct slab_journal_header h;
+	int r;
 
 	if (c->result != 0) {
-		fail(l, c->result);
-		next(l);
-		return;
+		read_failed(l, c->result);
+	} else {
+		r = load_tail(l->slab, l->buf);
+		if (r != 0)
+			fail(l, r);
 	}
-	slab_journal_header_decode(l->buf, &h);
-	if (h.nonce == s->zone->depot->nonce && h.type == SLAB_JOURNAL_TYPE)
-		sj_set(s->journal, summary_get(s).dirty ? h.head : h.seq + 1,
-		       h.seq + 1, point_pack(h.recovery_point));
 	next(l);
 }
 
@@ -144,14 +194,23 @@ static bool tail_begin(struct loader *l)
 {
 	struct slab *s = l->slab;
 	uint64_t size = s->zone->depot->slab.slab_journal_blocks;
-	uint64_t tail = summary_get(s).tail_offset;
+	struct summary_entry e = summary_get(s);
+	const char *wrong = summary_check(e, size);
 
 	s->state = SLAB_REQUIRES_SCRUBBING;
+	if (wrong != NULL) {
+		readonly_enter(s->zone->depot->readonly, -VDO_ECORRUPT,
+			       "depot: slab summary is damaged, slab=%u: %s",
+			       (unsigned)s->number, wrong);
+		fail(l, -VDO_ECORRUPT);
+		return false;
+	}
 	if (slab_activate(s) != 0) {
 		fail(l, -ENOMEM);
 		return false;
 	}
-	read_blocks(l, sj_start(s) + (tail + size - 1) % size, 1, tail_done);
+	read_blocks(l, sj_start(s) + (e.tail_offset + size - 1) % size, 1,
+		    tail_done);
 	return true;
 }
 
@@ -185,10 +244,14 @@ static void slab_done(struct slab *s)
 static void journal_done(struct completion *c)
 {
 	struct loader *l = container_of(c, struct loader, mio.done);
-	int r = c->result;
+	int r;
 
-	if (r == 0)
-		r = scrub_apply(l->slab, l->buf, l->points);
+	if (c->result != 0) {
+		read_failed(l, c->result);
+		next(l);
+		return;
+	}
+	r = scrub_apply(l->slab, l->buf, l->points);
 	if (r != 0)
 		fail(l, r);
 	else
@@ -196,11 +259,46 @@ static void journal_done(struct completion *c)
 	next(l);
 }
 
+/*
+ * The slab journal entries that counts can have. After good order those that
+ * are on disk. After a crash counts may have entries that the summary does not
+ * name yet, which lie in the same ring; but where there is no journal, there is
+ * none, except in a ring of 2, where the counts come first (slabjournal.c).
+ */
+static seq_t points_end(const struct slab *s)
+{
+	const struct depot *d = s->zone->depot;
+	uint64_t ring = d->slab.slab_journal_blocks;
+
+	if (d->saved || (s->journal->tail == 1 && ring > 2))
+		return s->journal->tail;
+	return s->journal->tail + ring;
+}
+
+static bool check_points(const struct loader *l)
+{
+	seq_t end = points_end(l->slab);
+
+	for (uint32_t i = 0; i < l->read * SECTORS_PER_BLOCK; i++) {
+		struct journal_point p = point_unpack(l->points[i]);
+
+		if (p.seq >= end || p.entry >= SLAB_ENTRIES_MAX ||
+		    (p.seq == 0 && p.entry != 0))
+			return false;
+	}
+	return true;
+}
+
 /* False: the slab is finished. */
 static bool counts_complete(struct loader *l)
 {
 	struct slab *s = l->slab;
 
+	if (!check_points(l)) {
+		fail(l, scrub_damaged(s, s->journal->tail,
+				      "counts are newer than it"));
+		return false;
+	}
 	if (!summary_get(s).dirty || s->journal->tail == 1) {
 		slab_done(s);
 		return false;
@@ -215,7 +313,7 @@ static void counts_done(struct completion *c)
 	struct loader *l = container_of(c, struct loader, mio.done);
 
 	if (c->result != 0) {
-		fail(l, c->result);
+		read_failed(l, c->result);
 		next(l);
 		return;
 	}

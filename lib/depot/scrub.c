@@ -12,29 +12,12 @@
 
 #include <vdo/error.h>
 
-static int damaged(const struct slab *s, seq_t seq, const char *what)
+int scrub_damaged(const struct slab *s, seq_t seq, const char *what)
 {
 	readonly_enter(s->zone->depot->readonly, -VDO_ECORRUPT,
 		       "depot: slab journal is damaged, slab=%u block=%llu: %s",
 		       (unsigned)s->number, (unsigned long long)seq, what);
 	return -VDO_ECORRUPT;
-}
-
-static int check_header(const struct slab *s, seq_t seq,
-			const struct slab_journal_header *h)
-{
-	unsigned entries_max = h->has_map_increments ? SLAB_FULL_ENTRIES_MAX
-						     : SLAB_ENTRIES_MAX;
-
-	if (h->nonce != s->zone->depot->nonce)
-		return damaged(s, seq, "nonce");
-	if (h->type != SLAB_JOURNAL_TYPE)
-		return damaged(s, seq, "metadata type");
-	if (h->seq != seq)
-		return damaged(s, seq, "sequence number");
-	if (h->entries > entries_max)
-		return damaged(s, seq, "number of entries");
-	return 0;
 }
 
 /* The count after @e, or -1 if the entry cannot be. */
@@ -69,24 +52,28 @@ static int apply_entry(struct slab *s, const struct slab_journal_entry *e,
 static int apply_block(struct slab *s, seq_t seq, const uint8_t *block,
 		       const uint64_t *points)
 {
+	const struct depot *d = s->zone->depot;
 	struct journal_point at = {seq, 0};
 	struct slab_journal_header h;
-	int r;
+	const char *wrong;
 
 	slab_journal_header_decode(block, &h);
-	r = check_header(s, seq, &h);
-	if (r != 0)
-		return r;
+	wrong = slab_journal_header_check(&h, d->nonce,
+					  d->slab.slab_journal_blocks);
+	if (wrong == NULL && h.seq != seq)
+		wrong = "sequence number";
+	if (wrong != NULL)
+		return scrub_damaged(s, seq, wrong);
 	for (; at.entry < h.entries; at.entry++) {
 		struct slab_journal_entry e;
 
 		slab_journal_get(block, h.has_map_increments, at.entry, &e);
-		if (e.offset >= s->zone->depot->geo.data_blocks)
-			return damaged(s, seq, "offset of an entry");
+		if (e.offset >= d->geo.data_blocks)
+			return scrub_damaged(s, seq, "offset of an entry");
 		if (e.map && !e.increment)
-			return damaged(s, seq, "kind of an entry");
+			return scrub_damaged(s, seq, "kind of an entry");
 		if (apply_entry(s, &e, point_pack(at), points) != 0)
-			return damaged(s, seq, "entry and count disagree");
+			return scrub_damaged(s, seq, "entry and count disagree");
 		s->applied = point_pack(at);
 	}
 	return 0;
@@ -98,8 +85,7 @@ int scrub_apply(struct slab *s, const uint8_t *ring, const uint64_t *points)
 	uint64_t size = s->zone->depot->slab.slab_journal_blocks;
 
 	VDO_ASSERT(s->state == SLAB_REBUILDING);
-	if (sj->head == 0 || sj->head > sj->tail || sj->tail - sj->head > size)
-		return damaged(s, sj->tail, "head");
+	VDO_ASSERT(sj->head <= sj->tail && sj->tail - sj->head <= size);
 	for (seq_t seq = sj->head; seq < sj->tail; seq++) {
 		int r = apply_block(s, seq, ring + seq % size * BLOCK_SIZE,
 				    points);

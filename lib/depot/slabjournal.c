@@ -409,6 +409,12 @@ static bool open_block(struct slab_journal *sj, seq_t seq)
 		return stop_unwritten(sj);
 	if (!slot_is_free(sj))
 		return stop_full(sj, &z->stats.journal_disk_full);
+	if (unlikely(sj->tail >= SEQ_MAX)) {
+		readonly_enter(d->readonly, -EOVERFLOW,
+			       "depot: no sequence number left, slab=%u",
+			       (unsigned)sj->slab->number);
+		return false;
+	}
 	sj->blocked = false;
 	lock->count = 1;
 	lock->held = seq;

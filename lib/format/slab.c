@@ -12,6 +12,7 @@
 #include <vdo/error.h>
 
 #include "base/assert.h"
+#include "format/journal.h"
 
 #define HEADER_SIZE   36
 #define ENTRY_SIZE    3
@@ -95,6 +96,27 @@ void slab_journal_header_decode(const uint8_t *block,
 	VDO_ASSERT(r.p == block + HEADER_SIZE);
 }
 
+const char *slab_journal_header_check(const struct slab_journal_header *h,
+				      uint64_t nonce, uint64_t ring)
+{
+	unsigned entries_max = h->has_map_increments ? SLAB_FULL_ENTRIES_MAX
+						     : SLAB_ENTRIES_MAX;
+
+	if (h->nonce != nonce)
+		return "nonce";
+	if (h->type != SLAB_JOURNAL_TYPE)
+		return "metadata type";
+	if (h->seq == 0 || h->seq >= SEQ_MAX)
+		return "sequence number";
+	if (h->head == 0 || h->head > h->seq || h->seq - h->head >= ring)
+		return "head";
+	if (h->recovery_point.entry >= 2 * JOURNAL_ENTRIES_PER_BLOCK)
+		return "recovery point";
+	if (h->entries > entries_max)
+		return "number of entries";
+	return NULL;
+}
+
 void slab_journal_put(uint8_t *block, unsigned i,
 		      const struct slab_journal_entry *e)
 {
@@ -137,6 +159,16 @@ struct summary_entry summary_decode(const uint8_t *p)
 		.load = p[1] & LOAD_BIT,
 		.dirty = p[1] & DIRTY_BIT,
 	};
+}
+
+const char *summary_check(struct summary_entry e, uint64_t ring)
+{
+	if (e.tail_offset >= ring)
+		return "tail offset";
+	/* Whoever moves the tail sets one of them. */
+	if (e.tail_offset != 0 && !e.load && !e.dirty)
+		return "flags";
+	return NULL;
 }
 
 uint8_t summary_hint(unsigned slab_shift, uint64_t free_blocks)

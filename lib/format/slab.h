@@ -78,6 +78,14 @@ void slab_journal_header_decode(const uint8_t *block,
 				struct slab_journal_header *h);
 
 /*
+ * Can a slab journal of @ring blocks, in the volume of @nonce, hold a block with
+ * this header? NULL, or what is wrong: "nonce" and "metadata type" stand for a
+ * block of somebody else.
+ */
+const char *slab_journal_header_check(const struct slab_journal_header *h,
+				      uint64_t nonce, uint64_t ring);
+
+/*
  * Entry @i. Entries are put in order into a block that was all zero. The bit of
  * a map increment is set; the caller sets the flag in the header and keeps to
  * the limits. slab_journal_get() wants @i below the capacity for the flag.
@@ -89,6 +97,10 @@ void slab_journal_get(const uint8_t *block, bool has_map_increments,
 
 void summary_encode(uint8_t *p, struct summary_entry e);
 struct summary_entry summary_decode(const uint8_t *p);
+
+/* Can this stand in the summary of slabs with journals of @ring blocks (V 7.5)?
+ * NULL, or what is wrong. */
+const char *summary_check(struct summary_entry e, uint64_t ring);
 
 /* The fullness hint of a slab (V 7.3). */
 uint8_t summary_hint(unsigned slab_shift, uint64_t free_blocks);

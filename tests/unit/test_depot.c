@@ -290,34 +290,40 @@ static void unscrubbed(pbn_t *pbn)
 	fx_reopen(f, 1);
 }
 
+static const struct {
+	const char *name;
+	unsigned offset;
+	uint8_t value;
+	int want;
+} journal_cases[] = {
+	{"as it is", 34, 4, 0},
+	{"entries less", 34, 3, 0},
+	{"entries for no flag", 35, 6, -VDO_ECORRUPT},
+	{"decrement from nothing", 38, 0, -VDO_ECORRUPT},
+	{"offset behind the data", 37, 0x7f, -VDO_ECORRUPT},
+	{"head in the future", 0, 9, -VDO_ECORRUPT},
+	{"head zero", 0, 0, -VDO_ECORRUPT},
+	{"foreign nonce", 24, 0, -VDO_ECORRUPT},
+	{"another type", 32, 7, -VDO_ECORRUPT},
+	{"sequence", 8, 9, -VDO_ECORRUPT},
+	{"sequence of another place", 8, 2, -VDO_ECORRUPT},
+	{"sequence zero", 8, 0, -VDO_ECORRUPT},
+	{"sequence, impossible", 15, 0x80, -VDO_ECORRUPT},
+	{"recovery point, impossible", 17, 7, -VDO_ECORRUPT},
+	{"map increment of a used block", 33, 1, 0},
+};
+
 START_TEST(damaged_journal)
 {
-	static const struct {
-		const char *name;
-		unsigned offset;
-		uint8_t value;
-		int want;
-	} cases[] = {
-		{"as it is", 34, 4, 0},
-		{"entries less", 34, 3, 0},
-		{"entries for no flag", 35, 6, -VDO_ECORRUPT},
-		{"decrement from nothing", 38, 0, -VDO_ECORRUPT},
-		{"offset behind the data", 37, 0x7f, -VDO_ECORRUPT},
-		{"head in the future", 0, 9, -VDO_ECORRUPT},
-		{"head zero", 0, 0, -VDO_ECORRUPT},
-		{"foreign nonce: blank", 24, 0, 0},
-		{"another type: blank", 32, 7, 0},
-		{"sequence", 8, 9, -VDO_ECORRUPT},
-		{"map increment of a used block", 33, 1, 0},
-	};
 	pbn_t pbn;
 	int r;
 
 	unscrubbed(&pbn);
 	fx_block(f, FX_FIRST + f->sb.slab.data_blocks + 1 +
-			    1)[cases[_i].offset] = cases[_i].value;
+			    1)[journal_cases[_i].offset] =
+		journal_cases[_i].value;
 	r = fx_load(f, false);
-	ck_assert_int_eq(r, cases[_i].want);
+	ck_assert_int_eq(r, journal_cases[_i].want);
 	ck_assert_int_eq(readonly_entered(&f->ro), r != 0);
 	if (_i == 0) {
 		ck_assert_uint_eq(count_of(pbn), 4);
@@ -325,6 +331,131 @@ START_TEST(damaged_journal)
 		ck_assert(summary_get(&f->d->slabs[0]).load);
 		check_sums();
 	}
+}
+END_TEST
+
+/* A slab that was saved, in a volume that was closed in good order: its newest
+ * journal block is read for where to go on. */
+enum { SUMMARY, TAIL, COUNTS };
+
+static const struct {
+	const char *name;
+	unsigned where, offset;
+	uint64_t value;
+	unsigned size;
+	int want;
+} clean_cases[] = {
+	{"as it is", TAIL, 8, 1, 8, 0},
+	{"tail offset outside", SUMMARY, 0, 8, 1, -VDO_ECORRUPT},
+	{"tail offset, largest", SUMMARY, 0, 255, 1, -VDO_ECORRUPT},
+	{"tail moved, no flag", SUMMARY, 1, 0x3f, 1, -VDO_ECORRUPT},
+	{"tail offset of no block", SUMMARY, 0, 5, 1, -VDO_ECORRUPT},
+	{"tail back at the beginning", SUMMARY, 0, 0, 1, -VDO_ECORRUPT},
+	{"foreign nonce", TAIL, 24, 5, 8, -VDO_ECORRUPT},
+	{"another type", TAIL, 32, 3, 1, -VDO_ECORRUPT},
+	{"sequence of another place", TAIL, 8, 2, 8, -VDO_ECORRUPT},
+	{"sequence zero", TAIL, 8, 0, 8, -VDO_ECORRUPT},
+	{"sequence at its end", TAIL, 8, SEQ_MAX + 1, 8, -VDO_ECORRUPT},
+	{"sequence near 2^64", TAIL, 8, UINT64_MAX - 6, 8, -VDO_ECORRUPT},
+	{"head zero", TAIL, 0, 0, 8, -VDO_ECORRUPT},
+	{"head in the future", TAIL, 0, 2, 8, -VDO_ECORRUPT},
+	{"recovery point at the tail", TAIL, 16, UINT64_C(1000) << 16, 8,
+	 -VDO_ECORRUPT},
+	{"recovery point below", TAIL, 16, UINT64_C(999) << 16, 8, 0},
+	{"recovery point, impossible", TAIL, 16, 434, 8, -VDO_ECORRUPT},
+	{"entries", TAIL, 34, 1354, 2, -VDO_ECORRUPT},
+	{"counts of the next block", COUNTS, 0, 2u << 16, 8, -VDO_ECORRUPT},
+	{"counts of the last sector", COUNTS, 7 * 512, 9u << 16, 8,
+	 -VDO_ECORRUPT},
+	{"counts of no entry", COUNTS, 0, 1u << 16 | 1353, 8, -VDO_ECORRUPT},
+	{"counts, impossible", COUNTS, 0, UINT64_MAX, 8, -VDO_ECORRUPT},
+	{"counts of block 0", COUNTS, 0, 1, 8, -VDO_ECORRUPT},
+	{"counts of nothing yet", COUNTS, 0, 0, 8, 0},
+};
+
+START_TEST(damaged_clean_slab)
+{
+	uint8_t bytes[8], *at;
+	pbn_t pbn, counts;
+	int r;
+
+	open_fx((struct fx_config){10, 1, 8, 1, 0});
+	pbn = fx_write(f, 0);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	f->sb.state = VOLUME_CLEAN;
+	f->sb.journal_start = 1000;
+	fx_reopen(f, 1);
+	counts = FX_FIRST + f->sb.slab.data_blocks;
+	at = clean_cases[_i].where == SUMMARY ? fx_entry(f, 0, 0)
+	     : clean_cases[_i].where == TAIL  ? fx_block(f, counts + 2)
+					      : fx_block(f, counts);
+	put_u64(bytes, clean_cases[_i].value);
+	memcpy(at + clean_cases[_i].offset, bytes, clean_cases[_i].size);
+	r = fx_load(f, false);
+	ck_assert_int_eq(r, clean_cases[_i].want);
+	ck_assert_int_eq(readonly_entered(&f->ro), r != 0);
+	if (r == 0)
+		ck_assert_uint_eq(count_of(pbn), 1);
+}
+END_TEST
+
+/* What a rebuild leaves: counts of no entry, and a journal of zeroes. */
+START_TEST(rebuilt_slab)
+{
+	pbn_t pbn, counts;
+
+	open_fx((struct fx_config){10, 1, 8, 1, 0});
+	pbn = fx_write(f, 0);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	counts = FX_FIRST + f->sb.slab.data_blocks;
+	f->sb.state = _i & 1 ? VOLUME_CLEAN : VOLUME_DIRTY;
+	f->sb.journal_start = 1000;
+	fx_reopen(f, 1);
+	fx_entry(f, 0, 0)[0] = 0;
+	memset(fx_block(f, counts + 1), 0, 8 * BLOCK_SIZE);
+	for (unsigned i = 0; i < 8; i++)
+		put_u64(fx_block(f, counts) + i * SECTOR_SIZE,
+			_i & 2 && i == 3 ? 1u << 16 : 0);
+	/* Counts of an entry without a journal: it is damaged. */
+	ck_assert_int_eq(fx_load(f, false), _i & 2 ? -VDO_ECORRUPT : 0);
+	if (_i & 2)
+		return;
+	ck_assert_uint_eq(count_of(pbn), 1);
+	ck_assert_uint_ne(fx_write(f, 0), pbn);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	check_sums();
+}
+END_TEST
+
+/* The last sequence number is used; then the volume is read-only, and nobody
+ * waits for ever. */
+START_TEST(sequence_numbers_end)
+{
+	struct slab *s;
+	struct pbn_lock *lock;
+	int r;
+
+	open_fx((struct fx_config){10, 1, 8, 1, 0});
+	fx_write(f, 0);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	fx_reopen(f, 1);
+	f->sb.journal_start = 1000;
+	s = &f->d->slabs[0];
+	/* Block 1 becomes one whose place in the ring is the same. */
+	put_u64(fx_block(f, sj_start(s) + 1), SEQ_MAX - 7);
+	put_u64(fx_block(f, sj_start(s) + 1) + 8, SEQ_MAX - 7);
+	ck_assert_int_eq(fx_load(f, false), 0);
+	for (unsigned i = 0; i < 6; i++) {
+		fx_write(f, 0);
+		ck_assert_int_eq(fx_drain(f, true), 0);
+		ck_assert_uint_eq(s->journal->tail, SEQ_MAX - 5 + i);
+	}
+	lock = fx_allocate(f, 0, NULL);
+	r = fx_adjust(f, lock->pbn, REFS_INCREMENT);
+	ck_assert_int_eq(r, -VDO_EREADONLY);
+	ck_assert_int_eq(atomic_load(&f->ro.reason), -EOVERFLOW);
+	fx_unlock(f, lock);
+	ck_assert_int_eq(fx_drain(f, true), -VDO_EREADONLY);
 }
 END_TEST
 
@@ -710,7 +841,11 @@ int main(void)
 	tcase_add_test(tc, preference);
 	tcase_add_test(tc, save_and_load);
 	tcase_add_test(tc, pristine_is_free);
-	tcase_add_loop_test(tc, damaged_journal, 0, 11);
+	tcase_add_loop_test(tc, damaged_journal, 0, ARRAY_SIZE(journal_cases));
+	tcase_add_loop_test(tc, damaged_clean_slab, 0,
+			    ARRAY_SIZE(clean_cases));
+	tcase_add_loop_test(tc, rebuilt_slab, 0, 4);
+	tcase_add_test(tc, sequence_numbers_end);
 	tcase_add_loop_test(tc, torn_counts, 0, 4);
 	tcase_add_test(tc, no_memory);
 	tcase_add_loop_test(tc, drain_either_order, 0, 4);
