@@ -287,6 +287,8 @@ static const char *check_config(const struct superblock *sb)
 {
 	struct slab_config c;
 
+	if (sb->state > VOLUME_REBUILD_FOR_UPGRADE)
+		return "unknown state";
 	if (!is_power_of_two(sb->slab_size) ||
 	    sb->slab_size > UINT64_C(1) << SLAB_BITS_MAX)
 		return "slab size is not a power of two up to 2^23";
@@ -300,8 +302,13 @@ static const char *check_config(const struct superblock *sb)
 		return "physical size is not in 1..2^36 blocks";
 	if (sb->logical_blocks > LOGICAL_BLOCKS_MAX)
 		return "logical size is more than 2^40 blocks";
-	if (!is_power_of_two(sb->recovery_journal_size))
-		return "recovery journal size is not a power of two";
+	if (!is_power_of_two(sb->recovery_journal_size) ||
+	    sb->recovery_journal_size < RECOVERY_JOURNAL_BLOCKS_MIN)
+		return "recovery journal size is not a power of two of at "
+		       "least 4 blocks";
+	/* At the end no block can be opened, but all that is there be read. */
+	if (sb->journal_start == 0 || sb->journal_start > SEQ_MAX)
+		return "recovery journal: sequence number is not in 1..2^48";
 	return NULL;
 }
 
@@ -312,8 +319,8 @@ static const char *check_slab_config(const struct slab_config *c)
 	if (!is_power_of_two(c->slab_blocks) ||
 	    c->slab_blocks > UINT64_C(1) << SLAB_BITS_MAX)
 		return "depot: slab size is not a power of two up to 2^23";
-	if (j < 1 || j > SLAB_JOURNAL_BLOCKS_MAX)
-		return "depot: slab journal size is not in 1..256";
+	if (j < SLAB_JOURNAL_BLOCKS_MIN || j > SLAB_JOURNAL_BLOCKS_MAX)
+		return "depot: slab journal size is not in 2..256";
 	if (c->data_blocks == 0 || c->data_blocks > c->slab_blocks ||
 	    c->reference_count_blocks > c->slab_blocks ||
 	    c->data_blocks + c->reference_count_blocks + j > c->slab_blocks)
@@ -377,7 +384,9 @@ static const char *check_partitions(const struct superblock *sb,
 		return "recovery journal is larger than its partition";
 	if (p[PARTITION_SUMMARY].count < SUMMARY_BLOCKS)
 		return "slab summary is larger than its partition";
-	if (sb->root_count == 0 || !within(roots, p[PARTITION_BLOCK_MAP]))
+	if (sb->root_count == 0 || sb->root_count > ROOT_COUNT)
+		return "block map: number of roots is not in 1..60";
+	if (!within(roots, p[PARTITION_BLOCK_MAP]))
 		return "block map: roots leave their partition";
 	return NULL;
 }

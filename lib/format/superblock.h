@@ -39,7 +39,7 @@ struct partition {
 
 struct superblock {
 	uint32_t unused; /* the geometry's */
-	uint32_t state;  /* enum volume_state; others are as CLEAN */
+	uint32_t state; /* enum volume_state */
 	uint64_t complete_recoveries;
 	uint64_t read_only_recoveries;
 	uint64_t logical_blocks;

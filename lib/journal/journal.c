@@ -187,7 +187,10 @@ void journal_get_state(const struct journal *j, struct journal_state *state)
 	state->tail = j->tail;
 	state->map_head = j->map_head;
 	state->slab_head = j->slab_head;
-	state->logical_blocks_used = j->logical_blocks_used;
+	/* Below zero where it began with less than there was. */
+	state->logical_blocks_used = (int64_t)j->logical_blocks_used < 0
+					     ? 0
+					     : j->logical_blocks_used;
 	state->block_map_data_blocks = j->block_map_data_blocks;
 }
 

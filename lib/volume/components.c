@@ -75,8 +75,11 @@ static int create_journal(struct volume *v)
 		.nonce = v->sb.nonce,
 		.recovery_count = (uint8_t)v->sb.complete_recoveries,
 		.start = v->sb.journal_start,
-		.logical_blocks_used = v->sb.logical_blocks_used,
-		.block_map_data_blocks = v->sb.block_map_data_blocks,
+		/* Counts for people only: no reason to refuse a volume. */
+		.logical_blocks_used = MIN(v->sb.logical_blocks_used,
+					   v->sb.logical_blocks),
+		.block_map_data_blocks = MIN(v->sb.block_map_data_blocks,
+					     v->sb.physical_blocks),
 	};
 
 	c.partition.count = v->sb.recovery_journal_size;

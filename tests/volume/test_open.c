@@ -163,7 +163,7 @@ static const struct {
 	{"forced rebuild", rebuild, -VDO_EREBUILD},
 	{"rebuild for upgrade", upgrade, -VDO_EREBUILD},
 	{"recovering", recovering, 0},
-	{"unknown state", unknown, 0},
+	{"unknown state", unknown, -VDO_ECORRUPT},
 };
 
 /* What needs recovery is recovered, or refused by a library that cannot. */
