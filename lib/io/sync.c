@@ -81,7 +81,7 @@ static void arrived(struct completion *c)
 void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 	       void (*on_failure)(void *arg, int result), void *arg)
 {
-	VDO_ASSERT(queue != NULL && on_failure != NULL);
+	VDO_ASSERT(queue != NULL);
 	s->queue = queue;
 	s->storage = storage;
 	waitq_init(&s->waiting);
