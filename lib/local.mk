@@ -3,8 +3,7 @@
 # link it. Only vdo_* is exported.
 noinst_LTLIBRARIES += lib/libcore.la
 lib_libcore_la_SOURCES =
-lib_libcore_la_LIBADD = $(LZ4_LIBS) $(ZLIB_LIBS) $(UUID_LIBS) $(URING_LIBS) \
-	-lpthread
+lib_libcore_la_LIBADD = $(LZ4_LIBS) $(ZLIB_LIBS) $(URING_LIBS) -lpthread
 
 lib_LTLIBRARIES = lib/libvdo.la
 lib_libvdo_la_SOURCES =

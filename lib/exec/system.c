@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -291,6 +292,19 @@ int system_eventfd(int flags)
 
 	system_fds_release(taken);
 	return fd;
+}
+
+int system_random(void *p, size_t n)
+{
+	/* As little as this comes whole; a signal ends a wait at boot. */
+	for (;;) {
+		ssize_t got = getrandom(p, n, 0);
+
+		if (got == (ssize_t)n)
+			return 0;
+		if (got >= 0 || errno != EINTR)
+			return got >= 0 ? -EIO : -errno;
+	}
 }
 
 int system_read_text(const char *path, char *text, size_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the library asks the system for besides I/O, each in one place: threads,
- * cores, descriptors, small files.
+ * cores, descriptors, small files, random bytes.
  *
  * Invariants
  *  (1) No signal ever runs on a thread of ours.
@@ -58,6 +58,9 @@ void system_fds_release(unsigned taken); /* keeps errno */
  * same as @fd, which is closed, but at least SYSTEM_FD_FIRST. -1: errno.
  */
 int system_fd_move(int fd) MUST_CHECK;
+
+/* @n bytes that nobody can foretell, at most 256. -errno */
+int system_random(void *p, size_t n) MUST_CHECK;
 
 /* The first bytes of a file, as a string. How many; -1: there is no such. */
 int system_read_text(const char *path, char *text, size_t size);

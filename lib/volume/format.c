@@ -18,7 +18,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <uuid.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
@@ -105,6 +104,16 @@ static void choose_slabs(const struct format_settings *f, bool small,
 	r->slab_journal_blocks = slab_journal_for(f, small, r->slab_bits);
 }
 
+/* Version 4 of RFC 9562: all but six bits are random. */
+static int random_uuid(uint8_t uuid[16])
+{
+	int result = system_random(uuid, 16);
+
+	uuid[6] = (uint8_t)(0x40 | (uuid[6] & 0x0f));
+	uuid[8] = (uint8_t)(0x80 | (uuid[8] & 0x3f));
+	return result;
+}
+
 static int choose(const struct format_settings *f, uint64_t size_bytes,
 		  struct geometry *g, struct superblock *sb,
 		  struct vdo_error *error)
@@ -117,12 +126,12 @@ static int choose(const struct format_settings *f, uint64_t size_bytes,
 	};
 	uint64_t minimum = 0;
 	const char *why = NULL;
-	unsigned taken;
 	int result;
 
-	taken = system_fds_take(); /* it may open a source of randomness */
-	uuid_generate(r.uuid);
-	system_fds_release(taken);
+	result = random_uuid(r.uuid);
+	if (result != 0)
+		return error_set(error, result, "no random numbers: %s",
+				 vdo_strerror(result));
 	choose_index(f, small, &r);
 	choose_journals(f, small, &r);
 	choose_slabs(f, small, &r);

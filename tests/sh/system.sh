@@ -28,7 +28,7 @@ test -n "$objects" && command -v nm >/dev/null 2>&1 || {
 		if (name ~ /^(m|c|re|posix_mem|aligned_)al(loc|ign)$/ ||
 		    name ~ /^(free|mmap|munmap|madvise|mremap)$/)
 			return "memory"
-		if (name ~ /^(uuid_|getrandom$|getentropy$)/)
+		if (name ~ /^(getrandom$|getentropy$)/)
 			return "random"
 		if (name ~ /^LZ4_/)
 			return "lz4"

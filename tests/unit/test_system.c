@@ -217,6 +217,16 @@ static void open_all(unsigned mask)
 	_exit(0);
 }
 
+START_TEST(random_bytes_differ)
+{
+	uint8_t a[16] = {0}, b[16] = {0};
+
+	ck_assert_int_eq(system_random(a, sizeof(a)), 0);
+	ck_assert_int_eq(system_random(b, sizeof(b)), 0);
+	ck_assert_int_ne(memcmp(a, b, sizeof(a)), 0);
+}
+END_TEST
+
 START_TEST(descriptors_are_high)
 {
 	pid_t pid = fork();
@@ -234,6 +244,7 @@ int main(void)
 {
 	TCase *tc = unit_case("system");
 
+	tcase_add_test(tc, random_bytes_differ);
 	tcase_add_test(tc, threads_get_no_signals);
 	tcase_add_test(tc, cores_follow_affinity);
 	tcase_add_loop_test(tc, cores_granted, 0, ARRAY_SIZE(grants));

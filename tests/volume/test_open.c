@@ -565,6 +565,9 @@ START_TEST(test_files)
 	ck_assert_int_eq(vdo_close(v), 0);
 	ck_assert_int_eq(vdo_inspect(path, &info, sizeof(info), &error), 0);
 	ck_assert_str_eq(info.state_name, "clean");
+	/* A random UUID. */
+	ck_assert_uint_eq(info.uuid[6] >> 4, 4);
+	ck_assert_uint_eq(info.uuid[8] >> 6, 2);
 	ck_assert_int_eq(vdo_open(path, NULL, &v, &error), 0);
 	ck_assert_int_eq(vdo_pread(v, out, B, 5 * B, 0), 0);
 	ck_assert_int_eq(memcmp(in, out, B), 0);
