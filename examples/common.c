@@ -2,7 +2,6 @@
 #define _GNU_SOURCE /* vasprintf() */
 #include "common.h"
 
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,31 +264,6 @@ void progress_end(struct progress *p)
 {
 	p->on = false;
 	wipe_bar();
-}
-
-/*
- * Signals
- */
-
-static volatile sig_atomic_t interrupt_seen;
-
-static void on_interrupt(int signal)
-{
-	interrupt_seen = 1;
-}
-
-void catch_interrupts(void)
-{
-	struct sigaction action = {.sa_handler = on_interrupt,
-				   .sa_flags = (int)SA_RESETHAND};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-}
-
-bool interrupted(void)
-{
-	return interrupt_seen != 0;
 }
 
 /*

@@ -17,6 +17,8 @@
 
 #include <vdo/vdo.h>
 
+#include "process.h"
+
 #define PRINTF(f, a) __attribute__((format(printf, f, a)))
 
 /* Exit codes of all programs. */
@@ -84,13 +86,6 @@ void progress_start(struct progress *p, const char *label, uint64_t total);
 void progress_add(struct progress *p, uint64_t bytes);
 void progress_draw(struct progress *p);
 void progress_end(struct progress *p); /* wipes the bar */
-
-/*
- * SIGINT and SIGTERM: after catch_interrupts() they only make interrupted()
- * true, so that a program can close its volumes. A second one kills.
- */
-void catch_interrupts(void);
-bool interrupted(void);
 
 /*
  * JSON, indented by two. Names may be NULL inside of arrays. In strings, each

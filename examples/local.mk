@@ -3,6 +3,7 @@
 bin_PROGRAMS += examples/vdoctl/vdoctl
 examples_vdoctl_vdoctl_SOURCES = \
 	%D%/common.c %D%/common.h \
+	%D%/process.c %D%/process.h \
 	%D%/storage.c %D%/storage.h \
 	%D%/text.c %D%/text.h \
 	%D%/vdoctl/data.c \

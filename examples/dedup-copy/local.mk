@@ -2,6 +2,7 @@
 bin_PROGRAMS += examples/dedup-copy/dedup-copy
 examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/../common.c examples/common.h \
+	%D%/../process.c examples/process.h \
 	%D%/../storage.c examples/storage.h \
 	%D%/../text.c examples/text.h \
 	%D%/bytes.h \

@@ -188,9 +188,9 @@ static int run_mode(const struct arguments *a)
 
 	if (!outputs_are_apart(a->volume))
 		return EXIT_FAILED;
-	catch_interrupts();
 	if (a->mode == MODE_LIST)
-		return list_run(&run);
+		return list_run(&run); /* read-only: signals do no harm */
+	catch_interrupts();
 	if (a->mode == MODE_EXTRACT)
 		return a->image ? image_extract(&run) : extract_run(&run);
 	return a->image ? image_store(&run) : store_run(&run);
@@ -225,6 +225,7 @@ int main(int argc, char **argv)
 	struct arguments a = {.progress = -1};
 	int status;
 
+	process_begin();
 	program_name = "dedup-copy";
 	if (vdo_config_new(&a.config) != 0) {
 		complain("out of memory");

@@ -161,10 +161,10 @@ static ssize_t read_input(char *buffer, size_t count)
 {
 	size_t done = 0;
 
-	while (done < count && !interrupted()) {
+	while (done < count && wait_to_read(STDIN_FILENO)) {
 		ssize_t n = read(STDIN_FILENO, buffer + done, count - done);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			return -errno;
@@ -255,10 +255,10 @@ static const char read_help[] =
 
 static int write_output(const char *buffer, size_t count)
 {
-	while (count > 0) {
+	while (count > 0 && wait_to_write(STDOUT_FILENO)) {
 		ssize_t n = write(STDOUT_FILENO, buffer, count);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
 			return -errno;
@@ -367,7 +367,7 @@ static int run(int argc, char **argv, const char *accept, const char *help,
 		complain("--offset and --length are needed");
 		code = try_help();
 	} else {
-		catch_interrupts();
+		catch_if_writing(a.config);
 		code = job_close(&job, work(&job, &a));
 	}
 	arguments_free(&a);

@@ -40,6 +40,7 @@ static int format(const char *path, const struct vdo_config *config)
 	struct vdo_error error;
 	struct vdo_info info;
 
+	catch_interrupts();
 	if (vdo_format(path, config, &error) != 0 ||
 	    vdo_inspect(path, &info, sizeof(info), &error) != 0)
 		return complain_vdo(path, &error);

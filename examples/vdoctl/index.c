@@ -216,7 +216,6 @@ static int finish(struct vdo_job *job, struct vdo_error *error)
 	struct progress p;
 	int r;
 
-	catch_interrupts();
 	progress_start(&p, "", 0);
 	while ((r = vdo_job_wait(job, 50, error)) == -ETIMEDOUT) {
 		if (interrupted())
@@ -317,6 +316,7 @@ static int verify(const struct arguments *a)
 	struct vdo_job *job;
 	int code = EXIT_OK;
 
+	catch_interrupts();
 	if (vdo_index_verify(a->path, a->config, &job, &error) != 0)
 		return complain_vdo(a->path, &error);
 	if (finish(job, &error) != 0) {
@@ -376,6 +376,7 @@ static int rebuild(const struct arguments *a)
 	struct vdo_job *job;
 	int code = EXIT_OK;
 
+	catch_interrupts();
 	if (vdo_index_rebuild(a->path, a->config, &job, &error) != 0)
 		return complain_vdo(a->path, &error);
 	if (finish(job, &error) != 0)

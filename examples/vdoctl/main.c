@@ -109,6 +109,12 @@ bool arguments_parse(struct arguments *a, int argc, char **argv,
 	return a->code < 0;
 }
 
+void catch_if_writing(const struct vdo_config *config)
+{
+	if (strcmp(vdo_config_get(config, "read-only"), "on") != 0)
+		catch_interrupts();
+}
+
 void arguments_free(struct arguments *a)
 {
 	vdo_config_free(a->config);
@@ -127,6 +133,7 @@ int main(int argc, char **argv)
 {
 	static char name[32];
 
+	process_begin();
 	program_name = "vdoctl";
 	if (argc < 2) {
 		complain("which command?");

@@ -259,6 +259,7 @@ static int show_stats(const struct arguments *a)
 	struct vdo_error error;
 	int r;
 
+	catch_if_writing(a->config);
 	if (vdo_open(a->path, a->config, &volume, &error) != 0)
 		return complain_vdo(a->path, &error);
 	r = vdo_stats_get(volume, &stats);

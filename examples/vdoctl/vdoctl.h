@@ -42,6 +42,10 @@ bool arguments_parse(struct arguments *a, int argc, char **argv,
 		     const char *accept, const char *help);
 void arguments_free(struct arguments *a);
 
+/* catch_interrupts(), unless the volume is opened read-only: then there is no
+ * harm in what signals do by default. */
+void catch_if_writing(const struct vdo_config *config);
+
 /* An index's memory code in words; @buffer is returned. */
 #define MEMORY_TEXT 64
 char *memory_text(char *buffer, int32_t code);

@@ -32,6 +32,7 @@
 
 #include <vdo/vdo.h>
 
+#include "examples/process.h"
 #include "io/device.h"
 #include "tests/bench/bench.h"
 #include "tests/lib/histogram.h"
@@ -127,8 +128,11 @@ struct run {
 	bool is_over;
 };
 
+static struct vdo_volume *volume; /* NULL: closed */
+
 static void fail(const char *what, int result, const char *detail)
 {
+	vdo_close(volume); /* from a callback it does nothing */
 	fprintf(stderr, "vdo-bench: %s: %s%s%s\n", what, vdo_strerror(result),
 		detail[0] != '\0' ? ": " : "", detail);
 	exit(1);
@@ -183,7 +187,7 @@ static void op_next(struct slot *s, uint64_t now)
 	uint64_t n = s->next;
 	int result;
 
-	if (n >= run->ops) {
+	if (n >= run->ops || interrupted()) {
 		if (atomic_fetch_sub(&run->live, 1) == 1)
 			run_over(run);
 		return;
@@ -211,7 +215,7 @@ static void run_sync(struct run *run)
 	struct slot *s = &run->slots[0];
 	bool reads = run->rw == RW_READ || run->rw == RW_RANDREAD;
 
-	for (uint64_t n = 0; n < run->ops; n++) {
+	for (uint64_t n = 0; n < run->ops && !interrupted(); n++) {
 		uint64_t at = place_of(run, s, n);
 		int result;
 
@@ -319,7 +323,8 @@ static void write_originals(struct vdo_volume *v)
 	int result = 0;
 
 	bench_base(buf, o.bs, o.compress);
-	for (uint64_t n = 0; result == 0 && n < BENCH_ORIGINALS; n++) {
+	for (uint64_t n = 0;
+	     result == 0 && n < BENCH_ORIGINALS && !interrupted(); n++) {
 		bench_stamp(buf, o.bs, n - BENCH_ORIGINALS, 0);
 		result = vdo_pwrite(v, buf, o.bs, o.size + n * o.bs, 0);
 	}
@@ -604,20 +609,26 @@ int main(int argc, char **argv)
 	struct result r = {0};
 	struct bench_pool *pool;
 	struct vdo_device *d;
-	struct vdo_volume *v;
 	int result;
 
+	process_begin();
 	parse_options(argc, argv);
 	configure(&pool);
+	catch_interrupts();
 	d = make_device(&e);
-	result = vdo_open_device(d, o.config, &v, &e);
+	result = vdo_open_device(d, o.config, &volume, &e);
 	if (result != 0)
 		fail("open", result, e.message);
-	prepare(v);
-	measure(v, &r);
-	result = vdo_close(v);
+	prepare(volume);
+	measure(volume, &r);
+	result = vdo_close(volume);
+	volume = NULL;
 	if (result != 0)
 		fail("close", result, "");
+	if (interrupted()) {
+		fprintf(stderr, "vdo-bench: interrupted\n");
+		exit(130);
+	}
 	vdo_device_close(d);
 	bench_pool_free(pool);
 	if (!o.no_limit && !o.zeroes && o.rw != RW_DISCARD) {

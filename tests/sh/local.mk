@@ -2,6 +2,7 @@
 # Shell tests. They use top_srcdir, top_builddir, CC and CXX.
 sh_tests = \
 	%D%/citations.sh \
+	%D%/closed.sh \
 	%D%/dedup-copy-trees.sh \
 	%D%/dedup-copy.sh \
 	%D%/device.sh \

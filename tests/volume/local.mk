@@ -13,7 +13,8 @@ VOLUME_TESTS = tests/volume/test_io tests/volume/test_async \
 	tests/volume/test_open tests/volume/test_nth \
 	tests/volume/test_full tests/volume/test_advice \
 	tests/volume/test_index tests/volume/test_device_thread \
-	tests/volume/test_descriptors tests/volume/test_memory
+	tests/volume/test_descriptors tests/volume/test_memory \
+	tests/volume/test_signals
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
@@ -30,6 +31,8 @@ tests_volume_test_errors_SOURCES = %D%/test_errors.c
 tests_volume_test_errors_LDADD = $(UNIT_LIBS)
 tests_volume_test_descriptors_SOURCES = %D%/test_descriptors.c
 tests_volume_test_descriptors_LDADD = $(UNIT_LIBS)
+tests_volume_test_signals_SOURCES = %D%/test_signals.c
+tests_volume_test_signals_LDADD = $(UNIT_LIBS)
 tests_volume_test_open_SOURCES = %D%/test_open.c
 tests_volume_test_open_LDADD = $(UNIT_LIBS)
 tests_volume_test_nth_SOURCES = %D%/test_nth.c
