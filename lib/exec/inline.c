@@ -71,11 +71,8 @@ struct inline_executor {
 	struct poller *blocked_in;
 };
 
-static const struct vdo_executor_ops inline_ops;
-
 static struct inline_executor *inline_of(struct executor *x)
 {
-	VDO_ASSERT(x->ops == &inline_ops);
 	return container_of(x, struct inline_executor, base);
 }
 

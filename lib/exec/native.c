@@ -77,11 +77,8 @@ struct native_executor {
 	_Atomic(uint64_t) random;
 };
 
-static const struct vdo_executor_ops native_ops;
-
 static struct native_executor *native_of(struct executor *x)
 {
-	VDO_ASSERT(x->ops == &native_ops);
 	return container_of(x, struct native_executor, base);
 }
 

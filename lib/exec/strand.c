@@ -105,11 +105,8 @@ struct strand_executor {
 static _Thread_local struct job_line *job_line
 	__attribute__((tls_model("initial-exec")));
 
-static const struct vdo_executor_ops strand_ops;
-
 static struct strand_executor *strand_executor_of(struct executor *x)
 {
-	VDO_ASSERT(x->ops == &strand_ops);
 	return container_of(x, struct strand_executor, base);
 }
 
