@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
@@ -82,8 +81,6 @@ static int format(struct run *run, const struct need *need, bool force)
 			return STOP_SAID;
 		if (vdo_format(a->volume, a->config, &error) != 0) {
 			complain_vdo(a->volume, &error);
-			if (missing)
-				unlink(a->volume);
 			return STOP_SAID;
 		}
 		if (!is_file || a->size != NULL || i == 8 ||

@@ -17,7 +17,7 @@ static const char help[] =
 	"  --index-memory M     of the index: 0.25, 0.5, 0.75, 1 to 1024 (GiB),\n"
 	"                       2M to 255M, or none\n"
 	"  --sparse             a sparse index\n"
-	"  --force              even if something known is there\n"
+	"  --force              even if something is there\n"
 	"  -o NAME=VALUE        any option that 'vdoctl options' lists\n"
 	"  -h, --help           this text\n\n"
 	"Sizes are bytes, or have a unit: 64M, 64MiB, 1.5G (powers of 1024).\n";

@@ -77,7 +77,7 @@ static const struct row rows[] = {
 		"make the index sparse: ten times the history"),
 	 FIELD(format.index_sparse)},
 	{OPTION("force", BOOL, FORMAT, "off", "on|off",
-		"format even if something known is there"),
+		"format even if something is there"),
 	 FIELD(format.force)},
 
 	{OPTION("read-only", BOOL, OPEN, "off", "on|off",

@@ -11,8 +11,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "api/host_config.h"
 #include "api/options.h"
@@ -43,27 +41,17 @@ int vdo_format_device(struct vdo_device *device,
 	return error_finish(error, result);
 }
 
-/* Was there nothing at @path? Then a failed format leaves nothing either. */
-static bool is_missing(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) != 0 && errno == ENOENT;
-}
-
 int vdo_format(const char *path, const struct vdo_config *config,
 	       struct vdo_error *error)
 {
 	struct vdo_device *device;
 	struct settings s;
-	bool created;
 	int result;
 
 	error_clear(error);
 	result = host_config_apply(config, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
-	created = is_missing(path);
 	result = device_open_file(path,
 				  s.format.size_bytes != 0 ? VDO_OPEN_CREATE
 							   : 0,
@@ -71,9 +59,9 @@ int vdo_format(const char *path, const struct vdo_config *config,
 	if (result != 0)
 		return error_finish(error, result);
 	result = volume_format(device, &s, error);
+	if (result != 0)
+		device_remove_created(device);
 	vdo_device_close(device);
-	if (result != 0 && created)
-		unlink(path);
 	return error_finish(error, result);
 }
 

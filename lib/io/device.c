@@ -92,20 +92,39 @@ int device_grow(struct vdo_device *d, uint64_t size_bytes)
 
 	if (size_bytes < d->size_bytes || size_bytes % BLOCK_SIZE != 0)
 		return -EINVAL;
-	if (d->grow == NULL)
+	if (d->file == NULL)
 		return -ENOTSUP;
-	r = d->grow(d->ctx, size_bytes);
+	r = d->file->resize(d->ctx, size_bytes);
 	if (r == 0)
 		d->size_bytes = size_bytes;
 	return r;
 }
 
+void device_ungrow(struct vdo_device *d, uint64_t size_bytes)
+{
+	VDO_ASSERT(size_bytes <= d->size_bytes);
+	if (size_bytes < d->size_bytes && d->file != NULL &&
+	    d->file->resize(d->ctx, size_bytes) == 0)
+		d->size_bytes = size_bytes;
+}
+
+void device_remove_created(struct vdo_device *d)
+{
+	if (d->file != NULL)
+		d->file->remove_created(d->ctx);
+}
+
+int device_find_data(struct vdo_device *d, uint64_t *offset)
+{
+	return d->file != NULL ? d->file->find_data(d->ctx, offset) : -ENOTSUP;
+}
+
 int device_reserve(struct vdo_device *d, uint64_t offset, uint64_t length)
 {
 	VDO_ASSERT(offset <= d->size_bytes && length <= d->size_bytes - offset);
-	if (d->reserve == NULL || length == 0)
+	if (d->file == NULL || length == 0)
 		return 0;
-	return d->reserve(d->ctx, offset, length);
+	return d->file->reserve(d->ctx, offset, length);
 }
 
 /* An operation that a thread sleeps for. */
@@ -202,6 +221,18 @@ static int run_range(struct vdo_device *d, enum vdo_device_op op,
 int device_read(struct vdo_device *d, uint64_t offset, void *buf, size_t n)
 {
 	return run_range(d, VDO_DEVICE_READ, offset, buf, n);
+}
+
+int device_read_bytes(struct vdo_device *d, uint64_t offset, void *buf,
+		      size_t n)
+{
+	if (offset > d->size_bytes || n > d->size_bytes - offset)
+		return -ERANGE;
+	if (n == 0)
+		return 0;
+	VDO_ASSERT(d->blocking != NULL ||
+		   (offset | n | (uintptr_t)buf) % BLOCK_SIZE == 0);
+	return run_blocking(d, VDO_DEVICE_READ, offset, buf, n);
 }
 
 int device_write(struct vdo_device *d, uint64_t offset, const void *buf,

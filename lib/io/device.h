@@ -20,6 +20,17 @@
 #include "exec/executor.h"
 #include "exec/inside.h"
 
+/*
+ * What can be asked of files and block devices alone; in the calling thread,
+ * attached or not. The functions below of these names say what each does.
+ */
+struct device_file_ops {
+	int (*resize)(void *ctx, uint64_t size_bytes);
+	int (*reserve)(void *ctx, uint64_t offset, uint64_t length);
+	int (*find_data)(void *ctx, uint64_t *offset);
+	void (*remove_created)(void *ctx);
+};
+
 struct vdo_device {
 	void (*submit)(void *ctx, struct vdo_device_io *io);
 	void *ctx;
@@ -30,9 +41,7 @@ struct vdo_device {
 	bool foreign;
 	struct inside completing; /* foreign: threads inside of complete() */
 	void (*close)(void *ctx);
-	int (*grow)(void *ctx, uint64_t size_bytes); /* may be NULL */
-	/* See device_reserve(). May be NULL: there is nothing to be done. */
-	int (*reserve)(void *ctx, uint64_t offset, uint64_t length);
+	const struct device_file_ops *file; /* NULL: it is none */
 
 	/* Built-in devices that need it: tie completion reaping to the
 	 * executor of the volume that claims the device. May be NULL. */
@@ -95,6 +104,19 @@ int device_write(struct vdo_device *d, uint64_t offset, const void *buf,
 int device_flush(struct vdo_device *d) MUST_CHECK;
 
 /*
+ * The same for any number of bytes from any place, but of a host's device,
+ * which knows only blocks.
+ */
+int device_read_bytes(struct vdo_device *d, uint64_t offset, void *buf,
+		      size_t n) MUST_CHECK;
+
+/*
+ * Move *@offset to the first byte from there on that the file may have stored,
+ * or to its end. -ENOTSUP: it is no file.
+ */
+int device_find_data(struct vdo_device *d, uint64_t *offset) MUST_CHECK;
+
+/*
  * Have storage behind the range, so that writes to it do not meet a full file
  * system; what is there stays. -ENOSPC, -EDQUOT; 0 also where nothing of the
  * kind can be asked for.
@@ -104,5 +126,14 @@ int device_reserve(struct vdo_device *d, uint64_t offset, uint64_t length)
 
 /* Grow a file device to @size_bytes; -ENOTSUP where that makes no sense. */
 int device_grow(struct vdo_device *d, uint64_t size_bytes) MUST_CHECK;
+
+/* Undo device_grow(): cut the device to the @size_bytes that it had. */
+void device_ungrow(struct vdo_device *d, uint64_t size_bytes);
+
+/*
+ * Undo VDO_OPEN_CREATE: remove the file if opening this device made it and its
+ * name still leads to it. It is locked until the device is closed.
+ */
+void device_remove_created(struct vdo_device *d);
 
 #endif

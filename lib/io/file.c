@@ -1,15 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Files and block devices: opening them, and I/O in the calling thread.
- *
- * Locks. A block device is opened with O_EXCL, which the kernel grants to one
- * user at a time (file systems count). A file gets an open-file-description
- * lock: exclusive for writing, shared for reading, and gone with the
- * descriptor, also when the process dies. Both belong to the very descriptor
- * that does the I/O. So the kernel gives them back only when the last operation
- * of a process that was killed is over, which may be some time after wait()
- * returned: a lock on a descriptor of its own would be free while writes are
- * still on their way. Who opens next waits for that, for CLAIM_TRIES tries.
+ * Files and block devices: I/O in the calling thread, sizes, and what a file
+ * can be asked. claim.c opens them.
  *
  * O_DIRECT. Such a device has two descriptors, and memory that is not aligned
  * goes through the page cache; the kernel keeps both views the same.
@@ -29,7 +21,6 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The kernel's header has a macro of this name, too. */
@@ -42,9 +33,6 @@
 
 /* Vectors handed to the kernel at a time. */
 #define WINDOW 64
-
-/* Storage in use is tried again after 1, 2, 4 ... ms, 255 in all. */
-#define CLAIM_TRIES 9
 
 /* I/O in the calling thread. */
 
@@ -192,30 +180,14 @@ static void file_detach(void *ctx)
 	f->engine = NULL;
 }
 
-static void close_fds(struct file *f)
-{
-	if (f->direct_fd >= 0)
-		close(f->direct_fd);
-	if (f->fd >= 0)
-		close(f->fd);
-}
-
-/* Not left to close(): the kernel may hold on to the file a little longer. */
-static void unlock_file(struct file *f)
-{
-	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
-
-	if (!f->block_device)
-		fcntl(f->fd, F_OFD_SETLK, &lock);
-}
-
 static void file_close(void *ctx)
 {
 	struct file *f = ctx;
 
 	VDO_ASSERT(f->engine == NULL);
-	unlock_file(f);
-	close_fds(f);
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
+	claim_drop(f);
 	alloc_free(f);
 }
 
@@ -232,16 +204,16 @@ static int measure(struct file *f, uint64_t *size_bytes)
 }
 
 /* A block device can only be found to have grown already. */
-static int file_grow(void *ctx, uint64_t size_bytes)
+static int file_resize(void *ctx, uint64_t size_bytes)
 {
 	struct file *f = ctx;
 	uint64_t now;
 	int r = measure(f, &now);
 
-	if (r != 0 || now >= size_bytes)
+	if (r != 0 || now == size_bytes)
 		return r;
 	if (f->block_device)
-		return -ENOTSUP;
+		return now > size_bytes ? 0 : -ENOTSUP;
 	if (f->device->flags & VDO_DEVICE_READ_ONLY)
 		return -EROFS;
 	if (size_bytes > INT64_MAX)
@@ -268,138 +240,37 @@ static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
 	return r != 0 && (errno == ENOSPC || errno == EDQUOT) ? -errno : 0;
 }
 
-/* Opening. */
-
-static int fail_errno(struct vdo_error *error, const char *path,
-		      const char *what, int err)
+/* A file system that cannot say has data everywhere. */
+static int file_find_data(void *ctx, uint64_t *offset)
 {
-	return error_set(error, -err, "cannot %s %.150s: %s", what, path,
-			 vdo_strerror(err));
-}
+	struct file *f = ctx;
+	off_t at;
 
-/* Files and block devices can hold a volume, nothing else. */
-static int check_type(const char *path, mode_t mode, struct vdo_error *error)
-{
-	if (S_ISREG(mode) || S_ISBLK(mode))
-		return 0;
-	if (S_ISDIR(mode))
-		return error_set(error, -EISDIR,
-				 "%.150s is a directory; name a file or a "
-				 "block device",
-				 path);
-	return error_set(error, -ENOTBLK,
-			 "%.150s is a %s; a volume needs a file or a block "
-			 "device",
-			 path,
-			 S_ISCHR(mode)    ? "character device"
-			 : S_ISFIFO(mode) ? "FIFO"
-				     : "socket");
-}
-
-/* Before try @n of a claim, 0 being the first. False: give up. */
-static bool wait_to_claim(unsigned n)
-{
-	struct timespec ts = {.tv_nsec = 500000L << n};
-
-	if (n == CLAIM_TRIES)
-		return false;
-	if (n > 0)
-		nanosleep(&ts, NULL); /* cut short by a signal: no harm */
-	return true;
-}
-
-/* open(), once more while a block device is in use. */
-static int open_claiming(const char *path, int mode)
-{
-	int fd = -1;
-
-	errno = EBUSY;
-	for (unsigned n = 0; fd < 0 && errno == EBUSY && wait_to_claim(n); n++)
-		fd = system_open(path, mode, 0666);
-	return fd;
-}
-
-static int open_fd(struct file *f, const char *path, unsigned flags,
-		   struct vdo_error *error)
-{
-	bool read_only = flags & VDO_OPEN_READ_ONLY;
-	bool create = (flags & VDO_OPEN_CREATE) && !read_only;
-	int mode = O_NOCTTY | O_NONBLOCK;
-	struct stat st;
-	int r;
-
-	if (stat(path, &st) == 0) {
-		r = check_type(path, st.st_mode, error);
-		if (r != 0)
-			return r;
-		if (S_ISBLK(st.st_mode))
-			mode |= O_EXCL;
-	} else if (errno != ENOENT || !create) {
-		return fail_errno(error, path, "open", errno);
-	} else {
-		mode |= O_CREAT;
-	}
-	f->fd = open_claiming(path, mode | (read_only ? O_RDONLY : O_RDWR));
-	if (f->fd >= 0)
-		return 0;
-	if (errno == EBUSY)
-		return error_set(error, -VDO_EINUSE,
-				 "%.150s is in use: it is mounted, part of "
-				 "another device, or open as a volume",
-				 path);
-	if (!read_only && (errno == EROFS || errno == EACCES))
-		return error_set(error, -errno,
-				 "%.150s cannot be opened for writing; open it "
-				 "read-only or see to its permissions",
-				 path);
-	return fail_errno(error, path, "open", errno);
-}
-
-static int lock_file(struct file *f, const char *path, bool read_only,
-		     struct vdo_error *error)
-{
-	struct flock lock = {
-		.l_type = read_only ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
-	};
-
-	errno = EAGAIN;
-	for (unsigned n = 0; (errno == EAGAIN || errno == EACCES) &&
-			     wait_to_claim(n); n++) {
-		if (fcntl(f->fd, F_OFD_SETLK, &lock) == 0)
-			return 0;
-	}
-	if (errno == EAGAIN || errno == EACCES)
-		return error_set(error, -VDO_EINUSE,
-				 "%.150s is in use: it is open as a volume, here "
-				 "or in another process",
-				 path);
-	return fail_errno(error, path, "lock", errno);
-}
-
-/* O_NONBLOCK only kept open() from waiting. */
-static int check_fd(struct file *f, const char *path, bool read_only,
-		    struct vdo_error *error)
-{
-	struct stat st;
-	int locked = 0;
-	int r;
-
-	if (fstat(f->fd, &st) != 0 || fcntl(f->fd, F_SETFL, 0) != 0)
-		return fail_errno(error, path, "use", errno);
-	r = check_type(path, st.st_mode, error);
-	if (r != 0)
-		return r;
-	f->block_device = S_ISBLK(st.st_mode);
-	if (!f->block_device)
-		return lock_file(f, path, read_only, error);
-	if (!read_only && ioctl(f->fd, BLKROGET, &locked) == 0 && locked != 0)
-		return error_set(error, -EROFS,
-				 "block device %.150s is set read-only; open it "
-				 "read-only",
-				 path);
+	if (f->block_device)
+		return -ENOTSUP;
+	at = lseek(f->fd, (off_t)*offset, SEEK_DATA);
+	if (at >= 0)
+		*offset = (uint64_t)at;
+	else if (errno == ENXIO)
+		*offset = MAX(*offset, f->device->size_bytes);
+	else if (errno != EINVAL)
+		return -errno;
 	return 0;
 }
+
+static void file_remove_created(void *ctx)
+{
+	claim_remove_created(ctx);
+}
+
+static const struct device_file_ops file_ops = {
+	.resize = file_resize,
+	.reserve = file_reserve,
+	.find_data = file_find_data,
+	.remove_created = file_remove_created,
+};
+
+/* Opening. */
 
 /* By way of /proc it is the same file for sure. No success, no O_DIRECT. */
 static int open_direct(const struct file *f, bool read_only)
@@ -410,19 +281,16 @@ static int open_direct(const struct file *f, bool read_only)
 	return system_open(path, O_DIRECT | (read_only ? O_RDONLY : O_RDWR), 0);
 }
 
-static int open_parts(struct file *f, struct vdo_device *d, const char *path,
-		      unsigned flags, bool direct, struct vdo_error *error)
+/* What comes after the claim. */
+static int set_up(struct file *f, const char *path, bool read_only, bool direct,
+		  struct vdo_error *error)
 {
-	bool read_only = flags & VDO_OPEN_READ_ONLY;
-	int r = open_fd(f, path, flags, error);
+	struct vdo_device *d = f->device;
+	int r = measure(f, &d->size_bytes);
 
-	if (r == 0)
-		r = check_fd(f, path, read_only, error);
 	if (r != 0)
-		return r;
-	r = measure(f, &d->size_bytes);
-	if (r != 0)
-		return fail_errno(error, path, "measure", -r);
+		return error_set(error, r, "cannot measure %.150s: %s", path,
+				 vdo_strerror(r));
 	if (direct)
 		f->direct_fd = open_direct(f, read_only);
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;
@@ -449,17 +317,20 @@ int device_open_file(const char *path, unsigned flags,
 	f->direct_fd = -1;
 	f->choice = options->engine;
 	f->threads = options->threads;
-	r = open_parts(f, d, path, flags, options->direct, error);
+	r = claim_take(f, path, flags, error);
+	if (r != 0)
+		goto fail;
+	r = set_up(f, path, flags & VDO_OPEN_READ_ONLY, options->direct, error);
 	if (r != 0) {
-		close_fds(f);
+		claim_remove_created(f);
+		claim_drop(f);
 		goto fail;
 	}
 	d->submit = submit_unattached;
 	d->blocking = file_blocking;
 	d->attach = file_attach;
 	d->detach = file_detach;
-	d->grow = file_grow;
-	d->reserve = file_reserve;
+	d->file = &file_ops;
 	d->close = file_close;
 	d->ctx = f;
 	*device = d;

@@ -2,8 +2,8 @@
 /*
  * Files and block devices: what file.c and its engines share.
  *
- * file.c opens, locks and measures, and can carry out any operation in the
- * calling thread (file_run()). While a volume has claimed the device an engine
+ * claim.c opens and locks, file.c measures and can carry out any operation in
+ * the calling thread (file_run()). While a volume has claimed the device an engine
  * does so asynchronously: uring.c or threads.c.
  *
  * Runs on: any thread. Lifetime: an engine from device_claim() to
@@ -36,6 +36,7 @@ struct file {
 	int fd;
 	int direct_fd; /* the same with O_DIRECT, or -1 */
 	bool block_device;
+	char *created; /* the name under which opening made it, or NULL */
 	enum device_engine choice;
 	unsigned threads;
 	const struct file_engine *engine; /* NULL: not attached */
@@ -50,6 +51,17 @@ extern const struct file_engine file_engine_uring;
  * which were transferred before. 0 or -errno.
  */
 int file_run(struct file *f, struct vdo_device_io *io, uint64_t done);
+
+/*
+ * Open @path into f->fd, make it if that is asked for, and keep everybody else
+ * from it: it is the inode that @path leads to. When it fails all is as before.
+ */
+int claim_take(struct file *f, const char *path, unsigned flags,
+	       struct vdo_error *error) MUST_CHECK;
+void claim_drop(struct file *f);
+
+/* Remove the file if f made it and its name leads to it. While f holds it. */
+void claim_remove_created(struct file *f);
 
 /* Which descriptor @io is to use: O_DIRECT needs aligned memory. */
 int file_fd(const struct file *f, const struct vdo_device_io *io);

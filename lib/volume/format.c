@@ -3,7 +3,7 @@
  * Making a volume: sizes from options, then the writes of V 4.5 in their order.
  *
  *	choose     profile, slab size, journals, index region
- *	check      nothing known is there, unless forced
+ *	check      nothing is there, unless forced (content.c)
  *	zero       start of the index region, block 0, roots, recovery journal
  *	super      the super block, state NEW
  *	geometry   block 0, last: it makes the volume exist (D12)
@@ -24,6 +24,7 @@
 #include "exec/system.h"
 #include "exec/wallclock.h"
 #include "index_format/geometry.h"
+#include "volume/content.h"
 
 #define SMALL_PROFILE_BYTES (UINT64_C(8) << 30)
 #define ZERO_CHUNK	    (UINT64_C(1) << 20)
@@ -149,65 +150,6 @@ static int choose(const struct format_settings *f, uint64_t size_bytes,
 	return 0;
 }
 
-/* ------------------------------------------------------------------- check */
-
-/* What begins a device that holds something already. */
-static const struct signature {
-	uint32_t offset;
-	uint8_t size;
-	const char *magic;
-	const char *name;
-} signatures[] = {
-	{0, 8, "dmvdo001", "a VDO volume"},
-	{1080, 2, "\x53\xef", "an ext2, ext3 or ext4 file system"},
-	{0, 4, "XFSB", "an XFS file system"},
-	{65600, 8, "_BHRfS_M", "a btrfs file system"},
-	{512, 8, "LABELONE", "an LVM physical volume"},
-	{512, 8, "EFI PART", "a GPT partition table"},
-	{0, 6, "LUKS\xba\xbe", "a LUKS volume"},
-	{4086, 10, "SWAPSPACE2", "swap space"},
-	{3, 8, "NTFS    ", "an NTFS file system"},
-	{32769, 5, "CD001", "an ISO 9660 file system"},
-	{0, 4, "QFI\xfb", "a qcow2 image"},
-	{0, 4, "hsqs", "a squashfs file system"},
-	{510, 2, "\x55\xaa", "a boot sector or partition table"},
-};
-
-#define CHECK_BYTES (BLOCK_SIZE * 17)
-
-static int check_signature(struct vdo_device *device, struct vdo_error *error)
-{
-	size_t n = (size_t)MIN(device->size_bytes & ~(uint64_t)(BLOCK_SIZE - 1),
-			       CHECK_BYTES);
-	uint8_t *head = alloc_aligned(BLOCK_SIZE, 1, CHECK_BYTES);
-	const char *found = NULL;
-	int result;
-	size_t i;
-
-	if (head == NULL)
-		return -ENOMEM;
-	result = n == 0 ? 0 : device_read(device, 0, head, n);
-	for (i = 0; result == 0 && i < ARRAY_SIZE(signatures); i++) {
-		const struct signature *s = &signatures[i];
-
-		if (found == NULL &&
-		    memcmp(head + s->offset, s->magic, s->size) == 0)
-			found = s->name;
-	}
-	if (result == 0 && found == NULL && !is_zero(head, CHECK_BYTES))
-		found = "data";
-	alloc_free(head);
-	if (result != 0)
-		return error_set(error, result,
-				 "the first blocks cannot be read: %s",
-				 vdo_strerror(result));
-	if (found == NULL)
-		return 0;
-	return error_set(error, -VDO_ESIGNATURE,
-			 "the storage holds %s; option force overwrites it",
-			 found);
-}
-
 /* --------------------------------------------------------------- the writes */
 
 /*
@@ -253,7 +195,7 @@ static int write_volume(struct vdo_device *device, const struct geometry *g,
 	uint8_t block[BLOCK_SIZE];
 	int result;
 
-	/* Block 0 first goes, so that nothing half made looks like a volume. */
+	/* Block 0 goes first, so that nothing half made looks like a volume. */
 	if ((result = zero_blocks(device, 0, 1)) != 0 ||
 	    (result = device_flush(device)) != 0 ||
 	    (result = zero_blocks(device, 1, 1)) != 0 ||
@@ -268,28 +210,35 @@ static int write_volume(struct vdo_device *device, const struct geometry *g,
 	return write_block(device, 0, block);
 }
 
-static int prepare_size(struct vdo_device *device,
-			const struct format_settings *f, uint64_t *size,
+static int prepare_size(struct vdo_device *device, uint64_t size,
 			struct vdo_error *error)
 {
+	uint64_t now = device->size_bytes;
 	int result;
 
-	*size = f->size_bytes != 0 ? f->size_bytes : device->size_bytes;
-	*size -= *size % BLOCK_SIZE;
-	if (*size == 0)
-		return error_set(error, -VDO_ESIZE,
-				 "the file is empty; give option size");
-	if (*size <= device->size_bytes)
+	if (size <= now)
 		return 0;
-	result = device_grow(device, *size);
-	if (result != 0)
-		return error_set(error, -VDO_ESIZE,
-				 "the storage has %llu bytes and cannot be "
-				 "grown to %llu: %s",
-				 (unsigned long long)device->size_bytes,
-				 (unsigned long long)*size,
-				 vdo_strerror(result));
-	return 0;
+	result = device_grow(device, size);
+	if (result == 0)
+		return 0;
+	return error_set(error,
+			 result == -ENOTSUP ? -VDO_ESIZE : result,
+			 "the storage has %llu bytes and cannot be grown to "
+			 "%llu: %s",
+			 (unsigned long long)now, (unsigned long long)size,
+			 vdo_strerror(result));
+}
+
+/*
+ * A storage without data is as it was again, as far as it can be written; one
+ * whose data had to go holds nothing that looks like a volume.
+ */
+static void undo(struct vdo_device *device, const struct geometry *g,
+		 uint64_t old_size)
+{
+	if (zero_blocks(device, 0, 1) == 0)
+		(void)zero_blocks(device, g->data_start, 1);
+	device_ungrow(device, old_size);
 }
 
 int volume_format(struct vdo_device *device, const struct settings *s,
@@ -304,25 +253,28 @@ int volume_format(struct vdo_device *device, const struct settings *s,
 
 	if ((device->flags & VDO_DEVICE_READ_ONLY) != 0)
 		return error_set(error, -EROFS, "the storage is read-only");
-	if (!f->force && old_size > 0)
-		result = check_signature(device, error);
+	if (!f->force)
+		result = content_check(device, error);
 	if (result != 0)
 		return result;
 	/* Everything that can be refused is refused before anything changes. */
 	size = f->size_bytes != 0 ? f->size_bytes : old_size;
-	if (size >= BLOCK_SIZE) {
-		result = choose(f, size - size % BLOCK_SIZE, &g, &sb, error);
-		if (result != 0)
-			return result;
-	}
-	result = prepare_size(device, f, &size, error);
+	size -= size % BLOCK_SIZE;
+	if (size == 0)
+		return error_set(error, -VDO_ESIZE,
+				 "the file is empty; give option size");
+	result = choose(f, size, &g, &sb, error);
+	if (result == 0)
+		result = prepare_size(device, size, error);
 	if (result != 0)
 		return result;
 	result = write_volume(device, &g, &sb);
-	if (result != 0)
+	if (result != 0) {
+		undo(device, &g, old_size);
 		return error_set(error, result,
 				 "writing the new volume failed: %s",
 				 vdo_strerror(result));
+	}
 	log_info(&s->log, "volume: formatted, physical=%llu logical=%llu",
 		 (unsigned long long)sb.physical_blocks,
 		 (unsigned long long)sb.logical_blocks);

@@ -169,6 +169,16 @@ attach "$dir/file" || {
 }
 holds "$loop"
 works "$loop"
+# Its last sector alone holds something.
+detach
+truncate -s 0 "$dir/file"
+truncate -s $(((64 << 20) + 512)) "$dir/file"
+printf 'EFI PART' | dd of="$dir/file" bs=1 seek=$((64 << 20)) conv=notrunc \
+	status=none
+attach "$dir/file"
+expect 1 "$vdoctl" format "$loop"
+says VDO_ESIGNATURE
+works "$loop"
 in_use "$loop"
 detach
 holds "$dir/file"

@@ -11,7 +11,8 @@ VOLUME_TESTS = tests/volume/test_io tests/volume/test_async \
 	tests/volume/test_dedupe tests/volume/test_compress \
 	tests/volume/test_space tests/volume/test_errors \
 	tests/volume/test_open tests/volume/test_nth \
-	tests/volume/test_full tests/volume/test_advice \
+	tests/volume/test_full tests/volume/test_format \
+	tests/volume/test_advice \
 	tests/volume/test_index tests/volume/test_device_thread \
 	tests/volume/test_descriptors tests/volume/test_memory \
 	tests/volume/test_signals
@@ -47,6 +48,8 @@ tests_volume_test_device_thread_SOURCES = %D%/test_device_thread.c
 tests_volume_test_device_thread_LDADD = $(UNIT_LIBS)
 tests_volume_test_memory_SOURCES = %D%/test_memory.c
 tests_volume_test_memory_LDADD = $(UNIT_LIBS)
+tests_volume_test_format_SOURCES = %D%/test_format.c
+tests_volume_test_format_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c
 tests_volume_test_full_LDADD = $(UNIT_LIBS)
 endif
