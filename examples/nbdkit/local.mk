@@ -8,4 +8,12 @@ examples_nbdkit_libnbdkit_vdo_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
 examples_nbdkit_libnbdkit_vdo_plugin_la_LDFLAGS = -module -avoid-version \
 	-shared
 examples_nbdkit_libnbdkit_vdo_plugin_la_LIBADD = lib/libvdo.la
+# It is linked once more when it is installed. By way of a variable: automake
+# would take the rule for a replacement of its own.
+install_plugin = install-nbdkitpluginLTLIBRARIES
+$(install_plugin): install-libLTLIBRARIES
+
+install-data-hook:
+	rm -f '$(DESTDIR)$(nbdkitplugindir)/libnbdkit-vdo-plugin.la'
+NBDKIT_INSTALLED = '$(DESTDIR)$(nbdkitplugindir)/libnbdkit-vdo-plugin.so'
 endif

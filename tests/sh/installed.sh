@@ -26,6 +26,18 @@ try()
 	failed=1
 }
 
+for file in $(find "$libdir" -name '*.la'); do
+	echo "$file: for libtool, not for users" >&2
+	failed=1
+done
+# Folders of other libraries' own are no business of who uses ours.
+for flag in $(pkg-config --cflags libvdo); do
+	case $flag in
+	-I*/include) continue ;;
+	esac
+	echo "what is $flag for?" >&2
+	failed=1
+done
 flags=$(pkg-config --cflags --libs libvdo) || exit 1
 static=$(pkg-config --static --cflags --libs libvdo) || exit 1
 if test -f "$libdir/libvdo.so"; then

@@ -15,6 +15,7 @@ sh_tests = \
 	%D%/options.sh \
 	%D%/same-storage.sh \
 	%D%/spdx.sh \
+	%D%/static.sh \
 	%D%/symbols.sh \
 	%D%/system.sh \
 	%D%/vdoctl.sh
