@@ -21,9 +21,17 @@
 #define ALIGN_MAX ((size_t)4096)
 
 static atomic_ulong fail_at;
+static atomic_bool fail_on; /* the last failure is to last */
 
 void alloc_fail_at(unsigned long n)
 {
+	atomic_store(&fail_on, false);
+	atomic_store(&fail_at, n);
+}
+
+void alloc_fail_from(unsigned long n)
+{
+	atomic_store(&fail_on, true);
 	atomic_store(&fail_at, n);
 }
 
@@ -34,7 +42,9 @@ static bool must_fail(void)
 
 	/* Not a plain subtraction: two threads must not pass 0 together. */
 	while (unlikely(n != 0))
-		if (atomic_compare_exchange_weak(&fail_at, &n, n - 1))
+		if (n == 1 && atomic_load(&fail_on))
+			return true;
+		else if (atomic_compare_exchange_weak(&fail_at, &n, n - 1))
 			return n == 1;
 	return false;
 }

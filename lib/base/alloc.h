@@ -6,9 +6,10 @@
  * and what is freed goes back to the system at once, whatever else the process
  * still holds. Nothing on the path of a request allocates.
  *
- * alloc_fail_at() makes the Nth allocation from now fail (0: never); for the
- * failure loops of the tests. Its count is the process's, and is the only
- * global state of the library.
+ * alloc_fail_at() makes the Nth allocation from now fail (0: never),
+ * alloc_fail_from() that one and all that follow; for the failure loops of the
+ * tests. Their count is the process's, and is the only global state of the
+ * library.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H
@@ -37,5 +38,6 @@ char *alloc_strdup(const char *s) MUST_CHECK;
 void alloc_free(void *p);
 
 void alloc_fail_at(unsigned long n);
+void alloc_fail_from(unsigned long n);
 
 #endif

@@ -37,16 +37,16 @@ void prioq_put(struct prioq *q, struct prioq_node *n, unsigned priority)
 	q->used |= bit_of(priority);
 }
 
-struct prioq_node *prioq_pop(struct prioq *q)
+struct prioq_node *prioq_best(const struct prioq *q, unsigned limit)
 {
-	struct prioq_node *n;
+	uint64_t used = q->used;
 
-	if (q->used == 0)
+	if (limit < PRIOQ_LEVELS)
+		used &= bit_of(limit) - 1;
+	if (used == 0)
 		return NULL;
-	n = list_entry(q->lists[log2_floor(q->used)].next, struct prioq_node,
-		       link);
-	prioq_remove(q, n);
-	return n;
+	return list_entry(q->lists[log2_floor(used)].next, struct prioq_node,
+			  link);
 }
 
 void prioq_remove(struct prioq *q, struct prioq_node *n)

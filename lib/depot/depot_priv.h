@@ -244,6 +244,8 @@ struct depot_zone {
 
 	struct slab *open;
 	struct prioq slabs; /* all that may be opened */
+	struct completion prepare;
+	bool preparing; /* it is on its way */
 
 	struct intmap locks;
 	struct pbn_lock *lock_pool;
@@ -347,6 +349,9 @@ void slab_enlist(struct slab *s);
 /* free_count has changed: move it in the table. */
 void slab_reorder(struct slab *s);
 
+/* Have memory for the next slab that was never used; 0 or -ENOMEM. */
+int alloc_prepare(struct depot_zone *z) MUST_CHECK;
+
 int pbnlock_init(struct depot_zone *z, unsigned locks_max) MUST_CHECK;
 void pbnlock_fini(struct depot_zone *z);
 struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
@@ -434,11 +439,14 @@ static inline pbn_t sj_start(const struct slab *s)
 	return s->start + c->data_blocks + c->reference_count_blocks;
 }
 
+/* Was it never used? A slab without a journal that has counts was rebuilt. */
 static inline bool slab_pristine(const struct slab *s)
 {
 	const struct slab_journal *sj = s->journal;
 
-	return sj == NULL || (sj->tail == 1 && sj->entries == 0);
+	return sj == NULL ||
+	       (sj->tail == 1 && sj->entries == 0 &&
+		s->free_count == s->zone->depot->geo.data_blocks);
 }
 
 /* ----------------------------------------------------------------- scrub.c */

@@ -392,6 +392,8 @@ static void finish_zone(struct zone_load *load)
 	for (struct slab *s = zone_next_slab(z, NULL);
 	     s != NULL && z->load_result == 0; s = zone_next_slab(z, s))
 		slab_enlist(s);
+	if (z->load_result == 0)
+		z->load_result = alloc_prepare(z);
 	z->idle = zone_settled;
 	zone_enter(z);
 	zone_leave(z);

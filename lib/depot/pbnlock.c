@@ -97,7 +97,7 @@ struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn)
 	lock = pbnlock_find(z, pbn);
 	if (lock != NULL)
 		return lock_again(lock);
-	if (s->state != SLAB_REBUILT || s->counts == NULL)
+	if (s->state != SLAB_REBUILT || slab_pristine(s))
 		return NULL;
 	offset = (uint32_t)(pbn - s->start);
 	count = s->counts[offset];

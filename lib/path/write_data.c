@@ -39,7 +39,7 @@ int write_allocated(struct flow *f)
 		return W_ACK;
 	}
 	/* Somebody else may have a block with this data, or get one. */
-	if (result == -ENOSPC && !r->no_dedupe)
+	if ((result == -ENOSPC || result == -ENOMEM) && !r->no_dedupe)
 		return W_DEDUPE;
 	return flow_fail(f, result);
 }
@@ -68,6 +68,13 @@ int write_ack(struct flow *f)
 
 /* ---------------------------------------------------------- deduplication */
 
+/* Why the request has no block of its own. */
+static int no_block(const struct request *r)
+{
+	VDO_ASSERT(!r->owner && r->alloc.done.result != 0);
+	return r->alloc.done.result;
+}
+
 /* What the hash zone says is to be done; where that is done. */
 static int route(struct request *r, enum dedupe_next next)
 {
@@ -83,7 +90,7 @@ static int route(struct request *r, enum dedupe_next next)
 	case DEDUPE_WRITE_ALONE:
 		r->member = false;
 		if (!r->owner)
-			return flow_fail(&r->flow, -ENOSPC);
+			return flow_fail(&r->flow, no_block(r));
 		return W_STORE;
 	case DEDUPE_SHARE:
 		r->shared = true;
@@ -98,7 +105,7 @@ static int route(struct request *r, enum dedupe_next next)
 		return W_FINISH;
 	case DEDUPE_FAIL:
 		r->member = false;
-		return flow_fail(&r->flow, -ENOSPC);
+		return flow_fail(&r->flow, no_block(r));
 	}
 	VDO_ASSERT(!"a verdict of the hash zone");
 	return FLOW_WAIT;

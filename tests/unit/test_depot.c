@@ -146,7 +146,7 @@ static void forget(struct fx *fx, void *arg)
 	struct pbn_lock *lock = arg;
 
 	lock->provisional = false;
-	depot_unlock(fx->d, 0, lock);
+	depot_unlock(fx->d, depot_zone_of(fx->d, lock->pbn), lock);
 }
 
 /* Slabs by preference: used and mostly free, never used, used and fuller. */
@@ -178,6 +178,88 @@ START_TEST(preference)
 			fx_on(f, 0, forget, lock);
 		}
 	}
+}
+END_TEST
+
+/* ------------------------------------------------------------------ memory */
+
+static bool has_memory(unsigned slab)
+{
+	return f->d->slabs[slab].journal != NULL;
+}
+
+/* Take blocks until the zone is about to open another slab. */
+static void fill_open_slab(unsigned zone)
+{
+	const struct slab *s = f->d->zones[zone].open;
+
+	while (s->free_count > 0)
+		fx_write(f, zone);
+}
+
+/* A request finds the memory that it needs: the next slab has it in time. */
+START_TEST(prepared)
+{
+	open_fx((struct fx_config){10, 6, 8, 1, 0});
+	ck_assert(has_memory(0) && !has_memory(1));
+	for (unsigned n = 0; n < 6; n++) {
+		fx_write(f, 0);
+		ck_assert_ptr_eq(f->d->zones[0].open, &f->d->slabs[n]);
+		fx_run(f);
+		ck_assert(n == 5 || has_memory(n + 1));
+		ck_assert(n >= 4 || !has_memory(n + 2));
+		fill_open_slab(0);
+	}
+}
+END_TEST
+
+static void free_one(unsigned slab)
+{
+	pbn_t pbn = slab_start(&f->d->geo, slab) + 5;
+
+	ck_assert_int_eq(fx_adjust(f, pbn, REFS_DECREMENT), 0);
+}
+
+/* All requests for memory fail from now on: what has memory is used to the last
+ * block, and then the reason is told. */
+START_TEST(memory_runs_out)
+{
+	unsigned zones = 1 + (unsigned)_i;
+	int r;
+
+	open_fx((struct fx_config){10, 6, 8, zones, 0});
+	fx_write(f, 0);
+	fill_open_slab(0);
+	fx_write(f, 0); /* opens another, and has a third prepared */
+	fx_run(f);
+	free_one(0);
+	alloc_fail_from(1);
+	for (uint64_t left = 2 * f->d->geo.data_blocks - 1 + 1 +
+			     (zones - 1) * f->d->geo.data_blocks;
+	     left > 0; left--)
+		ck_assert_uint_ne(fx_write(f, 0), 0);
+	for (unsigned i = 0; i < 10; i++) {
+		ck_assert_ptr_null(fx_allocate(f, i % zones, &r));
+		ck_assert_int_eq(r, -ENOMEM);
+	}
+	ck_assert(!readonly_entered(&f->ro));
+	/* A slab that is fuller than any that was never used. */
+	free_one(0);
+	ck_assert_uint_eq(slab_of(&f->d->geo, fx_write(f, 0)), 0);
+	ck_assert_ptr_null(fx_allocate(f, 0, &r));
+	ck_assert_int_eq(r, -ENOMEM);
+	/* There is memory again. */
+	alloc_fail_from(0);
+	ck_assert_uint_ge(slab_of(&f->d->geo, fx_write(f, 0)), 3);
+	check_sums();
+	for (;;) {
+		struct pbn_lock *lock = fx_allocate(f, 0, &r);
+
+		if (lock == NULL)
+			break;
+		fx_on(f, depot_zone_of(f->d, lock->pbn), forget, lock);
+	}
+	ck_assert_int_eq(r, -ENOSPC);
 }
 END_TEST
 
@@ -271,8 +353,10 @@ START_TEST(pristine_is_free)
 	for (unsigned i = 0; i < f->dev.log_count; i++)
 		reads += f->dev.log[i].op == VDO_DEVICE_READ;
 	ck_assert_uint_eq(reads, 3); /* summary, tail, counts */
+	/* But for the next one of each zone. */
 	for (unsigned n = 1; n < 50; n++)
-		ck_assert_ptr_null(f->d->slabs[n].journal);
+		ck_assert_int_eq(f->d->slabs[n].journal != NULL,
+				 n == 1 || n == 2);
 }
 END_TEST
 
@@ -839,6 +923,8 @@ int main(void)
 	tcase_add_loop_test(tc, until_full, 0, 4);
 	tcase_add_test(tc, sequential);
 	tcase_add_test(tc, preference);
+	tcase_add_test(tc, prepared);
+	tcase_add_loop_test(tc, memory_runs_out, 0, 2);
 	tcase_add_test(tc, save_and_load);
 	tcase_add_test(tc, pristine_is_free);
 	tcase_add_loop_test(tc, damaged_journal, 0, ARRAY_SIZE(journal_cases));

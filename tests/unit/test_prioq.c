@@ -10,12 +10,21 @@
 
 #define NODES 200
 
+static struct prioq_node *pop(struct prioq *q)
+{
+	struct prioq_node *n = prioq_best(q, PRIOQ_LEVELS);
+
+	if (n != NULL)
+		prioq_remove(q, n);
+	return n;
+}
+
 START_TEST(empty)
 {
 	struct prioq q;
 
 	prioq_init(&q);
-	ck_assert_ptr_null(prioq_pop(&q));
+	ck_assert_ptr_null(pop(&q));
 }
 END_TEST
 
@@ -36,11 +45,11 @@ START_TEST(each_level)
 	prioq_remove(&q, &b);
 	prioq_remove(&q, &b); /* not in the table: nothing happens */
 	if (p == 0)
-		ck_assert_ptr_eq(prioq_pop(&q), &low);
-	ck_assert_ptr_eq(prioq_pop(&q), &a);
+		ck_assert_ptr_eq(pop(&q), &low);
+	ck_assert_ptr_eq(pop(&q), &a);
 	if (p != 0)
-		ck_assert_ptr_eq(prioq_pop(&q), &low);
-	ck_assert_ptr_null(prioq_pop(&q));
+		ck_assert_ptr_eq(pop(&q), &low);
+	ck_assert_ptr_null(pop(&q));
 	ck_assert_uint_eq(q.used, 0);
 }
 END_TEST
@@ -59,7 +68,7 @@ START_TEST(order)
 	}
 	for (unsigned i = 0; i < NODES; i += 3, removed++)
 		prioq_remove(&q, &nodes[i]);
-	while ((n = prioq_pop(&q)) != NULL) {
+	while ((n = pop(&q)) != NULL) {
 		ck_assert_uint_ne((unsigned)(n - nodes) % 3, 0);
 		ck_assert_uint_le(n->priority, last);
 		if (n->priority == last)
@@ -69,6 +78,29 @@ START_TEST(order)
 		popped++;
 	}
 	ck_assert_uint_eq(popped + removed, NODES);
+}
+END_TEST
+
+/* The best below each limit; nothing is removed by asking. */
+START_TEST(limits)
+{
+	static const unsigned levels[] = {0, 7, 8, 63};
+	struct prioq_node nodes[ARRAY_SIZE(levels)];
+	struct prioq q;
+
+	prioq_init(&q);
+	for (unsigned i = 0; i < ARRAY_SIZE(levels); i++) {
+		prioq_node_init(&nodes[i]);
+		prioq_put(&q, &nodes[i], levels[i]);
+	}
+	for (unsigned limit = 0; limit <= PRIOQ_LEVELS; limit++) {
+		struct prioq_node *want = NULL;
+
+		for (unsigned i = 0; i < ARRAY_SIZE(levels); i++)
+			if (levels[i] < limit)
+				want = &nodes[i];
+		ck_assert_ptr_eq(prioq_best(&q, limit), want);
+	}
 }
 END_TEST
 
@@ -83,11 +115,11 @@ START_TEST(put_again)
 	prioq_node_init(&b);
 	prioq_put(&q, &a, 5);
 	prioq_put(&q, &b, 6);
-	ck_assert_ptr_eq(prioq_pop(&q), &b);
+	ck_assert_ptr_eq(pop(&q), &b);
 	prioq_put(&q, &b, 4);
-	ck_assert_ptr_eq(prioq_pop(&q), &a);
-	ck_assert_ptr_eq(prioq_pop(&q), &b);
-	ck_assert_ptr_null(prioq_pop(&q));
+	ck_assert_ptr_eq(pop(&q), &a);
+	ck_assert_ptr_eq(pop(&q), &b);
+	ck_assert_ptr_null(pop(&q));
 }
 END_TEST
 
@@ -98,6 +130,7 @@ int main(void)
 	tcase_add_test(tc, empty);
 	tcase_add_loop_test(tc, each_level, 0, PRIOQ_LEVELS);
 	tcase_add_test(tc, order);
+	tcase_add_test(tc, limits);
 	tcase_add_test(tc, put_again);
 	return unit_run();
 }
