@@ -17,15 +17,15 @@
  * Run one row, and see that it armed an op or parked if and only if it says
  * that it waits. A row may run other flows, so what was armed before is kept.
  */
-static int run_row(struct flow *f, const struct step *s)
+static int run_row(struct flow *f, const struct step *s, int at)
 {
 	struct queue *q = queue_running;
 	const struct flow *outer = q->armed;
 	int next;
 
 	q->armed = NULL;
-	if (f->table->entered != NULL)
-		f->table->entered(f, (int)(s - f->table->rows));
+	if (flow_table_of(f)->entered != NULL)
+		flow_table_of(f)->entered(f, at);
 	next = s->run(f);
 	VDO_ASSERT(queue_running == q);
 	if (next == FLOW_WAIT)
@@ -36,7 +36,7 @@ static int run_row(struct flow *f, const struct step *s)
 	return next;
 }
 #else
-static inline int run_row(struct flow *f, const struct step *s)
+static inline int run_row(struct flow *f, const struct step *s, int at)
 {
 	return s->run(f);
 }
@@ -44,20 +44,21 @@ static inline int run_row(struct flow *f, const struct step *s)
 
 void flow_run(struct flow *f)
 {
+	struct queue *here = queue_running;
 	int next = f->at;
 
 	do {
-		const struct step *s = &f->table->rows[next];
-		struct queue *q = f->queues[s->place];
+		const struct step *s = flow_row(f, next);
+		struct queue *q = f->queues[flow_place(next)];
 
 		/* None is known for ANYWHERE. */
-		if (q != NULL && !queue_is_current(q)) {
+		if (q != here && q != NULL) {
 			f->at = next;
 			queue_post(q, &f->go);
 			return;
 		}
-		trace_row(&queue_running->trace, f, s);
-		next = run_row(f, s);
+		trace_row(&here->trace, f, s);
+		next = run_row(f, s, next);
 	} while (next >= 0);
 }
 
@@ -71,7 +72,7 @@ int flow_fail(struct flow *f, int error)
 	VDO_ASSERT(error < 0);
 	if (f->result == 0)
 		f->result = error;
-	return f->table->failed;
+	return flow_table_of(f)->failed;
 }
 
 void flow_resume(struct completion *c)

@@ -51,6 +51,7 @@
 #ifndef EXEC_STEPS_H
 #define EXEC_STEPS_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -67,11 +68,16 @@ struct flow;
 /* The place of rows that run where the flow is; its queue is NULL. */
 #define ANYWHERE 0
 
+/* Places of one flow, ANYWHERE among them. */
+#define FLOW_PLACES 8
+
 struct step {
 	int (*run)(struct flow *f); /* returns the next row */
 	const char *name;	    /* the function's */
 	uint8_t place;
-} __attribute__((aligned(32))); /* a shift finds a row */
+} __attribute__((aligned(32)));
+
+static_assert(sizeof(struct step) == 1 << 5, "see FLOW_AT()");
 
 struct flow_table {
 	const char *name;
@@ -83,14 +89,32 @@ struct flow_table {
 	struct step rows[];
 };
 
-/* For the macro that lists the rows: their numbers, ... */
-#define FLOW_ROW(row, function, where) row,
+/*
+ * What a row returns, and what an op is armed with, is a number of a table and
+ * the place where that runs, so that neither needs a look at the table.
+ */
+#define FLOW_AT(number, where) ((number) << 5 | (where) << 16)
+
+static inline unsigned flow_number(int at)
+{
+	return (uint16_t)at >> 5;
+}
+
+static inline unsigned flow_place(int at)
+{
+	return (unsigned)at >> 16;
+}
+
+/* For the macro that lists the rows: names for them in an enumeration, ... */
+#define FLOW_ROW(row, function, where)                                         \
+	row##_NUMBER, row = FLOW_AT(row##_NUMBER, where),                      \
+	row##_AGAIN = row##_NUMBER, /* the next one counts from here */
 /* ... their functions (drop "static" where these are in several files), ... */
 #define FLOW_FUNCTION(row, function, where) static int function(struct flow *f);
 #define FLOW_FUNCTION_EXTERN(row, function, where) int function(struct flow *f);
 /* ... and the table. */
 #define FLOW_STEP(row, function, where)                                        \
-	[row] = {.run = (function), .name = #function, .place = (where)},
+	[row##_NUMBER] = {.run = (function), .name = #function, .place = (where)},
 #define FLOW_COUNT(row, function, where) +1
 #define FLOW_TABLE(table, failed_row, ROWS)                                    \
 	static const struct flow_table table = {                               \
@@ -117,24 +141,46 @@ struct flow_table {
 
 struct flow {
 	struct completion go; /* takes it to the queue of a row */
-	const struct flow_table *table;
-	/* The queue of each place, as far as it is known by now. */
-	struct queue *const *queues;
-	int at;	    /* the row to go on at, while it waits or travels */
+	const struct step *rows; /* of its table */
+	int at;	    /* where it goes on, while it waits or travels */
 	int result; /* 0 or the first error */
+	/* The queue of each place, as far as it is known by now. */
+	struct queue *queues[FLOW_PLACES];
 };
 
 /* The callback of go. */
 void flow_arrived(struct completion *c);
 
-static inline void flow_init(struct flow *f, const struct flow_table *table,
-			     struct queue *const *queues)
+static inline const struct step *flow_row(const struct flow *f, int at)
+{
+	return (const struct step *)((const char *)f->rows + (uint16_t)at);
+}
+
+/* Have @f begin @table, when it is run. */
+static inline void flow_set_table(struct flow *f,
+				  const struct flow_table *table)
+{
+	f->rows = table->rows;
+	f->at = FLOW_AT(0, table->rows[0].place);
+	f->result = 0;
+}
+
+static inline const struct flow_table *flow_table_of(const struct flow *f)
+{
+	return container_of(f->rows, const struct flow_table, rows);
+}
+
+/*
+ * @table may be NULL: flow_set_table() follows before it starts. The queues of
+ * places are set by the owner, before a row needs them.
+ */
+static inline void flow_init(struct flow *f, const struct flow_table *table)
 {
 	completion_init(&f->go, NULL, flow_arrived);
-	f->table = table;
-	f->queues = queues;
-	f->at = 0;
-	f->result = 0;
+	for (unsigned i = 0; i < FLOW_PLACES; i++)
+		f->queues[i] = NULL;
+	if (table != NULL)
+		flow_set_table(f, table);
 }
 
 /* Run @f from its row on, as far as it goes. On any queue. */
@@ -143,7 +189,7 @@ void flow_run(struct flow *f);
 /* Go on at f->at, on the queue of that row, later. Any thread. */
 static inline void flow_go(struct flow *f)
 {
-	struct queue *q = f->queues[f->table->rows[f->at].place];
+	struct queue *q = f->queues[flow_place(f->at)];
 
 	VDO_ASSERT(q != NULL);
 	queue_post(q, &f->go);
@@ -152,7 +198,7 @@ static inline void flow_go(struct flow *f)
 /* Begin with the first row. Any thread. */
 static inline void flow_start(struct flow *f)
 {
-	f->at = 0;
+	f->at = FLOW_AT(0, f->rows[0].place);
 	f->result = 0;
 	flow_go(f);
 }
@@ -171,7 +217,8 @@ static inline void flow_park(struct flow *f, int next)
 {
 	f->at = next;
 #ifdef VDO_DEBUG
-	VDO_ASSERT(next >= 0 && next < f->table->count);
+	VDO_ASSERT(next >= 0);
+	VDO_ASSERT((int)flow_number(next) < flow_table_of(f)->count);
 	VDO_ASSERT(queue_running != NULL && queue_running->armed != f);
 	queue_running->armed = f;
 #endif
@@ -184,9 +231,11 @@ void flow_resume_any(struct completion *c);
 static inline void flow_arm(struct flow *f, struct completion *c, int next,
 			    completion_fn resume)
 {
-	struct queue *q = f->queues[f->table->rows[next].place];
+	struct queue *q = flow_place(next) == ANYWHERE
+				  ? queue_running
+				  : f->queues[flow_place(next)];
 
-	completion_init(c, q != NULL ? q : queue_running, resume);
+	completion_init(c, q, resume);
 	c->owner = f;
 	flow_park(f, next);
 }

@@ -52,24 +52,23 @@ static void add_row(struct line *l, const char *queue, const void *flow,
 	add(l, " %s", step->name, NULL);
 }
 
+static const void *word(const struct trace *t, unsigned n)
+{
+	return atomic_load_explicit(&t->words[n % TRACE_WORDS],
+				    memory_order_relaxed);
+}
+
 void trace_print(const struct queue *q, trace_line print, void *arg)
 {
 	const struct trace *t = &q->trace;
 	struct line l = {.print = print, .arg = arg};
-	unsigned first =
-		atomic_load_explicit(&t->next, memory_order_relaxed);
+	unsigned n = atomic_load_explicit(&t->next, memory_order_relaxed);
 
-	for (unsigned i = 0; i < TRACE_ROWS; i++) {
-		const struct trace_entry *e =
-			&t->rows[(first + i) % TRACE_ROWS];
-		const struct step *step = atomic_load_explicit(
-			&e->step, memory_order_relaxed);
+	for (unsigned i = 0; i < TRACE_ROWS; i++, n += 2) {
+		const struct step *step = word(t, n + 1);
 
 		if (step != NULL)
-			add_row(&l, q->name,
-				atomic_load_explicit(&e->flow,
-						     memory_order_relaxed),
-				step);
+			add_row(&l, q->name, word(t, n), step);
 	}
 	end(&l);
 }

@@ -15,34 +15,37 @@
 #ifndef EXEC_TRACE_H
 #define EXEC_TRACE_H
 
+#include <assert.h>
 #include <stdatomic.h>
-#include <stddef.h>
+#include <stdint.h>
 
 struct executor;
 struct queue;
 struct step;
 
-#define TRACE_ROWS 64u /* a power of two */
+#define TRACE_ROWS  128u
+#define TRACE_WORDS (2 * TRACE_ROWS)
 
-struct trace_entry {
-	_Atomic(const void *) flow;
-	_Atomic(const struct step *) step;
-};
-
+/*
+ * A flow and its row are two words. Words are numbered in a byte, which wraps
+ * by itself: noting a row takes five instructions.
+ */
 struct trace {
-	atomic_uint next; /* where the next row goes; it is the oldest */
-	struct trace_entry rows[TRACE_ROWS];
+	_Atomic(uint8_t) next; /* where the next row goes; it is the oldest */
+	_Atomic(const void *) words[TRACE_WORDS];
 };
+
+static_assert(TRACE_WORDS == UINT8_MAX + 1, "words are numbered in a byte");
 
 static inline void trace_row(struct trace *t, const void *flow,
 			     const struct step *step)
 {
-	unsigned n = atomic_load_explicit(&t->next, memory_order_relaxed);
-	struct trace_entry *e = &t->rows[n];
+	uint8_t n = atomic_load_explicit(&t->next, memory_order_relaxed);
+	_Atomic(const void *) *words = &t->words[n];
 
-	atomic_store_explicit(&e->flow, flow, memory_order_relaxed);
-	atomic_store_explicit(&e->step, step, memory_order_relaxed);
-	atomic_store_explicit(&t->next, (n + 1) % TRACE_ROWS,
+	atomic_store_explicit(&words[0], flow, memory_order_relaxed);
+	atomic_store_explicit(&words[1], step, memory_order_relaxed);
+	atomic_store_explicit(&t->next, (uint8_t)(n + 2),
 			      memory_order_relaxed);
 }
 

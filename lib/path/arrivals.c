@@ -56,8 +56,7 @@ void arrivals_put(struct request *r)
 {
 	struct logical_zone *z = request_zone(r);
 
-	VDO_ASSERT(r->flow.table != NULL && r->flow.result == 0);
-	r->flow.at = 0;
+	VDO_ASSERT(flow_number(r->flow.at) == 0 && r->flow.result == 0);
 	mpsc_put(&z->arrivals, &r->flow.go.link);
 	if (!atomic_exchange(&z->pumping, true))
 		completion_post(&z->pump);

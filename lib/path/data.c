@@ -70,7 +70,7 @@ void data_name(struct request *r, bool known_not_zero)
 		r->hash_zone = dedupe_set_name(c->dedupe, &r->dedupe, &hash);
 		dedupe_prefetch(c->dedupe, r->hash_zone, &r->dedupe);
 	}
-	r->queues[ON_HASH] = c->hash_queues[r->hash_zone];
+	r->flow.queues[ON_HASH] = c->hash_queues[r->hash_zone];
 }
 
 void data_fetch(struct request *r, struct mapping m, int next)

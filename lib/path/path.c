@@ -34,9 +34,9 @@ static int make_requests(struct path *p)
 
 		r->path = p;
 		r->number = i;
-		flow_init(&r->flow, NULL, r->queues);
-		r->queues[ON_PACKER] = p->config.packer_queue;
-		r->queues[ON_JOURNAL] = p->config.journal_queue;
+		flow_init(&r->flow, NULL);
+		r->flow.queues[ON_PACKER] = p->config.packer_queue;
+		r->flow.queues[ON_JOURNAL] = p->config.journal_queue;
 		r->data = buffer + 2 * (size_t)i * BLOCK_SIZE;
 		r->block = r->data + BLOCK_SIZE;
 		r->pack.block = r->block;

@@ -66,7 +66,7 @@ static inline void request_place(struct request *r, enum place place, pbn_t pbn)
 {
 	const struct depot *depot = r->path->config.depot;
 
-	r->queues[place] = depot_queue(depot, depot_zone_of(depot, pbn));
+	r->flow.queues[place] = depot_queue(depot, depot_zone_of(depot, pbn));
 }
 
 static inline struct request *request_of(struct flow *f)

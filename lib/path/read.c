@@ -37,8 +37,8 @@ READ_ROWS(FLOW_FUNCTION)
 static const struct stage_rows read_stages[STAGES] = {
 	[STAGE_LBN] = {R_LOCK, R_WAKE},
 	[STAGE_MAP] = {R_FIND, R_DELIVER},
-	[STAGE_ALLOC] = {1, 0},
-	[STAGE_COUNTS] = {1, 0},
+	[STAGE_ALLOC] = STAGE_NEVER,
+	[STAGE_COUNTS] = STAGE_NEVER,
 	[STAGE_MIO] = {R_FETCH, R_WAKE},
 };
 
@@ -147,7 +147,7 @@ static int read_done(struct flow *f)
 
 void read_start(struct request *r)
 {
-	r->flow.table = &read_table;
+	flow_set_table(&r->flow, &read_table);
 	arrivals_put(r);
 }
 
@@ -167,11 +167,11 @@ PROBE_ROWS(FLOW_FUNCTION)
 
 #ifdef VDO_DEBUG
 static const struct stage_rows probe_stages[STAGES] = {
-	[STAGE_LBN] = {1, 0},
+	[STAGE_LBN] = STAGE_NEVER,
 	[STAGE_MAP] = {P_FIND, P_DONE},
-	[STAGE_ALLOC] = {1, 0},
-	[STAGE_COUNTS] = {1, 0},
-	[STAGE_MIO] = {1, 0},
+	[STAGE_ALLOC] = STAGE_NEVER,
+	[STAGE_COUNTS] = STAGE_NEVER,
+	[STAGE_MIO] = STAGE_NEVER,
 };
 
 static void probe_entered(struct flow *f, int row)
@@ -210,6 +210,6 @@ static int probe_done(struct flow *f)
 
 void probe_start(struct request *r)
 {
-	r->flow.table = &probe_table;
+	flow_set_table(&r->flow, &probe_table);
 	arrivals_put(r);
 }

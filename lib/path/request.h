@@ -55,7 +55,6 @@ enum place {
 	ON_HASH,      /* the zone of the name */
 	ON_PACKER,
 	ON_JOURNAL,
-	PLACES,
 };
 
 /* The lock on the logical block: lbn.c. */
@@ -88,7 +87,6 @@ struct request {
 	/* The head. */
 	struct flow flow;
 	struct path *path;
-	struct queue *queues[PLACES]; /* the flow's */
 	struct io_block what; /* what.io is NULL: acknowledged */
 	struct mapping new;   /* where the block is to be found */
 	uint8_t *data;        /* the block's content */
@@ -135,10 +133,12 @@ enum stage {
 	STAGES,
 };
 
-/* From which row to which a stage is valid; never: first after last. */
+/* From which row to which a stage is valid; or never. */
 struct stage_rows {
 	int first, last;
 };
+
+#define STAGE_NEVER {FLOW_AT(1, ANYWHERE), FLOW_AT(0, ANYWHERE)}
 
 /* All stages of a new request end. */
 void request_init_stages(struct request *r);

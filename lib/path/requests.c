@@ -86,7 +86,7 @@ static void set_zone(struct request *r)
 {
 	r->zone = map_zone_of(r->path->config.map, r->what.lbn);
 	VDO_ASSERT(r->zone < r->path->zone_count);
-	r->queues[ON_LOGICAL] = request_zone(r)->queue;
+	r->flow.queues[ON_LOGICAL] = request_zone(r)->queue;
 }
 
 /* Copy and name what is written; then off to the first row. */
@@ -95,7 +95,6 @@ static void begin(struct request *r)
 	const struct io_block *what = &r->what;
 
 	set_zone(r);
-	r->flow.result = 0;
 	if (what->kind == IO_READ) {
 		read_start(r);
 		return;
@@ -124,7 +123,6 @@ static bool needs_probe(const struct io *io)
  * with the answer. */
 static void begin_probe(struct request *r, struct io *io)
 {
-	r->flow.result = 0;
 	r->what.lbn = io->next / BLOCK_SIZE;
 	r->what.kind = IO_READ;
 	r->what.io = io;

@@ -50,7 +50,8 @@ void request_check_stages(struct request *r, const struct stage_rows *rows,
 			  int row)
 {
 	for (unsigned s = 0; s < STAGES; s++) {
-		bool is = rows[s].first <= row && row <= rows[s].last;
+		bool is = flow_number(rows[s].first) <= flow_number(row) &&
+			  flow_number(row) <= flow_number(rows[s].last);
 		bool was = (r->valid & 1u << s) != 0;
 
 		if (is && !was)

@@ -142,7 +142,7 @@ int write_enter(struct flow *f)
 	flush_enter(request_zone(r), r);
 	if (!r->zero) {
 		r->alloc.zone = allocation_zone(request_zone(r));
-		r->queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
+		r->flow.queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
 						     r->alloc.zone);
 		return W_ALLOCATE;
 	}
@@ -244,7 +244,7 @@ void write_start(struct request *r)
 {
 	VDO_ASSERT(r->what.kind != IO_READ && r->what.kind != IO_FLUSH);
 	VDO_ASSERT(r->zero || r->what.kind == IO_WRITE);
-	r->flow.table = &write_table;
+	flow_set_table(&r->flow, &write_table);
 	r->shared = false;
 	r->packed = false;
 	r->member = false;

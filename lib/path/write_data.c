@@ -30,7 +30,7 @@ int write_allocated(struct flow *f)
 
 	if (likely(result == 0)) {
 		r->new.pbn = r->alloc.lock->pbn;
-		r->queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
+		r->flow.queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
 						     r->alloc.zone);
 		r->new.state = STATE_UNCOMPRESSED;
 		r->owner = true;

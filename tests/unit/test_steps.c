@@ -20,7 +20,6 @@
 enum {
 	ON_A = ANYWHERE + 1,
 	ON_B,
-	PLACES,
 };
 
 /* What a row is to do, set by each test. */
@@ -36,7 +35,6 @@ enum act {
 
 struct walk {
 	struct flow flow;
-	struct queue *queues[PLACES];
 	struct completion op;
 	enum act act;
 	int result;
@@ -146,11 +144,11 @@ static void teardown(void)
 static void walk_init(struct walk *w, enum act act, int result)
 {
 	memset(w, 0, sizeof(*w));
-	w->queues[ON_A] = a;
-	w->queues[ON_B] = b;
 	w->act = act;
 	w->result = result;
-	flow_init(&w->flow, &walk_table, w->queues);
+	flow_init(&w->flow, &walk_table);
+	w->flow.queues[ON_A] = a;
+	w->flow.queues[ON_B] = b;
 }
 
 static const struct {
@@ -219,8 +217,8 @@ START_TEST(table_is_made_from_its_rows)
 	ck_assert_str_eq(walk_table.name, "walk_table");
 	ck_assert_int_eq(walk_table.count, 5);
 	ck_assert_int_eq(walk_table.failed, T_LAST);
-	ck_assert_str_eq(walk_table.rows[T_OTHER].name, "walk_other");
-	ck_assert_uint_eq(walk_table.rows[T_OTHER].place, ON_B);
+	ck_assert_str_eq(walk_table.rows[flow_number(T_OTHER)].name, "walk_other");
+	ck_assert_uint_eq(walk_table.rows[flow_number(T_OTHER)].place, ON_B);
 }
 END_TEST
 
@@ -252,7 +250,7 @@ START_TEST(rings_keep_the_last_rows)
 }
 END_TEST
 
-/* Three rows a round on this queue, in a ring of 64. */
+/* Three rows a round on this queue, in a ring of 128. */
 START_TEST(rings_forget_the_oldest)
 {
 	unsigned rows = 0;
@@ -338,14 +336,16 @@ static int wait_for_nothing(struct flow *f)
 /* A row that goes on and is waited for would go on twice. */
 static int go_on_twice(struct flow *f)
 {
-	flow_park(f, 0);
+	flow_park(f, FLOW_AT(0, ON_A));
 	return FLOW_END;
 }
 
-#define NOTHING_ROWS(X) X(0, wait_for_nothing, ON_A)
-FLOW_TABLE(nothing_table, 0, NOTHING_ROWS);
-#define TWICE_ROWS(X) X(0, go_on_twice, ON_A)
-FLOW_TABLE(twice_table, 0, TWICE_ROWS);
+#define NOTHING_ROWS(X) X(T_NOTHING, wait_for_nothing, ON_A)
+enum { NOTHING_ROWS(FLOW_ROW) };
+FLOW_TABLE(nothing_table, T_NOTHING, NOTHING_ROWS);
+#define TWICE_ROWS(X) X(T_TWICE, go_on_twice, ON_A)
+enum { TWICE_ROWS(FLOW_ROW) };
+FLOW_TABLE(twice_table, T_TWICE, TWICE_ROWS);
 
 START_TEST(waiting_without_an_op_is_a_bug)
 {
@@ -353,7 +353,7 @@ START_TEST(waiting_without_an_op_is_a_bug)
 	struct walk w;
 
 	walk_init(&w, GO_ON, 0);
-	flow_init(&w.flow, _i == 0 ? &nothing_table : &twice_table, w.queues);
+	flow_set_table(&w.flow, _i == 0 ? &nothing_table : &twice_table);
 	dying_words(&w, NULL, said, sizeof(said));
 	ck_assert_ptr_nonnull(strstr(said, "armed"));
 }
