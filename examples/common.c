@@ -14,33 +14,63 @@
 const char *program_name = "?";
 
 /* The progress bar on the screen, if there is one. */
-static bool bar_visible;
+static atomic_bool bar_visible;
 
 static void wipe_bar(void)
 {
-	if (bar_visible)
+	if (atomic_exchange(&bar_visible, false))
 		fputs("\r\033[K", stderr);
-	bar_visible = false;
+}
+
+/* A line on standard error, in one piece; @text is escaped already. */
+static void put_line(const char *before, const char *text)
+{
+	wipe_bar();
+	fprintf(stderr, "%s%s%s\n", before, *before == '\0' ? "" : ": ", text);
+}
+
+static void put_escaped(const char *before, const char *fmt, va_list ap)
+{
+	char *text = NULL, *escaped = NULL;
+
+	if (vasprintf(&text, fmt, ap) >= 0) {
+		escaped = text_escaped(text);
+		free(text);
+	}
+	put_line(before,
+		 escaped == NULL ? "out of memory for a message" : escaped);
+	free(escaped);
 }
 
 void complain(const char *fmt, ...)
 {
-	char *text = NULL;
 	va_list ap;
-	int length;
 
 	va_start(ap, fmt);
-	length = vasprintf(&text, fmt, ap);
+	put_escaped(program_name, fmt, ap);
 	va_end(ap);
-	wipe_bar();
-	fprintf(stderr, "%s: ", program_name);
-	if (length < 0) {
-		fprintf(stderr, "out of memory for a message\n");
-		return;
-	}
-	text_print(stderr, text);
-	fputc('\n', stderr);
-	free(text);
+}
+
+void mention(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	put_escaped("", fmt, ap);
+	va_end(ap);
+}
+
+/* On any thread of the library, which has escaped it. */
+static void put_log(void *arg, enum vdo_log_level level, const char *message)
+{
+	(void)arg;
+	(void)level;
+	put_line(program_name, message);
+}
+
+void config_log(struct vdo_config *config)
+{
+	vdo_config_set_log(config, put_log, NULL);
 }
 
 /* What getopt_long() does not like of the last argument it looked at. */
@@ -80,24 +110,20 @@ int try_help(void)
 	return EXIT_USAGE;
 }
 
-static void complain_message(const char *message)
-{
-	/* the library has escaped it */
-	wipe_bar();
-	fprintf(stderr, "%s: %s\n", program_name, message);
-}
-
 int complain_vdo(const char *path, const struct vdo_error *error)
 {
+	char text[sizeof(error->message) + 64];
 	char *name = text_escaped(path);
 
-	/* the library has escaped its message */
-	wipe_bar();
-	fprintf(stderr, "%s: ", program_name);
-	if (name != NULL && strstr(error->message, name) == NULL)
-		fprintf(stderr, "%s: ", name);
-	fprintf(stderr, "%s (%s)\n", error->message,
-		vdo_error_name(error->code));
+	/* the library has escaped its message, and may have named the file */
+	snprintf(text, sizeof(text), "%s (%s)", error->message,
+		 vdo_error_name(error->code));
+	if (name == NULL || strstr(text, name) != NULL) {
+		put_line(program_name, text);
+	} else {
+		wipe_bar();
+		fprintf(stderr, "%s: %s: %s\n", program_name, name, text);
+	}
 	free(name);
 	return EXIT_FAILED;
 }
@@ -142,7 +168,7 @@ bool config_set(struct vdo_config *config, const char *name, const char *value)
 
 	if (vdo_config_set(config, name, value, &error) == 0)
 		return true;
-	complain_message(error.message);
+	put_line(program_name, error.message);
 	return false;
 }
 

@@ -36,6 +36,12 @@ extern const char *program_name; /* set by main() */
 
 void complain(const char *fmt, ...) PRINTF(1, 2);
 
+/* The same without the name of the program: what -v prints. */
+void mention(const char *fmt, ...) PRINTF(1, 2);
+
+/* Lines of the library's log become messages, too. */
+void config_log(struct vdo_config *config);
+
 /*
  * getopt_long() that complains in our words, and returns '?' then. @letters
  * begins with a colon. @index may be NULL.

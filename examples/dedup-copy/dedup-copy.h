@@ -2,10 +2,11 @@
 /*
  * dedup-copy: copy files, trees and images into a volume and back.
  *
- *	main.c       arguments
+ *	main.c       arguments                select.c names and patterns
  *	target.c     create, open and close the volume
- *	walk.c       through the sources      trail.c  by descriptors
- *	survey.c     how much there is        store.c  sources -> volume
+ *	walk.c, sources.c  what there is      trail.c  by descriptors
+ *	survey.c     how much there is        store.c, gather.c, contents.c
+ *	                                      sources -> volume
  *	image.c      one image <-> volume     estimate.c  what would be saved
  *	extract.c    volume -> files          restore.c  make one of them
  *	list.c, verify.c                      look, and compare
@@ -26,6 +27,7 @@
 #include "catalogue.h"
 #include "container.h"
 #include "reader.h"
+#include "select.h"
 #include "writer.h"
 
 /* Besides those of all programs. */
@@ -43,14 +45,24 @@ enum mode {
 struct arguments {
 	enum mode mode;
 	bool image, json, dry_run, verify, force;
+	bool snapshots; /* with MODE_LIST: without what is in them */
+	bool no_recursion, nul;
+	unsigned verbose;
 	int progress; /* 1 always, 0 never, -1 on a terminal */
 	const char *size, *logical_size; /* NULL: not given */
 	uint32_t snapshot;		 /* 0: the newest of each root */
 	struct vdo_config *config;
 	bool polled; /* executor=inline */
 	const char *volume;
-	char **names; /* sources, or names to extract */
+	char **names; /* sources, or names in the archive */
 	int name_count;
+	const char *files_from; /* more of them, or NULL */
+	struct names listed;
+	struct exclude {
+		char *pattern; /* no slash at its end */
+		bool directories_only;
+	} *excludes;
+	size_t exclude_count;
 	const char *directory; /* or image to extract to */
 };
 

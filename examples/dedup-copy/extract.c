@@ -13,25 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool matches_names(struct extract *x, const struct entry *e)
-{
-	const struct arguments *a = x->run->arguments;
-	bool found = a->name_count == 0;
-
-	for (int i = 0; i < a->name_count; i++) {
-		size_t n = strlen(a->names[i]);
-
-		while (n > 0 && a->names[i][n - 1] == '/')
-			n--;
-		if (strncmp(a->names[i], e->path, n) == 0 &&
-		    (e->path[n] == '\0' || e->path[n] == '/')) {
-			x->matched[i] = true;
-			found = true;
-		}
-	}
-	return found;
-}
-
 /* Lists of roots only grow, so numbers mean the same in each catalogue. */
 static bool is_wanted(struct extract *x, const struct entry *e)
 {
@@ -39,7 +20,8 @@ static bool is_wanted(struct extract *x, const struct entry *e)
 	    (e->root >= x->newest.root_count ||
 	     x->newest.roots[e->root].catalogue != x->current.place))
 		return false;
-	return matches_names(x, e);
+	return selection_wants(&x->selection, e->path,
+			       e->type == ENTRY_DIRECTORY);
 }
 
 /* What is wrong with an entry. */
@@ -70,6 +52,8 @@ static int restore(struct extract *x, uint64_t number)
 
 	if (path == NULL)
 		return r;
+	if (x->run->arguments->verbose > 0)
+		mention("%s", e->path);
 	if (e->type == ENTRY_HARDLINK && x->restored[key] != 0) {
 		r = restore_link(x, &c->entries[x->restored[key] - 1], path);
 	} else {
@@ -167,34 +151,38 @@ static int extract_newest(struct extract *x)
 	return r;
 }
 
+/* The directory of the user, made if it is missing. */
+static int open_top(struct extract *x)
+{
+	const char *directory = x->run->arguments->directory;
+
+	if (mkdir(directory, 0777) == 0 || errno == EEXIST)
+		x->top = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (x->top < 0 && errno == EACCES)
+		x->top = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (x->top >= 0) {
+		trail_init(&x->trail, x->top);
+		return 0;
+	}
+	complain("%s: %s", directory, strerror(errno));
+	return STOP_SAID;
+}
+
 static int extract_all(struct extract *x)
 {
 	const struct arguments *a = x->run->arguments;
-	uint64_t place;
-	int r;
+	uint64_t place = 0;
+	int r = selection_init(&x->selection, a);
 
-	if (mkdir(a->directory, 0777) != 0 && errno != EEXIST)
-		x->top = -1;
-	else
-		x->top = open(a->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (x->top < 0) {
-		complain("%s: %s", a->directory, strerror(errno));
-		return STOP_SAID;
-	}
-	trail_init(&x->trail, x->top);
-	x->matched = calloc((size_t)a->name_count + 1, sizeof(*x->matched));
-	if (x->matched == NULL)
-		return -ENOMEM;
-	if (a->snapshot == 0) {
-		r = extract_newest(x);
-	} else {
+	if (r == 0 && a->snapshot != 0)
 		r = find_snapshot(x, a->snapshot, &place);
-		if (r == 0)
-			r = extract_catalogue(x, place);
-	}
-	for (int i = 0; i < a->name_count && r == 0; i++)
-		if (!x->matched[i])
-			warn(x->run, "%s: is not in the archive", a->names[i]);
+	if (r == 0)
+		r = open_top(x);
+	if (r == 0)
+		r = a->snapshot == 0 ? extract_newest(x)
+				     : extract_catalogue(x, place);
+	if (r == 0)
+		selection_end(&x->selection, x->run);
 	return r;
 }
 
@@ -243,7 +231,7 @@ int extract_run(struct run *run)
 	target_close(run);
 	catalogue_fini(&x.newest);
 	trail_fini(&x.trail);
-	free(x.matched);
+	selection_fini(&x.selection);
 	if (x.top >= 0)
 		close(x.top);
 	return status;

@@ -5,6 +5,7 @@
 #ifndef DEDUP_COPY_EXTRACT_H
 #define DEDUP_COPY_EXTRACT_H
 
+#include "select.h"
 #include "table.h"
 #include "walk.h"
 
@@ -24,7 +25,7 @@ struct extract {
 	struct catalogue newest; /* its roots say which catalogue counts */
 	struct catalogue current;
 	uint64_t *restored; /* per entry: 1 + entry it was made as */
-	bool *matched;	    /* per name on the command line */
+	struct selection selection;
 	int top;	    /* the directory of the user */
 	struct trail trail; /* in it */
 	struct opened *opened;

@@ -78,7 +78,8 @@ static void print_entry(const struct catalogue *c, const struct entry *e)
 	putchar('\n');
 }
 
-static void print_snapshot(const struct catalogue *c)
+/* What a snapshot is, in a line, and where it came from. */
+static void print_head(const struct catalogue *c)
 {
 	char when[32], size[SIZE_TEXT];
 
@@ -97,8 +98,14 @@ static void print_snapshot(const struct catalogue *c)
 		text_print(stdout, root->name);
 		putchar('\n');
 	}
+}
+
+static void print_snapshot(const struct catalogue *c, const bool *wanted)
+{
+	print_head(c);
 	for (uint64_t i = 0; i < c->entry_count; i++)
-		print_entry(c, &c->entries[i]);
+		if (wanted != NULL && wanted[i])
+			print_entry(c, &c->entries[i]);
 }
 
 static void json_entry(struct json *j, const struct catalogue *c,
@@ -123,7 +130,8 @@ static void json_entry(struct json *j, const struct catalogue *c,
 	json_end(j, '}');
 }
 
-static void json_snapshot(struct json *j, const struct catalogue *c)
+static void json_snapshot(struct json *j, const struct catalogue *c,
+			  const bool *wanted)
 {
 	json_begin(j, NULL, '{');
 	json_number(j, "number", c->number);
@@ -139,64 +147,123 @@ static void json_snapshot(struct json *j, const struct catalogue *c)
 		json_end(j, '}');
 	}
 	json_end(j, ']');
-	json_begin(j, "entries", '[');
+	if (wanted != NULL)
+		json_begin(j, "entries", '[');
+	else
+		json_number(j, "entry_count", c->entry_count);
 	for (uint64_t i = 0; i < c->entry_count; i++)
-		json_entry(j, c, &c->entries[i]);
-	json_end(j, ']');
+		if (wanted != NULL && wanted[i])
+			json_entry(j, c, &c->entries[i]);
+	if (wanted != NULL)
+		json_end(j, ']');
 	json_end(j, '}');
 }
 
-/* Catalogues lead to older ones; they are shown oldest first. */
-static int list_all(struct run *run, const struct container *box,
-		    struct reader *reader)
-{
-	struct json j = {.file = stdout};
-	uint64_t *places = calloc((size_t)box->snapshots + 1, sizeof(*places));
-	uint64_t place = box->catalogue;
-	uint32_t count = 0;
-	struct catalogue c;
-	int r = places == NULL ? -ENOMEM : 0;
+struct list {
+	struct run *run;
+	struct reader reader;
+	struct selection selection;
+	struct json json;
+};
 
-	while (place != 0 && count < box->snapshots && r == 0) {
-		places[count++] = place;
-		r = catalogue_read_header(&c, reader, place);
+/* Show one snapshot: what is meant of it, if anything is. */
+static int show(struct list *l, const struct catalogue *c)
+{
+	const struct arguments *a = l->run->arguments;
+	bool *wanted = NULL, any = l->selection.count == 0;
+
+	if (!a->snapshots) {
+		wanted = calloc((size_t)c->entry_count + 1, sizeof(*wanted));
+		if (wanted == NULL)
+			return -ENOMEM;
+	}
+	for (uint64_t i = 0; i < c->entry_count && wanted != NULL; i++) {
+		const struct entry *e = &c->entries[i];
+
+		wanted[i] = selection_wants(&l->selection, e->path,
+					    e->type == ENTRY_DIRECTORY);
+		any |= wanted[i];
+	}
+	if (any && a->json)
+		json_snapshot(&l->json, c, wanted);
+	else if (any)
+		print_snapshot(c, wanted);
+	free(wanted);
+	return 0;
+}
+
+/* Where the catalogues are that are to be shown, newest first. */
+static int find_places(struct list *l, const struct container *box,
+		       uint64_t *places, uint32_t *count)
+{
+	uint32_t number = l->run->arguments->snapshot;
+	uint64_t place = box->catalogue;
+	struct catalogue c;
+
+	for (uint32_t n = 0; place != 0 && n < box->snapshots; n++) {
+		int r = catalogue_read_header(&c, &l->reader, place);
+
+		if (r != 0)
+			return r;
+		if (number == 0 || number == c.number)
+			places[(*count)++] = place;
 		place = c.previous;
 	}
-	if (run->arguments->json)
-		json_begin(&j, NULL, '[');
+	if (number == 0 || *count > 0)
+		return 0;
+	complain("%s: there is no snapshot %u", l->run->arguments->volume,
+		 (unsigned)number);
+	return STOP_SAID;
+}
+
+/* Catalogues lead to older ones; they are shown oldest first. */
+static int list_all(struct list *l, const struct container *box)
+{
+	uint64_t *places = calloc((size_t)box->snapshots + 1, sizeof(*places));
+	uint32_t count = 0;
+	struct catalogue c;
+	int r = places == NULL ? -ENOMEM
+			       : find_places(l, box, places, &count);
+	bool json = l->run->arguments->json && r == 0;
+
+	if (json)
+		json_begin(&l->json, NULL, '[');
 	while (count > 0 && r == 0 && !interrupted()) {
-		r = catalogue_read(&c, reader, places[--count]);
-		if (r == 0 && run->arguments->snapshot != 0 &&
-		    run->arguments->snapshot != c.number)
-			; /* not this one */
-		else if (r == 0 && run->arguments->json)
-			json_snapshot(&j, &c);
-		else if (r == 0)
-			print_snapshot(&c);
+		r = catalogue_read(&c, &l->reader, places[--count]);
+		if (r == 0)
+			r = show(l, &c);
 		catalogue_fini(&c);
 	}
-	if (run->arguments->json)
-		json_end(&j, ']');
+	if (json)
+		json_end(&l->json, ']');
 	free(places);
 	return r == 0 && interrupted() ? STOP_INTERRUPTED : r;
 }
 
 int list_run(struct run *run)
 {
+	static struct list l;
 	struct container box;
-	struct reader reader;
 	int r = target_open(run, true), status;
 
+	l.run = run;
+	l.json.file = stdout;
 	if (r == 0)
 		r = target_load(run, &box, false);
-	if (r == 0) {
-		r = reader_init(&reader, run->volume, run->arguments->polled,
+	if (r == 0)
+		r = selection_init(&l.selection, run->arguments);
+	if (r == 0)
+		r = reader_init(&l.reader, run->volume, run->arguments->polled,
 				box.end);
-		if (r == 0)
-			r = list_all(run, &box, &reader);
-		reader_fini(&reader);
-	}
+	if (r == 0)
+		r = list_all(&l, &box);
+	if (r == 0)
+		selection_end(&l.selection, run);
 	status = run_end(run, "read it", r);
+	if (status == EXIT_PARTIAL && !l.selection.any)
+		status = EXIT_FAILED;
+	reader_fini(&l.reader);
+	selection_fini(&l.selection);
 	target_close(run);
 	return status;
 }

@@ -20,6 +20,8 @@ examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/reader.c %D%/reader.h \
 	%D%/report.c %D%/report.h \
 	%D%/restore.c \
+	%D%/select.c %D%/select.h \
+	%D%/sources.c \
 	%D%/store.c %D%/store.h \
 	%D%/survey.c %D%/survey.h \
 	%D%/table.c %D%/table.h \

@@ -13,26 +13,37 @@
 static void help(void)
 {
 	printf("Usage: dedup-copy [OPTION]... SOURCE... VOLUME\n"
-	       "       dedup-copy --list [--json] VOLUME\n"
+	       "       dedup-copy --list [OPTION]... VOLUME [NAME]...\n"
+	       "       dedup-copy --snapshots [--json] VOLUME\n"
 	       "       dedup-copy --extract [OPTION]... VOLUME [NAME]... "
 	       "DIRECTORY\n"
 	       "       dedup-copy --image [OPTION]... IMAGE VOLUME\n"
 	       "       dedup-copy --image --extract [OPTION]... VOLUME IMAGE\n"
 	       "Copy files, trees and images into a volume that stores equal "
-	       "blocks once, and back.\n\n"
-	       "  --dry-run            only say what would be saved\n"
+	       "blocks once, and back.\n\n");
+	printf("  --dry-run            only say what would be saved\n"
 	       "  --verify             read back and compare\n"
 	       "  --force              overwrite what is there\n"
-	       "  --json               report as JSON\n"
-	       "  --progress, --no-progress\n"
-	       "                       show a bar (default: on a terminal)\n"
+	       "  --exclude PATTERN    leave out what matches, such as '*.o'\n"
+	       "  --files-from FILE    read more names from FILE, - is standard "
+	       "input\n"
+	       "  -0, --null           they end with NUL, not with newline\n"
+	       "  --no-recursion       directories without what is in them\n"
 	       "  --snapshot N         list or extract snapshot N only\n"
-	       "  --size SIZE          of a new volume file\n"
+	       "  --json               report as JSON\n"
+	       "  -v, --verbose        print names; twice: the log of the "
+	       "library, too\n"
+	       "  --progress, --no-progress\n"
+	       "                       show a bar (default: on a terminal)\n");
+	printf("  --size SIZE          of a new volume file: 64M, 1.5GiB, ...\n"
 	       "  --logical-size SIZE  bytes that a new volume can address\n"
 	       "  --profile NAME       of a new volume: auto, kernel, small\n"
 	       "  -o NAME=VALUE        option of the library, see "
 	       "vdo-options(7)\n"
-	       "  --help, --version\n");
+	       "  -h, --help, --version\n\n"
+	       "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but not "
+	       "with everything;\n"
+	       "130 interrupted.\n");
 }
 
 enum {
@@ -50,6 +61,10 @@ enum {
 	OPT_LOGICAL_SIZE,
 	OPT_PROFILE,
 	OPT_VERSION,
+	OPT_SNAPSHOTS,
+	OPT_EXCLUDE,
+	OPT_FILES_FROM,
+	OPT_NO_RECURSION,
 };
 
 static const struct option table[] = {
@@ -66,6 +81,12 @@ static const struct option table[] = {
 	{"size", required_argument, NULL, OPT_SIZE},
 	{"logical-size", required_argument, NULL, OPT_LOGICAL_SIZE},
 	{"profile", required_argument, NULL, OPT_PROFILE},
+	{"snapshots", no_argument, NULL, OPT_SNAPSHOTS},
+	{"exclude", required_argument, NULL, OPT_EXCLUDE},
+	{"files-from", required_argument, NULL, OPT_FILES_FROM},
+	{"null", no_argument, NULL, '0'},
+	{"no-recursion", no_argument, NULL, OPT_NO_RECURSION},
+	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{NULL, 0, NULL, 0}};
@@ -90,12 +111,37 @@ static const char *unless_auto(const char *value)
 	return strcmp(value, "auto") == 0 ? NULL : value;
 }
 
+static bool add_exclude(struct arguments *a, const char *pattern)
+{
+	size_t length = strlen(pattern), n = a->exclude_count;
+	struct exclude *e = realloc(a->excludes, (n + 1) * sizeof(*e));
+
+	if (e == NULL)
+		return false;
+	a->excludes = e;
+	e += n;
+	e->directories_only = length > 1 && pattern[length - 1] == '/';
+	e->pattern = strndup(pattern, length - e->directories_only);
+	if (length == 0 || e->pattern == NULL) {
+		complain("--exclude: an empty pattern matches nothing");
+		free(e->pattern);
+		return false;
+	}
+	a->exclude_count++;
+	return true;
+}
+
 /* One option with a value. False: it was bad, and that was said. */
 static bool take_value(struct arguments *a, int option, const char *value)
 {
 	switch (option) {
 	case OPT_SNAPSHOT:
 		return parse_snapshot(a, value);
+	case OPT_EXCLUDE:
+		return add_exclude(a, value);
+	case OPT_FILES_FROM:
+		a->files_from = value;
+		return true;
 	case OPT_SIZE:
 		a->size = unless_auto(value);
 		return config_set(a->config, "size", value);
@@ -120,6 +166,20 @@ static bool take_option(struct arguments *a, int option, const char *value)
 	switch (option) {
 	case OPT_LIST:
 		a->mode = MODE_LIST;
+		return true;
+	case OPT_SNAPSHOTS:
+		a->mode = MODE_LIST;
+		a->snapshots = true;
+		return true;
+	case OPT_NO_RECURSION:
+		a->no_recursion = true;
+		return true;
+	case '0':
+		a->nul = true;
+		return true;
+	case 'v':
+		if (++a->verbose == 2)
+			config_log(a->config);
 		return true;
 	case OPT_EXTRACT:
 		a->mode = MODE_EXTRACT;
@@ -150,44 +210,72 @@ static bool take_option(struct arguments *a, int option, const char *value)
 	}
 }
 
+/* What does not go together, or NULL. */
+static const char *contradiction(const struct arguments *a)
+{
+	bool selects = a->exclude_count > 0 || a->files_from != NULL ||
+		       a->no_recursion;
+
+	if (a->mode == MODE_LIST && a->image)
+		return "an image has nothing to list";
+	if (a->mode != MODE_STORE && (a->dry_run || a->verify))
+		return "--dry-run and --verify go with storing only";
+	if (a->mode == MODE_STORE && a->snapshot != 0)
+		return "--snapshot goes with --list and --extract";
+	if (a->mode != MODE_STORE && a->no_recursion)
+		return "--no-recursion goes with storing only";
+	if (a->image && (selects || a->snapshot != 0))
+		return "an image is one thing: there is nothing to choose";
+	if (a->snapshots && (selects || a->snapshot != 0))
+		return "--snapshots shows all of them; --list takes names";
+	if (a->nul && a->files_from == NULL)
+		return "-0 goes with --files-from";
+	return NULL;
+}
+
 /* Sources and volume, in the order that the mode wants. */
 static bool take_names(struct arguments *a, int count, char **names)
 {
-	int least = a->mode == MODE_LIST ? 1 : 2;
-	int most = a->mode == MODE_LIST ? 1 : a->image ? 2 : count;
+	int least = a->mode == MODE_LIST || (a->mode == MODE_STORE &&
+					     a->files_from != NULL)
+			    ? 1 : 2;
+	int most = a->snapshots ? 1 : a->image ? 2 : count;
+	const char *why = contradiction(a);
 
+	if (why != NULL) {
+		complain("%s", why);
+		return false;
+	}
 	if (count < least || count > most) {
 		complain(count < least ? "arguments are missing"
 				       : "too many arguments");
-		return false;
-	}
-	if (a->mode == MODE_LIST && a->image) {
-		complain("an image has nothing to list");
-		return false;
-	}
-	if (a->mode != MODE_STORE && (a->dry_run || a->verify)) {
-		complain("--dry-run and --verify go with storing only");
 		return false;
 	}
 	if (a->mode == MODE_STORE) {
 		a->volume = names[count - 1];
 		a->names = names;
 		a->name_count = count - 1;
-	} else {
-		a->volume = names[0];
-		a->names = names + 1;
-		a->name_count = count > 2 ? count - 2 : 0;
-		a->directory = count > 1 ? names[count - 1] : NULL;
+		return true;
 	}
+	a->volume = names[0];
+	a->names = names + 1;
+	a->name_count = count - 1;
+	if (a->mode == MODE_EXTRACT)
+		a->directory = names[a->name_count--];
 	return true;
 }
 
-static int run_mode(const struct arguments *a)
+static int run_mode(struct arguments *a)
 {
 	struct run run = {.arguments = a};
+	int r = 0;
 
 	if (!outputs_are_apart(a->volume))
 		return EXIT_FAILED;
+	if (a->files_from != NULL)
+		r = names_read(&a->listed, a->files_from, a->nul);
+	if (r != 0)
+		return run_end(&run, "read names", r);
 	if (a->mode == MODE_LIST)
 		return list_run(&run); /* read-only: signals do no harm */
 	catch_interrupts();
@@ -201,7 +289,7 @@ static int parse(struct arguments *a, int argc, char **argv)
 {
 	int option;
 
-	while ((option = next_option(argc, argv, ":o:h", table, NULL)) != -1) {
+	while ((option = next_option(argc, argv, ":o:hv0", table, NULL)) != -1) {
 		if (option == 'h') {
 			help();
 			return EXIT_OK;
@@ -235,6 +323,10 @@ int main(int argc, char **argv)
 	if (status < 0)
 		status = run_mode(&a);
 	vdo_config_free(a.config);
+	names_fini(&a.listed);
+	for (size_t i = 0; i < a.exclude_count; i++)
+		free(a.excludes[i].pattern);
+	free(a.excludes);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		complain("standard output: cannot write");
 		status = EXIT_FAILED;

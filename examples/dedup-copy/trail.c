@@ -184,16 +184,21 @@ static size_t common_steps(const struct trail *t, const char *path,
 	return i;
 }
 
-int trail_go(struct trail *t, const char *path, const char **name)
+int trail_return(struct trail *t, const char *path, const char **rest)
 {
-	const char *slash;
-	size_t common = common_steps(t, path, name);
+	size_t common = common_steps(t, path, rest);
 	int r = 0;
 
 	while (t->depth > common)
 		r = trail_leave(t);
-	if (r == 0 && trail_fd(t) < 0)
-		r = -ESTALE;
+	return r == 0 && trail_fd(t) < 0 ? -ESTALE : r;
+}
+
+int trail_go(struct trail *t, const char *path, const char **name)
+{
+	const char *slash;
+	int r = trail_return(t, path, name);
+
 	while (r == 0 && (slash = strchr(*name, '/')) != NULL) {
 		char *step = strndup(*name, (size_t)(slash - *name));
 

@@ -55,8 +55,14 @@ int trail_enter(struct trail *t, const char *name);
 int trail_leave(struct trail *t);
 
 /*
- * Go to the directory that @path is in, a relative path without "", "." and
- * ".."; *name is the rest of it. The descriptor, or -1 and errno.
+ * Go back to the last step that is also on the way to @path, a relative path
+ * without "", "." and ".."; *rest is what is left of it. 0 or -errno.
+ */
+int trail_return(struct trail *t, const char *path, const char **rest);
+
+/*
+ * Go to the directory that @path is in; *name is the rest of it. The
+ * descriptor, or -1 and errno.
  */
 int trail_go(struct trail *t, const char *path, const char **name);
 

@@ -21,18 +21,12 @@
 
 #define DIRECTORY_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-/* A warning, unless only sums are wanted. */
-#define say(w, ...)                                                            \
-	do {                                                                   \
-		if (!(w)->quiet)                                               \
-			warn((w)->run, __VA_ARGS__);                           \
-	} while (0)
 
 /*
  * Paths
  */
 
-static bool path_set(struct path *p, size_t length, const char *more)
+bool walk_path_set(struct path *p, size_t length, const char *more)
 {
 	size_t n = strlen(more);
 
@@ -50,10 +44,9 @@ static bool path_set(struct path *p, size_t length, const char *more)
 	return true;
 }
 
-/* Cut to @length bytes, and "/name" after them. */
-static bool path_step(struct path *p, size_t length, const char *name)
+bool walk_path_step(struct path *p, size_t length, const char *name)
 {
-	return path_set(p, length, "/") && path_set(p, length + 1, name);
+	return walk_path_set(p, length, "/") && walk_path_set(p, length + 1, name);
 }
 
 static void path_cut(struct path *p, size_t length)
@@ -149,7 +142,7 @@ static int push_level(struct walk *w, int fd, const struct stat *st)
 	if (fd >= 0)
 		r = read_names(l, fd);
 	if (r != 0 && r != -ENOMEM) {
-		say(w, "%s: %s", w->source.text, strerror(-r));
+		walk_say(w, "%s: %s", w->source.text, strerror(-r));
 		r = 0;
 	}
 	return r;
@@ -171,7 +164,7 @@ static void pop_level(struct walk *w)
 	if (fd < 0 || fstat(fd, &st) != 0 ||
 	    !same_time(st.st_mtim, l->before.st_mtim) ||
 	    !same_time(st.st_ctim, l->before.st_ctim))
-		say(w, "%s: changed while it was read", w->source.text);
+		walk_say(w, "%s: changed while it was read", w->source.text);
 	free_names(l);
 	if (trail_leave(&w->trail) == 0 || w->depth == 0)
 		return;
@@ -179,7 +172,7 @@ static void pop_level(struct walk *w)
 	l--;
 	path_cut(&w->source, l->source_length);
 	if (l->next < l->count)
-		say(w,
+		walk_say(w,
 		    "%s: was moved or replaced while it was read; the rest "
 		    "of it is left out",
 		    w->source.text);
@@ -200,7 +193,8 @@ static bool is_volume(const struct walk *w, const struct stat *st)
 	return false;
 }
 
-static int visit_directory(struct walk *w, struct found *f)
+static int visit_directory(struct walk *w, struct found *f, bool below,
+			   bool was_seen)
 {
 	int r = trail_enter(&w->trail, f->name), fd;
 
@@ -211,14 +205,15 @@ static int visit_directory(struct walk *w, struct found *f)
 		trail_leave(&w->trail);
 	}
 	if (r != 0) {
-		say(w, "%s: %s", f->source, strerror(-r));
+		walk_say(w, "%s: %s", f->source, strerror(-r));
 		return 0;
 	}
 	fd = openat(trail_fd(&w->trail), ".", DIRECTORY_FLAGS);
 	if (fd < 0)
-		say(w, "%s: %s", f->source, strerror(errno));
-	r = w->ops->directory(w->arg, f, fd);
-	if (r == 0)
+		walk_say(w, "%s: %s", f->source, strerror(errno));
+	if (!was_seen)
+		r = w->ops->directory(w->arg, f, fd);
+	if (r == 0 && below)
 		return push_level(w, fd, &f->st);
 	if (fd >= 0)
 		close(fd);
@@ -226,7 +221,54 @@ static int visit_directory(struct walk *w, struct found *f)
 	return r;
 }
 
-static int visit_once(struct walk *w, const char *name)
+/*
+ * What has come up already, where names are listed: 0, not; 1, a directory, but
+ * not what is below it; 2, all of it.
+ */
+static uint64_t seen(const struct walk *w)
+{
+	const uint64_t *how = NULL;
+
+	if (w->run->arguments->files_from != NULL)
+		how = table_find(&w->seen,
+				 path_key(w->path.text, w->path.length));
+	return how == NULL ? 0 : *how;
+}
+
+static int set_seen(struct walk *w, size_t length, uint64_t how)
+{
+	uint64_t *value;
+	bool added;
+
+	if (w->run->arguments->files_from == NULL)
+		return 0;
+	value = table_get(&w->seen, path_key(w->path.text, length), how,
+			  &added);
+	if (value == NULL)
+		return -ENOMEM;
+	*value = how;
+	return 0;
+}
+
+/* A socket, or the volume: said, and left out. */
+static bool is_left_out(struct walk *w, const struct found *f)
+{
+	const char *why;
+
+	if (S_ISSOCK(f->st.st_mode)) {
+		why = "sockets are not stored";
+	} else if (is_volume(w, &f->st)) {
+		w->met_volume = true;
+		why = "this is the volume, it is left out";
+	} else {
+		return false;
+	}
+	if (!w->quiet)
+		complain("%s: %s", f->source, why);
+	return true;
+}
+
+static int visit_once(struct walk *w, const char *name, bool below)
 {
 	struct found f = {
 		.parent = trail_fd(&w->trail),
@@ -235,45 +277,51 @@ static int visit_once(struct walk *w, const char *name)
 		.source = w->source.text,
 		.root = w->root,
 	};
+	size_t length = w->path.length;
+	bool is_directory;
+	uint64_t before = seen(w);
+	int r;
 
 	if (f.parent < 0 ||
 	    fstatat(f.parent, name, &f.st, AT_SYMLINK_NOFOLLOW) != 0) {
-		say(w, "%s: %s", f.source,
-		    errno == ESTALE ? "was moved or replaced"
-				    : strerror(errno));
+		walk_say(w, "%s: %s", f.source,
+			 errno == ESTALE ? "was moved or replaced"
+					 : strerror(errno));
 		return 0;
 	}
-	if (S_ISSOCK(f.st.st_mode)) {
-		if (!w->quiet)
-			complain("%s: sockets are not stored", f.source);
+	is_directory = S_ISDIR(f.st.st_mode);
+	w->excluded = select_excludes(w->run->arguments, f.path, f.source,
+				      is_directory);
+	if (w->excluded || before == 2 || (before == 1 && !below) ||
+	    is_left_out(w, &f))
 		return 0;
-	}
-	if (is_volume(w, &f.st)) {
-		w->met_volume = true;
-		if (!w->quiet)
-			complain("%s: this is the volume, it is left out",
-				 f.source);
-		return 0;
-	}
-	if (S_ISDIR(f.st.st_mode))
-		return visit_directory(w, &f);
-	return w->ops->other(w->arg, &f);
+	if (w->run->arguments->verbose > 0 && !w->quiet && !w->again)
+		mention("%s", f.path);
+	r = is_directory ? visit_directory(w, &f, below, before == 1)
+			 : w->ops->other(w->arg, &f);
+	if (r == 0)
+		r = set_seen(w, length, is_directory && !below ? 1 : 2);
+	return r;
 }
 
-static int visit(struct walk *w, const char *name)
+int walk_visit(struct walk *w, const char *name, bool below)
 {
-	for (unsigned i = 0; i < TRIES; i++) {
-		int r = interrupted() ? STOP_INTERRUPTED : visit_once(w, name);
+	int r = WALK_AGAIN;
 
-		if (r != WALK_AGAIN)
-			return r;
+	if (w->run->arguments->no_recursion)
+		below = false;
+	for (unsigned i = 0; i < TRIES && r == WALK_AGAIN; i++) {
+		w->again = i > 0;
+		r = interrupted() ? STOP_INTERRUPTED
+				  : visit_once(w, name, below);
 	}
-	say(w, "%s: changes all the time; it is left out", w->source.text);
+	if (r != WALK_AGAIN)
+		return r;
+	walk_say(w, "%s: changes all the time; it is left out", w->source.text);
 	return 0;
 }
 
-/* All that is below the directory at hand, and leave it. */
-static int descend(struct walk *w)
+int walk_descend(struct walk *w)
 {
 	int r = 0;
 
@@ -286,181 +334,12 @@ static int descend(struct walk *w)
 			continue;
 		}
 		name = l->names[l->next++];
-		if (path_step(&w->path, l->path_length, name) &&
-		    path_step(&w->source, l->source_length, name))
-			r = visit(w, name);
+		if (walk_path_step(&w->path, l->path_length, name) &&
+		    walk_path_step(&w->source, l->source_length, name))
+			r = walk_visit(w, name, true);
 		else
 			r = -ENOMEM;
 	}
-	return r;
-}
-
-/*
- * Sources
- */
-
-/* Is the last component a name? Of "a/", "." and "b/.." it is not. */
-static bool has_name(const char *source)
-{
-	const char *slash = strrchr(source, '/');
-	const char *last = slash == NULL ? source : slash + 1;
-
-	return *last != '\0' && strcmp(last, ".") != 0 &&
-	       strcmp(last, "..") != 0;
-}
-
-/* What the last component is in. For the caller to free. */
-static char *parent_of(const char *source)
-{
-	const char *slash = strrchr(source, '/');
-
-	if (slash == NULL)
-		return strdup(".");
-	return strndup(source, slash == source ? 1 : (size_t)(slash - source));
-}
-
-char *walk_origin(const char *source)
-{
-	char *parent, *real, *origin = NULL;
-
-	if (!has_name(source))
-		return realpath(source, NULL);
-	parent = parent_of(source);
-	real = parent == NULL ? NULL : realpath(parent, NULL);
-	if (real != NULL) {
-		const char *slash = strrchr(source, '/');
-		const char *last = slash == NULL ? source : slash + 1;
-		size_t size = strlen(real) + strlen(last) + 2;
-
-		origin = malloc(size);
-		if (origin != NULL)
-			snprintf(origin, size, "%s/%s",
-				 strcmp(real, "/") == 0 ? "" : real, last);
-	}
-	free(parent);
-	free(real);
-	return origin;
-}
-
-/* The same for a source without a name: what it is in, and its name there. */
-static int open_unnamed(const char *source, char **name)
-{
-	char *real = realpath(source, NULL);
-	int fd = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC), up = -1;
-
-	*name = NULL;
-	if (real != NULL && fd >= 0) {
-		const char *last = strrchr(real, '/') + 1;
-
-		*name = strdup(*last == '\0' ? "." : last);
-		up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	}
-	free(real);
-	if (fd >= 0)
-		close(fd);
-	return up;
-}
-
-int walk_open_source(const char *source, char **name)
-{
-	const char *slash = strrchr(source, '/');
-	char *parent;
-	int fd = -1;
-
-	if (!has_name(source))
-		return open_unnamed(source, name);
-	parent = parent_of(source);
-	*name = strdup(slash == NULL ? source : slash + 1);
-	if (parent != NULL && *name != NULL)
-		fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	free(parent);
-	return fd;
-}
-
-/* The root that a source is, in w->root. False: it was stored already. */
-static int find_root(struct walk *w, const char *source, const char *origin,
-		     const char **name)
-{
-	struct catalogue *c = w->catalogue;
-	int64_t root;
-
-	*name = strrchr(origin, '/') + 1;
-	if (**name == '\0')
-		*name = "root";
-	if (c == NULL)
-		return 0;
-	root = catalogue_root(c, *name, strcmp(origin, "/") == 0 ? "" : origin);
-	if (root < 0)
-		return (int)root;
-	w->root = (uint32_t)root;
-	*name = c->roots[root].name;
-	if (c->roots[root].source != NULL) {
-		say(w, "%s: is given twice", source);
-		return STOP_SAID;
-	}
-	c->roots[root].source = strdup(source);
-	return c->roots[root].source == NULL ? -ENOMEM : 0;
-}
-
-/* The source called @name in @fd, as @root in the archive. */
-static int walk_tree(struct walk *w, int fd, const char *name,
-		     const char *origin, const char *root)
-{
-	int r = -ENOMEM;
-
-	trail_init(&w->trail, fd);
-	if (path_set(&w->path, 0, root) && path_set(&w->source, 0, origin))
-		r = visit(w, name);
-	if (strcmp(origin, "/") == 0 && w->depth > 0)
-		w->levels[0].source_length = 0; /* not "//name" */
-	if (r == 0)
-		r = descend(w);
-	trail_fini(&w->trail);
-	return r;
-}
-
-static int walk_root(struct walk *w, const char *source, const char *origin)
-{
-	const char *root;
-	char *name = NULL;
-	int r = find_root(w, source, origin, &root), fd;
-
-	if (r != 0)
-		return r == STOP_SAID ? 0 : r;
-	fd = walk_open_source(source, &name);
-	if (fd >= 0 && name != NULL)
-		r = walk_tree(w, fd, name, origin, root);
-	else
-		say(w, "%s: %s", source, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	free(name);
-	if (w->catalogue != NULL)
-		catalogue_drop_root(w->catalogue, w->root);
-	return r;
-}
-
-static int walk_source(struct walk *w, const char *source)
-{
-	char *origin = walk_origin(source);
-	int r;
-
-	if (origin == NULL) {
-		say(w, "%s: %s", source, strerror(errno));
-		return 0;
-	}
-	r = walk_root(w, source, origin);
-	free(origin);
-	return r;
-}
-
-int walk_sources(struct walk *w)
-{
-	const struct arguments *a = w->run->arguments;
-	int r = 0;
-
-	for (int i = 0; i < a->name_count && r == 0; i++)
-		r = walk_source(w, a->names[i]);
 	return r;
 }
 
@@ -480,4 +359,5 @@ void walk_fini(struct walk *w)
 	free(w->levels);
 	free(w->path.text);
 	free(w->source.text);
+	table_fini(&w->seen);
 }

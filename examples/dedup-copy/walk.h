@@ -13,11 +13,15 @@
  *
  * Runs on: one thread.
  * Lifetime: walk_init() to walk_fini().
+ *
+ * walk.c goes through one tree, sources.c says which.
  */
 #ifndef DEDUP_COPY_WALK_H
 #define DEDUP_COPY_WALK_H
 
 #include "dedup-copy.h"
+#include "select.h"
+#include "table.h"
 #include "trail.h"
 
 /* A text that grows and shrinks at its end. */
@@ -77,7 +81,17 @@ struct walk {
 	struct level *levels;
 	size_t depth, depth_max;
 	uint32_t root;
+	bool excluded; /* what was visited last */
+	bool again;    /* it is looked at once more */
+	struct table seen; /* paths, where names are listed */
 };
+
+/* A warning, unless only sums are wanted. */
+#define walk_say(w, ...)                                                       \
+	do {                                                                   \
+		if (!(w)->quiet)                                               \
+			warn((w)->run, __VA_ARGS__);                           \
+	} while (0)
 
 void walk_init(struct walk *w, struct run *run, const struct walk_ops *ops,
 	       void *arg);
@@ -85,6 +99,18 @@ void walk_fini(struct walk *w);
 
 /* All sources of the command line. 0, a reason to stop, or an error. */
 int walk_sources(struct walk *w);
+
+/*
+ * Visit @name where the trail is, called w->path in the archive; with @below
+ * what is below it is left for walk_descend(), which comes back.
+ */
+int walk_visit(struct walk *w, const char *name, bool below);
+int walk_descend(struct walk *w);
+
+/* Cut @p to @length bytes, and put @more, or "/name", after them. False: out of
+ * memory. */
+bool walk_path_set(struct path *p, size_t length, const char *more);
+bool walk_path_step(struct path *p, size_t length, const char *name);
 
 /* The directory that a source is in, and its name there, for the caller to
  * close and free. -1 and errno. */

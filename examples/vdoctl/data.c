@@ -25,6 +25,8 @@ struct job {
 	uint64_t unit;          /* the alignment */
 	char *window;
 	struct progress progress;
+	uint64_t first; /* byte of the range */
+	bool verbose;
 };
 
 static uint64_t round_down(uint64_t n, uint64_t unit)
@@ -64,7 +66,8 @@ static int job_open(struct job *job, const struct arguments *a,
 			 a->path, (unsigned long long)size);
 		return EXIT_FAILED;
 	}
-	job->position = a->offset;
+	job->position = job->first = a->offset;
+	job->verbose = a->verbose;
 	job->end = a->has_length ? a->offset + a->length : size;
 	progress_start(&job->progress, label,
 		       a->has_length ? a->length : 0);
@@ -77,6 +80,11 @@ static int job_close(struct job *job, int code)
 	int r = 0;
 
 	progress_end(&job->progress);
+	if (job->verbose)
+		mention("%s: %s: %llu bytes from byte %llu on", job->path,
+			job->progress.label,
+			(unsigned long long)(job->position - job->first),
+			(unsigned long long)job->first);
 	if (job->volume != NULL)
 		r = vdo_close(job->volume);
 	free(job->window);
@@ -154,6 +162,7 @@ static const char write_help[] =
 	"  --offset N     byte of the volume to begin at (default 0)\n"
 	"  --length N     bytes to copy at most\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
+	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
 
 /* Up to @count bytes of standard input; fewer only at its end. */
@@ -251,6 +260,7 @@ static const char read_help[] =
 	"  --offset N     first byte (default 0)\n"
 	"  --length N     number of bytes (default: up to the end)\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
+	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
 
 static int write_output(const char *buffer, size_t count)
@@ -299,6 +309,7 @@ static const char discard_help[] =
 	"  --offset N     first byte\n"
 	"  --length N     number of bytes\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
+	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
 
 /* Bytes that are no whole unit become zeroes by being written. */

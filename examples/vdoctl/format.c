@@ -19,18 +19,22 @@ static const char help[] =
 	"  --sparse             a sparse index\n"
 	"  --force              even if something is there\n"
 	"  -o NAME=VALUE        any option that 'vdoctl options' lists\n"
+	"  -v, --verbose        show the log of the library\n"
 	"  -h, --help           this text\n\n"
 	"Sizes are bytes, or have a unit: 64M, 64MiB, 1.5G (powers of 1024).\n";
 
+enum { OPTION = 256 };
+
 /* The long options are options of the library of the same name. */
 static const struct option table[] = {
-	{"size", required_argument, NULL, 'v'},
-	{"logical-size", required_argument, NULL, 'v'},
-	{"profile", required_argument, NULL, 'v'},
-	{"slab-bits", required_argument, NULL, 'v'},
-	{"index-memory", required_argument, NULL, 'v'},
-	{"sparse", no_argument, NULL, 'v'},
-	{"force", no_argument, NULL, 'v'},
+	{"size", required_argument, NULL, OPTION},
+	{"logical-size", required_argument, NULL, OPTION},
+	{"profile", required_argument, NULL, OPTION},
+	{"slab-bits", required_argument, NULL, OPTION},
+	{"index-memory", required_argument, NULL, OPTION},
+	{"sparse", no_argument, NULL, OPTION},
+	{"force", no_argument, NULL, OPTION},
+	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
 
@@ -56,16 +60,19 @@ static int parse(int argc, char **argv, struct vdo_config *config)
 {
 	int c, i;
 
-	while ((c = next_option(argc, argv, ":ho:", table, &i)) != -1) {
+	while ((c = next_option(argc, argv, ":ho:v", table, &i)) != -1) {
 		bool good = false;
 
 		if (c == 'h') {
 			fputs(help, stdout);
 			return EXIT_OK;
 		}
-		if (c == 'o')
+		if (c == 'v') {
+			good = true;
+			config_log(config);
+		} else if (c == 'o')
 			good = config_assign(config, optarg);
-		else if (c == 'v')
+		else if (c == OPTION)
 			good = config_set(config, table[i].name,
 					  optarg != NULL ? optarg : "on");
 		if (!good)

@@ -22,6 +22,7 @@ static const char index_help[] =
 	"none\n\n"
 	"  --json         for programs\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
+	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
 
 /* Two names for codes whose index was made one chapter shorter. */

@@ -40,6 +40,7 @@ static const struct option argument_table[] = {
 	{"offset", required_argument, NULL, 'o' + 256},
 	{"length", required_argument, NULL, 'l' + 256},
 	{"json", no_argument, NULL, 'j' + 256},
+	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
 
@@ -70,14 +71,17 @@ static int take_options(struct arguments *a, int argc, char **argv,
 {
 	int c, i = 0;
 
-	while ((c = next_option(argc, argv, ":ho:", argument_table, &i)) != -1) {
+	while ((c = next_option(argc, argv, ":ho:v", argument_table, &i)) != -1) {
 		bool good = false;
 
 		if (c == 'h') {
 			fputs(help_text, stdout);
 			return EXIT_OK;
 		}
-		if (c == 'o')
+		if (c == 'v') {
+			a->verbose = good = true;
+			config_log(a->config);
+		} else if (c == 'o')
 			good = config_assign(a->config, optarg);
 		else if (c > 256)
 			good = take_long(a, c - 256, accept,

@@ -225,6 +225,7 @@ static const char stats_help[] =
 	"Open a volume read-only and show its statistics.\n\n"
 	"  --json         for programs\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
+	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
 
 static void stats_print(const struct vdo_stats *stats, bool as_json)

@@ -21,13 +21,13 @@ int command_read(int argc, char **argv);
 int command_discard(int argc, char **argv);
 int command_options(int argc, char **argv);
 
-/* What --offset, --length, --json and -o of a command line say. */
+/* What --offset, --length, --json, -v and -o of a command line say. */
 struct arguments {
 	const char *path;
 	struct vdo_config *config;
 	uint64_t offset, length;
 	bool has_offset, has_length;
-	bool json;
+	bool json, verbose;
 	int code; /* of a command that ends here */
 };
 

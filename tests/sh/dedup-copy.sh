@@ -109,7 +109,9 @@ expect 2
 expect 2 "$v"
 expect 2 --nonsense a b
 expect 2 --snapshot 0 --list "$v"
-expect 2 --list "$v" more
+expect 2 --snapshots "$v" more
+expect 2 --list --verify "$v"
+expect 2 --snapshot 1 a "$v"
 expect 2 --image --list "$v"
 expect 2 -o depth=1 a "$v"
 has "$dir/err" '16..2048'

@@ -3,6 +3,8 @@
 sh_tests = \
 	%D%/citations.sh \
 	%D%/closed.sh \
+	%D%/dedup-copy-names.sh \
+	%D%/dedup-copy-races.sh \
 	%D%/dedup-copy-trees.sh \
 	%D%/dedup-copy.sh \
 	%D%/device.sh \

@@ -123,6 +123,14 @@ head -c 5000 "$dir/data" >"$dir/short"
 expect 0 "$vdoctl" write "$volume" --offset $(((64 << 20) - 5000)) \
 	<"$dir/short"
 
+# -v: what is done, and the log
+expect 0 "$vdoctl" write -v "$volume" --offset 4096 <"$dir/short"
+has "$dir/err" 'writing: 5000 bytes from byte 4096 on'
+has "$dir/err" '^vdoctl write: .*volume'
+expect 0 "$vdoctl" read --verbose "$volume" --length 10
+has "$dir/err" 'reading: 10 bytes from byte 0 on'
+expect 0 "$vdoctl" format -v "$dir/verbose" --size 64M
+
 # The index of a volume that is not open
 expect 2 "$vdoctl" index
 has "$dir/err" 'info, verify or rebuild'
