@@ -35,9 +35,10 @@ bool futex_wait(atomic_uint *word, unsigned expected, uint64_t timeout_ns)
 		ts.tv_nsec = (long)(timeout_ns % NS_PER_SEC);
 		limit = &ts;
 	}
+	/* Without a limit no answer of the system is taken for its end. */
 	return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, limit,
 		       NULL, 0) == 0 ||
-	       errno != ETIMEDOUT;
+	       limit == NULL || errno != ETIMEDOUT;
 }
 
 void futex_wake(atomic_uint *word, int count)

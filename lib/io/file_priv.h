@@ -47,6 +47,16 @@ extern const struct file_engine file_engine_threads;
 extern const struct file_engine file_engine_uring;
 
 /*
+ * threads.c: workers that carry out operations. One at least, or -errno.
+ * threads_submit() on any thread; threads_destroy() when all are over, NULL is
+ * fine.
+ */
+struct threads;
+int threads_create(struct file *f, struct threads **threads) MUST_CHECK;
+void threads_submit(struct threads *t, struct vdo_device_io *io);
+void threads_destroy(struct threads *t);
+
+/*
  * Carry out @io in the calling thread, but for the first @done bytes of it,
  * which were transferred before. 0 or -errno.
  */

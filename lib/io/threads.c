@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The engine without io_uring: worker threads that do blocking I/O.
+ * The engine without io_uring: worker threads that do blocking I/O. It also
+ * carries on for a ring that was given up (uring.c).
  *
  * One FIFO, linked through host_data[0] of the operations, under one mutex.
  * A worker takes the oldest, lets go of the mutex, runs it, completes it. An
@@ -20,114 +21,135 @@
 #define THREADS_DEFAULT 4
 #define THREADS_MAX     64
 
-struct workers {
+struct threads {
 	struct file *file;
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct vdo_device_io *first;
 	struct vdo_device_io *last;
-	unsigned idle;  /* workers that sleep */
+	unsigned idle; /* workers that sleep */
 	bool stopping;
 	unsigned count; /* workers started */
 	pthread_t threads[THREADS_MAX];
 };
 
 /* The oldest operation; NULL when it is time to go. Holds the lock. */
-static struct vdo_device_io *take(struct workers *w)
+static struct vdo_device_io *take(struct threads *t)
 {
 	struct vdo_device_io *io;
 
-	VDO_ASSERT(w->idle < w->count || w->count < THREADS_MAX);
-	while (w->first == NULL && !w->stopping) {
-		w->idle++;
-		pthread_cond_wait(&w->work, &w->lock);
-		w->idle--;
+	VDO_ASSERT(t->idle < THREADS_MAX);
+	while (t->first == NULL && !t->stopping) {
+		t->idle++;
+		pthread_cond_wait(&t->work, &t->lock);
+		t->idle--;
 	}
-	io = w->first;
+	io = t->first;
 	if (io != NULL)
-		w->first = io->host_data[0];
+		t->first = io->host_data[0];
 	return io;
 }
 
 static void *worker(void *arg)
 {
-	struct workers *w = arg;
+	struct threads *t = arg;
 	struct vdo_device_io *io;
 
-	pthread_mutex_lock(&w->lock);
-	while ((io = take(w)) != NULL) {
-		pthread_mutex_unlock(&w->lock);
-		io->complete(io, file_run(w->file, io, 0));
-		pthread_mutex_lock(&w->lock);
+	pthread_mutex_lock(&t->lock);
+	while ((io = take(t)) != NULL) {
+		pthread_mutex_unlock(&t->lock);
+		io->complete(io, file_run(t->file, io, 0));
+		pthread_mutex_lock(&t->lock);
 	}
-	pthread_mutex_unlock(&w->lock);
+	pthread_mutex_unlock(&t->lock);
 	return NULL;
 }
 
-static void threads_submit(void *ctx, struct vdo_device_io *io)
+void threads_submit(struct threads *t, struct vdo_device_io *io)
 {
-	struct file *f = ctx;
-	struct workers *w = f->state;
-
 	io->host_data[0] = NULL;
-	pthread_mutex_lock(&w->lock);
-	VDO_ASSERT(!w->stopping);
-	if (w->first == NULL)
-		w->first = io;
+	pthread_mutex_lock(&t->lock);
+	VDO_ASSERT(!t->stopping);
+	if (t->first == NULL)
+		t->first = io;
 	else
-		w->last->host_data[0] = io;
-	w->last = io;
+		t->last->host_data[0] = io;
+	t->last = io;
 	/* Under the lock: once it is free the volume may be done with us. */
-	if (w->idle > 0)
-		pthread_cond_signal(&w->work);
-	pthread_mutex_unlock(&w->lock);
+	if (t->idle > 0)
+		pthread_cond_signal(&t->work);
+	pthread_mutex_unlock(&t->lock);
 }
 
-static void threads_stop(struct file *f)
+void threads_destroy(struct threads *t)
 {
-	struct workers *w = f->state;
-
-	pthread_mutex_lock(&w->lock);
-	VDO_ASSERT(!w->stopping);
-	w->stopping = true;
-	pthread_cond_broadcast(&w->work);
-	pthread_mutex_unlock(&w->lock);
-	for (unsigned i = 0; i < w->count; i++)
-		pthread_join(w->threads[i], NULL);
-	VDO_ASSERT(w->first == NULL);
-	pthread_cond_destroy(&w->work);
-	pthread_mutex_destroy(&w->lock);
-	alloc_free(w);
-	f->state = NULL;
+	if (t == NULL)
+		return;
+	pthread_mutex_lock(&t->lock);
+	VDO_ASSERT(!t->stopping);
+	t->stopping = true;
+	pthread_cond_broadcast(&t->work);
+	pthread_mutex_unlock(&t->lock);
+	for (unsigned i = 0; i < t->count; i++)
+		pthread_join(t->threads[i], NULL);
+	VDO_ASSERT(t->first == NULL);
+	pthread_cond_destroy(&t->work);
+	pthread_mutex_destroy(&t->lock);
+	alloc_free(t);
 }
 
-static int threads_start(struct file *f, struct executor *x)
+int threads_create(struct file *f, struct threads **threads)
 {
 	unsigned want = f->threads ? f->threads : THREADS_DEFAULT;
-	struct workers *w = alloc_zeroed(1, sizeof(*w));
+	struct threads *t = alloc_zeroed(1, sizeof(*t));
 	int r = 0;
 
-	if (w == NULL)
+	*threads = NULL;
+	if (t == NULL)
 		return -ENOMEM;
-	w->file = f;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->work, NULL);
-	f->state = w;
-	while (w->count < MIN(want, THREADS_MAX)) {
-		r = system_thread_start(&w->threads[w->count], "vdo-io",
-					worker, w);
+	t->file = f;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->work, NULL);
+	while (t->count < MIN(want, THREADS_MAX)) {
+		r = system_thread_start(&t->threads[t->count], "vdo-io",
+					worker, t);
 		if (r != 0)
 			break;
-		w->count++;
+		t->count++;
 	}
-	if (r == 0)
-		return 0;
-	threads_stop(f);
+	/* Fewer than wanted are slower, but do all that is to be done. */
+	if (t->count == 0) {
+		threads_destroy(t);
+		return r;
+	}
+	*threads = t;
+	return 0;
+}
+
+static int engine_start(struct file *f, struct executor *x)
+{
+	struct threads *t;
+	int r = threads_create(f, &t);
+
+	f->state = t;
 	return r;
 }
 
+static void engine_submit(void *ctx, struct vdo_device_io *io)
+{
+	struct file *f = ctx;
+
+	threads_submit(f->state, io);
+}
+
+static void engine_stop(struct file *f)
+{
+	threads_destroy(f->state);
+	f->state = NULL;
+}
+
 const struct file_engine file_engine_threads = {
-	.start = threads_start,
-	.submit = threads_submit,
-	.stop = threads_stop,
+	.start = engine_start,
+	.submit = engine_submit,
+	.stop = engine_stop,
 };

@@ -4,6 +4,9 @@
  *
  *	        [uring_submit]        [pump]             [reap]
  *	caller -------------> pending ------> the kernel ------> complete()
+ *	                         |
+ *	                         +-- ring given up [divert] --> threads.c, or
+ *	                             [serve] by whoever reaps --> complete()
  *
  * Submission. Operations are linked into pending under a short mutex. Whoever
  * finds nobody submitting becomes the one who moves pending into the ring and
@@ -14,23 +17,35 @@
  *
  * Reaping. An executor without threads of its own polls us (struct poller).
  * Then operations submitted from inside of a queue are not sent at once, but by
- * the next poll, all in one system call. With any other executor a thread
- * blocks in the kernel until there is something; idle means asleep.
+ * the next poll, all in one system call. With any other executor a thread does
+ * it; idle means asleep.
  *
- * Waking. A no-op operation, with the address of the ring as its user data,
- * gets the reaper out of the kernel.
+ * Sleeping. The reaper sleeps in ppoll(2) on the descriptor of the ring, and on
+ * an eventfd by which it is woken. Neither needs anything of io_uring, so it
+ * can be woken, and the rest reaped, also when the ring is of no use any more.
  *
- * What does not end well (short transfers, calls cancelled because the thread
- * that submitted them has exited, operations that the kernel or the file system
- * cannot do this way) is carried on by file_run() in the reaper. That is rare.
+ * What does not end well (short transfers, operations that the kernel or the
+ * file system cannot do this way) is carried on by file_run() in the reaper.
+ * That is rare.
+ *
+ * Giving the ring up. There are two reasons, and no way back. The kernel may
+ * refuse system calls about the ring: a filter was installed after opening, or
+ * some limit was reached for ENTER_TRIES tries. And it ends operations of a
+ * thread that exits before they do, with -EFAULT or -ECANCELED: a host whose
+ * threads live as short as that would get all of its operations done by the
+ * reaper, one by one. What was not sent, and all that comes, then goes to
+ * threads that are started now, or, where none can be had or none may be, is
+ * done by the reaper.
  *
  * Invariants
  *  (1) The submission side of the ring belongs to who has set submitting, the
  *      completion side to the one reaper.
- *  (2) in_flight is at most IN_FLIGHT_MAX; with the no-op the completion queue,
- *      twice as large, cannot overflow.
+ *  (2) in_flight is at most IN_FLIGHT_MAX; the completion queue is larger, and
+ *      cannot overflow.
  *  (3) An operation is touched under the mutex last before it goes to the
  *      kernel, and the reaper takes the mutex before it touches it again.
+ *  (4) When the ring was given up, the kernel is never asked to look at the
+ *      submission side again: what was taken back is still in there.
  */
 #include "build.h"
 
@@ -43,9 +58,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <liburing.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "exec/system.h"
@@ -56,6 +74,9 @@
 
 /* With a poller: so much pending is sent without waiting for a poll. */
 #define DEFER_MAX 32u
+
+/* So often the kernel may be short of something in a row. */
+#define ENTER_TRIES 1000u
 
 struct uring {
 	struct file *file;
@@ -68,11 +89,16 @@ struct uring {
 	unsigned pending;
 	unsigned in_flight;
 	bool submitting;
-	bool nop_wanted; /* to be sent */
-	bool nop_sent;   /* or wanted, and not reaped yet */
-	bool woken;      /* since the last poll ended */
-	bool sleeping;   /* the reaper may be in the kernel */
+	bool given_up;
+	bool woken;    /* since the last poll ended */
+	bool sleeping; /* the reaper may be in the kernel */
+	struct threads *threads; /* after it was given up, or NULL */
 
+	/* What the submitter put into the ring, and was not sent yet. */
+	struct vdo_device_io *batch[IN_FLIGHT_MAX];
+	unsigned batched;
+
+	int wake_fd;
 	struct executor *polled_by; /* NULL: there is a thread */
 	struct poller poller;
 	pthread_t thread;
@@ -129,17 +155,7 @@ static void fill_sqe(struct uring *u, struct io_uring_sqe *sqe,
 /* Move what fits into the ring. Holds the lock. */
 static unsigned fill_ring(struct uring *u)
 {
-	unsigned n = 0;
-
-	if (u->nop_wanted) {
-		struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
-
-		VDO_ASSERT(sqe != NULL);
-		io_uring_prep_nop(sqe);
-		io_uring_sqe_set_data(sqe, u);
-		u->nop_wanted = false;
-		n++;
-	}
+	u->batched = 0;
 	while (u->first != NULL && u->in_flight < IN_FLIGHT_MAX) {
 		struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
 		struct vdo_device_io *io = u->first;
@@ -148,23 +164,87 @@ static unsigned fill_ring(struct uring *u)
 		u->first = io->host_data[0];
 		u->pending--;
 		u->in_flight++;
+		u->batch[u->batched++] = io;
 		fill_sqe(u, sqe, io);
-		n++;
 	}
-	return n;
+	return u->batched;
 }
 
-/* The kernel may be short of memory for a moment; all else is our bug. */
-static void enter(struct uring *u)
+/* Send what is in the ring. False: the kernel does not take all of it. */
+static bool enter(struct uring *u)
 {
+	unsigned tries = 0;
+
 	while (io_uring_sq_ready(&u->ring) > 0) {
 		int r = io_uring_submit(&u->ring);
 
-		VDO_ASSERT(r >= 0 || r == -EINTR || r == -EAGAIN ||
-			   r == -EBUSY || r == -ENOMEM);
-		if (r <= 0)
-			sched_yield();
+		if (r > 0) {
+			tries = 0;
+			continue;
+		}
+		/* It may be short of memory for a moment. */
+		if ((r != 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY &&
+		     r != -ENOMEM) ||
+		    ++tries == ENTER_TRIES)
+			return false;
+		sched_yield();
 	}
+	return true;
+}
+
+/* The end of the batch was not sent: it is pending again, first of all. Holds
+ * the lock. */
+static void take_back(struct uring *u)
+{
+	unsigned left = MIN(io_uring_sq_ready(&u->ring), u->batched);
+
+	while (left-- > 0) {
+		struct vdo_device_io *io = u->batch[--u->batched];
+
+		io->host_data[0] = u->first;
+		if (u->first == NULL)
+			u->last = io;
+		u->first = io;
+		u->pending++;
+		u->in_flight--;
+	}
+}
+
+/* End the sleep of the reaper. */
+static void ring_bell(struct uring *u)
+{
+	uint64_t one = 1;
+
+	/* It can only fail when the counter is full, and so not zero. */
+	(void)!write(u->wake_fd, &one, sizeof(one));
+}
+
+/* The oldest of what is pending, or NULL. Holds the lock. */
+static struct vdo_device_io *take_pending(struct uring *u)
+{
+	struct vdo_device_io *io = u->first;
+
+	if (io != NULL) {
+		u->first = io->host_data[0];
+		u->pending--;
+	}
+	return io;
+}
+
+/* The ring was given up: what is pending goes elsewhere. Holds the lock. */
+static void divert(struct uring *u)
+{
+	struct vdo_device_io *io;
+
+	/* A host that runs us inline wants no threads. */
+	if (u->threads == NULL && u->polled_by == NULL && u->pending > 0 &&
+	    threads_create(u->file, &u->threads) != 0)
+		u->threads = NULL;
+	if (u->threads != NULL)
+		while ((io = take_pending(u)) != NULL)
+			threads_submit(u->threads, io);
+	if (u->pending > 0)
+		ring_bell(u); /* for serve() */
 }
 
 /* Send what is pending, unless somebody is at it. Holds the lock. */
@@ -173,12 +253,20 @@ static void pump(struct uring *u)
 	if (u->submitting)
 		return;
 	u->submitting = true;
-	while (fill_ring(u) > 0) {
+	while (!u->given_up && fill_ring(u) > 0) {
+		bool sent;
+
 		pthread_mutex_unlock(&u->lock);
-		enter(u);
+		sent = enter(u);
 		pthread_mutex_lock(&u->lock);
+		if (!sent) {
+			u->given_up = true;
+			take_back(u);
+		}
 	}
 	u->submitting = false;
+	if (u->given_up)
+		divert(u);
 }
 
 static void uring_submit(void *ctx, struct vdo_device_io *io)
@@ -211,53 +299,91 @@ static void uring_submit(void *ctx, struct vdo_device_io *io)
 	pthread_mutex_unlock(&u->lock);
 }
 
-static void wake(struct uring *u)
+/* Reaping. */
+
+/*
+ * Answers that say nothing about the storage, but that the ring could not do it
+ * this way. A sync is tried again for few of them: what it says of data that was
+ * lost, it says once.
+ */
+static bool is_undone(enum vdo_device_op op, int res)
 {
-	pthread_mutex_lock(&u->lock);
-	u->woken = true;
-	if (u->sleeping && !u->nop_sent) {
-		u->nop_sent = true;
-		u->nop_wanted = true;
-		pump(u);
+	switch (res) {
+	case -EBADF:
+	case -ECANCELED:
+	case -EFAULT:
+	case -EINTR:
+		return true;
+	case -EACCES:
+	case -EAGAIN:
+	case -EBUSY:
+	case -EINVAL:
+	case -ENOMEM:
+	case -ENOSYS:
+	case -EOPNOTSUPP:
+	case -EPERM:
+		return op != VDO_DEVICE_FLUSH;
+	default:
+		return false;
 	}
-	pthread_mutex_unlock(&u->lock);
 }
 
-/* Reaping. */
+/* The thread that submitted an operation was too short-lived for it. */
+static void give_up(struct uring *u)
+{
+	pthread_mutex_lock(&u->lock);
+	u->given_up = true;
+	pump(u);
+	pthread_mutex_unlock(&u->lock);
+}
 
 static void finish(struct uring *u, struct vdo_device_io *io, int res)
 {
 	bool transfer = io->op == VDO_DEVICE_READ || io->op == VDO_DEVICE_WRITE;
 	int r = res;
 
-	if (transfer && res >= 0)
-		r = (uint64_t)res == io->length
-			    ? 0
-			    : file_run(u->file, io, (uint64_t)res);
-	else if (res == -EINTR || res == -EAGAIN || res == -ECANCELED ||
-		 res == -EOPNOTSUPP || res == -EINVAL)
+	if (transfer && res >= 0) {
+		uint64_t done = MIN((uint64_t)res, io->length);
+
+		r = done == io->length ? 0 : file_run(u->file, io, done);
+	} else if (is_undone(io->op, res)) {
 		r = file_run(u->file, io, 0);
+		if ((res == -EFAULT || res == -ECANCELED) && r != res)
+			give_up(u);
+	}
 	io->complete(io, r);
 }
 
-/* Take completions out of the ring; the no-op does not count. */
-static unsigned take_batch(struct uring *u, struct reaped *batch, bool *woken)
+/* Take completions out of the ring. */
+static unsigned take_batch(struct uring *u, struct reaped *batch)
 {
 	struct io_uring_cqe *cqe;
 	unsigned n = 0;
 
 	while (n < REAP_BATCH && io_uring_peek_cqe(&u->ring, &cqe) == 0) {
-		void *data = io_uring_cqe_get_data(cqe);
-
-		if (data == u) {
-			*woken = true;
-		} else {
-			batch[n].io = data;
-			batch[n].res = cqe->res;
-			n++;
-		}
+		batch[n].io = io_uring_cqe_get_data(cqe);
+		batch[n].res = cqe->res;
+		n++;
 		io_uring_cqe_seen(&u->ring, cqe);
 	}
+	return n;
+}
+
+/* Do here and now what neither the ring nor threads can do. */
+static unsigned serve(struct uring *u)
+{
+	struct vdo_device_io *io;
+	unsigned n = 0;
+
+	do {
+		pthread_mutex_lock(&u->lock);
+		io = u->given_up ? take_pending(u) : NULL;
+		pthread_mutex_unlock(&u->lock);
+		if (io != NULL) {
+			io->complete(io, file_run(u->file, io, 0));
+			n++;
+		}
+	} while (io != NULL && n < REAP_BATCH);
 	return n;
 }
 
@@ -269,14 +395,10 @@ static unsigned reap(struct uring *u)
 	unsigned n;
 
 	do {
-		bool nop = false;
-
-		n = take_batch(u, batch, &nop);
-		if (n == 0 && !nop)
+		n = take_batch(u, batch);
+		if (n == 0)
 			break;
 		pthread_mutex_lock(&u->lock);
-		if (nop)
-			u->nop_sent = false;
 		u->in_flight -= n;
 		if (u->pending > 0)
 			pump(u);
@@ -285,7 +407,23 @@ static unsigned reap(struct uring *u)
 			finish(u, batch[i].io, batch[i].res);
 		total += n;
 	} while (n == REAP_BATCH);
-	return total;
+	return total + serve(u);
+}
+
+/* Sleep until there may be something to reap; NULL: for as long as it takes. */
+static void sleep_on_ring(struct uring *u, const struct timespec *timeout)
+{
+	struct pollfd p[2] = {
+		{.fd = u->ring.ring_fd, .events = POLLIN},
+		{.fd = u->wake_fd, .events = POLLIN},
+	};
+	uint64_t count;
+
+	/* Whatever it says, who calls looks around. */
+	if (ppoll(p, 2, timeout, NULL) < 0)
+		sched_yield();
+	else if (p[1].revents != 0)
+		(void)!read(u->wake_fd, &count, sizeof(count));
 }
 
 static void *reaper(void *arg)
@@ -293,11 +431,8 @@ static void *reaper(void *arg)
 	struct uring *u = arg;
 
 	while (!atomic_load(&u->stopping)) {
-		struct io_uring_cqe *cqe;
-		int r = io_uring_wait_cqe(&u->ring, &cqe);
-
-		VDO_ASSERT(r == 0 || r == -EINTR || r == -EAGAIN);
-		reap(u);
+		if (reap(u) == 0)
+			sleep_on_ring(u, NULL);
 	}
 	return NULL;
 }
@@ -325,11 +460,10 @@ static void wake_up(struct uring *u)
 static int uring_poll(struct poller *p, uint64_t timeout_ns)
 {
 	struct uring *u = container_of(p, struct uring, poller);
-	struct __kernel_timespec ts = {
-		.tv_sec = (int64_t)(timeout_ns / 1000000000u),
-		.tv_nsec = (int64_t)(timeout_ns % 1000000000u),
+	struct timespec ts = {
+		.tv_sec = (time_t)(timeout_ns / 1000000000u),
+		.tv_nsec = (long)(timeout_ns % 1000000000u),
 	};
-	struct io_uring_cqe *cqe;
 	unsigned n;
 
 	pthread_mutex_lock(&u->lock);
@@ -337,9 +471,7 @@ static int uring_poll(struct poller *p, uint64_t timeout_ns)
 	pthread_mutex_unlock(&u->lock);
 	n = reap(u);
 	if (n == 0 && timeout_ns != 0 && fall_asleep(u)) {
-		io_uring_wait_cqe_timeout(&u->ring, &cqe,
-					  timeout_ns == UINT64_MAX ? NULL
-								   : &ts);
+		sleep_on_ring(u, timeout_ns == UINT64_MAX ? NULL : &ts);
 		wake_up(u);
 		n = reap(u);
 	}
@@ -352,10 +484,23 @@ static int uring_poll(struct poller *p, uint64_t timeout_ns)
 
 static void uring_wake(struct poller *p)
 {
-	wake(container_of(p, struct uring, poller));
+	struct uring *u = container_of(p, struct uring, poller);
+
+	pthread_mutex_lock(&u->lock);
+	u->woken = true;
+	if (u->sleeping)
+		ring_bell(u);
+	pthread_mutex_unlock(&u->lock);
 }
 
 /* Start and stop. */
+
+static void free_ring(struct uring *u)
+{
+	close(u->wake_fd);
+	pthread_mutex_destroy(&u->lock);
+	alloc_free(u);
+}
 
 static int setup_ring(struct uring *u)
 {
@@ -367,9 +512,7 @@ static int setup_ring(struct uring *u)
 	system_fds_release(taken);
 	if (r != 0)
 		return r;
-	/* Without it waits with a timeout would use the submission side. */
-	if (!(u->ring.features & IORING_FEAT_EXT_ARG) ||
-	    u->ring.ring_fd < SYSTEM_FD_FIRST) {
+	if (u->ring.ring_fd < SYSTEM_FD_FIRST) {
 		io_uring_queue_exit(&u->ring);
 		return -ENOTSUP;
 	}
@@ -386,7 +529,6 @@ static int start_reaping(struct uring *u, struct executor *x)
 		x->ops->poller_add(x, &u->poller);
 		return 0;
 	}
-	u->sleeping = true; /* wherever it is, it will see the no-op */
 	return system_thread_start(&u->thread, "vdo-reaper", reaper, u);
 }
 
@@ -398,19 +540,24 @@ static int uring_start(struct file *f, struct executor *x)
 	if (u == NULL)
 		return -ENOMEM;
 	u->file = f;
-	r = setup_ring(u);
-	if (r != 0) {
+	u->wake_fd = system_eventfd(EFD_NONBLOCK);
+	if (u->wake_fd < 0) {
+		r = -errno;
 		alloc_free(u);
 		return r;
 	}
 	pthread_mutex_init(&u->lock, NULL);
+	r = setup_ring(u);
+	if (r != 0) {
+		free_ring(u);
+		return r;
+	}
 	f->state = u;
 	r = start_reaping(u, x);
 	if (r == 0)
 		return 0;
-	pthread_mutex_destroy(&u->lock);
 	io_uring_queue_exit(&u->ring);
-	alloc_free(u);
+	free_ring(u);
 	f->state = NULL;
 	return r;
 }
@@ -435,17 +582,17 @@ static void uring_stop(struct file *f)
 		u->polled_by->ops->poller_remove(u->polled_by, &u->poller);
 	} else {
 		atomic_store(&u->stopping, true);
-		wake(u);
+		ring_bell(u);
 		pthread_join(u->thread, NULL);
 	}
 	await_submitter(u);
+	threads_destroy(u->threads);
 	VDO_ASSERT(u->pending == 0 && u->in_flight == 0 && !u->submitting);
 	/* The kernel takes a ring apart later; let go of the files now. */
 	if (u->fixed_files)
 		io_uring_unregister_files(&u->ring);
 	io_uring_queue_exit(&u->ring);
-	pthread_mutex_destroy(&u->lock);
-	alloc_free(u);
+	free_ring(u);
 	f->state = NULL;
 }
 

@@ -23,3 +23,7 @@ check_PROGRAMS += tests/unit/test_readonly
 TESTS += tests/unit/test_readonly
 tests_unit_test_readonly_SOURCES = tests/unit/test_readonly.c
 tests_unit_test_readonly_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_uring
+TESTS += tests/unit/test_uring
+tests_unit_test_uring_SOURCES = tests/unit/test_uring.c
+tests_unit_test_uring_LDADD = $(UNIT_LIBS)

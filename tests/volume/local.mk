@@ -7,15 +7,24 @@ tests_lib_libtest_la_SOURCES += \
 	tests/lib/model.c tests/lib/model.h \
 	tests/lib/pattern.c tests/lib/pattern.h
 
-VOLUME_TESTS = tests/volume/test_io tests/volume/test_async \
-	tests/volume/test_dedupe tests/volume/test_compress \
-	tests/volume/test_space tests/volume/test_errors \
-	tests/volume/test_open tests/volume/test_nth \
-	tests/volume/test_full tests/volume/test_format \
+VOLUME_TESTS = \
 	tests/volume/test_advice \
-	tests/volume/test_index tests/volume/test_device_thread \
-	tests/volume/test_descriptors tests/volume/test_memory \
-	tests/volume/test_signals
+	tests/volume/test_async \
+	tests/volume/test_compress \
+	tests/volume/test_dedupe \
+	tests/volume/test_descriptors \
+	tests/volume/test_device_thread \
+	tests/volume/test_errors \
+	tests/volume/test_format \
+	tests/volume/test_full \
+	tests/volume/test_index \
+	tests/volume/test_io \
+	tests/volume/test_memory \
+	tests/volume/test_nth \
+	tests/volume/test_open \
+	tests/volume/test_short_threads \
+	tests/volume/test_signals \
+	tests/volume/test_space
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
@@ -34,6 +43,8 @@ tests_volume_test_descriptors_SOURCES = %D%/test_descriptors.c
 tests_volume_test_descriptors_LDADD = $(UNIT_LIBS)
 tests_volume_test_signals_SOURCES = %D%/test_signals.c
 tests_volume_test_signals_LDADD = $(UNIT_LIBS)
+tests_volume_test_short_threads_SOURCES = %D%/test_short_threads.c
+tests_volume_test_short_threads_LDADD = $(UNIT_LIBS)
 tests_volume_test_open_SOURCES = %D%/test_open.c
 tests_volume_test_open_LDADD = $(UNIT_LIBS)
 tests_volume_test_nth_SOURCES = %D%/test_nth.c
