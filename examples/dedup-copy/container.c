@@ -78,7 +78,7 @@ int container_load(struct container *c, struct vdo_volume *volume)
 				.reserved = CONTAINER_START,
 				.stale = CONTAINER_START};
 	if (size < CONTAINER_START + BLOCK)
-		return -ENOSPC;
+		return NO_ADDRESSES;
 	r = vdo_pread(volume, blocks, sizeof(blocks), 0, 0);
 	if (r != 0)
 		return r;

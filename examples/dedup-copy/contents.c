@@ -37,28 +37,67 @@ bool next_data(int fd, uint64_t from, uint64_t size, struct extent *extent)
 	return true;
 }
 
+/* Read up to @bytes, fewer only at the end of the file. -1 and errno. */
+static ssize_t read_piece(int fd, uint8_t *to, size_t bytes, uint64_t from)
+{
+	size_t done = 0;
+
+	while (done < bytes) {
+		ssize_t n = pread(fd, to + done, bytes - done,
+				  (off_t)(from + done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+/* A piece of a file is in the room of the stream: refer to it where the archive
+ * has it, or let it be written. */
+static int place_piece(struct store *s, struct entry *e,
+		       const struct entry *old, const uint8_t *data,
+		       struct extent piece)
+{
+	size_t bytes = (size_t)piece.length;
+
+	if (old != NULL && kept_has(&s->kept, old, piece.in_file, data, bytes,
+				    &piece.on_volume)) {
+		s->report.bytes_kept += bytes + -bytes % BLOCK;
+	} else {
+		piece.on_volume = s->writer.position;
+		writer_advance(&s->writer, bytes);
+	}
+	return entry_add_extent(e, piece);
+}
+
 /*
- * Copy one extent into the stream. 0, a reason to stop, or an error of the
+ * Copy one extent, piece by piece. 0, a reason to stop, or an error of the
  * volume; *gone: the file cannot be read. Shortened if the file ends early.
  */
 static int copy_extent(struct store *s, int fd, const char *path,
+		       struct entry *e, const struct entry *old,
 		       struct extent *x, bool *gone)
 {
 	struct writer *w = &s->writer;
 	uint64_t done = 0;
 
 	while (done < x->length && !interrupted()) {
+		struct extent piece = {.in_file = x->in_file + done};
 		size_t room;
 		uint8_t *to = writer_room(w, &room);
 		ssize_t n;
+		int r;
 
 		if (to == NULL)
 			return writer_result(w);
 		if (room > x->length - done)
 			room = (size_t)(x->length - done);
-		n = pread(fd, to, room, (off_t)(x->in_file + done));
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = read_piece(fd, to, room, piece.in_file);
 		if (n < 0) {
 			warn(s->run, "%s: %s; it is left out", path,
 			     strerror(errno));
@@ -67,11 +106,16 @@ static int copy_extent(struct store *s, int fd, const char *path,
 		}
 		if (n == 0)
 			break;
-		writer_advance(w, (size_t)n);
+		piece.length = (uint64_t)n;
+		r = place_piece(s, e, old, to, piece);
+		if (r != 0)
+			return r;
 		s->report.bytes_read += (uint64_t)n;
 		done += (uint64_t)n;
 		progress_add(&s->run->progress, (uint64_t)n);
 		progress_draw(&s->run->progress);
+		if ((size_t)n < room)
+			break; /* the file ends here */
 	}
 	x->length = done;
 	return interrupted() ? STOP_INTERRUPTED : writer_align(w);
@@ -80,6 +124,7 @@ static int copy_extent(struct store *s, int fd, const char *path,
 int contents_copy(struct store *s, int fd, const char *path, struct entry *e,
 		  bool *gone)
 {
+	const struct entry *old = kept_find(&s->kept, e);
 	struct extent x;
 	uint64_t at = 0;
 
@@ -88,10 +133,7 @@ int contents_copy(struct store *s, int fd, const char *path, struct entry *e,
 		int r;
 
 		progress_add(&s->run->progress, x.in_file - at);
-		x.on_volume = s->writer.position;
-		r = copy_extent(s, fd, path, &x, gone);
-		if (r == 0 && x.length > 0)
-			r = entry_add_extent(e, x);
+		r = copy_extent(s, fd, path, e, old, &x, gone);
 		if (r != 0)
 			return r;
 		at = x.in_file + x.length;

@@ -79,7 +79,7 @@ static int check_volume(struct image *m)
 		return 0;
 	r = container_load(&box, m->run->volume);
 	if (r != CONTAINER_GOOD)
-		return r < 0 && r != -ENOSPC ? r : 0;
+		return r < 0 && r != NO_ADDRESSES ? r : 0;
 	complain("%s: holds an archive; with --force it is overwritten",
 		 volume);
 	return STOP_SAID;

@@ -15,6 +15,7 @@ examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/flight.h \
 	%D%/gather.c \
 	%D%/image.c \
+	%D%/kept.c %D%/kept.h \
 	%D%/list.c \
 	%D%/main.c \
 	%D%/reader.c %D%/reader.h \

@@ -59,6 +59,7 @@ static struct result work_out(const struct report *r)
 	x.zero = less(r->after.zero, r->before.zero) * BLOCK;
 	x.duplicate = less(r->after.duplicate, r->before.duplicate) * BLOCK;
 	x.compression = less(r->bytes_written, x.zero + x.duplicate + x.stored);
+	x.duplicate += r->bytes_kept;
 	x.ratio = (double)r->bytes_read /
 		  (double)(x.stored == 0 ? BLOCK : x.stored);
 	x.seconds = (double)(now_ms() - r->start_ms) / 1000;

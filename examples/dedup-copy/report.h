@@ -26,6 +26,7 @@ struct report {
 	struct counts before, after;
 	uint64_t bytes_read;	/* from the sources */
 	uint64_t bytes_written; /* to the volume, whole blocks */
+	uint64_t bytes_kept;	/* in whole blocks that the archive had */
 	uint64_t start_ms;
 };
 

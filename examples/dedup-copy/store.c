@@ -51,6 +51,10 @@ static int load_roots(struct store *s)
 		struct catalogue last;
 
 		r = catalogue_read(&last, &reader, c->previous);
+		if (r == 0)
+			r = kept_init(&s->kept, s->run->volume,
+				      s->run->arguments->polled,
+				      s->container.end, &last);
 		c->roots = last.roots;
 		c->root_count = last.root_count;
 		last.roots = NULL;
@@ -125,7 +129,7 @@ static int store_data(struct store *s)
 		r = writer_drain(w);
 	if (r == 0 && !dry)
 		r = container_commit(box, s->catalogue.place, w->position);
-	if (r == -ENOSPC && !dry) {
+	if ((r == -ENOSPC || r == NO_ADDRESSES) && !dry) {
 		writer_drain(w);
 		container_discard(box, w->position);
 	}
@@ -244,6 +248,7 @@ int store_run(struct run *run)
 		report_end(&s.report,
 			   run->arguments->dry_run ? &s.estimate.counts : NULL);
 	}
+	kept_fini(&s.kept);
 	status = run_end(run, "store it", r);
 	if (target_close(run) != 0 && status == EXIT_OK)
 		status = EXIT_FAILED;

@@ -7,6 +7,7 @@
 #define DEDUP_COPY_STORE_H
 
 #include "estimate.h"
+#include "kept.h"
 #include "report.h"
 #include "survey.h"
 #include "walk.h"
@@ -18,6 +19,7 @@ struct store {
 	struct plan plan;
 	struct survey survey;
 	struct table inodes; /* with more than one name: their first entry */
+	struct kept kept;    /* what the archive has of the files already */
 	struct writer writer;
 	struct estimate estimate;
 	struct report report;
@@ -27,8 +29,8 @@ struct store {
 extern const struct walk_ops gather_ops;
 
 /*
- * Copy the data of the file at @fd, of e->size bytes, into the stream, and add
- * its extents to @e; @source is its name for people. e->size becomes less if
+ * Copy the data of the file at @fd, of e->size bytes, into the stream, but for
+ * what the archive has of it, and add its extents to @e; @source is its name for people. e->size becomes less if
  * the file ends before. 0, a reason to stop, or an error of the volume; *gone:
  * the file cannot be read, which was said.
  */

@@ -11,7 +11,10 @@
 #include <sys/stat.h>
 
 #define MIB (UINT64_C(1) << 20)
-#define GIB (UINT64_C(1) << 30)
+#define TIB (UINT64_C(1) << 40)
+
+/* What a volume can address, 4 PiB. */
+#define LOGICAL_MAX (UINT64_C(1) << 52)
 
 bool target_is_missing(const char *path)
 {
@@ -49,9 +52,17 @@ static bool has_room(const char *path, uint64_t bytes)
 	       (bytes + bytes / 512 + 2 * MIB) / BLOCK;
 }
 
+/*
+ * Addresses cost next to nothing, and what changes takes new ones in each
+ * snapshot: a hundred times what is to be stored, and 64 TiB at least.
+ */
 static uint64_t default_logical_size(uint64_t bytes)
 {
-	return bytes < 256 * GIB ? 1024 * GIB : 4 * (bytes + -bytes % BLOCK);
+	uint64_t wanted = bytes < LOGICAL_MAX / 100
+				  ? 100 * (bytes + -bytes % BLOCK)
+				  : LOGICAL_MAX;
+
+	return wanted < 64 * TIB ? 64 * TIB : wanted;
 }
 
 /*
@@ -192,7 +203,13 @@ int run_end(struct run *run, const char *what, int result)
 		complain("interrupted; %s is closed", path);
 		return EXIT_INTERRUPTED;
 	}
-	if (result == -ENOSPC)
+	if (result == NO_ADDRESSES)
+		complain("%s: has no addresses left, though it may have space: "
+			 "its logical size is used up; store in a new volume, "
+			 "with a larger --logical-size; what this run stored is "
+			 "given up, all else is kept",
+			 path);
+	else if (result == -ENOSPC)
 		complain("%s: the volume is full; what this run stored is "
 			 "given up, all else is kept",
 			 path);

@@ -121,7 +121,7 @@ uint8_t *writer_room(struct writer *w, size_t *room)
 		}
 	}
 	if (w->position >= w->limit)
-		fail(w, -ENOSPC);
+		fail(w, NO_ADDRESSES);
 	if (writer_result(w) != 0)
 		return NULL;
 	*room = CHUNK - w->used;

@@ -19,6 +19,7 @@
 #ifndef DEDUP_COPY_WRITER_H
 #define DEDUP_COPY_WRITER_H
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,9 @@
 #define BLOCK	4096u
 #define CHUNK	(128u << 10) /* bytes of a write */
 #define BUFFERS 128u
+
+/* The stream has no addresses left; unlike -ENOSPC, which is about space. */
+#define NO_ADDRESSES (-ENOBUFS)
 
 /* What a dry run does with data. 0 or -errno. */
 typedef int (*writer_sink)(void *arg, const uint8_t *data, size_t bytes);
@@ -69,7 +73,7 @@ void writer_set_reserve(struct writer *w, writer_reserve reserve, void *arg);
 void writer_fini(struct writer *w);
 
 /* Room for at least one byte, *room bytes; NULL after an error,
- * -ENOSPC among them. */
+ * NO_ADDRESSES among them. */
 uint8_t *writer_room(struct writer *w, size_t *room);
 void writer_advance(struct writer *w, size_t bytes);
 

@@ -7,6 +7,7 @@ sh_tests = \
 	%D%/dedup-copy-races.sh \
 	%D%/dedup-copy-trees.sh \
 	%D%/dedup-copy.sh \
+	%D%/dedup-copy-again.sh \
 	%D%/device.sh \
 	%D%/examples.sh \
 	%D%/flows.sh \
