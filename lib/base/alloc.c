@@ -103,6 +103,7 @@ static void *allocate(size_t align, size_t count, size_t size)
 	struct header *h;
 	char *base;
 
+	VDO_ASSERT(size > 0);
 	if (__builtin_mul_overflow(count, size, &bytes) ||
 	    __builtin_add_overflow(bytes, before, &bytes) || must_fail())
 		return NULL;
@@ -112,6 +113,7 @@ static void *allocate(size_t align, size_t count, size_t size)
 	h = (struct header *)(base + before) - 1;
 	h->base = base;
 	h->mapped = mapped;
+	VDO_ASSERT((uintptr_t)(h + 1) % align == 0);
 	return h + 1;
 }
 
@@ -146,6 +148,7 @@ void *alloc_table(size_t bytes)
 {
 	void *p = NULL;
 
+	VDO_ASSERT(bytes > 0);
 	if (!must_fail())
 		p = map_bytes(bytes, MAP_NORESERVE);
 
@@ -156,6 +159,7 @@ void *alloc_table(size_t bytes)
 
 void alloc_table_free(void *p, size_t bytes)
 {
+	VDO_ASSERT(p == NULL || bytes > 0);
 	if (p != NULL)
 		munmap(p, bytes);
 }

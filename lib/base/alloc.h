@@ -21,7 +21,8 @@
 /* @count objects of @size bytes, zeroed; NULL on overflow or shortage. */
 void *alloc_zeroed(size_t count, size_t size) MUST_CHECK;
 
-/* The same at a multiple of @align (a power of two, 8 to 4096). */
+/* @count objects of @size bytes, zeroed, at a multiple of @align (a power of
+ * two, 8 to 4096). */
 void *alloc_aligned(size_t align, size_t count, size_t size) MUST_CHECK;
 
 /*

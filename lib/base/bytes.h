@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 
 /* On disk or in the register: the same on little-endian machines. */
@@ -163,12 +164,14 @@ static inline bool is_power_of_two(uint64_t n)
 
 static inline uint64_t div_up(uint64_t a, uint64_t b)
 {
+	VDO_ASSERT(b != 0);
 	return a / b + (a % b != 0);
 }
 
 /* floor(log2(n)); n must not be 0. */
 static inline unsigned log2_floor(uint64_t n)
 {
+	VDO_ASSERT(n != 0);
 	return 63 - (unsigned)__builtin_clzll(n);
 }
 
@@ -177,6 +180,7 @@ static inline bool is_zero(const void *p, size_t n)
 {
 	const uint8_t *b = p;
 
+	VDO_ASSERT(n > 0 && n % 16 == 0);
 	/* Compared with itself 16 bytes on, so libc's fastest loop does it. */
 	return get_u64(b) == 0 && get_u64(b + 8) == 0 &&
 	       memcmp(b, b + 16, n - 16) == 0;

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/text.h"
 
 struct result {
@@ -115,6 +116,7 @@ int error_set_list(struct vdo_error *e, int code, const char *fmt, va_list ap)
 {
 	char text[sizeof(e->message)];
 
+	VDO_ASSERT(code < 0);
 	if (e == NULL)
 		return code;
 	e->code = code;

@@ -35,7 +35,8 @@ static inline uint64_t find(const struct intmap *m, uint64_t key)
 
 static void fill(struct intmap *m, uint64_t i, uint64_t key, void *value)
 {
-	VDO_ASSERT(m->count < m->entries_max);
+	VDO_ASSERT(m->count < m->entries_max && value != NULL);
+	VDO_ASSERT(m->slots[i].value == NULL);
 	m->slots[i] = (struct intmap_slot){key, value};
 	m->count++;
 }
@@ -57,6 +58,7 @@ int intmap_init(struct intmap *m, size_t entries_max)
 
 void intmap_fini(struct intmap *m)
 {
+	VDO_CHECK(m->slots == NULL || intmap_sane(m));
 	alloc_free(m->slots);
 	*m = (struct intmap){0};
 }
@@ -70,7 +72,6 @@ void *intmap_put_new(struct intmap *m, uint64_t key, void *value)
 {
 	uint64_t i = find(m, key);
 
-	VDO_ASSERT(value != NULL);
 	if (m->slots[i].value != NULL)
 		return m->slots[i].value;
 	fill(m, i, key, value);
@@ -97,6 +98,7 @@ void *intmap_remove(struct intmap *m, uint64_t key)
 
 	if (old == NULL)
 		return NULL;
+	VDO_ASSERT(m->count > 0);
 	for (uint64_t i = (gap + 1) & m->mask; m->slots[i].value != NULL;
 	     i = (i + 1) & m->mask) {
 		uint64_t from_home = i - home(m, m->slots[i].key);
@@ -110,4 +112,18 @@ void *intmap_remove(struct intmap *m, uint64_t key)
 	m->slots[gap].value = NULL;
 	m->count--;
 	return old;
+}
+
+bool intmap_sane(const struct intmap *m)
+{
+	size_t count = 0;
+
+	for (uint64_t i = 0; i <= m->mask; i++) {
+		if (m->slots[i].value == NULL)
+			continue;
+		if (find(m, m->slots[i].key) != i)
+			return false;
+		count++;
+	}
+	return count == m->count && count <= m->entries_max;
 }

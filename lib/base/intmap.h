@@ -13,6 +13,7 @@
 #ifndef BASE_INTMAP_H
 #define BASE_INTMAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,5 +44,8 @@ void *intmap_put(struct intmap *m, uint64_t key, void *value);
 
 /* Remove; returns the removed value or NULL. */
 void *intmap_remove(struct intmap *m, uint64_t key);
+
+/* Is each entry found from its home, and their number right? Walks all. */
+bool intmap_sane(const struct intmap *m);
 
 #endif

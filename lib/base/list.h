@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 
 struct list_node {
@@ -33,6 +34,7 @@ static inline bool list_empty(const struct list_node *head)
 /* Insert @n just before @pos; with the head as @pos that is the tail. */
 static inline void list_insert(struct list_node *pos, struct list_node *n)
 {
+	VDO_CHECK(pos->prev->next == pos && pos != n);
 	n->next = pos;
 	n->prev = pos->prev;
 	pos->prev->next = n;
@@ -51,6 +53,7 @@ static inline void list_push_front(struct list_node *head, struct list_node *n)
 
 static inline void list_remove(struct list_node *n)
 {
+	VDO_CHECK(n->prev->next == n && n->next->prev == n);
 	n->prev->next = n->next;
 	n->next->prev = n->prev;
 	list_init(n);
@@ -70,6 +73,7 @@ static inline struct list_node *list_pop(struct list_node *head)
 /* Move all of @from to the end of @to. */
 static inline void list_splice(struct list_node *to, struct list_node *from)
 {
+	VDO_ASSERT(to != from);
 	if (list_empty(from))
 		return;
 	from->next->prev = to->prev;

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "base/text.h"
 
 void log_line(const struct log *log, enum vdo_log_level level, const char *fmt,
@@ -18,6 +19,7 @@ void log_line(const struct log *log, enum vdo_log_level level, const char *fmt,
 	char text[512], line[sizeof(text)];
 	va_list ap;
 
+	VDO_ASSERT(level <= VDO_LOG_DEBUG);
 	if (log == NULL || log->fn == NULL)
 		return;
 	va_start(ap, fmt);

@@ -12,6 +12,7 @@
 
 static inline uint64_t bit_of(unsigned priority)
 {
+	VDO_ASSERT(priority < PRIOQ_LEVELS);
 	return UINT64_C(1) << priority;
 }
 
@@ -30,7 +31,6 @@ void prioq_node_init(struct prioq_node *n)
 
 void prioq_put(struct prioq *q, struct prioq_node *n, unsigned priority)
 {
-	VDO_ASSERT(priority < PRIOQ_LEVELS);
 	VDO_ASSERT(list_empty(&n->link));
 	n->priority = priority;
 	list_push_back(&q->lists[priority], &n->link);
@@ -45,6 +45,7 @@ struct prioq_node *prioq_best(const struct prioq *q, unsigned limit)
 		used &= bit_of(limit) - 1;
 	if (used == 0)
 		return NULL;
+	VDO_ASSERT(!list_empty(&q->lists[log2_floor(used)]));
 	return list_entry(q->lists[log2_floor(used)].next, struct prioq_node,
 			  link);
 }

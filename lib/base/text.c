@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Text is decoded character by character; what is no UTF-8, or may not stand in
+ * a line, is escaped byte by byte. The longest piece is a character of four
+ * bytes, escaped as 16.
+ */
 #include "build.h"
 
 #include "base/text.h"
@@ -6,6 +11,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/assert.h"
 
 /* The least character that may be encoded in so many bytes. */
 static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -56,6 +63,7 @@ void text_escape(char *to, size_t size, const char *from)
 	const unsigned char *s = (const unsigned char *)from;
 	size_t used = 0;
 
+	VDO_ASSERT(size > 0);
 	while (*s != '\0') {
 		char piece[20];
 		uint32_t c = 0;
@@ -69,6 +77,7 @@ void text_escape(char *to, size_t size, const char *from)
 			for (size_t i = 0; i < length; i++)
 				n += escape_byte(piece + n, s[i]);
 		}
+		VDO_ASSERT(n > 0 && n < sizeof(piece) && used < size);
 		if (n >= size - used)
 			break;
 		memcpy(to + used, piece, n);

@@ -29,6 +29,7 @@ void fragment_header_encode(uint8_t *block, const uint16_t *sizes,
 	for (unsigned i = 0; i < FRAGMENTS_MAX; i++) {
 		uint16_t size = i < count ? sizes[i] : 0;
 
+		VDO_ASSERT(size <= FRAGMENT_SIZE_MAX);
 		total += size;
 		write_u16(&w, size);
 	}
@@ -54,6 +55,7 @@ int fragment_find(const uint8_t *block, uint8_t state, const uint8_t **data,
 	/* Sums of 14 sizes of 16 bits cannot overflow. */
 	if (n == 0 || offset + n > FRAGMENT_PAYLOAD)
 		return -VDO_EFRAGMENT;
+	VDO_ASSERT(slot < FRAGMENTS_MAX);
 	*data = block + FRAGMENT_HEADER + offset;
 	*size = n;
 	return 0;

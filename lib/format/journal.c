@@ -70,6 +70,7 @@ static inline void start_sector(uint8_t *sector, uint8_t check,
 
 void journal_block_start(uint8_t *block, uint8_t check, uint8_t recovery_count)
 {
+	VDO_ASSERT(check >= 0x80);
 	start_sector(block + SECTOR_SIZE, check, recovery_count);
 }
 
@@ -80,7 +81,7 @@ void journal_block_put(uint8_t *block, unsigned i, uint8_t check,
 	uint8_t *sector =
 		block + SECTOR_SIZE * (1 + i / JOURNAL_ENTRIES_PER_SECTOR);
 
-	VDO_ASSERT(i < JOURNAL_ENTRIES_PER_BLOCK);
+	VDO_ASSERT(i < JOURNAL_ENTRIES_PER_BLOCK && check >= 0x80);
 	if (in_sector == 0)
 		start_sector(sector, check, recovery_count);
 	sector[2] = (uint8_t)(in_sector + 1);
@@ -91,6 +92,8 @@ void journal_block_put(uint8_t *block, unsigned i, uint8_t check,
 /* The five bytes of a mapping as a number. */
 static inline uint64_t mapping_word(struct mapping m)
 {
+	VDO_ASSERT(m.pbn < PHYSICAL_BLOCKS_MAX);
+	VDO_ASSERT(m.state <= STATE_FRAGMENT_LAST);
 	return (m.state & 15) | (m.pbn >> 32 & 15) << 4 |
 	       (m.pbn & UINT32_MAX) << 8;
 }

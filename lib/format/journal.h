@@ -61,6 +61,7 @@ struct journal_header {
 /* The check byte of a block: changes on each trip around the ring. */
 static inline uint8_t journal_check(seq_t seq, uint64_t journal_blocks)
 {
+	VDO_ASSERT(journal_blocks > 0);
 	return (uint8_t)(0x80 | ((seq / journal_blocks) & 0x7f));
 }
 
@@ -74,7 +75,7 @@ void journal_header_encode(const struct journal_header *h, uint8_t *block);
 void journal_header_decode(const uint8_t *block, struct journal_header *h);
 
 /*
- * Put entry number @i (0..216) into a block whose bytes behind it are zero;
+ * Put entry number @i (0..216) into a block whose bytes after it are zero;
  * entries are put in order. Starts its sector when it is the first there.
  */
 void journal_block_put(uint8_t *block, unsigned i, uint8_t check,

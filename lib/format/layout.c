@@ -5,7 +5,7 @@
  *	0 | index | super block | 60 roots | slabs ... | journal | summary
  *	          D             D+1        D+61        P-64-J    P-64      P
  *
- * The depot takes what is left; blocks behind its last whole slab are unused.
+ * The depot takes what is left; blocks after its last whole slab are unused.
  */
 #include "build.h"
 
@@ -45,6 +45,7 @@ uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks)
 void slab_geometry_init(struct slab_geometry *g, const struct superblock *sb)
 {
 	VDO_ASSERT(is_power_of_two(sb->slab.slab_blocks));
+	VDO_ASSERT(sb->depot_last_block > sb->depot_first_block);
 	g->first_block = sb->depot_first_block;
 	g->slab_shift = log2_floor(sb->slab.slab_blocks);
 	g->slab_count = (sb->depot_last_block - sb->depot_first_block) >>
@@ -54,6 +55,7 @@ void slab_geometry_init(struct slab_geometry *g, const struct superblock *sb)
 
 static int refuse(const char **why, const char *text, int result)
 {
+	VDO_ASSERT(result < 0);
 	*why = text;
 	return result;
 }
@@ -104,6 +106,8 @@ static void set_partitions(const struct layout_request *r, pbn_t data_start,
 	pbn_t depot = map + ROOT_COUNT;
 	pbn_t journal = depot + depot_blocks;
 
+	VDO_ASSERT(journal + r->recovery_journal_blocks + SUMMARY_BLOCKS ==
+		   r->physical_blocks);
 	p[PARTITION_BLOCK_MAP] = (struct partition){map, ROOT_COUNT};
 	p[PARTITION_DEPOT] = (struct partition){depot, depot_blocks};
 	p[PARTITION_JOURNAL] =
@@ -132,6 +136,7 @@ static void set_superblock(const struct layout_request *r,
 {
 	const struct partition *p = sb->partitions;
 
+	VDO_ASSERT(slab_count >= 1 && slab_count <= SLABS_MAX);
 	sb->state = VOLUME_NEW;
 	sb->logical_blocks =
 		r->logical_blocks != 0

@@ -5,6 +5,7 @@
 #ifndef FORMAT_LAYOUT_H
 #define FORMAT_LAYOUT_H
 
+#include "base/assert.h"
 #include "format/superblock.h"
 
 struct layout_request {
@@ -44,16 +45,19 @@ void slab_geometry_init(struct slab_geometry *g, const struct superblock *sb);
 
 static inline uint64_t slab_of(const struct slab_geometry *g, pbn_t pbn)
 {
+	VDO_ASSERT(pbn >= g->first_block);
 	return (pbn - g->first_block) >> g->slab_shift;
 }
 
 static inline uint64_t slab_offset_of(const struct slab_geometry *g, pbn_t pbn)
 {
+	VDO_ASSERT(pbn >= g->first_block);
 	return (pbn - g->first_block) & ((UINT64_C(1) << g->slab_shift) - 1);
 }
 
 static inline pbn_t slab_start(const struct slab_geometry *g, uint64_t slab)
 {
+	VDO_ASSERT(slab <= g->slab_count);
 	return g->first_block + (slab << g->slab_shift);
 }
 

@@ -19,6 +19,7 @@
 #ifndef FORMAT_MAPPING_H
 #define FORMAT_MAPPING_H
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "format/types.h"
 
@@ -37,17 +38,21 @@ static inline struct mapping mapping_decode(const uint8_t *p)
 
 static inline void mapping_encode(uint8_t *p, struct mapping m)
 {
+	VDO_ASSERT(m.pbn < PHYSICAL_BLOCKS_MAX);
+	VDO_ASSERT(m.state <= STATE_FRAGMENT_LAST);
 	p[0] = (uint8_t)((m.state & 15) | (m.pbn >> 32) << 4);
 	put_u32(p + 1, (uint32_t)m.pbn);
 }
 
 static inline struct mapping map_page_get(const uint8_t *page, unsigned slot)
 {
+	VDO_ASSERT(slot < MAP_PAGE_ENTRIES);
 	return mapping_decode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot);
 }
 
 static inline void map_page_put(uint8_t *page, unsigned slot, struct mapping m)
 {
+	VDO_ASSERT(slot < MAP_PAGE_ENTRIES);
 	mapping_encode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot, m);
 }
 

@@ -54,6 +54,8 @@ int slab_config_compute(uint64_t slab_blocks, uint64_t slab_journal_blocks,
 	flush = (3 * j + 3) / 4;
 	block = flush + 5 * (j - flush) / 7;
 	scrub = j > 2 ? j - 2 : block;
+	VDO_ASSERT(data > 0 && data + counts + j <= slab_blocks);
+	VDO_ASSERT(flush <= j && block <= j && scrub <= j);
 	*c = (struct slab_config){
 		.slab_blocks = slab_blocks,
 		.data_blocks = data,
@@ -146,6 +148,7 @@ void slab_journal_get(const uint8_t *block, bool has_map_increments,
 
 void summary_encode(uint8_t *p, struct summary_entry e)
 {
+	VDO_ASSERT(e.hint <= HINT_MAX);
 	p[0] = e.tail_offset;
 	p[1] = (uint8_t)((e.hint & HINT_MAX) | (e.load ? LOAD_BIT : 0) |
 			 (e.dirty ? DIRTY_BIT : 0));
@@ -176,6 +179,7 @@ uint8_t summary_hint(unsigned slab_shift, uint64_t free_blocks)
 	unsigned shift = slab_shift > HINT_BITS ? slab_shift - HINT_BITS : 0;
 	uint64_t hint = free_blocks >> shift;
 
+	VDO_ASSERT(slab_shift <= SLAB_BITS_MAX);
 	if (free_blocks == 0)
 		return 0;
 	return (uint8_t)MIN(MAX(hint, 1), HINT_MAX);

@@ -369,7 +369,7 @@ static const char *check_partitions(const struct superblock *sb,
 	struct partition space;
 
 	if (data_start >= sb->physical_blocks)
-		return "layout: super block lies behind the volume's end";
+		return "layout: super block lies beyond the volume's end";
 	space.start = data_start + 1;
 	space.count = sb->physical_blocks - space.start;
 	for (unsigned i = 0; i < PARTITION_COUNT; i++)

@@ -57,7 +57,7 @@ struct superblock {
 	/* slab depot */
 	struct slab_config slab;
 	pbn_t depot_first_block;
-	pbn_t depot_last_block; /* first behind the last slab */
+	pbn_t depot_last_block; /* the first after the last slab */
 	uint8_t zone_count;
 	/* block map */
 	pbn_t root_origin;

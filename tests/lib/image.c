@@ -416,14 +416,14 @@ static unsigned usable_entries(const uint8_t *block,
 static void replay_slab_entry(struct image *im, pbn_t pbn, bool increment,
 			      bool map, uint64_t point)
 {
-	uint64_t slab = slab_of(&im->slabs, pbn);
-	struct slab_journal_entry e = {
-		.offset = (uint32_t)slab_offset_of(&im->slabs, pbn),
-		.increment = increment,
-		.map = map,
-	};
+	struct slab_journal_entry e = {.increment = increment, .map = map};
+	uint64_t slab;
 
-	if (pbn == ZERO_BLOCK || point <= im->slab[slab].newest)
+	if (pbn == ZERO_BLOCK)
+		return;
+	slab = slab_of(&im->slabs, pbn);
+	e.offset = (uint32_t)slab_offset_of(&im->slabs, pbn);
+	if (point <= im->slab[slab].newest)
 		return;
 	im->slab[slab].newest = point;
 	apply(im, slab, &e, "recovery journal");

@@ -80,6 +80,8 @@ START_TEST(like_an_array)
 			ck_assert_ptr_eq(intmap_get(&m, key), want[i]);
 		}
 		ck_assert_uint_eq(m.count, count);
+		if (step % 100 == 0)
+			ck_assert(intmap_sane(&m));
 		if (step % 1000 == 0)
 			for (unsigned k = 0; k < KEYS; k++)
 				ck_assert_ptr_eq(intmap_get(&m, key_of(_i, k)),
