@@ -57,8 +57,10 @@ static int load_state(struct volume *v)
 			      "dm-vdo");
 	case VOLUME_READ_ONLY:
 		v->opened_read_only = true;
-		log_warning(&v->log, "volume: in read-only mode since an "
-				     "earlier error");
+		log_warning(&v->log,
+			    "volume: in read-only mode since an earlier "
+			    "error; until it is rebuilt, blocks may have "
+			    "older contents or those of other blocks");
 		break;
 	default:
 		break;
