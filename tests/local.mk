@@ -11,7 +11,7 @@ tests_lib_libtest_la_SOURCES += %D%/lib/sim_exec.c %D%/lib/sim_exec.h
 tests_lib_libtest_la_SOURCES += %D%/lib/histogram.c %D%/lib/histogram.h
 tests_lib_libtest_la_SOURCES += %D%/lib/test_pool.c %D%/lib/test_pool.h
 tests_lib_libtest_la_SOURCES += %D%/lib/sim_device.c %D%/lib/sim_device.h
-tests_lib_libtest_la_SOURCES += %D%/lib/index_ask.h %D%/lib/wait.h
+tests_lib_libtest_la_SOURCES += %D%/lib/index_ask.h
 tests_lib_libtest_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 UNIT_LIBS = tests/lib/libtest.la lib/libcore.la $(CHECK_LIBS)
 

@@ -56,7 +56,6 @@ struct asks {
 	struct ask_zone *zones;
 	struct fanout fanout;
 	struct fanout_part *parts; /* one a zone */
-	struct completion *drained;
 };
 
 static const enum index_request requests[] = {
@@ -215,8 +214,9 @@ static void zone_drained(struct completion *c)
 
 static void drain_zone(struct completion *c)
 {
-	struct fanout_part *part = container_of(c, struct fanout_part, run);
-	struct ask_zone *z = part->arg;
+	struct fanout_part *part = fanout_part_of(c);
+	struct asks *a = container_of(part->fanout, struct asks, fanout);
+	struct ask_zone *z = &a->zones[part->number];
 	struct executor *x = z->queue->executor;
 
 	if (z->ticking && x->ops->timer_disarm(x, &z->timer)) {
@@ -227,23 +227,10 @@ static void drain_zone(struct completion *c)
 	gate_close(&z->gate, &z->drained);
 }
 
-static void all_drained(struct completion *c)
-{
-	struct asks *a = container_of(c, struct asks, fanout.done);
-
-	completion_finish(a->drained, 0);
-}
-
 void asks_drain(struct asks *a, struct completion *done)
 {
-	a->drained = done;
-	completion_init(&a->fanout.done, a->zones[0].queue, all_drained);
-	for (unsigned i = 0; i < a->zone_count; i++) {
-		a->parts[i].arg = &a->zones[i];
-		completion_init(&a->parts[i].run, a->zones[i].queue,
-				drain_zone);
-	}
-	fanout_start(&a->fanout, a->parts, a->zone_count);
+	fanout_zones(&a->fanout, a->parts, a->zones, a->zone_count, drain_zone,
+		     done);
 }
 
 /* -------------------------------------------------------------------- life */

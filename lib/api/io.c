@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "exec/await.h"
 #include "front/front.h"
 
 #define KNOWN_FLAGS                                                            \
@@ -141,38 +142,23 @@ int vdo_aio_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 
 /* -------------------------------------------------------------- synchronous */
 
-/* A caller that waits for its own operation. */
-struct waiting {
-	struct event event;
-	struct executor *executor;
-	int result;
-};
-
 static void wake(void *arg, int result)
 {
-	struct waiting *w = arg;
-
-	w->result = result;
-	executor_signal(w->executor, &w->event);
+	await_tell(arg, result);
 }
 
-static int begin(struct vdo_volume *v, struct waiting *w)
+static int begin(struct vdo_volume *v, struct await *w)
 {
 	int result = handle_check(v, true);
 
-	if (result != 0)
-		return result;
-	w->executor = v->executor;
-	event_init(&w->event);
-	return 0;
+	if (result == 0)
+		await_init(w, v->executor);
+	return result;
 }
 
-static int end(struct waiting *w, int result)
+static int end(struct await *w, int result)
 {
-	if (result != 0)
-		return result;
-	executor_wait(w->executor, &w->event);
-	return w->result;
+	return result != 0 ? result : await_end(w);
 }
 
 /* Waiting is what these calls are for. */
@@ -181,7 +167,7 @@ static int end(struct waiting *w, int result)
 int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
 	       uint64_t offset, unsigned flags)
 {
-	struct waiting w;
+	struct await w;
 	int result = begin(v, &w);
 
 	if (result != 0)
@@ -193,7 +179,7 @@ int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
 int vdo_pwritev(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
 		uint64_t offset, unsigned flags)
 {
-	struct waiting w;
+	struct await w;
 	int result = begin(v, &w);
 
 	if (result != 0)
@@ -220,7 +206,7 @@ int vdo_pwrite(struct vdo_volume *v, const void *buf, size_t count,
 
 int vdo_flush(struct vdo_volume *v, unsigned flags)
 {
-	struct waiting w;
+	struct await w;
 	int result = begin(v, &w);
 
 	if (result != 0)
@@ -231,7 +217,7 @@ int vdo_flush(struct vdo_volume *v, unsigned flags)
 int vdo_discard(struct vdo_volume *v, uint64_t count, uint64_t offset,
 		unsigned flags)
 {
-	struct waiting w;
+	struct await w;
 	int result = begin(v, &w);
 
 	if (result != 0)
@@ -243,7 +229,7 @@ int vdo_discard(struct vdo_volume *v, uint64_t count, uint64_t offset,
 int vdo_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 		     unsigned flags)
 {
-	struct waiting w;
+	struct await w;
 	int result = begin(v, &w);
 
 	if (result != 0)

@@ -62,7 +62,6 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	completion_init(&z->commit, queue, commit_tails);
 	atomic_init(&z->commit_posted, false);
 	atomic_init(&z->commit_head, 0);
-	d->parts[number].arg = z;
 	r = io_pool_init(z);
 	if (r == 0)
 		r = summary_init(z);

@@ -302,7 +302,10 @@ static inline struct fanout_part *zone_part(struct depot_zone *z)
 
 static inline struct depot_zone *zone_of_part(struct completion *c)
 {
-	return container_of(c, struct fanout_part, run)->arg;
+	struct fanout_part *part = fanout_part_of(c);
+
+	return &container_of(part->fanout, struct depot, fanout)
+			->zones[part->number];
 }
 
 static inline void zone_enter(struct depot_zone *z)

@@ -82,23 +82,10 @@ static void zone_drain(struct completion *c)
 	zone_leave(z);
 }
 
-static void drained(struct completion *c)
-{
-	struct depot *d = container_of(c, struct depot, fanout.done);
-	struct completion *done = d->done;
-
-	d->done = NULL;
-	completion_finish(done, c->result);
-}
-
 void depot_drain(struct depot *d, bool save, struct completion *done)
 {
 	VDO_ASSERT(d->done == NULL);
-	d->done = done;
 	d->save = save;
-	completion_init(&d->fanout.done, d->zones[0].queue, drained);
-	for (unsigned i = 0; i < d->zone_count; i++)
-		completion_init(&d->parts[i].run, d->zones[i].queue,
-				zone_drain);
-	fanout_start(&d->fanout, d->parts, d->zone_count);
+	fanout_zones(&d->fanout, d->parts, d->zones, d->zone_count, zone_drain,
+		     done);
 }

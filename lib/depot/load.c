@@ -482,16 +482,14 @@ static void zones_done(struct completion *c)
 
 static void start_zones(struct depot *d)
 {
-	struct fanout_part *parts = d->parts;
-
 	completion_init(&d->fanout.done, d->zones[0].queue, zones_done);
 	for (unsigned i = 0; i < d->zone_count; i++) {
 		struct depot_zone *z = &d->zones[i];
 
 		memcpy(z->summary.entries, d->load->buf, SUMMARY_ZONE_BYTES);
-		completion_init(&parts[i].run, z->queue, zone_begin);
 	}
-	fanout_start(&d->fanout, parts, d->zone_count);
+	fanout_zones(&d->fanout, d->parts, d->zones, d->zone_count, zone_begin,
+		     &d->fanout.done);
 }
 
 static void sync_done(struct completion *c)

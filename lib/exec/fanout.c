@@ -1,18 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One atomic count of the parts that are not done. See fanout.h.
+ */
 #include "build.h"
 
 #include "exec/fanout.h"
 
-void fanout_start(struct fanout *f, struct fanout_part *parts, unsigned count)
+static void tell(struct fanout *f)
 {
+	struct completion *then = f->then;
+
+	/* The fan-out may be gone, or begin anew, as soon as that is posted. */
+	f->then = NULL;
+	completion_finish(then, atomic_load_explicit(&f->result,
+						     memory_order_relaxed));
+}
+
+void fanout_start(struct fanout *f, struct fanout_part *parts,
+		  struct queue *const *queues, size_t stride, unsigned count,
+		  completion_fn fn, struct completion *then)
+{
+	VDO_ASSERT(f->then == NULL && then != NULL);
+	f->then = then;
 	atomic_init(&f->pending, count);
 	atomic_init(&f->result, 0);
 	if (count == 0) {
-		completion_post(&f->done);
+		tell(f);
 		return;
 	}
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
+		completion_init(&parts[i].run, *queues, fn);
 		parts[i].fanout = f;
+		parts[i].number = i;
+		queues = (struct queue *const *)((const char *)queues + stride);
+	}
 	/* The memory may be gone as soon as the last one is posted. */
 	for (unsigned i = 0; i < count; i++)
 		completion_post(&parts[i].run);
@@ -34,7 +55,5 @@ void fanout_part_done(struct fanout_part *part, int result)
 					   memory_order_acq_rel);
 	VDO_ASSERT(before > 0);
 	if (before == 1)
-		completion_finish(&f->done,
-				  atomic_load_explicit(&f->result,
-						       memory_order_relaxed));
+		tell(f);
 }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
+	%D%/await.c %D%/await.h \
 	%D%/completion.h \
 	%D%/executor.c %D%/executor.h %D%/executor_priv.h \
 	%D%/fanout.c %D%/fanout.h \

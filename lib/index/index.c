@@ -258,24 +258,17 @@ void index_set_chapters(struct index *index, uint64_t oldest, uint64_t newest)
 static void visit_zones(struct index *index, completion_fn fn,
 			completion_fn then)
 {
-	unsigned zones = index->c.zone_count;
-
 	completion_init(&index->fanout.done, index->c.queue, then);
-	atomic_init(&index->fanout.pending, zones);
-	atomic_init(&index->fanout.result, 0);
-	for (unsigned i = 0; i < zones; i++) {
-		struct index_zone *z = &index->zones[i];
-
-		z->part.fanout = &index->fanout;
-		completion_init(&z->part.run, z->queue, fn);
-	}
-	for (unsigned i = 0; i < zones; i++)
-		completion_post(&index->zones[i].part.run);
+	fanout_zones(&index->fanout, index->parts, index->zones,
+		     index->c.zone_count, fn, &index->fanout.done);
 }
 
 static struct index_zone *zone_of(struct completion *c)
 {
-	return container_of(c, struct index_zone, part.run);
+	struct fanout_part *part = fanout_part_of(c);
+
+	return &container_of(part->fanout, struct index, fanout)
+			->zones[part->number];
 }
 
 static void zone_starts(struct completion *c)
@@ -577,7 +570,7 @@ static void zones_quiet(struct completion *c)
 
 static void zone_passes(struct completion *c)
 {
-	fanout_part_done(&zone_of(c)->part, 0);
+	fanout_part_done(fanout_part_of(c), 0);
 }
 
 static void writer_idle(struct completion *c)

@@ -94,8 +94,6 @@ struct index_zone {
 	struct completion handover;
 	struct completion written;
 	struct announce announces[2];
-	struct fanout_part part; /* of what the main queue starts */
-	struct fanout_part sparse_part;
 	struct completion drained;
 };
 
@@ -110,6 +108,7 @@ struct sparse_cache {
 	struct waitq wants;
 	struct index_zone *asking; /* whose want is being served */
 	struct fanout fanout;
+	struct fanout_part parts[INDEX_ZONES_MAX]; /* one a zone */
 	struct mio mio;
 };
 
@@ -173,6 +172,7 @@ struct index {
 	bool need_save;
 	int result;
 	struct fanout fanout;
+	struct fanout_part parts[INDEX_ZONES_MAX]; /* one a zone */
 	struct completion step;
 	struct mio mio;
 	struct sync_op sync;

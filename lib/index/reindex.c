@@ -23,6 +23,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/await.h"
 #include "exec/executor.h"
 #include "index/index.h"
 #include "index/verify.h"
@@ -144,27 +145,6 @@ const struct vdo_index_rebuilt *reindex_rebuilt(const struct reindex *r)
 	return &r->rebuilt;
 }
 
-/* Something of the index's to wait for. */
-struct wait {
-	struct completion done;
-	struct event event;
-	struct executor *executor;
-};
-
-static void wait_done(struct completion *c)
-{
-	struct wait *w = container_of(c, struct wait, done);
-
-	executor_signal(w->executor, &w->event);
-}
-
-static void wait_init(struct wait *w, struct reindex *r)
-{
-	completion_init(&w->done, r->queue, wait_done);
-	event_init(&w->event);
-	w->executor = r->executor;
-}
-
 static bool stopped(const struct reindex *r)
 {
 	return atomic_load(&r->stop);
@@ -172,25 +152,21 @@ static bool stopped(const struct reindex *r)
 
 static int open_index(struct reindex *r, enum index_open how)
 {
-	struct wait w;
+	struct await a;
 
-	wait_init(&w, r);
-	index_open(r->index, how, &w.done);
+	index_open(r->index, how, await_on(&a, r->queue));
 	/* A stop from before index_open() is not seen by it. */
 	if (stopped(r))
 		index_stop(r->index);
-	executor_wait(r->executor, &w.event);
-	return w.done.result;
+	return await_end(&a);
 }
 
 static int close_index(struct reindex *r, bool save)
 {
-	struct wait w;
+	struct await a;
 
-	wait_init(&w, r);
-	index_close(r->index, save, &w.done);
-	executor_wait(r->executor, &w.event);
-	return w.done.result;
+	index_close(r->index, save, await_on(&a, r->queue));
+	return await_end(&a);
 }
 
 static int unsupported(struct vdo_error *error)
@@ -266,33 +242,16 @@ static int keep_records(struct reindex *r, struct index_record **records,
 	return result;
 }
 
-struct asking {
-	struct index_op op;
-	struct event event;
-	struct executor *executor;
-};
-
-static void asking_done(struct completion *c)
-{
-	struct asking *a = container_of(c, struct asking, op.done);
-
-	executor_signal(a->executor, &a->event);
-}
-
 static int put_record(struct reindex *r, const struct index_record *record)
 {
-	struct asking a = {
-		.op.request = INDEX_UPDATE,
-		.executor = r->executor,
-	};
+	struct index_op op = {.request = INDEX_UPDATE};
+	struct await a;
 
-	index_set_name(r->index, &a.op.name, &record->name);
-	memcpy(a.op.data, record->data, sizeof(a.op.data));
-	completion_init(&a.op.done, r->queue, asking_done);
-	event_init(&a.event);
-	index_start(r->index, &a.op);
-	executor_wait(r->executor, &a.event);
-	return a.op.done.result;
+	index_set_name(r->index, &op.name, &record->name);
+	memcpy(op.data, record->data, sizeof(op.data));
+	await_arm(&a, &op.done, r->queue);
+	index_start(r->index, &op);
+	return await_end(&a);
 }
 
 static int put_records(struct reindex *r, const struct index_record *records,

@@ -172,25 +172,19 @@ static void visit_zones(struct index *index, completion_fn fn,
 			completion_fn then)
 {
 	struct sparse_cache *s = &index->sparse;
-	unsigned zones = index->c.zone_count;
 
 	completion_init(&s->fanout.done, index->c.queue, then);
-	atomic_init(&s->fanout.pending, zones);
-	atomic_init(&s->fanout.result, 0);
-	for (unsigned i = 0; i < zones; i++) {
-		struct index_zone *z = &index->zones[i];
-
-		z->sparse_part.fanout = &s->fanout;
-		z->sparse_part.arg = z;
-		completion_init(&z->sparse_part.run, z->queue, fn);
-	}
-	for (unsigned i = 0; i < zones; i++)
-		completion_post(&index->zones[i].sparse_part.run);
+	fanout_zones(&s->fanout, s->parts, index->zones, index->c.zone_count,
+		     fn, &s->fanout.done);
 }
 
 static struct index_zone *zone_of(struct completion *c)
 {
-	return container_of(c, struct index_zone, sparse_part.run);
+	struct fanout_part *part = fanout_part_of(c);
+	struct sparse_cache *s =
+		container_of(part->fanout, struct sparse_cache, fanout);
+
+	return &container_of(s, struct index, sparse)->zones[part->number];
 }
 
 static void view_shows(struct completion *c)
@@ -206,7 +200,7 @@ static void view_shows(struct completion *c)
 	use_slot(v, slot);
 	if (--v->loading == 0)
 		zone_go_on(&v->waiting, z);
-	fanout_part_done(&z->sparse_part, 0);
+	fanout_part_done(fanout_part_of(c), 0);
 }
 
 static void all_show(struct completion *c)
@@ -262,7 +256,7 @@ static void view_drops(struct completion *c)
 
 	v->slots[z->index->sparse.asking->sparse.victim].vcn = CHAPTER_NONE;
 	v->loading++;
-	fanout_part_done(&z->sparse_part, 0);
+	fanout_part_done(fanout_part_of(c), 0);
 }
 
 static void serve_next(struct index *index)

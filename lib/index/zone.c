@@ -457,7 +457,7 @@ static void tell_drained(struct index_zone *z)
 	if (!z->gate_empty || z->close_pending)
 		return;
 	z->gate_empty = false;
-	fanout_part_done(&z->part, 0);
+	fanout_part_done(&z->index->parts[z->number], 0);
 }
 
 void zone_written(struct completion *c)
@@ -497,7 +497,7 @@ void zone_accept(struct index_zone *z, bool accept)
 	z->accepting = accept;
 	if (accept) {
 		gate_open(&z->gate);
-		fanout_part_done(&z->part, 0);
+		fanout_part_done(&z->index->parts[z->number], 0);
 		return;
 	}
 	completion_init(&z->drained, z->queue, gate_drained);

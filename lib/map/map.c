@@ -164,10 +164,11 @@ static void close_gate(struct map_zone *z)
 
 static void drain_zone(struct completion *c)
 {
-	struct fanout_part *part = container_of(c, struct fanout_part, run);
-	struct map_zone *z = part->arg;
+	struct fanout_part *part = fanout_part_of(c);
+	struct map *m = container_of(part->fanout, struct map, fanout);
+	struct map_zone *z = &m->zones[part->number];
 
-	if (z->map->drain_save)
+	if (m->drain_save)
 		(void)eras_expire_all(z);
 	close_gate(z);
 }
@@ -190,28 +191,11 @@ static void zone_drained(struct completion *c)
 	fanout_part_done(&m->parts[z->number], r);
 }
 
-static void drain_done(struct completion *c)
-{
-	struct map *m = container_of(c, struct map, fanout.done);
-	struct completion *done = m->drain_done;
-
-	m->drain_done = NULL;
-	completion_finish(done, c->result);
-}
-
 void map_drain(struct map *m, bool save, struct completion *done)
 {
-	VDO_ASSERT(m->drain_done == NULL);
-	m->drain_done = done;
 	m->drain_save = save;
-	for (unsigned i = 0; i < m->zone_count; i++) {
-		struct fanout_part *part = &m->parts[i];
-
-		completion_init(&part->run, m->zones[i].queue, drain_zone);
-		part->arg = &m->zones[i];
-	}
-	completion_init(&m->fanout.done, done->home, drain_done);
-	fanout_start(&m->fanout, m->parts, m->zone_count);
+	fanout_zones(&m->fanout, m->parts, m->zones, m->zone_count, drain_zone,
+		     done);
 }
 
 /* ------------------------------------------------------------ statistics */

@@ -173,7 +173,6 @@ struct map {
 	/* the drain */
 	struct fanout fanout;
 	struct fanout_part *parts;
-	struct completion *drain_done;
 	bool drain_save;
 	struct map_zone *zones;
 };

@@ -3,12 +3,8 @@
  * Flushes: "everything acknowledged before is durable".
  *
  * Writes are counted in their logical zone by the parity of the generation in
- * which they entered. A flush is a round of three phases, on the packer's queue
- * except where it visits the zones:
- *
- *	turn   each zone begins a new generation           [turn_zone]
- *	pack   the packer gives out what is parked          [turned]
- *	wait   each zone says when the old parity is at zero [wait_zone]
+ * which they entered. A flush is a round of the table below, on the packer's
+ * queue except where it visits the zones.
  *
  * One round runs at a time; flushes that come meanwhile share the next one, so
  * they complete in the order of their arrival (I39), and two parities are
@@ -27,8 +23,6 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
-
-static void round_start(struct path *p);
 
 void flush_enter(struct logical_zone *z, struct request *r)
 {
@@ -55,10 +49,39 @@ void flush_leave(struct logical_zone *z, struct request *r)
 	fanout_part_done(part, 0);
 }
 
+/* Row, function, where it runs; what it does. */
+#define FLUSH_ROWS(X)							       \
+	/* each zone begins a new generation */				       \
+	X(F_TURN, flush_turn, ON_PACKER)				       \
+	/* the packer gives out what is parked */			       \
+	X(F_PACK, flush_pack, ON_PACKER)				       \
+	/* each zone says when the old parity is at zero */		       \
+	X(F_WAIT, flush_wait, ON_PACKER)				       \
+	/* the callbacks; the next round, if somebody waits for it */	       \
+	X(F_TELL, flush_tell, ON_PACKER)
+
+enum { FLUSH_ROWS(FLOW_ROW) };
+FLUSH_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(flush_table, F_TELL, FLUSH_ROWS);
+
+static struct path *path_of(struct flow *f)
+{
+	return container_of(f, struct path, flusher.flow);
+}
+
+/* The zone that a part of the flusher's fan-out visits. */
+static struct logical_zone *zone_of(struct fanout_part *part)
+{
+	struct path *p = container_of(part->fanout, struct path,
+				      flusher.fanout);
+
+	return &p->zones[part->number];
+}
+
 static void turn_zone(struct completion *c)
 {
-	struct fanout_part *part = container_of(c, struct fanout_part, run);
-	struct logical_zone *z = part->arg;
+	struct fanout_part *part = fanout_part_of(c);
+	struct logical_zone *z = zone_of(part);
 
 	z->generation++;
 	VDO_ASSERT(z->active[z->generation & 1] == 0);
@@ -67,8 +90,8 @@ static void turn_zone(struct completion *c)
 
 static void wait_zone(struct completion *c)
 {
-	struct fanout_part *part = container_of(c, struct fanout_part, run);
-	struct logical_zone *z = part->arg;
+	struct fanout_part *part = fanout_part_of(c);
+	struct logical_zone *z = zone_of(part);
 
 	VDO_ASSERT(z->drained == NULL); /* one round at a time */
 	if (z->active[(z->generation & 1) ^ 1] == 0)
@@ -77,26 +100,49 @@ static void wait_zone(struct completion *c)
 		z->drained = part;
 }
 
-static void visit_zones(struct path *p, completion_fn visit, completion_fn then)
+static int visit_zones(struct flow *flow, completion_fn visit, int next)
 {
+	struct path *p = path_of(flow);
 	struct flusher *f = &p->flusher;
-	unsigned i;
 
-	for (i = 0; i < p->zone_count; i++) {
-		completion_init(&f->parts[i].run, p->zones[i].queue, visit);
-		f->parts[i].arg = &p->zones[i];
-	}
-	completion_init(&f->fanout.done, p->config.packer_queue, then);
-	fanout_start(&f->fanout, f->parts, p->zone_count);
+	flow_await(flow, &f->fanout.done, next);
+	fanout_zones(&f->fanout, f->parts, p->zones, p->zone_count, visit,
+		     &f->fanout.done);
+	return FLOW_WAIT;
 }
 
-static void waited(struct completion *c)
+static int flush_turn(struct flow *flow)
 {
-	struct path *p = container_of(c, struct path, flusher.fanout.done);
+	struct flusher *f = &path_of(flow)->flusher;
+
+	VDO_ASSERT(!waitq_empty(&f->waiting) && waitq_empty(&f->covered));
+	f->busy = true;
+	f->generation++;
+	waitq_take_all(&f->waiting, &f->covered);
+	return visit_zones(flow, turn_zone, F_PACK);
+}
+
+static int flush_pack(struct flow *flow)
+{
+	struct path *p = path_of(flow);
+
+	pack_flush(p->config.packer, p->flusher.generation);
+	return F_WAIT;
+}
+
+static int flush_wait(struct flow *flow)
+{
+	return visit_zones(flow, wait_zone, F_TELL);
+}
+
+static int flush_tell(struct flow *flow)
+{
+	struct path *p = path_of(flow);
 	struct flusher *f = &p->flusher;
 	struct waiter *w;
 	struct waitq done;
 	int result = 0;
+	bool again;
 
 	/* What went wrong after its acknowledgement is lost: say so. */
 	if (readonly_by_error(p->config.readonly))
@@ -106,32 +152,12 @@ static void waited(struct completion *c)
 	VDO_ASSERT(f->busy && !waitq_empty(&f->covered));
 	waitq_take_all(&f->covered, &done);
 	counter_add(&f->count, done.count);
-	if (waitq_empty(&f->waiting))
-		f->busy = false;
-	else
-		round_start(p);
+	/* Unless somebody waits, the path may be gone after the last one. */
+	again = !waitq_empty(&f->waiting);
+	f->busy = again;
 	while ((w = waitq_pop(&done)) != NULL)
 		io_end_block(container_of(w, struct io, link), result);
-}
-
-static void turned(struct completion *c)
-{
-	struct path *p = container_of(c, struct path, flusher.fanout.done);
-
-	pack_flush(p->config.packer, p->flusher.generation);
-	visit_zones(p, wait_zone, waited);
-}
-
-static void round_start(struct path *p)
-{
-	struct flusher *f = &p->flusher;
-
-	VDO_ASSERT(queue_is_current(p->config.packer_queue));
-	VDO_ASSERT(!waitq_empty(&f->waiting) && waitq_empty(&f->covered));
-	f->busy = true;
-	f->generation++;
-	waitq_take_all(&f->waiting, &f->covered);
-	visit_zones(p, turn_zone, turned);
+	return again ? F_TURN : FLOW_END;
 }
 
 static void flush_arrived(struct completion *c)
@@ -142,8 +168,10 @@ static void flush_arrived(struct completion *c)
 
 	VDO_ASSERT(io->kind == IO_FLUSH);
 	waitq_push(&f->waiting, &io->link);
-	if (!f->busy)
-		round_start(p);
+	if (f->busy)
+		return;
+	flow_set_table(&f->flow, &flush_table);
+	flow_run(&f->flow);
 }
 
 void flusher_submit(struct path *p, struct io *io)
@@ -159,6 +187,8 @@ int flusher_init(struct path *p)
 
 	waitq_init(&f->waiting);
 	waitq_init(&f->covered);
+	flow_init(&f->flow, NULL);
+	f->flow.queues[ON_PACKER] = p->config.packer_queue;
 	f->parts = alloc_zeroed(p->zone_count, sizeof(*f->parts));
 	return f->parts == NULL ? -ENOMEM : 0;
 }

@@ -40,6 +40,7 @@ struct flusher {
 	struct waitq covered; /* flushes of this round */
 	bool busy;
 	uint32_t generation;
+	struct flow flow; /* a round */
 	struct fanout fanout;
 	struct fanout_part *parts; /* one a logical zone */
 	uint64_t count;

@@ -6,72 +6,34 @@
 
 #include "volume/volume_priv.h"
 
-static void await_done(struct completion *c)
-{
-	struct await *a = container_of(c, struct await, done);
-
-	executor_signal(a->executor, &a->event);
-}
-
-void await_init(struct await *a, struct volume *v)
-{
-	completion_init(&a->done, v->topology.journal, await_done);
-	event_init(&a->event);
-	a->executor = v->executor;
-}
-
-int await_end(struct await *a)
-{
-	executor_wait(a->executor, &a->event);
-	return a->done.result;
-}
-
-struct call {
-	struct completion go;
-	struct await await;
+/* A call and its volume. */
+struct run {
 	struct volume *volume;
-	await_call run;
+	volume_call call;
 };
 
-static void run_call(struct completion *c)
+static void run_call(void *arg, struct completion *done)
 {
-	struct call *call = container_of(c, struct call, go);
+	struct run *run = arg;
 
-	call->run(call->volume, &call->await.done);
+	run->call(run->volume, done);
 }
 
-int await_run(struct volume *v, struct queue *q, await_call run)
+int await_run(struct volume *v, struct queue *q, volume_call call)
 {
-	struct call call = {.volume = v, .run = run};
+	struct run run = {v, call};
 
-	await_init(&call.await, v);
-	completion_init(&call.go, q, run_call);
-	completion_post(&call.go);
-	return await_end(&call.await);
-}
-
-struct sync_await {
-	struct sync_op op;
-	struct event event;
-	struct executor *executor;
-};
-
-static void sync_done(struct completion *c)
-{
-	struct sync_await *a = container_of(c, struct sync_await, op.done);
-
-	executor_signal(a->executor, &a->event);
+	return await_call(q, run_call, &run);
 }
 
 int await_sync(struct volume *v)
 {
-	struct sync_await a = {.executor = v->executor};
+	struct sync_op op;
+	struct await a;
 
-	event_init(&a.event);
-	completion_init(&a.op.done, v->topology.journal, sync_done);
-	sync_request(&v->sync, &a.op);
-	executor_wait(v->executor, &a.event);
-	return a.op.done.result;
+	await_arm(&a, &op.done, v->topology.journal);
+	sync_request(&v->sync, &op);
+	return await_end(&a);
 }
 
 int phases_run(struct volume *v, const struct phase *phases)

@@ -26,7 +26,7 @@ static void super_block_written(struct completion *c)
 		log_error(&v->log,
 			  "volume: read-only state not recorded, result=%d",
 			  c->result);
-	executor_signal(v->executor, &v->read_only_done);
+	await_tell(&v->read_only_done, 0);
 }
 
 static void record_now(struct completion *c)
@@ -36,7 +36,7 @@ static void record_now(struct completion *c)
 
 	/* Before it was online nothing was changed: leave the state alone. */
 	if (!v->online || readonly_for_space(&v->readonly)) {
-		executor_signal(v->executor, &v->read_only_done);
+		await_tell(&v->read_only_done, 0);
 		return;
 	}
 	journal_get_state(v->journal, &state);
@@ -119,7 +119,7 @@ int read_only_init(struct volume *v)
 	if (v->zone_visits == NULL)
 		return -ENOMEM;
 	completion_init(&v->enter_read_only, t->journal, begin);
-	event_init(&v->read_only_done);
+	await_init(&v->read_only_done, v->executor);
 	readonly_init(&v->readonly, &v->storage, &v->log, enter, v);
 	return 0;
 }
@@ -133,5 +133,5 @@ void read_only_fini(struct volume *v)
 void read_only_wait(struct volume *v)
 {
 	if (!v->opened_read_only && readonly_entered(&v->readonly))
-		executor_wait(v->executor, &v->read_only_done);
+		(void)await_end(&v->read_only_done);
 }

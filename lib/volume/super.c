@@ -111,33 +111,19 @@ int super_read(struct vdo_device *device, struct geometry *g,
 	return result;
 }
 
-struct super_await {
-	struct mio mio;
-	struct event event;
-	struct executor *executor;
-};
-
-static void super_written(struct completion *c)
-{
-	struct super_await *a = container_of(c, struct super_await, mio.done);
-
-	executor_signal(a->executor, &a->event);
-}
-
 int super_write(struct volume *v)
 {
-	struct super_await a = {.executor = v->executor};
+	struct await a;
+	struct mio mio;
 	int result = await_sync(v);
 
 	if (result != 0)
 		return result;
 	superblock_encode(&v->sb, v->super_block);
-	event_init(&a.event);
-	completion_init(&a.mio.done, v->topology.journal, super_written);
-	mio_write(&a.mio, &v->storage, MIO_SUPER, v->geometry.data_start, 1,
+	await_arm(&a, &mio.done, v->topology.journal);
+	mio_write(&mio, &v->storage, MIO_SUPER, v->geometry.data_start, 1,
 		  v->super_block, true);
-	executor_wait(v->executor, &a.event);
-	return a.mio.done.result;
+	return await_end(&a);
 }
 
 /* -------------------------------------------------------------- inspection */

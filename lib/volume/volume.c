@@ -69,39 +69,26 @@ static void storage_stats(struct volume *v, struct volume_stats *s)
 }
 
 /* The journal's numbers belong to its queue. */
-struct journal_snapshot {
+struct snapshot {
+	struct journal *journal;
 	struct journal_state state;
-	struct completion go;
-	struct event event;
-	struct volume *volume;
 };
 
-static void snapshot(struct completion *c)
+static void snapshot_take(void *arg, struct completion *done)
 {
-	struct journal_snapshot *s =
-		container_of(c, struct journal_snapshot, go);
-	struct volume *v = s->volume;
+	struct snapshot *s = arg;
 
-	journal_get_state(v->journal, &s->state);
-	executor_signal(v->executor, &s->event);
-}
-
-static void snapshot_take(struct volume *v, struct journal_snapshot *s)
-{
-	s->volume = v;
-	event_init(&s->event);
-	completion_init(&s->go, v->topology.journal, snapshot);
-	completion_post(&s->go);
-	executor_wait(v->executor, &s->event);
+	journal_get_state(s->journal, &s->state);
+	completion_post(done);
 }
 
 void volume_get_stats(struct volume *v, struct volume_stats *s)
 {
-	struct journal_snapshot journal;
+	struct snapshot journal = {.journal = v->journal};
 
 	memset(s, 0, sizeof(*s));
 	s->mode = volume_is_read_only(v) ? "read-only" : "normal";
-	snapshot_take(v, &journal);
+	(void)await_call(v->topology.journal, snapshot_take, &journal);
 	journal_get_stats(v->journal, &s->journal);
 	depot_get_stats(v->depot, &s->depot);
 	map_get_stats(v->map, &s->map);

@@ -6,6 +6,7 @@
 #define VOLUME_VOLUME_PRIV_H
 
 #include "exec/executor.h"
+#include "exec/await.h"
 #include "format/geometry.h"
 #include "format/layout.h"
 #include "format/superblock.h"
@@ -71,7 +72,7 @@ struct volume {
 	void *super_block; /* buffer of one block */
 	atomic_uint visits_pending;
 	struct zone_visit *zone_visits; /* one a zone, depot then map */
-	struct event read_only_done;
+	struct await read_only_done;
 };
 
 /* --------------------------------------------------------------- topology */
@@ -83,19 +84,9 @@ void topology_destroy(struct topology *t);
 
 /* ---------------------------------------------------------------- waiting */
 
-/* Something to wait for from outside of the queues. */
-struct await {
-	struct completion done; /* to be finished by whoever is waited for */
-	struct event event;
-	struct executor *executor;
-};
-
-void await_init(struct await *a, struct volume *v);
-int await_end(struct await *a);
-
-/* Run @call on @q; it arranges for a->done to be finished. Wait for that. */
-typedef void (*await_call)(struct volume *v, struct completion *done);
-int await_run(struct volume *v, struct queue *q, await_call call);
+/* Run @call on @q; it arranges for @done to be finished. Wait for that. */
+typedef void (*volume_call)(struct volume *v, struct completion *done);
+int await_run(struct volume *v, struct queue *q, volume_call call);
 
 /* A device flush through the durability service. */
 int await_sync(struct volume *v);

@@ -65,20 +65,18 @@ void index_host_fini(struct index_host *h)
 
 int index_host_open(struct index_host *h, enum index_open how)
 {
-	struct wait w;
+	struct await a;
 
-	wait_init(&w, h->asker);
-	index_open(h->index, how, &w.done);
-	return wait_for(&w);
+	index_open(h->index, how, await_on(&a, h->asker));
+	return await_end(&a);
 }
 
 int index_host_close(struct index_host *h, bool save)
 {
-	struct wait w;
+	struct await a;
 
-	wait_init(&w, h->asker);
-	index_close(h->index, save, &w.done);
-	return wait_for(&w);
+	index_close(h->index, save, await_on(&a, h->asker));
+	return await_end(&a);
 }
 
 int index_host_ask(struct index_host *h, enum index_request request,

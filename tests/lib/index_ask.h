@@ -5,35 +5,20 @@
 #ifndef TESTS_INDEX_ASK_H
 #define TESTS_INDEX_ASK_H
 
+#include "exec/await.h"
 #include "index/index.h"
-#include "tests/lib/wait.h"
-
-struct index_asking {
-	struct index_op op;
-	struct wait wait;
-};
-
-static inline void index_answered(struct completion *c)
-{
-	struct index_asking *a = container_of(c, struct index_asking, op.done);
-
-	wait_done(&a->wait.done);
-}
 
 /* @op has all but the completion, which runs on @q, and of its name the hash.
  * Returns its result. */
 static inline int index_ask(struct index *index, struct queue *q,
 			    struct index_op *op)
 {
-	struct index_asking a = {.op = *op};
+	struct await a;
 
-	index_set_name(index, &a.op.name, &op->name.hash);
-	wait_init(&a.wait, q);
-	completion_init(&a.op.done, q, index_answered);
-	index_start(index, &a.op);
-	(void)wait_for(&a.wait);
-	*op = a.op;
-	return op->done.result;
+	index_set_name(index, &op->name, &op->name.hash);
+	await_arm(&a, &op->done, q);
+	index_start(index, op);
+	return await_end(&a);
 }
 
 #endif

@@ -79,7 +79,7 @@ void rig_fini(struct rig *r)
 
 int rig_open(struct rig *r, enum index_open how)
 {
-	struct wait w;
+	struct await a;
 	int result;
 
 	if (r->index == NULL) {
@@ -87,38 +87,34 @@ int rig_open(struct rig *r, enum index_open how)
 		if (result != 0)
 			return result;
 	}
-	wait_init(&w, r->asker);
-	index_open(r->index, how, &w.done);
+	index_open(r->index, how, await_on(&a, r->asker));
 	if (r->before_wait != NULL)
 		completion_post(r->before_wait);
-	return wait_for(&w);
+	return await_end(&a);
 }
 
 int rig_suspend(struct rig *r, bool save)
 {
-	struct wait w;
+	struct await a;
 
-	wait_init(&w, r->asker);
-	index_suspend(r->index, save, &w.done);
-	return wait_for(&w);
+	index_suspend(r->index, save, await_on(&a, r->asker));
+	return await_end(&a);
 }
 
 int rig_resume(struct rig *r)
 {
-	struct wait w;
+	struct await a;
 
-	wait_init(&w, r->asker);
-	index_resume(r->index, &w.done);
-	return wait_for(&w);
+	index_resume(r->index, await_on(&a, r->asker));
+	return await_end(&a);
 }
 
 int rig_close(struct rig *r, bool save)
 {
-	struct wait w;
+	struct await a;
 
-	wait_init(&w, r->asker);
-	index_close(r->index, save, &w.done);
-	return wait_for(&w);
+	index_close(r->index, save, await_on(&a, r->asker));
+	return await_end(&a);
 }
 
 int rig_ask(struct rig *r, struct index_op *op)

@@ -12,8 +12,8 @@
 #include <vdo/error.h>
 
 #include "depot/depot_priv.h"
+#include "exec/await.h"
 #include "tests/lib/unit.h"
-#include "tests/lib/wait.h"
 
 #define ZONES	3
 #define WORKERS 24
@@ -162,12 +162,11 @@ START_TEST(zones_at_work)
 {
 	struct vdo_device *device;
 	struct depot_stats s;
-	struct wait w;
+	struct await a;
 
 	open_all(&device);
-	wait_init(&w, sync_queue);
-	depot_load(depot, true, &w.done);
-	ck_assert_int_eq(wait_for(&w), 0);
+	depot_load(depot, true, await_on(&a, sync_queue));
+	ck_assert_int_eq(await_end(&a), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		event_init(&workers[i].over);
 		completion_init(&workers[i].done, queues[0], begin_round);
@@ -180,9 +179,8 @@ START_TEST(zones_at_work)
 	}
 	for (unsigned i = 0; i < WORKERS; i++)
 		executor_wait(x, &workers[i].over);
-	wait_init(&w, sync_queue);
-	depot_drain(depot, true, &w.done);
-	ck_assert_int_eq(wait_for(&w), 0);
+	depot_drain(depot, true, await_on(&a, sync_queue));
+	ck_assert_int_eq(await_end(&a), 0);
 	ck_assert(!readonly_entered(&ro));
 	depot_get_stats(depot, &s);
 	ck_assert_uint_eq(s.allocated, 0);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "exec/await.h"
 #include "exec/executor_priv.h"
 #include "tests/lib/sim_exec.h"
 #include "tests/lib/test_pool.h"
@@ -599,6 +600,41 @@ START_TEST(inline_poll)
 }
 END_TEST
 
+static void fails_on_queue(void *arg, struct completion *done)
+{
+	ck_assert(queue_is_current(arg));
+	completion_finish(done, -7);
+}
+
+static void ends_elsewhere(void *arg, struct completion *done)
+{
+	ck_assert(queue_is_current(queues[2]));
+	*(struct completion **)arg = done;
+	completion_init(done, queues[3], done->fn);
+	completion_post(done);
+}
+
+/* The ways to wait from outside: for a completion, an op, a call, a word. */
+START_TEST(await_from_outside)
+{
+	struct completion *armed, op;
+	struct await a;
+
+	begin(_i);
+	completion_finish(await_on(&a, queues[0]), -5);
+	ck_assert_int_eq(await_end(&a), -5);
+	await_arm(&a, &op, queues[1]);
+	completion_post(&op);
+	ck_assert_int_eq(await_end(&a), 0);
+	ck_assert_int_eq(await_call(queues[1], fails_on_queue, queues[1]), -7);
+	ck_assert_int_eq(await_call(queues[2], ends_elsewhere, &armed), 0);
+	await_init(&a, x);
+	await_tell(&a, -9);
+	ck_assert_int_eq(await_end(&a), -9);
+	destroy();
+}
+END_TEST
+
 /* Who leaves the queues has the next in line run them. */
 struct visitor {
 	struct completion c;
@@ -858,6 +894,7 @@ int main(void)
 	add_for(tc, signal_wakes_all, NATIVE, INLINE);
 	add_for(tc, busy_queue_listens, NATIVE, SIM);
 	add_for(tc, one_message_alone, NATIVE, SIM);
+	add_for(tc, await_from_outside, NATIVE, SIM);
 	add_for(tc, timers, NATIVE, SIM);
 	add_for(tc, destroy_with_timer, NATIVE, SIM);
 	add_for(tc, no_memory, NATIVE, INLINE);

@@ -153,29 +153,27 @@ static const struct {
 	{"two fail, the first stays", 4, {-5, 0, 0, -6}, {-5, -6}},
 };
 
+static int fanout_case;
+
 static void part_run(struct completion *c)
 {
-	struct fanout_part *part = container_of(c, struct fanout_part, run);
+	struct fanout_part *part = fanout_part_of(c);
 
-	ck_assert(queue_is_current(c->home));
+	ck_assert(queue_is_current(queues[part->number]));
 	ck_assert_uint_eq(told, 0);
-	fanout_part_done(part, *(const int *)part->arg);
+	fanout_part_done(part, fanout_cases[fanout_case].results[part->number]);
 }
 
 START_TEST(fanout_waits_for_all)
 {
 	unsigned count = fanout_cases[_i].count;
 	struct fanout_part parts[4];
-	int results[4];
-	struct fanout f;
+	struct fanout f = {.then = NULL};
 
+	fanout_case = _i;
 	completion_init(&f.done, queues[0], tell);
-	for (unsigned i = 0; i < count; i++) {
-		completion_init(&parts[i].run, queues[i], part_run);
-		results[i] = fanout_cases[_i].results[i];
-		parts[i].arg = &results[i];
-	}
-	fanout_start(&f, parts, count);
+	fanout_start(&f, parts, queues, sizeof(*queues), count, part_run,
+		     &f.done);
 	ck_assert_uint_eq(told, 0);
 	ck_assert_uint_eq(sim_executor_run(x, 100), count + 1);
 	ck_assert_uint_eq(told, 1);
