@@ -23,7 +23,7 @@ struct mpsc_node *mpsc_poll(struct mpsc *q)
 		next = next_of(n);
 	}
 	if (next == NULL) {
-		/* The last one goes only when the stub stands behind it. */
+		/* The last one goes only when the stub stands after it. */
 		if (atomic_load_explicit(&q->newest, memory_order_acquire) != n)
 			return NULL;
 		mpsc_put(q, &q->stub);

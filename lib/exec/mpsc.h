@@ -60,11 +60,20 @@ static inline void mpsc_put(struct mpsc *q, struct mpsc_node *n)
 /* The consumer only: the oldest node, removed, or NULL. */
 struct mpsc_node *mpsc_poll(struct mpsc *q);
 
-/* The consumer only: false may be wrong for a moment, true never is. */
+/*
+ * The consumer only: would mpsc_poll() find a node now? While a producer stands
+ * in the middle of its put the answer is no, if that hides all others: who asks
+ * again and again gives it time, and who goes to sleep is woken by it.
+ */
 static inline bool mpsc_ready(const struct mpsc *q)
 {
-	return q->oldest != &q->stub ||
-	       atomic_load_explicit(&q->stub.next, memory_order_acquire) != NULL;
+	const struct mpsc_node *n = q->oldest;
+
+	if (n == &q->stub)
+		n = atomic_load_explicit(&n->next, memory_order_acquire);
+	return n != NULL &&
+	       (atomic_load_explicit(&n->next, memory_order_acquire) != NULL ||
+		atomic_load_explicit(&q->newest, memory_order_acquire) == n);
 }
 
 /*

@@ -92,6 +92,39 @@ START_TEST(half_a_put_is_not_empty)
 }
 END_TEST
 
+/*
+ * What comes before it cannot be had either: somebody who waits for that must
+ * not be told to come and get it.
+ */
+START_TEST(half_a_put_is_not_ready)
+{
+	struct mpsc_node *prev;
+	struct item *first = &items[0][0];
+	struct item *late = &items[0][1];
+
+	mpsc_init(&queue);
+	ck_assert(!mpsc_ready(&queue));
+	for (unsigned round = 0; round < 3; round++) {
+		mpsc_put(&queue, &first->node);
+		ck_assert(mpsc_ready(&queue));
+		atomic_init(&late->node.next, NULL);
+		prev = atomic_exchange(&queue.newest, &late->node);
+		for (unsigned i = 0; i < 3; i++) {
+			ck_assert(!mpsc_ready(&queue));
+			ck_assert_ptr_null(poll_item());
+			ck_assert(!mpsc_empty(&queue));
+		}
+		atomic_store(&prev->next, &late->node);
+		ck_assert(mpsc_ready(&queue));
+		ck_assert_ptr_eq(poll_item(), first);
+		ck_assert(mpsc_ready(&queue));
+		ck_assert_ptr_eq(poll_item(), late);
+		ck_assert(!mpsc_ready(&queue));
+		ck_assert(mpsc_empty(&queue));
+	}
+}
+END_TEST
+
 static void *produce(void *arg)
 {
 	unsigned self = *(unsigned *)arg;
@@ -141,6 +174,7 @@ int main(void)
 	tcase_add_test(tc, fifo);
 	tcase_add_test(tc, node_is_free_after_poll);
 	tcase_add_test(tc, half_a_put_is_not_empty);
+	tcase_add_test(tc, half_a_put_is_not_ready);
 	tcase_add_test(tc, order_of_each_producer);
 	return unit_run();
 }
