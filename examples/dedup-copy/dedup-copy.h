@@ -71,6 +71,7 @@ struct run {
 	const struct arguments *arguments;
 	struct vdo_volume *volume; /* NULL: dry run with nothing there */
 	bool created;		   /* the volume, by this run */
+	bool said_full;		   /* that there is no room for more */
 	struct progress progress;
 	bool warned;  /* EXIT_PARTIAL */
 	bool differs; /* EXIT_FAILED: what was stored is not what was read */
@@ -98,6 +99,8 @@ struct need {
 
 int target_create_or_open(struct run *run, const struct need *need);
 int target_open(struct run *run, bool read_only);
+/* Had the storage, its quota or its file no room for more? */
+bool target_is_full(int result);
 int target_close(struct run *run);
 bool target_is_missing(const char *path);
 

@@ -129,7 +129,7 @@ static int store_data(struct store *s)
 		r = writer_drain(w);
 	if (r == 0 && !dry)
 		r = container_commit(box, s->catalogue.place, w->position);
-	if ((r == -ENOSPC || r == NO_ADDRESSES) && !dry) {
+	if ((target_is_full(r) || r == NO_ADDRESSES) && !dry) {
 		writer_drain(w);
 		container_discard(box, w->position);
 	}

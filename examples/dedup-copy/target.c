@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #define MIB (UINT64_C(1) << 20)
 #define TIB (UINT64_C(1) << 40)
@@ -141,16 +142,62 @@ int target_create_or_open(struct run *run, const struct need *need)
 	return r;
 }
 
+bool target_is_full(int result)
+{
+	return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
+}
+
+/* Is it the file system below the volume that has no room, not the volume? */
+static bool host_is_full(const char *path)
+{
+	struct statvfs vfs;
+
+	return is_regular(path) && statvfs(path, &vfs) == 0 &&
+	       vfs.f_bavail * vfs.f_frsize < 4 * MIB;
+}
+
+static void say_full(struct run *run, int result)
+{
+	const char *path = run->arguments->volume;
+	const char *what = "the volume is full";
+
+	if (result == -EDQUOT)
+		what = "the disk quota below the volume is used up";
+	else if (result == -EFBIG)
+		what = "the volume's file may not become so large (ulimit -f, "
+		       "or the limit of its file system)";
+	else if (host_is_full(path))
+		what = "the file system that holds the volume is full: free "
+		       "space there";
+	complain("%s: %s; what this run stored is given up, all else is kept",
+		 path, what);
+	run->said_full = true;
+}
+
+static bool is_clean(const char *path)
+{
+	struct vdo_info info;
+
+	return vdo_inspect(path, &info, sizeof(info), NULL) == 0 &&
+	       strcmp(info.state_name, "clean") == 0;
+}
+
+/* A volume without room can be saved all the same, but for what was told. */
 int target_close(struct run *run)
 {
+	const char *path = run->arguments->volume;
 	int r = 0;
 
 	if (run->volume != NULL)
 		r = vdo_close(run->volume);
 	run->volume = NULL;
-	if (r != 0)
-		complain_result(run->arguments->volume, "close it", r);
-	return r == 0 ? 0 : STOP_SAID;
+	if (r == 0)
+		return 0;
+	if (!target_is_full(r) || !is_clean(path))
+		complain_result(path, "close it", r);
+	else if (!run->said_full)
+		say_full(run, r);
+	return STOP_SAID;
 }
 
 int target_load(struct run *run, struct container *c, bool may_be_empty)
@@ -209,10 +256,8 @@ int run_end(struct run *run, const char *what, int result)
 			 "with a larger --logical-size; what this run stored is "
 			 "given up, all else is kept",
 			 path);
-	else if (result == -ENOSPC)
-		complain("%s: the volume is full; what this run stored is "
-			 "given up, all else is kept",
-			 path);
+	else if (target_is_full(result))
+		say_full(run, result);
 	else if (result < 0)
 		complain_result(path, what, result);
 	if (result != 0)

@@ -25,11 +25,12 @@
  *    read-only later may have lost what it acknowledged: -VDO_EREADONLY.
  *  - A sparse file on a full file system: data that finds no space there after
  *    its acknowledgement is lost. From then on writes, discards, flushes and
- *    vdo_close() return -ENOSPC, reads go on. Free space there, then close the
- *    volume and open it again.
+ *    vdo_close() return the error that the storage gave, reads go on. Free
+ *    space there, then close the volume and open it again.
  *
  * Errors: -EINVAL not aligned; -ERANGE beyond the end; -ENOSPC no space left
- * for new data, in the volume or below it; -EIO the storage failed;
+ * for new data, in the volume or below it; -EDQUOT, -EFBIG a quota or a limit of
+ * file sizes below it; -EIO the storage failed;
  * -VDO_EREADONLY the volume is read-only; -VDO_EMAPPING, -VDO_EFRAGMENT a block
  * is damaged; -ENOMEM; -EAGAIN; -EDEADLK; -VDO_EFORKED.
  */

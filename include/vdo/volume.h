@@ -55,8 +55,9 @@ int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
 /*
  * Wait for all I/O, save everything, close. The handle is gone afterwards
  * whatever is returned. An error means that the volume could not be saved; it
- * then is as after a crash or read-only. -ENOSPC: the file system that holds it
- * is full, and what was acknowledged since the last good flush may be lost,
+ * then is as after a crash or read-only. -ENOSPC, -EDQUOT, -EFBIG: the file
+ * system that holds it is full, a quota is used up, or a limit of file sizes
+ * reached, and what was acknowledged since the last good flush may be lost,
  * though all else may have been saved. -EDEADLK from a callback (the volume
  * stays open).
  */

@@ -147,3 +147,21 @@ int error_finish(struct vdo_error *e, int result)
 		e->code = result;
 	return result;
 }
+
+const char *error_space_advice(int result)
+{
+	switch (result) {
+	case -ENOSPC:
+		return "the file system that holds the volume is full: free "
+		       "space there";
+	case -EDQUOT:
+		return "the disk quota that the volume's file counts against is "
+		       "used up: free space or raise it";
+	case -EFBIG:
+		return "the volume's file may not become so large: raise the "
+		       "limit (ulimit -f), or move it to a file system that "
+		       "allows it";
+	default:
+		return "";
+	}
+}

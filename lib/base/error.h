@@ -12,7 +12,9 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 #include <vdo/error.h>
 
@@ -26,6 +28,18 @@ int error_set(struct vdo_error *e, int code, const char *fmt, ...)
 	PRINTF(3, 4);
 int error_set_list(struct vdo_error *e, int code, const char *fmt, va_list ap)
 	PRINTF(3, 0);
+
+/*
+ * Has the storage no room for what was written? The file system is full, or the
+ * quota, or the file may not become so large. That is no damage.
+ */
+static inline bool error_is_no_space(int result)
+{
+	return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
+}
+
+/* What to do about one of those; "" for any other result. */
+const char *error_space_advice(int result);
 
 /*
  * The last word of a public call that takes a struct vdo_error: if @result is

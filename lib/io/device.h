@@ -118,7 +118,7 @@ int device_find_data(struct vdo_device *d, uint64_t *offset) MUST_CHECK;
 
 /*
  * Have storage behind the range, so that writes to it do not meet a full file
- * system; what is there stays. -ENOSPC, -EDQUOT; 0 also where nothing of the
+ * system; what is there stays. -ENOSPC, -EDQUOT, -EFBIG; 0 also where nothing of the
  * kind can be asked for.
  */
 int device_reserve(struct vdo_device *d, uint64_t offset, uint64_t length)

@@ -237,7 +237,7 @@ static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
 		r = fallocate(f->fd, FALLOC_FL_KEEP_SIZE, (off_t)offset,
 			      (off_t)length);
 	while (r != 0 && errno == EINTR);
-	return r != 0 && (errno == ENOSPC || errno == EDQUOT) ? -errno : 0;
+	return r != 0 && error_is_no_space(-errno) ? -errno : 0;
 }
 
 /* A file system that cannot say has data everywhere. */

@@ -8,18 +8,10 @@
 
 #include "io/readonly.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
-/* What the reason alone does not tell. */
-static const char *advice(int reason)
-{
-	if (reason == -ENOSPC || reason == -EDQUOT)
-		return "; the file system that holds the volume is full: free "
-		       "space there first";
-	return "";
-}
+#include "base/error.h"
 
 void readonly_init(struct readonly *r, struct storage *storage,
 		   const struct log *log, void (*enter)(void *arg), void *arg)
@@ -61,10 +53,11 @@ static void tell(struct readonly *r, bool first, int reason,
 {
 	switch (remember(r, text)) {
 	case LINE_NEW:
-		log_error(r->log, "volume: %s, reason=%d: %s%s",
+		log_error(r->log, "volume: %s, reason=%d: %s%s%s",
 			  first ? "entering read-only mode"
 				: "error in read-only mode",
-			  reason, text, advice(reason));
+			  reason, text, error_is_no_space(reason) ? "; " : "",
+			  error_space_advice(reason));
 		break;
 	case LINE_KNOWN:
 		break;

@@ -22,6 +22,7 @@
 
 #include <vdo/error.h>
 
+#include "base/error.h"
 #include "base/log.h"
 #include "io/mio.h"
 
@@ -50,23 +51,27 @@ void readonly_init(struct readonly *r, struct storage *storage,
 void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
 	PRINTF(3, 4);
 
-static inline bool readonly_entered(const struct readonly *r)
+/* 0 while it is writable. */
+static inline int readonly_reason(const struct readonly *r)
 {
-	return atomic_load_explicit(&r->reason, memory_order_relaxed) != 0;
+	return atomic_load_explicit(&r->reason, memory_order_relaxed);
 }
 
-/* For want of space in the file system that holds the volume? */
+static inline bool readonly_entered(const struct readonly *r)
+{
+	return readonly_reason(r) != 0;
+}
+
+/* For want of space in the storage? Then nothing is damaged. */
 static inline bool readonly_for_space(const struct readonly *r)
 {
-	int reason = atomic_load_explicit(&r->reason, memory_order_relaxed);
-
-	return reason == -ENOSPC || reason == -EDQUOT;
+	return error_is_no_space(readonly_reason(r));
 }
 
 /* Did it happen while the volume was open? */
 static inline bool readonly_by_error(const struct readonly *r)
 {
-	int reason = atomic_load_explicit(&r->reason, memory_order_relaxed);
+	int reason = readonly_reason(r);
 
 	return reason != 0 && reason != -VDO_EREADONLY;
 }

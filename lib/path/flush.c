@@ -147,8 +147,8 @@ static int flush_tell(struct flow *flow)
 	/* What went wrong after its acknowledgement is lost: say so. */
 	if (readonly_by_error(p->config.readonly))
 		result = -VDO_EREADONLY;
-	else if (path_lost_data(p))
-		result = -ENOSPC;
+	else
+		result = path_lost_data(p);
 	VDO_ASSERT(f->busy && !waitq_empty(&f->covered));
 	waitq_take_all(&f->covered, &done);
 	counter_add(&f->count, done.count);

@@ -108,7 +108,7 @@ int path_create(const struct path_config *c, struct path **path)
 	p->config = *c;
 	p->zone_count = c->logical_zones;
 	atomic_init(&p->deduplication, c->deduplication);
-	atomic_init(&p->full, false);
+	atomic_init(&p->full, 0);
 	p->zones = alloc_aligned(CACHE_LINE, p->zone_count, sizeof(*p->zones));
 	if (p->zones == NULL || copy_queues(p, c->hash_zones) != 0 ||
 	    make_requests(p) != 0 || make_compressors(p) != 0 ||
@@ -149,7 +149,7 @@ void path_set_deduplication(struct path *p, bool on)
 	atomic_store_explicit(&p->deduplication, on, memory_order_relaxed);
 }
 
-bool path_lost_data(const struct path *p)
+int path_lost_data(const struct path *p)
 {
 	return atomic_load(&p->full);
 }

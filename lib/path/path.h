@@ -16,7 +16,7 @@
  *  (3) An error after the acknowledgement puts the volume into read-only mode;
  *      but if it was the storage that had no space for the data, metadata are
  *      as good as before: the volume only takes no more writes, and says so to
- *      those who write, flush and close (-ENOSPC).
+ *      those who write, flush and close (error_is_no_space()).
  *  (4) Each lock that a request takes is released by the rows "release" and
  *      "wake", on every way (I30).
  *
@@ -70,8 +70,8 @@ void path_destroy(struct path *p);
 /* What a front asks of a path; front_start(front, &path_engine, path). */
 extern const struct front_engine path_engine;
 
-/* Were data lost after their acknowledgement (invariant 3, second case)? */
-bool path_lost_data(const struct path *p);
+/* Why acknowledged data were lost (invariant 3, second case); 0: none were. */
+int path_lost_data(const struct path *p);
 
 /* New writes use advice and names, or do not. Any thread. */
 void path_set_deduplication(struct path *p, bool on);

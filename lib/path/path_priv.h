@@ -52,7 +52,8 @@ struct path {
 	struct logical_zone *zones;
 	unsigned zone_count;
 	atomic_bool deduplication;
-	atomic_bool full; /* acknowledged data found no space in the storage */
+	/* The error, once acknowledged data found no space in the storage. */
+	atomic_int full;
 	struct flusher flusher;
 	struct compressor **compressors; /* one a hash zone */
 

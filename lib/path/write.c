@@ -52,8 +52,8 @@ int write_slot(struct flow *f)
 
 	if (unlikely(readonly_entered(r->path->config.readonly)))
 		return flow_fail(f, -VDO_EREADONLY);
-	if (unlikely(path_lost_data(r->path)))
-		return flow_fail(f, -ENOSPC);
+	if (unlikely(path_lost_data(r->path) != 0))
+		return flow_fail(f, path_lost_data(r->path));
 	flow_await(f, &r->map.op.done, W_SLOTTED);
 	r->map.op.lbn = r->what.lbn;
 	r->map.op.allocate = r->what.kind != IO_DISCARD;
@@ -189,7 +189,7 @@ static void count_outcome(struct request *r, struct path_stats *stats)
 		counter_inc(&stats->incompressible);
 	if (r->packed_alone)
 		counter_inc(&stats->packed_alone);
-	if (r->flow.result == -ENOSPC)
+	if (error_is_no_space(r->flow.result))
 		counter_inc(&stats->no_space);
 	if (r->flow.result == -VDO_EREADONLY)
 		counter_inc(&stats->read_only_errors);
@@ -199,6 +199,7 @@ static void count_outcome(struct request *r, struct path_stats *stats)
 static void lose(struct request *r)
 {
 	struct path *p = r->path;
+	int none = 0;
 
 	VDO_ASSERT(r->flow.result < 0 && r->what.io == NULL);
 	if (!r->refused)
@@ -206,11 +207,12 @@ static void lose(struct request *r)
 			       "a write failed after its acknowledgement, "
 			       "lbn=%llu",
 			       (unsigned long long)r->what.lbn);
-	else if (!atomic_exchange(&p->full, true))
+	else if (atomic_compare_exchange_strong(&p->full, &none,
+						r->flow.result))
 		log_error(p->config.log,
-			  "path: the file system that holds the volume is "
-			  "full, no more is written: free space there, then "
-			  "close and open the volume; first loss: lbn=%llu",
+			  "path: no more is written, as %s, then close and "
+			  "open the volume; first loss: lbn=%llu",
+			  error_space_advice(r->flow.result),
 			  (unsigned long long)r->what.lbn);
 }
 

@@ -285,9 +285,7 @@ static void stored(struct completion *c)
 {
 	struct request *r = container_of(c, struct request, mio.done);
 
-	r->refused = c->result == -ENOSPC || c->result == -EDQUOT;
-	if (r->refused)
-		c->result = -ENOSPC;
+	r->refused = error_is_no_space(c->result);
 	flow_resume(c);
 }
 

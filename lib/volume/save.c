@@ -179,10 +179,10 @@ int volume_close(struct volume *v)
 	}
 	if (result != 0 || v->opened_read_only)
 		drain_all(v);
-	else if (path_lost_data(v->path))
-		result = -ENOSPC; /* saved, but for what was promised */
-	if (readonly_for_space(&v->readonly) || result == -EDQUOT)
-		result = -ENOSPC;
+	else
+		result = path_lost_data(v->path); /* saved, but for that */
+	if (readonly_for_space(&v->readonly))
+		result = readonly_reason(&v->readonly);
 	volume_free(v);
 	return result;
 }

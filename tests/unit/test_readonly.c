@@ -37,7 +37,8 @@ static const struct {
 	{-EIO, NULL},
 	{-VDO_ECORRUPT, NULL},
 	{-ENOSPC, "the file system that holds the volume is full"},
-	{-EDQUOT, "the file system that holds the volume is full"},
+	{-EDQUOT, "quota"},
+	{-EFBIG, "the volume's file may not become so large"},
 };
 
 START_TEST(first_reason)

@@ -152,6 +152,9 @@ static void set_target(struct fixture *f, enum target target,
 	}
 }
 
+/* What storage says that has no room; each is the caller's, too. */
+static const int no_space[] = {-ENOSPC, -EDQUOT, -EFBIG};
+
 static void set_full(struct fixture *f, enum target target, int result)
 {
 	fault_result = result;
@@ -221,18 +224,17 @@ END_TEST
  * and all is as before. */
 START_TEST(test_fua_write_without_space)
 {
-	static const int results[] = {-ENOSPC, -EDQUOT};
 	struct fixture f;
 
 	fixture_init(&f, _i, "size=17M logical-size=8M");
 	fixture_open(&f, "");
 	fixture_write(&f, 0, 10, V_UNIQUE(300), 0);
 	fixture_flush(&f);
-	for (unsigned i = 0; i < ARRAY_SIZE(results); i++) {
-		set_full(&f, DATA, results[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(no_space); i++) {
+		set_full(&f, DATA, no_space[i]);
 		ck_assert_int_eq(fixture_try_write(&f, 0, V_UNIQUE(9999),
 						   VDO_IO_FUA),
-				 -ENOSPC);
+				 no_space[i]);
 		sim_device_clear_faults(f.sd);
 		ck_assert(!vdo_volume_is_read_only(f.volume));
 		fixture_verify_all(&f);
@@ -247,30 +249,31 @@ END_TEST
  * everybody is told, and what was there before is served, saved and good. */
 START_TEST(test_full_storage)
 {
+	int error = no_space[_i % ARRAY_SIZE(no_space)];
 	struct fixture f;
 	uint8_t buf[B];
 
-	fixture_init(&f, _i, "size=17M logical-size=8M");
+	fixture_init(&f, _i / (int)ARRAY_SIZE(no_space), "size=17M logical-size=8M");
 	fixture_open(&f, "");
 	fixture_write(&f, 0, 300, V_UNIQUE(1), 0);
 	fixture_write(&f, 1000, 100, V_SQUEEZE(1, 100), 0);
 	fixture_flush(&f);
-	set_full(&f, DATA, -ENOSPC);
+	set_full(&f, DATA, error);
 	pattern_fill(V_UNIQUE(9999), buf);
 	/* Its acknowledgement may come first, or its turn when it is too late. */
 	while (vdo_pwrite(f.volume, buf, B, 5 * B, 0) == 0)
 		;
-	ck_assert_int_eq(vdo_flush(f.volume, 0), -ENOSPC);
+	ck_assert_int_eq(vdo_flush(f.volume, 0), error);
 	ck_assert(!vdo_volume_is_read_only(f.volume));
 	/* There is space again, but nobody was told that all is well. */
 	sim_device_clear_faults(f.sd);
-	ck_assert_int_eq(vdo_pwrite(f.volume, buf, B, 0, 0), -ENOSPC);
-	ck_assert_int_eq(vdo_pwrite(f.volume, buf, B, 0, VDO_IO_FUA), -ENOSPC);
-	ck_assert_int_eq(vdo_discard(f.volume, B, 0, 0), -ENOSPC);
-	ck_assert_int_eq(vdo_write_zeroes(f.volume, B, 0, 0), -ENOSPC);
-	ck_assert_int_eq(vdo_flush(f.volume, 0), -ENOSPC);
+	ck_assert_int_eq(vdo_pwrite(f.volume, buf, B, 0, 0), error);
+	ck_assert_int_eq(vdo_pwrite(f.volume, buf, B, 0, VDO_IO_FUA), error);
+	ck_assert_int_eq(vdo_discard(f.volume, B, 0, 0), error);
+	ck_assert_int_eq(vdo_write_zeroes(f.volume, B, 0, 0), error);
+	ck_assert_int_eq(vdo_flush(f.volume, 0), error);
 	fixture_verify_all(&f);
-	ck_assert_int_eq(fixture_try_close(&f), -ENOSPC);
+	ck_assert_int_eq(fixture_try_close(&f), error);
 	ck_assert_int_eq(fixture_state(&f), VOLUME_CLEAN);
 	ck_assert_uint_eq(fixture_check_image(&f), 0);
 	fixture_open(&f, "");
@@ -552,11 +555,12 @@ START_TEST(test_close_without_space)
 	uint64_t n;
 
 	for (n = 0; result != 0; n++) {
+		int error = no_space[n % ARRAY_SIZE(no_space)];
 		struct sim_fault sf = {
 			.ops = SIM_OP(VDO_DEVICE_WRITE) |
 			       (n % 2 == 0 ? SIM_OP(VDO_DEVICE_FLUSH) : 0),
 			.skip = n,
-			.result = n % 3 == 0 ? -EDQUOT : -ENOSPC,
+			.result = error,
 		};
 		struct fixture f;
 		struct places p;
@@ -582,7 +586,7 @@ START_TEST(test_close_without_space)
 		}
 		image_close(&im);
 		if (result != 0) {
-			ck_assert_int_eq(result, -ENOSPC);
+			ck_assert_int_eq(result, error);
 			ck_assert_int_eq(fixture_try_open(&f, ""), -VDO_EDIRTY);
 		}
 		fixture_fini(&f);
@@ -708,7 +712,8 @@ int main(void)
 	tcase_add_loop_test(tc, test_write_errors, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_fua_write_error, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_fua_write_without_space, 0, FIXTURE_KINDS);
-	tcase_add_loop_test(tc, test_full_storage, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_full_storage, 0,
+			    FIXTURE_KINDS * (int)ARRAY_SIZE(no_space));
 	tcase_add_loop_test(tc, test_full_storage_under_load, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_data_read_error, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_verify_read_error, 0, FIXTURE_KINDS);

@@ -8,10 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The kernel's header has a macro of this name, too. */
@@ -165,7 +167,7 @@ START_TEST(test_closed_while_full)
 	v = open_with_data(c, data);
 	fill_up(0);
 	ck_assert_int_eq(vdo_close(v), -ENOSPC);
-	ck_assert_ptr_nonnull(strstr(log_text, "free space there first"));
+	ck_assert_ptr_nonnull(strstr(log_text, "free space there"));
 	ck_assert_int_eq(vdo_inspect(path, &info, sizeof(info), &error), 0);
 	ck_assert_str_eq(info.state_name, "dirty");
 	ck_assert_int_eq(vdo_open(path, c, &v, &error), -VDO_EDIRTY);
@@ -203,6 +205,45 @@ out:
 }
 END_TEST
 
+/* A limit of file sizes, set while the volume is open, is hit by data and by
+ * metadata: no damage, and beyond it all goes on. */
+START_TEST(test_limit_of_file_sizes)
+{
+	char name[] = "/tmp/libvdo-limit-XXXXXX";
+	struct rlimit limit = {20 << 20, RLIM_INFINITY}, none = limit;
+	struct vdo_config *c = config();
+	struct vdo_volume *v;
+	struct vdo_error error;
+	struct vdo_info info;
+	uint8_t *data = pattern_blocks(V_UNIQUE(1), BLOCKS);
+	int fd = mkstemp(name), result = 0;
+
+	none.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(vdo_format(name, c, &error), 0);
+	ck_assert_int_eq(vdo_open(name, c, &v, &error), 0);
+	ck_assert_int_eq(vdo_pwrite(v, data, 500 * B, 0, 0), 0);
+	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (uint64_t i = 500; result == 0 && i < BLOCKS; i += 50)
+		result = vdo_pwrite(v, data + i * B, MIN(50, BLOCKS - i) * B,
+				    i * B, 0);
+	if (result == 0)
+		result = vdo_flush(v, 0);
+	ck_assert(result == -EFBIG || result == -VDO_EREADONLY);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+	ck_assert_int_eq(vdo_close(v), -EFBIG);
+	ck_assert_ptr_nonnull(strstr(log_text, "may not become so large"));
+	ck_assert_int_eq(vdo_inspect(name, &info, sizeof(info), &error), 0);
+	ck_assert_str_ne(info.state_name, "read-only");
+	unlink(name);
+	free(data);
+	vdo_config_free(c);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("full");
@@ -210,5 +251,6 @@ int main(void)
 	tcase_add_test(tc, test_full_file_system);
 	tcase_add_test(tc, test_closed_while_full);
 	tcase_add_test(tc, test_no_space_for_the_journal);
+	tcase_add_test(tc, test_limit_of_file_sizes);
 	return unit_run();
 }
