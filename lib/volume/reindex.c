@@ -28,7 +28,8 @@ bool volume_index_config(const struct geometry *g, struct index_config *c)
 {
 	struct index_geometry shape;
 
-	if (g->index_memory == 0 || g->index_start < g->bio_offset ||
+	/* The geometry block is block 0 of the device: no index goes there. */
+	if (g->index_memory == 0 || g->index_start <= g->bio_offset ||
 	    g->data_start <= g->index_start)
 		return false;
 	c->memory = g->index_memory;

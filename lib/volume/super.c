@@ -53,7 +53,7 @@ static int read_super(struct vdo_device *device, uint8_t *block,
 	const char *why = NULL;
 	int result;
 
-	if (g->data_start < g->bio_offset ||
+	if (g->data_start <= g->bio_offset ||
 	    g->data_start - g->bio_offset >=
 		    device->size_bytes / BLOCK_SIZE)
 		return error_set(error, -VDO_ESIZE,
