@@ -49,6 +49,7 @@ static void submit(void *ctx, struct vdo_device_io *io)
 	struct overlay *o = ctx;
 	uint64_t first = io->offset / BLOCK_SIZE, n = io->length / BLOCK_SIZE;
 
+	FUZZ_CHECK(++o->ios <= OVERLAY_IOS_MAX);
 	if (io->op != VDO_DEVICE_FLUSH) {
 		FUZZ_CHECK(io->offset % BLOCK_SIZE == 0 &&
 			   io->length % BLOCK_SIZE == 0);
@@ -105,6 +106,7 @@ void overlay_reset(struct overlay *o)
 		memcpy(o->image + at, o->kept + at, BLOCK_SIZE);
 	}
 	clean(o);
+	o->ios = 0;
 }
 
 unsigned overlay_damage(struct overlay *o, struct fuzz *f,

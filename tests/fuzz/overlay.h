@@ -9,7 +9,7 @@
  * Invariants
  *  (1) After overlay_reset() the blocks are those of the last overlay_keep().
  *  (2) What is written while read_only is set, or at or behind limit, ends the
- *      program.
+ *      program; and so do more I/Os than OVERLAY_IOS_MAX.
  *
  * Runs on: one thread; operations complete inside of submit.
  */
@@ -28,7 +28,11 @@ struct overlay {
 	uint64_t *dirty_blocks;
 	uint64_t dirty_count;
 	bool read_only;
+	uint64_t ios; /* since the last reset */
 };
+
+/* More than any use of a small volume needs: who asks for more never ends. */
+#define OVERLAY_IOS_MAX 1000000u
 
 /* All zeroes. Ends the program without memory; never freed. */
 void overlay_init(struct overlay *o, uint64_t count);

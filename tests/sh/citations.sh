@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # What comments cite (V 10.3, X 3.7, E 7.5, D4, I20, trap 16) is in doc/, and
-# the files, functions and tests that doc/rules.md and tests/README.md name
-# exist.
+# the files, functions and tests that doc/bounds.md, doc/rules.md and
+# tests/README.md name exist.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
 cd "$top_srcdir" || exit 1
 failed=0
-pages='ARCHITECTURE.md HACKING.md doc/format.md doc/rules.md tests/README.md'
+pages='ARCHITECTURE.md HACKING.md doc/bounds.md doc/format.md doc/rules.md
+	tests/README.md'
 
 # Looked at are comments of C files, comment lines of scripts and makefiles,
 # and all of a page.
@@ -129,7 +130,7 @@ named() {
 				file = substr(token, 2, length(token) - 2)
 				test = 0
 				say("file", "-")
-			} else if (token ~ /^`[a-z]+\/[a-z0-9_]+\.[ch]`$/ && \
+			} else if (token ~ /^`[a-z_]+\/[a-z0-9_]+\.[ch]`$/ && \
 				   token !~ /^`lib/) {
 				file = "lib/" substr(token, 2, \
 					length(token) - 2)
@@ -159,7 +160,7 @@ named() {
 		/Kept:/ { test = 0 }
 		{ look(" " $0) }' "$@"
 }
-named doc/rules.md tests/README.md >citations-named.$$
+named doc/bounds.md doc/rules.md tests/README.md >citations-named.$$
 test "$(wc -l <citations-named.$$)" -gt 200 || {
 	echo "rules.md and README.md name hardly anything" >&2
 	failed=1

@@ -10,6 +10,7 @@ tests_lib_libtest_la_SOURCES += \
 VOLUME_TESTS = \
 	tests/volume/test_advice \
 	tests/volume/test_async \
+	tests/volume/test_bounds \
 	tests/volume/test_compress \
 	tests/volume/test_dedupe \
 	tests/volume/test_descriptors \
@@ -47,6 +48,9 @@ tests_volume_test_short_threads_SOURCES = %D%/test_short_threads.c
 tests_volume_test_short_threads_LDADD = $(UNIT_LIBS)
 tests_volume_test_open_SOURCES = %D%/test_open.c
 tests_volume_test_open_LDADD = $(UNIT_LIBS)
+tests_volume_test_bounds_SOURCES = %D%/test_bounds.c \
+	tests/fuzz/fuzz.h tests/fuzz/overlay.c tests/fuzz/overlay.h
+tests_volume_test_bounds_LDADD = $(UNIT_LIBS)
 tests_volume_test_nth_SOURCES = %D%/test_nth.c
 tests_volume_test_nth_LDADD = $(UNIT_LIBS)
 tests_volume_test_index_SOURCES = %D%/test_index.c
