@@ -31,13 +31,13 @@ enum vdo_option_type {
 	VDO_OPTION_NUMBER,
 	VDO_OPTION_SIZE,   /* as vdo_size_parse() reads them */
 	VDO_OPTION_CHOICE, /* one of the words in choices */
-	VDO_OPTION_STRING,
+	VDO_OPTION_STRING
 };
 
 enum vdo_option_when {
 	VDO_OPTION_FORMAT, /* read by vdo_format(), fixed from then on */
 	VDO_OPTION_OPEN,   /* read by vdo_open() */
-	VDO_OPTION_ONLINE, /* as open, and vdo_volume_set() can change it */
+	VDO_OPTION_ONLINE  /* as open, and vdo_volume_set() can change it */
 };
 
 struct vdo_option {

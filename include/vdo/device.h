@@ -26,7 +26,7 @@ enum vdo_device_op {
 	VDO_DEVICE_READ,
 	VDO_DEVICE_WRITE,
 	VDO_DEVICE_FLUSH,   /* make all completed writes durable */
-	VDO_DEVICE_DISCARD, /* the range may lose its content: see below */
+	VDO_DEVICE_DISCARD  /* the range may lose its content: see below */
 };
 
 /* A write that is durable when it completes. */

@@ -38,7 +38,8 @@ extern "C" {
 	X(30019, NOINDEX, "volume has no usable deduplication index")
 
 enum vdo_error_code {
-#define X(code, name, text) VDO_E##name = code,
+	VDO_OK = 0
+#define X(code, name, text) , VDO_E##name = code
 	VDO_ERRORS(X)
 #undef X
 };

@@ -35,7 +35,7 @@ enum vdo_index_state {
 	VDO_INDEX_UNSUPPORTED, /* of an unknown version */
 	VDO_INDEX_FORMATTED,   /* new, nothing in it */
 	VDO_INDEX_SAVED,       /* can be loaded */
-	VDO_INDEX_DIRTY,       /* was not closed: needs a rebuild */
+	VDO_INDEX_DIRTY        /* was not closed: needs a rebuild */
 };
 
 /* "none", "needs rebuild" and so on; NULL: no such state. Static text. */
@@ -101,7 +101,7 @@ enum vdo_index_fault_kind {
 	VDO_INDEX_FAULT_RECORD,	      /* the chapter does not lead to it */
 	VDO_INDEX_FAULT_VOLUME_INDEX, /* a list is malformed, or an entry names
 				       * a chapter that is not there */
-	VDO_INDEX_FAULT_KINDS,
+	VDO_INDEX_FAULT_KINDS
 };
 
 /* "record page" and so on; NULL: no such kind. Static text. */

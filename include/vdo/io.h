@@ -4,7 +4,8 @@
  *
  * Each operation exists twice: vdo_X() waits, vdo_aio_X() calls back. The first
  * is the second plus a wait. Offsets and lengths are bytes and multiples of
- * vdo_volume_alignment(); any length that lies inside of the volume is fine.
+ * vdo_volume_alignment(); any length that lies inside of the volume is fine, in
+ * any number of vectors.
  *
  * The contract of the asynchronous calls:
  *  - 0 returned: the callback runs exactly once. Negative: it never runs.
@@ -28,9 +29,10 @@
  *    vdo_close() return the error that the storage gave, reads go on. Free
  *    space there, then close the volume and open it again.
  *
- * Errors: -EINVAL not aligned; -ERANGE beyond the end; -ENOSPC no space left
- * for new data, in the volume or below it; -EDQUOT, -EFBIG a quota or a limit of
- * file sizes below it; -EIO the storage failed;
+ * Errors: -EINVAL not aligned, or no volume or callback; -EFAULT no memory for
+ * the data; -ERANGE beyond the end; -ENOSPC no space left for new data, in the
+ * volume or below it; -EDQUOT, -EFBIG a quota or a limit of file sizes below it;
+ * -EIO the storage failed;
  * -VDO_EREADONLY the volume is read-only; -VDO_EMAPPING, -VDO_EFRAGMENT a block
  * is damaged; -ENOMEM; -EAGAIN; -EDEADLK; -VDO_EFORKED.
  */

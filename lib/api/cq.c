@@ -42,10 +42,13 @@ struct vdo_cq {
 
 int vdo_cq_new(struct vdo_cq **cq)
 {
-	struct vdo_cq *q = alloc_zeroed(1, sizeof(*q));
+	struct vdo_cq *q;
 	int r;
 
+	if (cq == NULL)
+		return -EINVAL;
 	*cq = NULL;
+	q = alloc_zeroed(1, sizeof(*q));
 	if (q == NULL)
 		return -ENOMEM;
 	q->fd = system_eventfd(EFD_NONBLOCK);
@@ -76,7 +79,7 @@ void vdo_cq_free(struct vdo_cq *cq)
 
 int vdo_cq_fd(const struct vdo_cq *cq)
 {
-	return cq->fd;
+	return cq == NULL ? -EINVAL : cq->fd;
 }
 
 /*
@@ -102,8 +105,10 @@ static void set_unreadable(struct vdo_cq *q)
 void vdo_cq_complete(void *arg, int result)
 {
 	struct vdo_cq_entry *e = arg;
-	struct vdo_cq *q = e->cq;
+	struct vdo_cq *q = e == NULL ? NULL : e->cq;
 
+	if (q == NULL)
+		return;
 	e->result = result;
 	e->next = NULL;
 	pthread_mutex_lock(&q->mutex);
@@ -118,6 +123,8 @@ size_t vdo_cq_reap(struct vdo_cq *cq, struct vdo_cq_entry **entries, size_t max)
 {
 	size_t n = 0;
 
+	if (cq == NULL || entries == NULL)
+		return 0;
 	pthread_mutex_lock(&cq->mutex);
 	while (n < max && cq->first != NULL) {
 		entries[n++] = cq->first;

@@ -25,6 +25,8 @@ struct vdo_config {
 
 int vdo_config_new(struct vdo_config **config)
 {
+	if (config == NULL)
+		return -EINVAL;
 	*config = alloc_zeroed(1, sizeof(**config));
 	return *config == NULL ? -ENOMEM : 0;
 }
@@ -46,6 +48,8 @@ int vdo_config_set(struct vdo_config *config, const char *name,
 	int i, r;
 
 	error_clear(error);
+	if (config == NULL)
+		return error_missing(error, "config");
 	i = options_find(name, error);
 	if (i < 0)
 		return i;
@@ -64,7 +68,7 @@ const char *vdo_config_get(const struct vdo_config *config, const char *name)
 {
 	int i = options_find(name, NULL);
 
-	if (i < 0)
+	if (i < 0 || config == NULL)
 		return NULL;
 	if (config->values[i] != NULL)
 		return config->values[i];
@@ -78,6 +82,8 @@ const struct vdo_option *vdo_config_describe(size_t i)
 
 void vdo_config_set_log(struct vdo_config *config, vdo_log_fn fn, void *arg)
 {
+	if (config == NULL)
+		return;
 	config->log.fn = fn;
 	config->log.arg = arg;
 }
@@ -88,6 +94,8 @@ int vdo_config_set_pool(struct vdo_config *config,
 	struct vdo_pool_ops copy = {0};
 	int r;
 
+	if (config == NULL || ops == NULL)
+		return -EINVAL;
 	/* A host built against an older header has a shorter struct. */
 	if (ops->size < offsetof(struct vdo_pool_ops, concurrency))
 		return -EINVAL;

@@ -95,7 +95,7 @@ static int start_on(struct vdo_device *device, struct vdo_device *own,
 	return 0;
 }
 
-/* On @device, or NULL: on the one at @path. */
+/* On the storage at @path, or @device. */
 static int start(const char *path, struct vdo_device *device,
 		 const struct vdo_config *config, const struct job_ops *ops,
 		 struct vdo_job **job, struct vdo_error *error)
@@ -106,7 +106,11 @@ static int start(const char *path, struct vdo_device *device,
 	int r = -EDEADLK;
 
 	error_clear(error);
+	if (job == NULL)
+		return error_missing(error, "job");
 	*job = NULL;
+	if (path == NULL && device == NULL)
+		return error_missing(error, "path or device");
 	if (queue_running == NULL)
 		r = host_config_apply(config, &s, error);
 	if (r == 0 && device == NULL) {
@@ -148,9 +152,10 @@ int vdo_index_rebuild_device(struct vdo_device *device,
 
 /* ------------------------------------------------------------------ results */
 
-static int has_result(struct vdo_job *job, const struct job_ops *ops)
+static int has_result(struct vdo_job *job, const struct job_ops *ops,
+		      const void *result)
 {
-	if (job == NULL || job->ops != ops)
+	if (job == NULL || job->ops != ops || result == NULL)
 		return -EINVAL;
 	return job_succeeded(job) ? 0 : -EAGAIN;
 }
@@ -159,7 +164,7 @@ static int has_result(struct vdo_job *job, const struct job_ops *ops)
 int vdo_index_report_get(struct vdo_job *job, struct vdo_index_report *report,
 			 size_t size)
 {
-	int r = has_result(job, &verify_ops);
+	int r = has_result(job, &verify_ops, report);
 
 	if (r == 0)
 		memcpy(report, reindex_report(index_job(job)->work),
@@ -170,7 +175,7 @@ int vdo_index_report_get(struct vdo_job *job, struct vdo_index_report *report,
 int vdo_index_rebuilt_get(struct vdo_job *job,
 			  struct vdo_index_rebuilt *rebuilt, size_t size)
 {
-	int r = has_result(job, &rebuild_ops);
+	int r = has_result(job, &rebuild_ops, rebuilt);
 
 	if (r == 0)
 		memcpy(rebuilt, reindex_rebuilt(index_job(job)->work),
@@ -220,6 +225,10 @@ int vdo_index_inspect_device(struct vdo_device *device,
 	int r;
 
 	error_clear(error);
+	if (device == NULL)
+		return error_missing(error, "device");
+	if (info == NULL)
+		return error_missing(error, "info");
 	r = volume_index_inspect(device, &whole, error);
 	if (r == 0) {
 		whole.state_name = vdo_index_state_name(whole.state);
@@ -232,8 +241,11 @@ int vdo_index_inspect(const char *path, struct vdo_index_info *info,
 		      size_t size, struct vdo_error *error)
 {
 	struct vdo_device *device;
-	int r = vdo_device_open(path, VDO_OPEN_READ_ONLY, &device, error);
+	int r;
 
+	if (info == NULL)
+		return error_missing(error, "info");
+	r = vdo_device_open(path, VDO_OPEN_READ_ONLY, &device, error);
 	if (r != 0)
 		return r;
 	r = vdo_index_inspect_device(device, info, size, error);

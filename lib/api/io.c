@@ -9,7 +9,6 @@
 #include "api/handle.h"
 
 #include <errno.h>
-#include <limits.h>
 
 #include "exec/await.h"
 #include "front/front.h"
@@ -32,11 +31,14 @@ static int sum_vectors(const struct iovec *iov, int count, uint64_t *length)
 	uint64_t sum = 0;
 	int i;
 
-	if (count < 0 || count > IOV_MAX || (count > 0 && iov == NULL))
+	if (count < 0 || (count > 0 && iov == NULL))
 		return -EINVAL;
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
+		if (iov[i].iov_base == NULL && iov[i].iov_len > 0)
+			return -EFAULT;
 		if (__builtin_add_overflow(sum, iov[i].iov_len, &sum))
 			return -EINVAL;
+	}
 	*length = sum;
 	return 0;
 }

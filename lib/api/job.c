@@ -110,6 +110,8 @@ void vdo_job_progress(struct vdo_job *job, struct vdo_job_progress *progress,
 {
 	struct vdo_job_progress p = {.phase = ""};
 
+	if (progress == NULL)
+		return;
 	if (is_here(job)) {
 		/* Before the rest, so that what is over is complete. */
 		p.over = is_over(job);
@@ -153,7 +155,7 @@ int vdo_job_wait(struct vdo_job *job, int timeout_ms, struct vdo_error *error)
 
 	error_clear(error);
 	if (job == NULL)
-		return error_finish(error, -EINVAL);
+		return error_missing(error, "job");
 	if (!is_here(job))
 		return error_finish(error, -VDO_EFORKED);
 	if (queue_running != NULL)

@@ -91,6 +91,8 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 	struct vdo_stats *s;
 	int result = handle_check(v, true);
 
+	if (stats == NULL)
+		return -EINVAL;
 	*stats = NULL;
 	if (result != 0)
 		return result;
@@ -118,17 +120,17 @@ void vdo_stats_free(struct vdo_stats *stats)
 
 size_t vdo_stats_count(const struct vdo_stats *stats)
 {
-	return stats->count;
+	return stats == NULL ? 0 : stats->count;
 }
 
 const struct vdo_stat *vdo_stats_at(const struct vdo_stats *stats, size_t i)
 {
-	return i < stats->count ? &stats->stats[i] : NULL;
+	return i < vdo_stats_count(stats) ? &stats->stats[i] : NULL;
 }
 
 uint64_t vdo_stats_value(const struct vdo_stats *stats, const char *name)
 {
-	for (size_t i = 0; i < stats->count; i++)
+	for (size_t i = 0; name != NULL && i < vdo_stats_count(stats); i++)
 		if (strcmp(stats->stats[i].name, name) == 0)
 			return stats->stats[i].value;
 	return 0;

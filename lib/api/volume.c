@@ -35,6 +35,8 @@ int vdo_format_device(struct vdo_device *device,
 	int result;
 
 	error_clear(error);
+	if (device == NULL)
+		return error_missing(error, "device");
 	result = host_config_apply(config, &s, error);
 	if (result == 0)
 		result = format_device(device, &s, error);
@@ -49,6 +51,8 @@ int vdo_format(const char *path, const struct vdo_config *config,
 	int result;
 
 	error_clear(error);
+	if (path == NULL)
+		return error_missing(error, "path");
 	result = host_config_apply(config, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
@@ -106,7 +110,11 @@ int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
 	int result;
 
 	error_clear(error);
+	if (volume == NULL)
+		return error_missing(error, "volume");
 	*volume = NULL;
+	if (device == NULL)
+		return error_missing(error, "device");
 	if (queue_running != NULL)
 		return error_finish(error, -EDEADLK);
 	result = host_config_apply(config, &s, error);
@@ -123,7 +131,11 @@ int vdo_open(const char *path, const struct vdo_config *config,
 	int result;
 
 	error_clear(error);
+	if (volume == NULL)
+		return error_missing(error, "volume");
 	*volume = NULL;
+	if (path == NULL)
+		return error_missing(error, "path");
 	if (queue_running != NULL)
 		return error_finish(error, -EDEADLK);
 	result = host_config_apply(config, &s, error);
@@ -170,17 +182,17 @@ void vdo_abandon(struct vdo_volume *v)
 
 uint64_t vdo_volume_size(const struct vdo_volume *v)
 {
-	return v->size_bytes;
+	return v == NULL ? 0 : v->size_bytes;
 }
 
 unsigned vdo_volume_alignment(const struct vdo_volume *v)
 {
-	return v->alignment;
+	return v == NULL ? 0 : v->alignment;
 }
 
 bool vdo_volume_is_read_only(const struct vdo_volume *v)
 {
-	return volume_is_read_only(v->volume);
+	return v == NULL || volume_is_read_only(v->volume);
 }
 
 int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
@@ -190,6 +202,8 @@ int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
 	int result;
 
 	error_clear(error);
+	if (v == NULL)
+		return error_missing(error, "volume");
 	memset(&s, 0, sizeof(s));
 	result = handle_check(v, true);
 	if (result == 0)
@@ -223,6 +237,10 @@ int vdo_inspect_device(struct vdo_device *device, struct vdo_info *info,
 	int result;
 
 	error_clear(error);
+	if (device == NULL)
+		return error_missing(error, "device");
+	if (info == NULL)
+		return error_missing(error, "info");
 	result = volume_inspect(device, &whole, error);
 	/* A host built with an older header gets the fields that it knows. */
 	if (result == 0)
@@ -236,6 +254,8 @@ int vdo_inspect(const char *path, struct vdo_info *info, size_t size,
 	struct vdo_device *device;
 	int result;
 
+	if (info == NULL)
+		return error_missing(error, "info");
 	result = vdo_device_open(path, VDO_OPEN_READ_ONLY, &device, error);
 	if (result != 0)
 		return result;

@@ -135,6 +135,11 @@ int error_set(struct vdo_error *e, int code, const char *fmt, ...)
 	return code;
 }
 
+int error_missing(struct vdo_error *e, const char *argument)
+{
+	return error_set(e, -EINVAL, "argument %s must not be NULL", argument);
+}
+
 int error_finish(struct vdo_error *e, int result)
 {
 	if (e == NULL)

@@ -29,6 +29,9 @@ int error_set(struct vdo_error *e, int code, const char *fmt, ...)
 int error_set_list(struct vdo_error *e, int code, const char *fmt, va_list ap)
 	PRINTF(3, 0);
 
+/* -EINVAL: the caller left out @argument, which is needed. */
+int error_missing(struct vdo_error *e, const char *argument);
+
 /*
  * Has the storage no room for what was written? The file system is full, or the
  * quota, or the file may not become so large. That is no damage.

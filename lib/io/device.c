@@ -31,8 +31,10 @@ int vdo_device_open_custom(const struct vdo_device_ops *ops, void *ctx,
 {
 	struct vdo_device *d;
 
+	if (device == NULL)
+		return -EINVAL;
 	*device = NULL;
-	if (!OPS_HAVE(ops, submit) || ops->get_size == NULL ||
+	if (ops == NULL || !OPS_HAVE(ops, submit) || ops->get_size == NULL ||
 	    ops->get_flags == NULL || ops->submit == NULL)
 		return -EINVAL;
 	d = alloc_zeroed(1, sizeof(*d));
@@ -51,7 +53,7 @@ int vdo_device_open_custom(const struct vdo_device_ops *ops, void *ctx,
 
 uint64_t vdo_device_size(const struct vdo_device *device)
 {
-	return device->size_bytes;
+	return device == NULL ? 0 : device->size_bytes;
 }
 
 void vdo_device_close(struct vdo_device *device)

@@ -346,5 +346,10 @@ int vdo_device_open(const char *path, unsigned flags,
 {
 	static const struct device_options defaults = {.engine = DEVICE_AUTO};
 
+	if (device == NULL)
+		return error_missing(error, "device");
+	*device = NULL;
+	if (path == NULL)
+		return error_missing(error, "path");
 	return device_open_file(path, flags, &defaults, device, error);
 }

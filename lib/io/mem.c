@@ -218,6 +218,8 @@ int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device)
 	struct vdo_device *d;
 	struct mem *m;
 
+	if (device == NULL)
+		return -EINVAL;
 	*device = NULL;
 	if (size_bytes == 0 || size_bytes > PTRDIFF_MAX - HUGE_BYTES)
 		return -EINVAL;

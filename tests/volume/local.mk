@@ -22,6 +22,7 @@ VOLUME_TESTS = \
 	tests/volume/test_io \
 	tests/volume/test_memory \
 	tests/volume/test_nth \
+	tests/volume/test_null \
 	tests/volume/test_open \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
@@ -53,6 +54,8 @@ tests_volume_test_bounds_SOURCES = %D%/test_bounds.c \
 tests_volume_test_bounds_LDADD = $(UNIT_LIBS)
 tests_volume_test_nth_SOURCES = %D%/test_nth.c
 tests_volume_test_nth_LDADD = $(UNIT_LIBS)
+tests_volume_test_null_SOURCES = %D%/test_null.c
+tests_volume_test_null_LDADD = $(UNIT_LIBS)
 tests_volume_test_index_SOURCES = %D%/test_index.c
 tests_volume_test_index_LDADD = $(UNIT_LIBS)
 tests_volume_test_advice_SOURCES = %D%/test_advice.c \
