@@ -26,6 +26,7 @@
 #include "../text.h"
 #include "catalogue.h"
 #include "container.h"
+#include "disk.h"
 #include "reader.h"
 #include "select.h"
 #include "writer.h"
@@ -72,6 +73,7 @@ struct run {
 	struct vdo_volume *volume; /* NULL: dry run with nothing there */
 	bool created;		   /* the volume, by this run */
 	bool said_full;		   /* that there is no room for more */
+	uint64_t disk_before;	   /* bytes that the volume took */
 	struct progress progress;
 	bool warned;  /* EXIT_PARTIAL */
 	bool differs; /* EXIT_FAILED: what was stored is not what was read */
@@ -98,6 +100,9 @@ struct need {
 };
 
 int target_create_or_open(struct run *run, const struct need *need);
+/* Choose the sizes of a new volume, as target_create_or_open() does; @disk says
+ * what it will be like. */
+int target_plan(struct run *run, const struct need *need, struct disk *disk);
 int target_open(struct run *run, bool read_only);
 /* Had the storage, its quota or its file no room for more? */
 bool target_is_full(int result);

@@ -106,26 +106,71 @@ static void store_block(struct estimate *e, const uint8_t *block)
 		e->counts.data_used++;
 }
 
+void estimate_set_index(struct estimate *e, uint64_t chapters, uint64_t records)
+{
+	e->chapters_max = chapters;
+	/* a chapter is full when the first of its zones is */
+	e->records_max = records - records / 50;
+}
+
+void estimate_learn(struct estimate *e, bool learning)
+{
+	e->learning = learning;
+	e->first_chapter = e->chapter;
+	e->recorded = 0;
+}
+
+/* The name in *@last comes up: into the open chapter with it. */
+static void record(struct estimate *e, uint64_t *last, bool added)
+{
+	if (!added && *last == e->chapter)
+		return;
+	*last = e->chapter;
+	e->recorded++;
+	if (e->chapters_max != 0 && ++e->records >= e->records_max) {
+		e->chapter++;
+		e->records = 0;
+	}
+}
+
+/* Is a block that comes up a copy of one that is known? */
+static int is_duplicate(struct estimate *e, const uint8_t *block, bool *known)
+{
+	uint64_t *last;
+	bool added;
+
+	*known = false;
+	if (!e->deduplicate)
+		return 0;
+	last = table_get(&e->seen, hash_block(block), e->chapter, &added);
+	if (last == NULL)
+		return -ENOMEM;
+	*known = !added && (e->chapters_max == 0 ||
+			    e->chapter - *last < e->chapters_max);
+	record(e, last, added);
+	return 0;
+}
+
 int estimate_blocks(void *arg, const uint8_t *data, size_t bytes)
 {
 	struct estimate *e = arg;
 
 	for (const uint8_t *end = data + bytes; data < end; data += BLOCK) {
-		bool added = true;
+		bool known;
 
 		if (data[0] == 0 && memcmp(data, data + 1, BLOCK - 1) == 0) {
 			e->counts.zero += !e->learning;
 			continue;
 		}
-		if (e->deduplicate &&
-		    table_get(&e->seen, hash_block(data), 0, &added) == NULL)
+		if (is_duplicate(e, data, &known) != 0)
 			return -ENOMEM;
 		if (e->learning)
 			continue;
-		if (added)
-			store_block(e, data);
-		else
+		e->mappings++;
+		if (known)
 			e->counts.duplicate++;
+		else
+			store_block(e, data);
 	}
 	return 0;
 }

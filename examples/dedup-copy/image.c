@@ -24,6 +24,8 @@ struct image {
 	uint64_t size; /* of the image */
 	struct writer writer;
 	struct estimate estimate;
+	struct disk disk; /* of a volume that a dry run would make */
+	uint64_t leaves;  /* pages of the block map that the data needs */
 	struct report report;
 };
 
@@ -85,17 +87,37 @@ static int check_volume(struct image *m)
 	return STOP_SAID;
 }
 
+/* A dry run looks at no volume; it says what a new one would be like. */
+static int plan(struct image *m, const struct need *need)
+{
+	int r = 0;
+
+	if (target_is_missing(m->run->arguments->volume))
+		r = target_plan(m->run, need, &m->disk);
+	if (m->disk.known)
+		estimate_set_index(&m->estimate, m->disk.chapters,
+				   m->disk.records_per_chapter);
+	return r;
+}
+
 static int open_volume(struct image *m)
 {
 	struct need need = {.bytes = 0, .logical = m->size + -m->size % BLOCK};
 	struct extent x;
-	uint64_t at = 0;
+	uint64_t at = 0, leaf = 0; /* the next that is not counted */
 	int r;
 
-	for (; next_data(m->fd, at, m->size, &x); at = x.in_file + x.length)
+	for (; next_data(m->fd, at, m->size, &x); at = x.in_file + x.length) {
+		uint64_t first = x.in_file / BLOCK / LEAF_MAPPINGS;
+		uint64_t last = (x.in_file + x.length - 1) / BLOCK /
+				LEAF_MAPPINGS;
+
 		need.bytes += x.length + -x.length % BLOCK;
+		m->leaves += last + 1 - (first > leaf ? first : leaf);
+		leaf = last + 1;
+	}
 	if (m->run->arguments->dry_run)
-		return 0;
+		return plan(m, &need);
 	r = target_create_or_open(m->run, &need);
 	return r != 0 ? r : check_volume(m);
 }
@@ -192,6 +214,24 @@ static int verify(struct image *m)
 	return r;
 }
 
+static void estimate_disk(struct image *m)
+{
+	struct estimate *e = &m->estimate;
+	struct disk_load load = {
+		.mappings = e->mappings,
+		.leaves = m->leaves,
+		.interior = disk_interior(m->leaves),
+		.chapters = e->chapter,
+		.records = e->seen.used,
+		.recent = e->recorded,
+	};
+
+	estimate_end(e);
+	load.data = e->counts.data_used;
+	report_estimate(&m->report, &e->counts, m->disk.known,
+			disk_metadata(&m->disk, &load));
+}
+
 int image_store(struct run *run)
 {
 	static struct image m;
@@ -209,13 +249,15 @@ int image_store(struct run *run)
 		r = copy_in(&m);
 	if (r == 0 && a->verify && !a->dry_run)
 		r = verify(&m);
-	if (r == 0) {
-		estimate_end(&m.estimate);
-		report_end(&m.report, a->dry_run ? &m.estimate.counts : NULL);
-	}
+	if (r == 0 && a->dry_run)
+		estimate_disk(&m);
+	else if (r == 0)
+		report_measure(&m.report);
 	status = run_end(run, "store it", r);
-	if (target_close(run) != 0 && status == EXIT_OK)
+	if (target_close(run) != 0)
 		status = EXIT_FAILED;
+	else if (r == 0)
+		report_end(&m.report);
 	estimate_fini(&m.estimate);
 	if (m.fd >= 0)
 		close(m.fd);

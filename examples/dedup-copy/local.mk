@@ -10,6 +10,7 @@ examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/container.c %D%/container.h \
 	%D%/contents.c \
 	%D%/dedup-copy.h \
+	%D%/disk.c %D%/disk.h \
 	%D%/estimate.c %D%/estimate.h \
 	%D%/extract.c %D%/extract.h \
 	%D%/flight.h \

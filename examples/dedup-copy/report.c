@@ -45,10 +45,36 @@ void report_start(struct report *r, struct run *run)
 		r->before = ask(run->volume);
 }
 
-/* In bytes. */
+static void stop_clock(struct report *r)
+{
+	r->seconds = (double)(now_ms() - r->start_ms) / 1000;
+}
+
+void report_measure(struct report *r)
+{
+	r->after = ask(r->run->volume);
+	stop_clock(r);
+}
+
+void report_estimate(struct report *r, const struct counts *counts,
+		     bool disk_known, uint64_t metadata)
+{
+	r->after = *counts;
+	r->disk_known = disk_known;
+	r->disk_after = r->run->disk_before +
+			(counts->data_used + metadata) * BLOCK;
+	stop_clock(r);
+}
+
+/*
+ * In bytes. read + added - zero - duplicate - compression is stored; stored +
+ * metadata is grown. What is subtracted or added last is what is left, and may
+ * be negative where blocks were overwritten.
+ */
 struct result {
-	uint64_t stored, zero, duplicate, compression;
-	double ratio, seconds, rate;
+	uint64_t stored, zero, duplicate;
+	int64_t added, compression, metadata, grown;
+	double ratio, rate;
 };
 
 static struct result work_out(const struct report *r)
@@ -58,14 +84,27 @@ static struct result work_out(const struct report *r)
 	x.stored = less(r->after.data_used, r->before.data_used) * BLOCK;
 	x.zero = less(r->after.zero, r->before.zero) * BLOCK;
 	x.duplicate = less(r->after.duplicate, r->before.duplicate) * BLOCK;
-	x.compression = less(r->bytes_written, x.zero + x.duplicate + x.stored);
+	/* what was read, and what the archive made of it, written or not */
+	x.added = (int64_t)(r->bytes_written + r->bytes_kept) -
+		  (int64_t)r->bytes_read;
+	x.compression = (int64_t)r->bytes_written -
+			(int64_t)(x.zero + x.duplicate + x.stored);
 	x.duplicate += r->bytes_kept;
+	x.grown = (int64_t)r->disk_after - (int64_t)r->run->disk_before;
+	x.metadata = x.grown - (int64_t)x.stored;
 	x.ratio = (double)r->bytes_read /
 		  (double)(x.stored == 0 ? BLOCK : x.stored);
-	x.seconds = (double)(now_ms() - r->start_ms) / 1000;
-	x.rate =
-		(double)r->bytes_read / (x.seconds < 0.001 ? 0.001 : x.seconds);
+	x.rate = (double)r->bytes_read /
+		 (r->seconds < 0.001 ? 0.001 : r->seconds);
 	return x;
+}
+
+static void print_signed(const char *label, int64_t bytes)
+{
+	char size[SIZE_TEXT];
+
+	printf("%-23s%s%s\n", label, bytes < 0 ? "-" : "",
+	       size_text(size, (uint64_t)(bytes < 0 ? -bytes : bytes)));
 }
 
 static void print_text(const struct report *r, const struct result *x)
@@ -85,13 +124,20 @@ static void print_text(const struct report *r, const struct result *x)
 		       (unsigned long long)p->files,
 		       (unsigned long long)p->directories,
 		       (unsigned long long)p->others);
-	printf("read                   %s\n", size_text(size, r->bytes_read));
-	printf("stored                 %s\n", size_text(size, x->stored));
-	printf("saved by zero blocks   %s\n", size_text(size, x->zero));
-	printf("saved by deduplication %s\n", size_text(size, x->duplicate));
-	printf("saved by compression   %s\n", size_text(size, x->compression));
+	print_signed("read", (int64_t)r->bytes_read);
+	if (p != NULL)
+		print_signed("padding, catalogue", x->added);
+	print_signed("saved by zero blocks", (int64_t)x->zero);
+	print_signed("saved by deduplication", (int64_t)x->duplicate);
+	print_signed("saved by compression", x->compression);
+	print_signed("stored", (int64_t)x->stored);
+	if (r->disk_known) {
+		print_signed("metadata", x->metadata);
+		print_signed("disk usage grows by", x->grown);
+		print_signed("disk usage of volume", (int64_t)r->disk_after);
+	}
 	printf("ratio                  %.2f : 1\n", x->ratio);
-	printf("time                   %.2f s, %s/s\n", x->seconds,
+	printf("time                   %.2f s, %s/s\n", r->seconds,
 	       size_text(size, (uint64_t)x->rate));
 }
 
@@ -111,23 +157,33 @@ static void print_json(const struct report *r, const struct result *x)
 		json_number(&j, "others", r->plan->others);
 	}
 	json_number(&j, "bytes_read", r->bytes_read);
-	json_number(&j, "bytes_stored", x->stored);
+	json_signed(&j, "bytes_added", x->added);
 	json_number(&j, "saved_zero", x->zero);
 	json_number(&j, "saved_duplicate", x->duplicate);
-	json_number(&j, "saved_compression", x->compression);
+	json_signed(&j, "saved_compression", x->compression);
+	json_number(&j, "bytes_stored", x->stored);
+	if (r->disk_known) {
+		json_signed(&j, "bytes_metadata", x->metadata);
+		json_signed(&j, "disk_growth", x->grown);
+		json_number(&j, "disk_usage", r->disk_after);
+	}
 	json_real(&j, "ratio", x->ratio);
-	json_real(&j, "seconds", x->seconds);
+	json_real(&j, "seconds", r->seconds);
 	json_number(&j, "bytes_per_second", (uint64_t)x->rate);
 	json_end(&j, '}');
 }
 
-void report_end(struct report *r, const struct counts *after)
+void report_end(struct report *r)
 {
+	const struct arguments *a = r->run->arguments;
 	struct result x;
 
-	r->after = after != NULL ? *after : ask(r->run->volume);
+	if (!a->dry_run) {
+		r->disk_after = disk_used(a->volume);
+		r->disk_known = r->disk_after != 0;
+	}
 	x = work_out(r);
-	if (r->run->arguments->json)
+	if (a->json)
 		print_json(r, &x);
 	else
 		print_text(r, &x);

@@ -27,11 +27,22 @@ struct report {
 	uint64_t bytes_read;	/* from the sources */
 	uint64_t bytes_written; /* to the volume, whole blocks */
 	uint64_t bytes_kept;	/* in whole blocks that the archive had */
+	bool disk_known;	/* what the volume takes of its file system */
+	uint64_t disk_after;	/* bytes */
 	uint64_t start_ms;
+	double seconds;
 };
 
 void report_start(struct report *r, struct run *run);
-/* Dry run: @after is the estimate. NULL: ask the volume. */
-void report_end(struct report *r, const struct counts *after);
+
+/* All is stored; the volume is still open. */
+void report_measure(struct report *r);
+
+/* In place of that, for a dry run. @metadata: blocks. */
+void report_estimate(struct report *r, const struct counts *counts,
+		     bool disk_known, uint64_t metadata);
+
+/* Print it. The volume was closed: only now it is as large as it will be. */
+void report_end(struct report *r);
 
 #endif

@@ -65,18 +65,20 @@ static int load_roots(struct store *s)
 	return r;
 }
 
-/* Dry run: all that is in the archive counts as there. */
+/* Dry run: all that is in the archive counts as there, unless the index has
+ * forgotten it. */
 static int learn(struct store *s)
 {
 	uint64_t at = CONTAINER_START;
 	struct reader reader;
 	int r;
 
-	if (s->run->volume == NULL || s->container.end == at)
-		return 0;
+	if (s->run->volume == NULL || s->container.end == at ||
+	    (s->disk.known && s->disk.chapters == 0))
+		return 0; /* nothing is there, or known */
 	r = reader_init(&reader, s->run->volume, s->run->arguments->polled,
 			s->container.end);
-	s->estimate.learning = true;
+	estimate_learn(&s->estimate, true);
 	while (r == 0 && at < s->container.end) {
 		const uint8_t *data;
 		size_t bytes = CHUNK;
@@ -88,7 +90,7 @@ static int learn(struct store *s)
 			r = STOP_INTERRUPTED;
 		at += bytes;
 	}
-	s->estimate.learning = false;
+	estimate_learn(&s->estimate, false);
 	reader_fini(&reader);
 	return r;
 }
@@ -134,8 +136,36 @@ static int store_data(struct store *s)
 		container_discard(box, w->position);
 	}
 	s->report.bytes_written = w->written;
+	s->end = w->position;
 	writer_fini(w);
 	return r;
+}
+
+/* Leaf pages of the block map below @end. */
+static uint64_t leaves(uint64_t end)
+{
+	return (end / BLOCK + LEAF_MAPPINGS - 1) / LEAF_MAPPINGS;
+}
+
+static void estimate_disk(struct store *s)
+{
+	struct estimate *e = &s->estimate;
+	uint64_t before = s->run->volume == NULL ? 0 : s->container.end;
+	struct disk_load load = {
+		.mappings = e->mappings,
+		.leaves = leaves(s->end) - leaves(before),
+		.interior = disk_interior(leaves(s->end)) -
+			    disk_interior(leaves(before)),
+		.chapters = e->chapter - e->first_chapter,
+		.records = e->seen.used,
+		.recent = e->recorded,
+	};
+
+	estimate_end(e);
+	e->counts.data_used += before == 0 ? 2 : 0; /* headers */
+	load.data = e->counts.data_used;
+	report_estimate(&s->report, &e->counts, s->disk.known,
+			disk_metadata(&s->disk, &load));
 }
 
 /* What is there already, if anything is. */
@@ -189,6 +219,21 @@ static int survey(struct store *s)
 	return r;
 }
 
+/* A dry run: what is the volume like, or will be? */
+static int plan(struct store *s, const struct need *need)
+{
+	int r = 0;
+
+	if (s->run->volume != NULL)
+		disk_look(&s->disk, s->run->arguments->volume);
+	else
+		r = target_plan(s->run, need, &s->disk);
+	if (s->disk.known)
+		estimate_set_index(&s->estimate, s->disk.chapters,
+				   s->disk.records_per_chapter);
+	return r;
+}
+
 static int create(struct store *s)
 {
 	const struct arguments *a = s->run->arguments;
@@ -197,7 +242,9 @@ static int create(struct store *s)
 					   (UINT64_C(1) << 20)};
 	int r;
 
-	if (s->run->volume != NULL || a->dry_run)
+	if (a->dry_run)
+		return plan(s, &need);
+	if (s->run->volume != NULL)
 		return 0;
 	if (s->survey.met_volume && !target_is_missing(a->volume)) {
 		complain("%s: is one of the files to be stored, and no volume; "
@@ -230,6 +277,10 @@ static int store_all(struct store *s)
 	r = store_data(s);
 	if (r == 0 && run->arguments->verify && !run->arguments->dry_run)
 		r = verify_snapshot(run, &s->container, &s->catalogue);
+	if (r == 0 && run->arguments->dry_run)
+		estimate_disk(s);
+	else if (r == 0)
+		report_measure(&s->report);
 	return r;
 }
 
@@ -241,17 +292,15 @@ int store_run(struct run *run)
 	s.run = run;
 	estimate_init(&s.estimate, run->arguments->config);
 	r = store_all(&s);
-	if (r == 0) {
+	kept_fini(&s.kept); /* it reads the volume */
+	status = run_end(run, "store it", r);
+	if (target_close(run) != 0) {
+		status = EXIT_FAILED;
+	} else if (r == 0) {
 		s.report.plan = &s.plan;
 		s.report.snapshot = s.catalogue.number;
-		estimate_end(&s.estimate);
-		report_end(&s.report,
-			   run->arguments->dry_run ? &s.estimate.counts : NULL);
+		report_end(&s.report);
 	}
-	kept_fini(&s.kept);
-	status = run_end(run, "store it", r);
-	if (target_close(run) != 0 && status == EXIT_OK)
-		status = EXIT_FAILED;
 	estimate_fini(&s.estimate);
 	catalogue_fini(&s.catalogue);
 	return status;

@@ -22,6 +22,8 @@ struct store {
 	struct kept kept;    /* what the archive has of the files already */
 	struct writer writer;
 	struct estimate estimate;
+	struct disk disk; /* what a dry run knows of the volume */
+	uint64_t end;	  /* of the archive, after this run */
 	struct report report;
 };
 
@@ -30,9 +32,9 @@ extern const struct walk_ops gather_ops;
 
 /*
  * Copy the data of the file at @fd, of e->size bytes, into the stream, but for
- * what the archive has of it, and add its extents to @e; @source is its name for people. e->size becomes less if
- * the file ends before. 0, a reason to stop, or an error of the volume; *gone:
- * the file cannot be read, which was said.
+ * what the archive has of it, and add its extents to @e; @source is its name for
+ * people. e->size becomes less if the file ends before. 0, a reason to stop, or
+ * an error of the volume; *gone: the file cannot be read, which was said.
  */
 int contents_copy(struct store *s, int fd, const char *source, struct entry *e,
 		  bool *gone);

@@ -42,14 +42,10 @@ static bool set_number(struct vdo_config *config, const char *name, uint64_t n)
 }
 
 /* Has the new volume room for what is to come? */
-static bool has_room(const char *path, uint64_t bytes)
+static bool has_room(const struct vdo_info *info, uint64_t bytes)
 {
-	struct vdo_info info;
-
-	if (vdo_inspect(path, &info, sizeof(info), NULL) != 0)
-		return true; /* opening it will tell more */
 	/* block map pages: one in 812 blocks, and some for the tree */
-	return info.slab_count * info.slab_data_blocks >
+	return info->slab_count * info->slab_data_blocks >
 	       (bytes + bytes / 512 + 2 * MIB) / BLOCK;
 }
 
@@ -69,40 +65,68 @@ static uint64_t default_logical_size(uint64_t bytes)
 /*
  * The physical size of a new file is twice what has to fit, since parts that
  * are never written cost nothing, and more snapshots may follow. If metadata
- * and whole slabs leave too little of it, it is made again, larger.
+ * and whole slabs leave too little of it, it is larger.
  */
-static int format(struct run *run, const struct need *need, bool force)
+static int choose_size(struct run *run, const struct need *need,
+		       struct disk *disk)
 {
 	const struct arguments *a = run->arguments;
-	bool missing = target_is_missing(a->volume);
-	bool is_file = missing || is_regular(a->volume);
-	struct vdo_error error;
 	uint64_t size = 2 * (need->bytes + -need->bytes % BLOCK) + 256 * MIB;
+	struct vdo_error error;
+	struct vdo_info info;
+	int r;
+
+	if (a->size != NULL && vdo_size_parse(a->size, &size) != 0)
+		return STOP_SAID; /* not reached: the option was checked */
+	for (unsigned i = 0; i < 16; i++) {
+		if (a->size == NULL && !set_number(a->config, "size", size))
+			return STOP_SAID;
+		r = disk_plan(disk, a->config, size, &info, &error);
+		if (r == 0 && (a->size != NULL || !disk->known ||
+			       has_room(&info, need->bytes)))
+			return 0;
+		if (a->size != NULL || (r != 0 && r != -ENOSPC))
+			break;
+		size += size / 2 + -(size / 2) % BLOCK;
+	}
+	if (r != 0)
+		complain_vdo(a->volume, &error);
+	return r == 0 ? 0 : STOP_SAID;
+}
+
+int target_plan(struct run *run, const struct need *need, struct disk *disk)
+{
+	const struct arguments *a = run->arguments;
 	uint64_t logical = need->logical != 0
 				   ? need->logical
 				   : default_logical_size(need->bytes);
 
+	*disk = (struct disk){0};
 	if (a->logical_size == NULL &&
 	    !set_number(a->config, "logical-size", logical))
 		return STOP_SAID;
+	if (!target_is_missing(a->volume) && !is_regular(a->volume))
+		return 0; /* a device has the size it has */
+	return choose_size(run, need, disk);
+}
+
+static int format(struct run *run, const struct need *need, bool force)
+{
+	const struct arguments *a = run->arguments;
+	struct vdo_error error;
+	struct disk disk;
+	int r = target_plan(run, need, &disk);
+
+	if (r != 0)
+		return r;
 	if (force && !config_set(a->config, "force", "on"))
 		return STOP_SAID;
-	for (unsigned i = 0;; i++) {
-		if (is_file && a->size == NULL &&
-		    !set_number(a->config, "size", size))
-			return STOP_SAID;
-		if (vdo_format(a->volume, a->config, &error) != 0) {
-			complain_vdo(a->volume, &error);
-			return STOP_SAID;
-		}
-		if (!is_file || a->size != NULL || i == 8 ||
-		    has_room(a->volume, need->bytes))
-			break;
-		size += size / 2 + -(size / 2) % BLOCK;
-		if (!config_set(a->config, "force", "on"))
-			return STOP_SAID;
+	if (vdo_format(a->volume, a->config, &error) != 0) {
+		complain_vdo(a->volume, &error);
+		return STOP_SAID;
 	}
 	run->created = true;
+	run->disk_before = 0;
 	return 0;
 }
 
@@ -114,12 +138,13 @@ int target_open(struct run *run, bool read_only)
 
 	if (read_only && !config_set(a->config, "read-only", "on"))
 		return STOP_SAID;
+	if (!run->created)
+		run->disk_before = disk_used(a->volume);
 	r = vdo_open(a->volume, a->config, &run->volume, &error);
 	if (r == 0)
 		return 0;
 	run->volume = NULL;
-	if (r == -VDO_ENOTVDO && a->force && a->mode == MODE_STORE &&
-	    !read_only)
+	if (r == -VDO_ENOTVDO && a->force && a->mode == MODE_STORE)
 		return r;
 	complain_vdo(a->volume, &error);
 	if (r == -VDO_ENOTVDO && a->mode == MODE_STORE)

@@ -44,7 +44,7 @@ has()
 # The number called $1 in the last report.
 number()
 {
-	sed -n "s/^  \"$1\": \([0-9]*\).*/\1/p" "$dir/out"
+	sed -n "s/^  \"$1\": \(-\{0,1\}[0-9]*\).*/\1/p" "$dir/out"
 }
 
 random()
@@ -292,11 +292,38 @@ random 64 >"$dir/s/a"
 cp "$dir/s/a" "$dir/s/b"
 dd if=/dev/zero of="$dir/s/z" bs=65536 count=16 2>/dev/null
 yes compressible | head -c 1000000 >"$dir/s/y"
+# adds_up: so do the figures of the last report.
+adds_up()
+{
+	test $(($(number bytes_read) + $(number bytes_added) -
+		$(number saved_zero) - $(number saved_duplicate) -
+		$(number saved_compression))) -eq "$(number bytes_stored)" &&
+		test $(($(number bytes_stored) + $(number bytes_metadata))) \
+			-eq "$(number disk_growth)" && return
+	fail "the figures do not add up:"
+	cat "$dir/out" >&2
+}
+
+# as_du PLANNED FILE: du says about the same
+as_du()
+{
+	du=$(($(stat -c %b "$2") * 512))
+	test $du -le $(($1 + $1 / 25 + 300000)) &&
+		test $du -ge $(($1 - $1 / 25 - 300000)) ||
+		fail "du says $du, not about $1 as predicted"
+}
+
 expect 0 --dry-run --json "$dir/s" "$dir/saved"
 test ! -e "$dir/saved" || fail "a dry run made a volume"
 planned=$(number bytes_stored)
+disk=$(number disk_usage)
+adds_up
 expect 0 --json "$dir/s" "$dir/saved"
 stored=$(number bytes_stored)
+adds_up
+as_du "$disk" "$dir/saved"
+test "$(number disk_usage)" -eq $(($(stat -c %b "$dir/saved") * 512)) ||
+	fail "the report says $(number disk_usage), not what du says"
 test "$(number saved_zero)" -eq 1048576 || fail "zero blocks were stored"
 test "$(number saved_duplicate)" -ge 4000000 || fail "nothing was shared"
 test "$stored" -le $((planned + planned / 8)) &&
@@ -304,6 +331,22 @@ test "$stored" -le $((planned + planned / 8)) &&
 	fail "stored $stored bytes, not about $planned as predicted"
 expect 0 --dry-run --json "$dir/s" "$dir/saved"
 test "$(number bytes_stored)" -lt 100000 || fail "archive was not considered"
+adds_up
+# The next generation, with something new
+random 40 >"$dir/s/new"
+expect 0 --dry-run --json "$dir/s" "$dir/saved"
+disk=$(number disk_usage)
+adds_up
+expect 0 --json "$dir/s" "$dir/saved"
+adds_up
+as_du "$disk" "$dir/saved"
+expect 0 --dry-run --json --profile kernel "$dir/s" "$dir/saved.kernel"
+disk=$(number disk_usage)
+expect 0 --json --profile kernel "$dir/s" "$dir/saved.kernel"
+as_du "$disk" "$dir/saved.kernel"
+rm -f "$dir/s/new" "$dir/saved.kernel"
+expect 0 --dry-run "$dir/s" "$dir/none"
+has "$dir/out" '^disk usage of volume'
 cp -r "$dir/s" "$dir/copy"
 expect 0 --json "$dir/s" "$dir/copy" "$dir/twice"
 test "$(number bytes_stored)" -lt $((stored + stored / 8)) ||
@@ -319,6 +362,24 @@ same_tree "$t" "$dir/small-back/t"
 expect 0 "$dir/s/a" "$dir/small"
 expect 0 --list "$dir/small"
 test "$(grep -c '^snapshot' "$dir/out")" -eq 2 || fail "not 2 snapshots"
+
+# No addresses and no space are different things.
+random 64 >"$dir/big2"
+expect 0 --logical-size 6M "$dir/big2" "$dir/addresses"
+random 64 >"$dir/big3"
+expect 1 "$dir/big3" "$dir/addresses"
+has "$dir/err" 'has no addresses left'
+expect 0 "$t/file" "$dir/addresses"
+rm -f "$dir/big2" "$dir/big3" "$dir/addresses"
+expect 0 "$t/file" "$dir/addresses"
+expect 0 --image --dry-run "$t/file" "$dir/addresses"
+rm -f "$dir/addresses"
+
+# A dry run over a file that is no volume: --force makes it one.
+random 1 >"$dir/foreign"
+expect 1 --dry-run "$t" "$dir/foreign"
+expect 0 --dry-run --force "$t" "$dir/foreign"
+test "$(wc -c <"$dir/foreign")" -eq 65536 || fail "a dry run wrote"
 
 # Interrupted: a signal comes when the first progress is shown. What is copied
 # grows until that is in time.
@@ -368,6 +429,9 @@ expect 1 --image "$dir/big" "$dir/image"
 has "$dir/err" 'do not fit'
 expect 1 --image "$dir/image2" "$v"
 has "$dir/err" 'holds an archive'
-expect 0 --image --dry-run "$dir/image2" "$dir/none"
+expect 0 --image --dry-run --json "$dir/image2" "$dir/none"
+disk=$(number disk_usage)
 test ! -e "$dir/none" || fail "a dry run made a volume"
+expect 0 --image --json "$dir/image2" "$dir/none"
+as_du "$disk" "$dir/none"
 exit $failed
