@@ -224,6 +224,17 @@ static inline void flow_park(struct flow *f, int next)
 #endif
 }
 
+/*
+ * What a row returns that goes on at @next in a turn of its own, after all that
+ * is waiting for the queue already.
+ */
+static inline int flow_turn(struct flow *f, int next)
+{
+	flow_park(f, next);
+	flow_go(f);
+	return FLOW_WAIT;
+}
+
 /* Callbacks of ops that are over: on, errors first; or on in any case. */
 void flow_resume(struct completion *c);
 void flow_resume_any(struct completion *c);

@@ -60,7 +60,7 @@ static int look_at_header(struct look *l, enum vdo_index_state *state,
 	if (r != 0)
 		return r;
 	zero = is_zero(l->page, BLOCK_SIZE);
-	super = super_decode(&l->layout, &l->shape, l->first, l->page);
+	super = index_super_decode(&l->layout, &l->shape, l->first, l->page);
 	r = read_blocks(l, l->first + 1, 1, error);
 	if (r != 0)
 		return r;
@@ -88,7 +88,7 @@ static int look_at_saves(struct look *l, struct vdo_error *error)
 
 		if (r != 0)
 			return r;
-		save_decode(&l->layout, i, l->page, &l->saves[i]);
+		index_save_decode(&l->layout, i, l->page, &l->saves[i]);
 		if (l->saves[i].timestamp != 0 &&
 		    (l->newest < 0 || l->saves[i].timestamp >
 					      l->saves[l->newest].timestamp))

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
+	%D%/failure.h \
+	%D%/formatter.c %D%/formatter.h \
 	%D%/index.c %D%/index.h %D%/index_priv.h \
 	%D%/inspect.c %D%/inspect.h \
-	%D%/load.c \
+	%D%/loader.c %D%/loader.h \
+	%D%/media.c %D%/media.h \
+	%D%/opener.c %D%/opener.h \
 	%D%/page_cache.c %D%/page_cache.h \
-	%D%/rebuild.c \
+	%D%/range.h \
+	%D%/rebuilder.c %D%/rebuilder.h \
 	%D%/reindex.c %D%/reindex.h \
-	%D%/save.c \
-	%D%/sparse.c \
+	%D%/sane.c \
+	%D%/saver.c %D%/saver.h %D%/saves.h \
+	%D%/sparse.c %D%/sparse.h \
 	%D%/stream.c %D%/stream.h \
 	%D%/verify.c %D%/verify.h \
-	%D%/writer.c \
-	%D%/zone.c
+	%D%/writer.c %D%/writer.h \
+	%D%/zone.c %D%/zone.h

@@ -56,7 +56,7 @@ void page_cache_fini(struct page_cache *p)
 
 static uint64_t key_of(const struct page_cache *p, uint64_t vcn, uint32_t page)
 {
-	return vcn * p->c.geometry->chapter_pages + page;
+	return vcn * p->c.media->geometry->chapter_pages + page;
 }
 
 static void forget(struct cached_page *g)
@@ -76,21 +76,20 @@ void page_cache_clear(struct page_cache *p)
 	}
 }
 
-int page_cache_check(const struct page_cache_config *c, const uint8_t *data,
-		     uint64_t vcn, uint32_t page)
+int page_cache_check(const struct index_media *m, const struct page_map *map,
+		     const uint8_t *data, uint64_t vcn, uint32_t page)
 {
 	struct list_range lists;
 	struct index_page found;
-	int r = index_page_open(data, c->geometry, *c->nonce, &found);
+	int r = index_page_open(data, m->geometry, m->layout.volume_nonce,
+				&found);
 
-	if (r != 0)
+	VDO_ASSERT(page < m->geometry->index_pages);
+	if (r != 0 || found.vcn != vcn)
 		return -VDO_ECORRUPT;
-	if (found.vcn != vcn)
-		return -VDO_ECORRUPT;
-	if (c->page_map == NULL)
+	if (map == NULL)
 		return 0;
-	lists = page_map_lists(c->page_map, geometry_physical(c->geometry, vcn),
-			       page);
+	lists = page_map_lists(map, geometry_physical(m->geometry, vcn), page);
 	if (found.first_list != lists.first ||
 	    found.first_list + found.list_count != lists.last + 1)
 		return -VDO_ECORRUPT;
@@ -120,7 +119,7 @@ static void wake_starving(struct page_cache *p)
 
 static void read_done(struct completion *c)
 {
-	struct cached_page *g = container_of(c, struct cached_page, mio.done);
+	struct cached_page *g = container_of(c, struct cached_page, io.done);
 	struct page_cache *p = g->cache;
 	int r = c->result;
 
@@ -129,8 +128,9 @@ static void read_done(struct completion *c)
 		/* It may be half overwritten, and nobody needs it. */
 		forget(g);
 	} else {
-		if (r == 0 && g->page < p->c.geometry->index_pages)
-			r = page_cache_check(&p->c, g->data, g->vcn, g->page);
+		if (r == 0 && g->page < p->c.media->geometry->index_pages)
+			r = page_cache_check(p->c.media, p->c.page_map,
+					     g->data, g->vcn, g->page);
 		g->state = r == 0 ? PAGE_READY : PAGE_FAILED;
 		g->result = r;
 	}
@@ -147,18 +147,17 @@ static void read_done(struct completion *c)
 static void start_read(struct cached_page *g, uint64_t vcn, uint32_t page)
 {
 	struct page_cache *p = g->cache;
-	const struct index_geometry *geometry = p->c.geometry;
-	uint64_t block = geometry_page_block(
-		geometry, geometry_physical(geometry, vcn), page);
+	const struct index_media *m = p->c.media;
 
+	VDO_ASSERT(g->state == PAGE_FREE && !g->pinned);
 	g->vcn = vcn;
 	g->page = page;
 	g->state = PAGE_READING;
 	intmap_put(&p->map, key_of(p, vcn, page), g);
 	counter_inc(&p->reads);
-	completion_init(&g->mio.done, p->c.queue, read_done);
-	mio_read(&g->mio, p->c.storage, p->c.kind, *p->c.volume_block + block,
-		 PAGE_BLOCKS, g->data);
+	completion_init(&g->io.done, p->c.queue, read_done);
+	media_read(m, &g->io, media_page_block(m, vcn, page), PAGE_BLOCKS,
+		   g->data);
 }
 
 const uint8_t *page_cache_get(struct page_cache *p, uint64_t vcn, uint32_t page,

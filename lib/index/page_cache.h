@@ -28,15 +28,15 @@
 #include "base/intmap.h"
 #include "base/list.h"
 #include "exec/waitq.h"
+#include "index/media.h"
 #include "index_format/page_map.h"
-#include "io/mio.h"
 
 enum cached_state { PAGE_FREE, PAGE_READING, PAGE_READY, PAGE_FAILED };
 
 struct page_cache;
 
 struct cached_page {
-	struct mio mio;
+	struct media_op io;
 	struct page_cache *cache;
 	struct list_node lru;
 	struct waitq waiting;
@@ -49,13 +49,9 @@ struct cached_page {
 };
 
 struct page_cache_config {
-	const struct index_geometry *geometry;
+	const struct index_media *media;
 	const struct page_map *page_map; /* NULL: do not compare with it */
-	const uint64_t *nonce;
 	const uint64_t *oldest; /* chapter that is alive, for the owner */
-	struct storage *storage;
-	enum mio_kind kind;
-	const uint64_t *volume_block;
 	struct queue *queue;
 	uint32_t page_count;
 	void (*wake)(void *arg, struct waiter *w); /* ask again */
@@ -86,8 +82,9 @@ void page_cache_clear(struct page_cache *p);
 const uint8_t *page_cache_get(struct page_cache *p, uint64_t vcn, uint32_t page,
 			      struct waiter *w, int *result) MUST_CHECK;
 
-/* Is @data index page @page of chapter @vcn? */
-int page_cache_check(const struct page_cache_config *c, const uint8_t *data,
-		     uint64_t vcn, uint32_t page) MUST_CHECK;
+/* Is @data index page @page of chapter @vcn? @map: NULL, or to agree with. */
+int page_cache_check(const struct index_media *m, const struct page_map *map,
+		     const uint8_t *data, uint64_t vcn,
+		     uint32_t page) MUST_CHECK;
 
 #endif

@@ -1,49 +1,61 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sparse cache (X 8): the index pages of a few chapters of which the volume
- * index knows the samples only.
- *
- * Slots belong to the main queue, their pages are read by all zones, and each
- * zone has a view that says what is in which slot. A slot changes only while no
- * view shows it:
+ * Bringing in a chapter:
  *
  *	zone	want(chapter, victim)
- *	main	all views: drop the victim	[views_drop]
- *	main	read the index pages		[pages_read]
- *	main	all views: show the chapter	[views_show]
+ *	main	the flow below, for one want at a time
  *	zone	reply: who waited goes on
  *
  * Nobody waits for anybody in between but the requests that asked, and names
- * that only the chapter on its way could answer. Wants are served one by one.
+ * that only the chapter on its way could answer.
  */
 #include "build.h"
+
+#include "index/sparse.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "index/index_priv.h"
+#include "base/assert.h"
+#include "index/page_cache.h"
+#include "index_format/chapter_index.h"
 
-#define MISSES_MAX 20000u
+#define MISSES_MAX 20000u /* of all zones together */
+
+enum { ON_MAIN = 1 };
+
+/* Row, function, where it runs; what it does. */
+#define SPARSE_ROWS(X)							       \
+	/* the next want, if there is one; all views drop the victim */	       \
+	X(C_DROP, sparse_drop, ON_MAIN)					       \
+	/* read the index pages of the chapter */			       \
+	X(C_READ, sparse_read, ON_MAIN)					       \
+	/* check them; all views show the chapter, or an empty slot */	       \
+	X(C_SHOW, sparse_show, ON_MAIN)					       \
+	/* tell who asked */						       \
+	X(C_REPLY, sparse_reply, ON_MAIN)
+
+enum { SPARSE_ROWS(FLOW_ROW) };
+SPARSE_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(sparse_table, C_REPLY, SPARSE_ROWS);
 
 static void want_arrived(struct completion *c);
 static void want_served(struct completion *c);
 
-int sparse_init(struct index *index)
+/* --------------------------------------------------------------------- life */
+
+int sparse_init(struct sparse_cache *s, const struct sparse_config *c)
 {
-	struct sparse_cache *s = &index->sparse;
-	size_t size = (size_t)index->geometry.index_pages * PAGE_BYTES;
+	const struct index_geometry *g = c->media->geometry;
+	size_t size = (size_t)g->index_pages * PAGE_BYTES;
 
+	*s = (struct sparse_cache){.c = *c};
 	waitq_init(&s->wants);
-	for (unsigned i = 0; i < index->c.zone_count; i++) {
-		struct index_zone *z = &index->zones[i];
-
-		waitq_init(&z->sparse.waiting);
-		completion_init(&z->sparse.want, index->c.queue, want_arrived);
-		completion_init(&z->sparse.reply, z->queue, want_served);
-	}
-	sparse_reset(index);
-	if (!index->geometry.sparse)
+	flow_init(&s->flow, &sparse_table);
+	s->flow.queues[ON_MAIN] = c->queue;
+	sparse_reset(s);
+	if (!g->sparse)
 		return 0;
 	s->pages = alloc_aligned(BLOCK_SIZE, SPARSE_SLOTS, size);
 	if (s->pages == NULL)
@@ -53,40 +65,63 @@ int sparse_init(struct index *index)
 	return 0;
 }
 
-void sparse_fini(struct index *index)
+void sparse_fini(struct sparse_cache *s)
 {
-	alloc_free(index->sparse.pages);
-	index->sparse.pages = NULL;
+	alloc_free(s->pages);
+	s->pages = NULL;
 }
 
-void sparse_reset(struct index *index)
+static void reset_view(struct sparse_view *v)
 {
-	for (unsigned i = 0; i < SPARSE_SLOTS; i++)
-		index->sparse.slots[i].vcn = CHAPTER_NONE;
-	for (unsigned i = 0; i < index->c.zone_count; i++) {
-		struct sparse_view *v = &index->zones[i].sparse;
-
-		for (unsigned k = 0; k < SPARSE_SLOTS; k++) {
-			v->slots[k].vcn = CHAPTER_NONE;
-			v->slots[k].misses = 0;
-			v->slots[k].skip = false;
-			v->order[k] = (uint8_t)k;
-		}
+	VDO_ASSERT(!v->wanting && v->loading == 0);
+	for (unsigned k = 0; k < SPARSE_SLOTS; k++) {
+		v->slots[k].vcn = CHAPTER_NONE;
+		v->slots[k].misses = 0;
+		v->slots[k].skip = false;
+		v->order[k] = (uint8_t)k;
 	}
 }
 
-int sparse_slot_of(const struct index_zone *z, uint64_t vcn)
+void sparse_reset(struct sparse_cache *s)
+{
+	VDO_ASSERT(!s->busy && s->asking == NULL);
+	for (unsigned i = 0; i < SPARSE_SLOTS; i++)
+		s->slots[i].vcn = CHAPTER_NONE;
+	for (unsigned i = 0; i < s->view_count; i++)
+		reset_view(s->views[i]);
+}
+
+void sparse_view_init(struct sparse_view *v,
+		      const struct sparse_view_config *c)
+{
+	struct sparse_cache *s = c->cache;
+
+	VDO_ASSERT(s->view_count < INDEX_ZONES_MAX);
+	*v = (struct sparse_view){.c = *c};
+	waitq_init(&v->waiting);
+	completion_init(&v->want, s->c.queue, want_arrived);
+	completion_init(&v->reply, c->queue, want_served);
+	reset_view(v);
+	s->queues[s->view_count] = c->queue;
+	s->views[s->view_count++] = v;
+}
+
+/* -------------------------------------------------------------------- views */
+
+int sparse_view_find(const struct sparse_view *v, uint64_t vcn)
 {
 	for (int i = 0; i < (int)SPARSE_SLOTS; i++)
-		if (z->sparse.slots[i].vcn == vcn)
+		if (v->slots[i].vcn == vcn)
 			return i;
 	return -1;
 }
 
-const uint8_t *sparse_page(const struct index_zone *z, unsigned slot,
-			   uint32_t page)
+const uint8_t *sparse_view_page(const struct sparse_view *v, unsigned slot,
+				uint32_t page)
 {
-	return z->index->sparse.slots[slot].pages + (size_t)page * PAGE_BYTES;
+	VDO_ASSERT(v->slots[slot].vcn != CHAPTER_NONE &&
+		   v->slots[slot].vcn == v->c.cache->slots[slot].vcn);
+	return v->c.cache->slots[slot].pages + (size_t)page * PAGE_BYTES;
 }
 
 /* Put @slot first in the order of use. */
@@ -94,37 +129,36 @@ static void use_slot(struct sparse_view *v, unsigned slot)
 {
 	unsigned i = 0;
 
+	VDO_ASSERT(slot < SPARSE_SLOTS);
 	while (v->order[i] != slot)
 		i++;
 	memmove(v->order + 1, v->order, i);
 	v->order[0] = (uint8_t)slot;
 }
 
-void sparse_note(struct index_zone *z, unsigned slot, bool found)
+void sparse_view_note(struct sparse_view *v, unsigned slot, bool found)
 {
-	struct sparse_view *v = &z->sparse;
-
+	VDO_ASSERT(queue_is_current(v->c.queue));
 	if (found) {
 		v->slots[slot].misses = 0;
 		v->slots[slot].skip = false;
 		use_slot(v, slot);
 	} else if (++v->slots[slot].misses >
-		   MISSES_MAX / z->index->c.zone_count) {
+		   MISSES_MAX / v->c.cache->view_count) {
 		v->slots[slot].skip = true;
 	}
 }
 
 /* The slot to give up: not in use, else skipped, else longest not used. */
-static unsigned pick_victim(const struct index_zone *z)
+static unsigned pick_victim(const struct sparse_view *v)
 {
-	const struct sparse_view *v = &z->sparse;
 	int skipped = -1;
 
 	for (int i = SPARSE_SLOTS - 1; i >= 0; i--) {
 		unsigned slot = v->order[i];
 
 		if (v->slots[slot].vcn == CHAPTER_NONE ||
-		    v->slots[slot].vcn < z->oldest)
+		    v->slots[slot].vcn < *v->c.oldest)
 			return slot;
 		if (v->slots[slot].skip && skipped < 0)
 			skipped = (int)slot;
@@ -132,160 +166,179 @@ static unsigned pick_victim(const struct index_zone *z)
 	return skipped >= 0 ? (unsigned)skipped : v->order[SPARSE_SLOTS - 1];
 }
 
-void sparse_want(struct index_zone *z, uint64_t vcn)
+void sparse_view_want(struct sparse_view *v, uint64_t vcn)
 {
-	struct sparse_view *v = &z->sparse;
-
-	VDO_ASSERT(!v->wanting);
+	VDO_ASSERT(!v->wanting && queue_is_current(v->c.queue));
 	/* Inside until the reply, which comes after all that it causes. */
-	gate_enter(&z->gate);
+	gate_enter(v->c.gate);
 	v->wanting = true;
 	v->vcn = vcn;
-	v->victim = pick_victim(z);
+	v->victim = pick_victim(v);
 	completion_post(&v->want);
+}
+
+static void wake_all(struct sparse_view *v)
+{
+	struct waitq taken;
+	struct waiter *w;
+
+	waitq_take_all(&v->waiting, &taken);
+	while ((w = waitq_pop(&taken)) != NULL)
+		v->c.wake(v->c.arg, w);
 }
 
 static void want_served(struct completion *c)
 {
 	struct sparse_view *v = container_of(c, struct sparse_view, reply);
-	struct index_zone *z = container_of(v, struct index_zone, sparse);
 
+	VDO_ASSERT(v->wanting);
 	v->wanting = false;
-	zone_go_on(&v->waiting, z);
-	gate_leave(&z->gate);
+	wake_all(v);
+	gate_leave(v->c.gate);
 }
 
-static void serve_next(struct index *index);
+/* ----------------------------------------------------------------- the cache */
 
-/* The want that was being served is over. */
-static void reply(struct index *index)
+static struct sparse_cache *cache_of(struct flow *f)
 {
-	struct index_zone *z = index->sparse.asking;
-
-	index->sparse.asking = NULL;
-	serve_next(index);
-	completion_post(&z->sparse.reply);
-}
-
-/* Run @fn for each zone on its queue, then @then on the main queue. */
-static void visit_zones(struct index *index, completion_fn fn,
-			completion_fn then)
-{
-	struct sparse_cache *s = &index->sparse;
-
-	completion_init(&s->fanout.done, index->c.queue, then);
-	fanout_zones(&s->fanout, s->parts, index->zones, index->c.zone_count,
-		     fn, &s->fanout.done);
-}
-
-static struct index_zone *zone_of(struct completion *c)
-{
-	struct fanout_part *part = fanout_part_of(c);
-	struct sparse_cache *s =
-		container_of(part->fanout, struct sparse_cache, fanout);
-
-	return &container_of(s, struct index, sparse)->zones[part->number];
-}
-
-static void view_shows(struct completion *c)
-{
-	struct index_zone *z = zone_of(c);
-	struct sparse_cache *s = &z->index->sparse;
-	struct sparse_view *v = &z->sparse;
-	unsigned slot = s->asking->sparse.victim;
-
-	v->slots[slot].vcn = s->slots[slot].vcn;
-	v->slots[slot].misses = 0;
-	v->slots[slot].skip = false;
-	use_slot(v, slot);
-	if (--v->loading == 0)
-		zone_go_on(&v->waiting, z);
-	fanout_part_done(fanout_part_of(c), 0);
-}
-
-static void all_show(struct completion *c)
-{
-	struct sparse_cache *s =
-		container_of(c, struct sparse_cache, fanout.done);
-
-	reply(container_of(s, struct index, sparse));
-}
-
-static void pages_read(struct completion *c)
-{
-	struct sparse_cache *s = container_of(c, struct sparse_cache, mio.done);
-	struct index *index = container_of(s, struct index, sparse);
-	const struct sparse_view *want = &s->asking->sparse;
-	struct sparse_slot *slot = &s->slots[want->victim];
-	int r = c->result;
-
-	for (uint32_t i = 0; r == 0 && i < index->geometry.index_pages; i++)
-		r = page_cache_check(&index->zones[0].cache.c,
-				     slot->pages + (size_t)i * PAGE_BYTES,
-				     want->vcn, i);
-	if (r == 0)
-		slot->vcn = want->vcn;
-	else
-		log_warning(index->c.log,
-			    "index: cannot use sparse chapter, vcn=%llu, "
-			    "error=%d",
-			    (unsigned long long)want->vcn, r);
-	visit_zones(index, view_shows, all_show);
-}
-
-static void all_dropped(struct completion *c)
-{
-	struct sparse_cache *s =
-		container_of(c, struct sparse_cache, fanout.done);
-	struct index *index = container_of(s, struct index, sparse);
-	const struct sparse_view *want = &s->asking->sparse;
-	const struct index_geometry *g = &index->geometry;
-	uint64_t block = geometry_page_block(
-		g, geometry_physical(g, want->vcn), 0);
-
-	completion_init(&s->mio.done, index->c.queue, pages_read);
-	mio_read(&s->mio, index->c.storage, index->c.kind,
-		 index->volume_block + block, g->index_pages * PAGE_BLOCKS,
-		 s->slots[want->victim].pages);
-}
-
-static void view_drops(struct completion *c)
-{
-	struct index_zone *z = zone_of(c);
-	struct sparse_view *v = &z->sparse;
-
-	v->slots[z->index->sparse.asking->sparse.victim].vcn = CHAPTER_NONE;
-	v->loading++;
-	fanout_part_done(fanout_part_of(c), 0);
-}
-
-static void serve_next(struct index *index)
-{
-	struct sparse_cache *s = &index->sparse;
-	struct waiter *w;
-
-	while (s->asking == NULL && (w = waitq_pop(&s->wants)) != NULL) {
-		struct sparse_view *v =
-			container_of(w, struct sparse_view, link);
-		bool there = v->vcn < index->oldest;
-
-		for (unsigned i = 0; i < SPARSE_SLOTS; i++)
-			there |= s->slots[i].vcn == v->vcn;
-		if (there) {
-			completion_post(&v->reply);
-			continue;
-		}
-		s->asking = container_of(v, struct index_zone, sparse);
-		s->slots[v->victim].vcn = CHAPTER_NONE;
-		visit_zones(index, view_drops, all_dropped);
-	}
+	return container_of(f, struct sparse_cache, flow);
 }
 
 static void want_arrived(struct completion *c)
 {
 	struct sparse_view *v = container_of(c, struct sparse_view, want);
-	struct index_zone *z = container_of(v, struct index_zone, sparse);
+	struct sparse_cache *s = v->c.cache;
 
-	waitq_push(&z->index->sparse.wants, &v->link);
-	serve_next(z->index);
+	waitq_push(&s->wants, &v->link);
+	if (s->busy)
+		return;
+	s->busy = true;
+	flow_start(&s->flow);
+}
+
+/* Is there nothing to bring in for @v, because it is there or expired? */
+static bool is_settled(const struct sparse_cache *s,
+		       const struct sparse_view *v)
+{
+	if (v->vcn < s->c.range->oldest)
+		return true;
+	for (unsigned i = 0; i < SPARSE_SLOTS; i++)
+		if (s->slots[i].vcn == v->vcn)
+			return true;
+	return false;
+}
+
+/* Run @fn for each view on its queue, then go on at row @next. */
+static int visit_views(struct sparse_cache *s, completion_fn fn, int next)
+{
+	flow_await(&s->flow, &s->fanout.done, next);
+	fanout_start(&s->fanout, s->parts, s->queues, sizeof(s->queues[0]),
+		     s->view_count, fn, &s->fanout.done);
+	return FLOW_WAIT;
+}
+
+static struct sparse_view *view_of_part(const struct fanout_part *part)
+{
+	struct sparse_cache *s =
+		container_of(part->fanout, struct sparse_cache, fanout);
+
+	VDO_ASSERT(queue_is_current(s->queues[part->number]));
+	return s->views[part->number];
+}
+
+static void view_drops(struct completion *c)
+{
+	struct fanout_part *part = fanout_part_of(c);
+	struct sparse_view *v = view_of_part(part);
+
+	v->slots[v->c.cache->asking->victim].vcn = CHAPTER_NONE;
+	v->loading++;
+	fanout_part_done(part, 0);
+}
+
+static int sparse_drop(struct flow *f)
+{
+	struct sparse_cache *s = cache_of(f);
+	struct waiter *w = waitq_pop(&s->wants);
+
+	VDO_ASSERT(s->busy && s->asking == NULL);
+	if (w == NULL) {
+		s->busy = false;
+		return FLOW_END;
+	}
+	s->asking = container_of(w, struct sparse_view, link);
+	if (is_settled(s, s->asking))
+		return C_REPLY;
+	return visit_views(s, view_drops, C_READ);
+}
+
+static int sparse_read(struct flow *f)
+{
+	struct sparse_cache *s = cache_of(f);
+	const struct index_media *m = s->c.media;
+
+	s->slots[s->asking->victim].vcn = CHAPTER_NONE;
+	flow_await_any(f, &s->io.done, C_SHOW);
+	media_read(m, &s->io, media_page_block(m, s->asking->vcn, 0),
+		   (uint64_t)m->geometry->index_pages * PAGE_BLOCKS,
+		   s->slots[s->asking->victim].pages);
+	return FLOW_WAIT;
+}
+
+static void view_shows(struct completion *c)
+{
+	struct fanout_part *part = fanout_part_of(c);
+	struct sparse_view *v = view_of_part(part);
+	const struct sparse_cache *s = v->c.cache;
+	unsigned slot = s->asking->victim;
+
+	VDO_ASSERT(v->loading > 0 && v->slots[slot].vcn == CHAPTER_NONE);
+	v->slots[slot].vcn = s->slots[slot].vcn;
+	v->slots[slot].misses = 0;
+	v->slots[slot].skip = false;
+	use_slot(v, slot);
+	if (--v->loading == 0)
+		wake_all(v);
+	fanout_part_done(part, 0);
+}
+
+static int check_pages(const struct sparse_cache *s, uint64_t vcn,
+		       const uint8_t *pages)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r == 0 && i < s->c.media->geometry->index_pages;
+	     i++)
+		r = page_cache_check(s->c.media, s->c.page_map,
+				     pages + (size_t)i * PAGE_BYTES, vcn, i);
+	return r;
+}
+
+static int sparse_show(struct flow *f)
+{
+	struct sparse_cache *s = cache_of(f);
+	uint64_t vcn = s->asking->vcn;
+	struct sparse_slot *slot = &s->slots[s->asking->victim];
+	int r = s->io.done.result;
+
+	if (r == 0)
+		r = check_pages(s, vcn, slot->pages);
+	if (r == 0)
+		slot->vcn = vcn;
+	else
+		log_warning(s->c.media->log,
+			    "index: cannot use sparse chapter, vcn=%llu, "
+			    "error=%d",
+			    (unsigned long long)vcn, r);
+	return visit_views(s, view_shows, C_REPLY);
+}
+
+static int sparse_reply(struct flow *f)
+{
+	struct sparse_cache *s = cache_of(f);
+	struct sparse_view *v = s->asking;
+
+	s->asking = NULL;
+	completion_post(&v->reply);
+	return C_DROP;
 }

@@ -20,10 +20,9 @@
 #define CHUNK	    (UINT64_C(256) << 10)
 #define BUFFER_SIZE (CHUNK + STREAM_ITEM_MAX)
 
-int stream_init(struct stream *s, struct storage *storage, enum mio_kind kind,
-		struct queue *queue)
+int stream_init(struct stream *s, const struct index_media *m)
 {
-	*s = (struct stream){.storage = storage, .kind = kind, .queue = queue};
+	*s = (struct stream){.media = m};
 	s->buf = alloc_aligned(BLOCK_SIZE, BUFFER_SIZE, 1);
 	return s->buf == NULL ? -ENOMEM : 0;
 }
@@ -34,37 +33,64 @@ void stream_fini(struct stream *s)
 	s->buf = NULL;
 }
 
+/* We are on its home, or are just being called: no recursion through done. */
+static void finish(struct stream *s, int result)
+{
+	completion_finish(&s->done, result);
+}
+
+static void begin(struct stream *s, struct extent e, void *arg)
+{
+	VDO_ASSERT(s->under_way == 0);
+	s->next = e.start;
+	s->left = e.blocks;
+	s->arg = arg;
+	s->used = 0;
+	s->last = false;
+}
+
+/* @blocks of the buffer from @at on are about to be on their way. */
+static uint64_t send(struct stream *s, uint64_t blocks, completion_fn then)
+{
+	uint64_t from = s->next;
+
+	VDO_ASSERT(s->under_way == 0 && blocks > 0 && blocks <= s->left);
+	s->under_way = blocks * BLOCK_SIZE;
+	s->next += blocks;
+	s->left -= blocks;
+	completion_init(&s->io.done, s->done.home, then);
+	return from;
+}
+
 static void read_done(struct completion *c);
 
-/* The chunk goes behind STREAM_ITEM_MAX bytes kept for what was left. */
+/* The chunk goes after STREAM_ITEM_MAX bytes, kept for what is left. */
 static void read_more(struct stream *s)
 {
 	uint64_t blocks = MIN(s->left, CHUNK / BLOCK_SIZE);
+	uint64_t from;
 
 	if (blocks == 0) {
-		s->done(s->ctx, -VDO_ECORRUPT);
+		finish(s, -VDO_ECORRUPT);
 		return;
 	}
-	s->under_way = blocks * BLOCK_SIZE;
-	completion_init(&s->mio.done, s->queue, read_done);
-	mio_read(&s->mio, s->storage, s->kind, s->next, blocks,
-		 s->buf + STREAM_ITEM_MAX);
-	s->next += blocks;
-	s->left -= blocks;
+	from = send(s, blocks, read_done);
+	media_read(s->media, &s->io, from, blocks, s->buf + STREAM_ITEM_MAX);
 }
 
 static void read_done(struct completion *c)
 {
-	struct stream *s = container_of(c, struct stream, mio.done);
+	struct stream *s = container_of(c, struct stream, io.done);
 	const uint8_t *p = s->buf + STREAM_ITEM_MAX - s->used;
 	size_t n = s->used + s->under_way, taken = 0;
 	int r = c->result;
 
+	s->under_way = 0;
 	if (r == 0)
 		r = s->consume(s->arg, p, n, &taken);
 	VDO_ASSERT(taken <= n);
 	if (r <= 0) {
-		s->done(s->ctx, r);
+		finish(s, r);
 		return;
 	}
 	s->used = n - taken;
@@ -73,25 +99,17 @@ static void read_done(struct completion *c)
 	read_more(s);
 }
 
-void stream_read(struct stream *s, uint64_t start, uint64_t blocks,
-		 stream_consume consume, void *arg,
-		 void (*done)(void *ctx, int result), void *ctx)
+void stream_read(struct stream *s, struct extent from, stream_consume consume,
+		 void *arg)
 {
-	s->next = start;
-	s->left = blocks;
+	begin(s, from, arg);
 	s->consume = consume;
-	s->arg = arg;
-	s->done = done;
-	s->ctx = ctx;
-	s->used = 0;
 	read_more(s);
 }
 
-static void write_done(struct completion *c);
-
-static void write_more(struct stream *s)
+/* Fill the buffer: 0 or an error. */
+static int fill_buffer(struct stream *s)
 {
-	uint64_t blocks;
 	int r = 1;
 
 	while (r == 1 && s->used < CHUNK) {
@@ -99,53 +117,73 @@ static void write_more(struct stream *s)
 
 		r = s->produce(s->arg, s->buf + s->used, BUFFER_SIZE - s->used,
 			       &made);
+		VDO_ASSERT(made <= BUFFER_SIZE - s->used);
 		s->used += made;
-		VDO_ASSERT(s->used <= BUFFER_SIZE);
-	}
-	if (r < 0) {
-		s->done(s->ctx, r);
-		return;
 	}
 	s->last = r == 0;
+	return r < 0 ? r : 0;
+}
+
+static void chunk_written(struct completion *c);
+
+static void flushed(struct completion *c)
+{
+	finish(container_of(c, struct stream, io.done), c->result);
+}
+
+static void flush(struct stream *s)
+{
+	completion_init(&s->io.done, s->done.home, flushed);
+	media_flush(s->media, &s->io);
+}
+
+static void write_more(struct stream *s)
+{
+	uint64_t blocks, to;
+	int r = fill_buffer(s);
+
+	if (r != 0) {
+		finish(s, r);
+		return;
+	}
 	blocks = s->used / BLOCK_SIZE;
 	if (s->last && s->used % BLOCK_SIZE != 0) {
 		memset(s->buf + s->used, 0, BLOCK_SIZE - s->used % BLOCK_SIZE);
 		blocks++;
 	}
-	if (blocks > s->left || blocks == 0) {
-		s->done(s->ctx, blocks == 0 ? 0 : -ENOSPC);
+	if (blocks > s->left) {
+		finish(s, -ENOSPC);
 		return;
 	}
-	s->under_way = blocks * BLOCK_SIZE;
-	completion_init(&s->mio.done, s->queue, write_done);
-	mio_write(&s->mio, s->storage, s->kind, s->next, blocks, s->buf, false);
-	s->next += blocks;
-	s->left -= blocks;
-}
-
-static void write_done(struct completion *c)
-{
-	struct stream *s = container_of(c, struct stream, mio.done);
-
-	if (c->result != 0 || s->last) {
-		s->done(s->ctx, c->result);
+	if (blocks == 0) {
+		flush(s);
 		return;
 	}
-	s->used -= s->under_way;
-	memmove(s->buf, s->buf + s->under_way, s->used);
-	write_more(s);
+	to = send(s, blocks, chunk_written);
+	media_write(s->media, &s->io, to, blocks, s->buf);
 }
 
-void stream_write(struct stream *s, uint64_t start, uint64_t blocks,
-		  stream_produce produce, void *arg,
-		  void (*done)(void *ctx, int result), void *ctx)
+static void chunk_written(struct completion *c)
 {
-	s->next = start;
-	s->left = blocks;
+	struct stream *s = container_of(c, struct stream, io.done);
+	size_t written = s->under_way;
+
+	s->under_way = 0;
+	if (c->result != 0) {
+		finish(s, c->result);
+	} else if (s->last) {
+		flush(s);
+	} else {
+		s->used -= written;
+		memmove(s->buf, s->buf + written, s->used);
+		write_more(s);
+	}
+}
+
+void stream_write(struct stream *s, struct extent to, stream_produce produce,
+		  void *arg)
+{
+	begin(s, to, arg);
 	s->produce = produce;
-	s->arg = arg;
-	s->done = done;
-	s->ctx = ctx;
-	s->used = 0;
 	write_more(s);
 }

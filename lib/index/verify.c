@@ -25,6 +25,8 @@
 
 #include "base/alloc.h"
 #include "index/index_priv.h"
+#include "index_format/chapter_index.h"
+#include "index_format/record_page.h"
 #include "io/device.h"
 
 
@@ -36,7 +38,8 @@ struct head {
 
 struct walk {
 	struct index_verify *v;
-	struct index *index;
+	const struct index_media *media;
+	const struct index_contents *contents;
 	const struct index_geometry *g;
 	uint8_t *pages; /* of a chapter */
 	struct head *heads;
@@ -69,7 +72,7 @@ void index_verify_fault(struct index_verify *v, enum vdo_index_fault_kind kind,
 /* The block on the device of a page of the slot at hand. */
 static uint64_t block_of(const struct walk *w, uint32_t page)
 {
-	return w->index->volume_block - w->index->c.storage->bio_offset +
+	return w->media->volume_block - w->media->storage->bio_offset +
 	       geometry_page_block(w->g, w->slot, page);
 }
 
@@ -79,7 +82,7 @@ static uint64_t block_of(const struct walk *w, uint32_t page)
 
 static int read_pages(const struct walk *w, uint32_t count)
 {
-	return device_read(w->index->c.storage->device,
+	return device_read(w->media->storage->device,
 			   block_of(w, 0) * BLOCK_SIZE, w->pages,
 			   (size_t)count * PAGE_BYTES);
 }
@@ -106,7 +109,7 @@ static uint64_t open_page(const struct walk *w, uint32_t i,
 			  struct index_page *p)
 {
 	if (index_page_open(index_page(w, i), w->g,
-			    w->index->layout.volume_nonce, p) != 0 ||
+			    w->media->layout.volume_nonce, p) != 0 ||
 	    p->vcn >= CHAPTERS_END ||
 	    geometry_physical(w->g, p->vcn) != w->slot)
 		return CHAPTER_NONE;
@@ -161,8 +164,8 @@ static void check_page_map(struct walk *w)
 {
 	for (uint32_t i = 0; i < w->g->index_pages; i++) {
 		const struct index_page *p = &w->heads[i].page;
-		struct list_range want = page_map_lists(&w->index->page_map,
-							w->slot, i);
+		struct list_range want =
+			page_map_lists(w->contents->page_map, w->slot, i);
 
 		if (!w->heads[i].good ||
 		    (p->first_list == want.first &&
@@ -241,13 +244,13 @@ static bool chapter_leads_to(const struct walk *w,
 /* Does the volume index lead to this chapter? */
 static bool volume_leads_to(const struct walk *w, const struct index_name *name)
 {
-	struct index_zone *z = &w->index->zones[name->zone];
+	struct volume_index *v = w->contents->volumes[name->zone];
 	struct volume_hint h;
 
 	if (geometry_is_sparse(w->g, w->oldest, w->newest, w->vcn) &&
 	    !index_name_is_sample(name))
 		return false;
-	return volume_index_get(&z->volume, name, &h) == 0 && h.found &&
+	return volume_index_get(v, name, &h) == 0 && h.found &&
 	       h.chapter == w->vcn;
 }
 
@@ -261,7 +264,7 @@ static void check_records(struct walk *w, uint32_t at)
 	for (unsigned i = 0; i < RECORDS_PER_PAGE; i++) {
 		struct index_name name;
 
-		index_set_name(w->index, &name, &records[i].name);
+		index_set_name(w->v->index, &name, &records[i].name);
 		lost += !chapter_leads_to(w, &name, at);
 		if (w->v->loaded && volume_leads_to(w, &name))
 			w->v->report.records_known++;
@@ -312,8 +315,8 @@ static bool name_belongs(const struct walk *w, const struct sub_zone *s,
 
 	bits_copy(hash.bytes, 0, delta_list_data(&s->lists, list),
 		  e->at + e->bits - NAME_BITS, NAME_BITS);
-	index_set_name(w->index, &name, &hash);
-	return &w->index->zones[name.zone].volume.subs[name.sub] == s &&
+	index_set_name(w->v->index, &name, &hash);
+	return &w->contents->volumes[name.zone]->subs[name.sub] == s &&
 	       name.volume.list == list && name.volume.key == e->key;
 }
 
@@ -373,14 +376,12 @@ static void check_sub(struct walk *w, const struct sub_zone *s)
 
 static void check_volume_index(struct walk *w)
 {
-	for (unsigned i = 0; i < w->index->c.zone_count; i++) {
-		const struct index_zone *z = &w->index->zones[i];
+	const struct index_contents *c = w->contents;
 
-		w->v->report.open_records +=
-			z->open->used - z->open->deleted_count;
+	w->v->report.open_records = contents_open_records(c);
+	for (unsigned i = 0; i < c->zone_count; i++)
 		for (unsigned k = 0; k < w->g->sub_count; k++)
-			check_sub(w, &z->volume.subs[k]);
-	}
+			check_sub(w, &c->volumes[i]->subs[k]);
 }
 
 /* ------------------------------------------------------- range without save */
@@ -487,8 +488,8 @@ static int prepare(struct walk *w)
 	if (w->pages == NULL || w->heads == NULL)
 		return -ENOMEM;
 	if (w->v->loaded) {
-		w->oldest = w->index->oldest;
-		w->newest = w->index->newest;
+		w->oldest = index_range_of(w->v->index)->oldest;
+		w->newest = index_range_of(w->v->index)->newest;
 		w->names = alloc_zeroed(w->g->chapters, sizeof(*w->names));
 		return w->names == NULL ? -ENOMEM : 0;
 	}
@@ -500,8 +501,9 @@ int index_verify(struct index_verify *v)
 {
 	struct walk w = {
 		.v = v,
-		.index = v->index,
-		.g = &v->index->geometry,
+		.media = index_media_of(v->index),
+		.contents = index_contents_of(v->index),
+		.g = index_geometry_of(v->index),
 	};
 	int r = prepare(&w);
 

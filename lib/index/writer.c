@@ -1,55 +1,83 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Chapter writer (X 6, 9.2).
+ * Writing a chapter.
  *
- *	all zones handed over
- *	  [start]		first after a load or save: the save is made
- *	    |			unusable, durably
- *	  [encode] * +		some records: noted for the chapter's index
- *	  [encode_page] * +	and, when it is complete, their page
- *	  [write_records]	then flush
- *	  [write_lists] * +	of the chapter's index, some a turn
- *	  [pack_page] *		one index page a turn
- *	  [write_index]		then flush
- *	  [finish]		page map, oldest, newest; tell the zones
- *
- * A chapter exists if all its index pages are there; they are written after all
- * records are durable, so a rebuild never meets a chapter without its records.
- *
- * What is marked + is done on the queues of the zones, a page or some lists on
- * each in turn, so that all threads have the same to do. It is one activity all
- * the same: it goes from queue to queue as a message, and is at one at a time.
- *
- * After an error chapters still pass through here, unwritten, so that nobody
- * waits for ever.
+ * Encoding a chapter of 65,536 records takes as long as some ten thousand
+ * requests, which would all wait if it were done at once. So it is cut into
+ * turns, each a message of its own: a page or some lists on the queue of each
+ * zone in turn, so that all threads have the same to do. It is one activity all
+ * the same, and at one place at a time.
  */
 #include "build.h"
+
+#include "index/writer.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/counter.h"
-#include "index/index_priv.h"
+#include "index_format/record_page.h"
 
-/* Steps: records that are encoded, and names in the chapter's index. */
+/* Turns: records that are encoded, and names in the chapter's index. */
 #define STEP_MIN  16u
 #define LISTS_MIN 512u
 #define LISTS_MAX 4096u
 
 #define SHARE_LISTS 32u /* lists on one zone's queue, before the next's */
 
-static void turn(struct completion *c);
-static void encode(struct index *index);
-static void begin(struct index *index);
+/* ON_ZONES is the queue of the zone whose turn it is. */
+enum { ON_MAIN = 1, ON_ZONES };
+
+/* Row, function, where it runs; what it does. */
+#define WRITER_ROWS(X)							       \
+	/* the first after a save: the save cannot be used any more */	       \
+	X(W_DISCARD, writer_discard, ON_MAIN)				       \
+	/* choose the record that fills up the chapter */		       \
+	X(W_BEGIN, writer_begin, ON_MAIN)				       \
+	/* some records: noted for the chapter's index */		       \
+	X(W_RECORDS, writer_records, ON_ZONES)				       \
+	/* a page of them is complete: encode it */			       \
+	X(W_RECORD_PAGE, writer_record_page, ON_ZONES)			       \
+	/* write all record pages, durably */				       \
+	X(W_STORE_RECORDS, writer_store_records, ON_MAIN)		       \
+	/* some lists of the chapter's index */				       \
+	X(W_LISTS, writer_lists, ON_ZONES)				       \
+	/* an index page; its lists go into the page map */		       \
+	X(W_INDEX_PAGE, writer_index_page, ON_MAIN)			       \
+	/* write all index pages, durably */				       \
+	X(W_STORE_INDEX, writer_store_index, ON_MAIN)			       \
+	/* count it */							       \
+	X(W_WRITTEN, writer_written, ON_MAIN)				       \
+	/* the next chapter is open; tell the zones */			       \
+	X(W_END, writer_end, ON_MAIN)
+
+enum { WRITER_ROWS(FLOW_ROW) };
+WRITER_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(writer_table, W_END, WRITER_ROWS);
+
+static struct chapter_writer *writer_of(struct flow *f)
+{
+	return container_of(f, struct chapter_writer, flow);
+}
+
+static const struct index_geometry *geometry(const struct chapter_writer *w)
+{
+	return w->c.media->geometry;
+}
+
+static void handover_arrived(struct completion *c);
+
+/* --------------------------------------------------------------------- life */
 
 /* Record @i of the chapter, in the order of X 7.3, or NULL: a fill record. */
-static const struct index_record *collated(const struct index *index,
+static const struct index_record *collated(const struct chapter_writer *w,
 					   uint32_t i)
 {
 	const struct open_chapter *o =
-		index->zones[i % index->c.zone_count].writing;
-	uint32_t number = 1 + i / index->c.zone_count;
+		w->sources[i % w->c.zone_count]->full;
+	uint32_t number = 1 + i / w->c.zone_count;
 
 	return number > o->capacity ? NULL : open_chapter_record(o, number);
 }
@@ -59,207 +87,88 @@ static const struct hash128 *name_of(void *arg, uint32_t record)
 	return &collated(arg, record)->name;
 }
 
-static int init_builder(struct index *index)
+int writer_init(struct chapter_writer *w, const struct writer_config *c)
 {
-	struct chapter_builder *b = &index->writer.builder;
-	int r = chapter_builder_init(b, &index->geometry);
-
-	b->name_of = name_of;
-	b->arg = index;
-	return r;
-}
-
-int writer_init(struct index *index)
-{
-	struct chapter_writer *w = &index->writer;
-	const struct index_geometry *g = &index->geometry;
-	size_t size = (size_t)g->chapter_pages * PAGE_BYTES;
-
-	w->pages = alloc_aligned(BLOCK_SIZE, size, 1);
+	*w = (struct chapter_writer){.c = *c};
+	flow_init(&w->flow, &writer_table);
+	w->flow.queues[ON_MAIN] = c->queue;
+	w->flow.queues[ON_ZONES] = c->zones[0];
 	w->records = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->records));
 	w->scratch = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->scratch));
-	if (w->pages == NULL || w->records == NULL || w->scratch == NULL)
+	if (w->records == NULL || w->scratch == NULL)
 		return -ENOMEM;
-	return init_builder(index);
+	return chapter_builder_init(&w->builder, c->media->geometry, name_of,
+				    w);
 }
 
-void writer_fini(struct index *index)
+void writer_fini(struct chapter_writer *w)
 {
-	struct chapter_writer *w = &index->writer;
-
 	chapter_builder_fini(&w->builder);
-	alloc_free(w->pages);
 	alloc_free(w->records);
 	alloc_free(w->scratch);
 }
 
-void writer_wait_idle(struct index *index, struct completion *idle)
+void writer_add_source(struct chapter_writer *w, struct chapter_source *s,
+		       unsigned zone)
 {
-	VDO_ASSERT(index->writer.idle == NULL);
-	if (index->writer.handed_over == 0)
-		completion_post(idle);
-	else
-		index->writer.idle = idle;
+	VDO_ASSERT(zone < w->c.zone_count && w->sources[zone] == NULL);
+	s->writer = w;
+	completion_init(&s->handover, w->c.queue, handover_arrived);
+	w->sources[zone] = s;
 }
 
-static void announce(struct index *index, const struct index_zone *from)
+void writer_wait_idle(struct chapter_writer *w, struct completion *idle)
 {
-	uint64_t vcn = index->writer.vcn;
+	VDO_ASSERT(queue_is_current(w->c.queue) && w->idle == NULL);
+	if (w->handed_over == 0)
+		completion_post(idle);
+	else
+		w->idle = idle;
+}
 
-	for (unsigned i = 0; i < index->c.zone_count; i++) {
-		struct announce *a = &index->zones[i].announces[vcn % 2];
+/* --------------------------------------------------------------- handing over */
 
-		if (&index->zones[i] == from)
+void writer_hand_over(struct chapter_source *s,
+		      const struct open_chapter *full,
+		      const struct open_chapter *next)
+{
+	VDO_ASSERT(full != next && next->used == 0);
+	s->full = full;
+	atomic_store_explicit(&s->filling, next, memory_order_relaxed);
+	completion_post(&s->handover);
+}
+
+/* All zones but that of @from are to hand over, however full they are. */
+static void announce(struct chapter_writer *w,
+		     const struct chapter_source *from)
+{
+	for (unsigned i = 0; i < w->c.zone_count; i++) {
+		struct chapter_announce *a =
+			&w->sources[i]->announces[w->vcn % 2];
+
+		if (w->sources[i] == from)
 			continue;
-		a->vcn = vcn;
+		a->vcn = w->vcn;
 		completion_post(&a->go);
 	}
 }
 
-void writer_handover(struct completion *c)
+static void handover_arrived(struct completion *c)
 {
-	struct index_zone *z = container_of(c, struct index_zone, handover);
-	struct index *index = z->index;
-	struct chapter_writer *w = &index->writer;
+	struct chapter_source *s =
+		container_of(c, struct chapter_source, handover);
+	struct chapter_writer *w = s->writer;
 
+	VDO_ASSERT(w->handed_over < w->c.zone_count);
 	if (w->handed_over++ == 0) {
-		w->vcn = index->newest;
-		announce(index, z);
+		w->vcn = w->c.range->newest;
+		announce(w, s);
 	}
-	if (w->handed_over == index->c.zone_count)
-		begin(index);
+	if (w->handed_over == w->c.zone_count)
+		flow_start(&w->flow);
 }
 
-static void go_on(struct index *index, struct queue *queue,
-		  void (*then)(struct index *index))
-{
-	struct chapter_writer *w = &index->writer;
-
-	w->then = then;
-	completion_init(&w->step, queue, turn);
-	completion_post(&w->step);
-}
-
-/* Go on with @then in a turn of its own. */
-static void next_turn(struct index *index, void (*then)(struct index *index))
-{
-	go_on(index, index->c.queue, then);
-}
-
-/* The same where it is the turn of share @number of the work. */
-static void share_turn(struct index *index, uint32_t number,
-		       void (*then)(struct index *index))
-{
-	go_on(index, index->c.zones[number % index->c.zone_count], then);
-}
-
-static void turn(struct completion *c)
-{
-	struct chapter_writer *w = container_of(c, struct chapter_writer, step);
-
-	w->then(container_of(w, struct index, writer));
-}
-
-static void finish(struct index *index)
-{
-	struct chapter_writer *w = &index->writer;
-	struct completion *idle = w->idle;
-
-	counter_add(&index->oldest,
-		    geometry_expires(&index->geometry, w->vcn + 1));
-	counter_inc(&index->newest);
-	w->handed_over = 0;
-	w->idle = NULL;
-	for (unsigned i = 0; i < index->c.zone_count; i++)
-		completion_post(&index->zones[i].written);
-	if (idle != NULL)
-		completion_post(idle);
-}
-
-static void fail(struct index *index, int error)
-{
-	index_fail(index, error, "cannot write a chapter");
-	finish(index);
-}
-
-static void index_synced(struct completion *c)
-{
-	struct chapter_writer *w = container_of(c, struct chapter_writer,
-						sync.done);
-	struct index *index = container_of(w, struct index, writer);
-
-	if (c->result != 0) {
-		fail(index, c->result);
-		return;
-	}
-	counter_inc(&w->chapters_written);
-	if (w->lost != 0)
-		log_warning(index->c.log,
-			    "index: lists too long for a chapter's pages, "
-			    "vcn=%llu, lists=%u",
-			    (unsigned long long)w->vcn, w->lost);
-	finish(index);
-}
-
-/* The mio is done: flush, then @then. */
-static void flush_after(struct completion *c, completion_fn then)
-{
-	struct chapter_writer *w = container_of(c, struct chapter_writer,
-						mio.done);
-	struct index *index = container_of(w, struct index, writer);
-
-	if (c->result != 0) {
-		fail(index, c->result);
-		return;
-	}
-	completion_init(&w->sync.done, index->c.queue, then);
-	sync_request(index->c.sync, &w->sync);
-}
-
-static void index_written(struct completion *c)
-{
-	flush_after(c, index_synced);
-}
-
-/* Write @count pages of the chapter from @page on. */
-static void write_pages(struct index *index, uint32_t page, uint32_t count,
-			completion_fn then)
-{
-	struct chapter_writer *w = &index->writer;
-	const struct index_geometry *g = &index->geometry;
-	uint64_t block = geometry_page_block(g, geometry_physical(g, w->vcn),
-					     page);
-
-	completion_init(&w->mio.done, index->c.queue, then);
-	mio_write(&w->mio, index->c.storage, index->c.kind,
-		  index->volume_block + block, count * PAGE_BLOCKS,
-		  w->pages + (size_t)page * PAGE_BYTES, false);
-}
-
-static void pack_page(struct index *index)
-{
-	struct chapter_writer *w = &index->writer;
-	uint32_t pages = index->geometry.index_pages;
-
-	w->next_list = chapter_index_pack(
-		&w->builder.lists, index->layout.volume_nonce, w->vcn,
-		w->next_list, w->page + 1 == pages,
-		w->pages + (size_t)w->page * PAGE_BYTES, &w->lost);
-	/* Nobody looks the chapter up before it is written. */
-	page_map_set(&index->page_map, w->vcn, w->page, w->next_list - 1);
-	if (++w->page < pages)
-		next_turn(index, pack_page);
-	else
-		write_pages(index, 0, pages, index_written);
-}
-
-static void lists_written(struct index *index)
-{
-	if (index->writer.result != 0)
-		fail(index, index->writer.result);
-	else
-		pack_page(index);
-}
+/* -------------------------------------------------------------------- turns */
 
 /*
  * Zones that share the thread are to wait for a moment only, so each turn does
@@ -272,129 +181,192 @@ static uint32_t pace(uint32_t done, uint32_t due, uint32_t least, uint32_t most)
 }
 
 /* How much of the next chapter is there, in records. */
-static uint32_t filled(const struct index *index)
+static uint32_t filled(const struct chapter_writer *w)
 {
 	uint32_t used = 0;
 
-	for (unsigned i = 0; i < index->c.zone_count; i++) {
-		const struct open_chapter *open = __atomic_load_n(
-			&index->zones[i].open, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < w->c.zone_count; i++) {
+		const struct open_chapter *open = atomic_load_explicit(
+			&w->sources[i]->filling, memory_order_relaxed);
 
 		used = MAX(used, open_chapter_used(open));
 	}
-	return used * index->c.zone_count;
+	return used * w->c.zone_count;
 }
 
-static void write_lists(struct index *index)
+/* Rows on the zones run from now on where it is the turn of share @number. */
+static void give_turn(struct chapter_writer *w, uint32_t number)
 {
-	struct chapter_builder *b = &index->writer.builder;
-	const struct index_geometry *g = &index->geometry;
-	uint32_t now = 4 * filled(index);
-	uint32_t due = now > 2 * g->records ? now - 2 * g->records : 0;
-	uint32_t done = b->next * (g->records / g->lists);
-	int r = chapter_builder_go_on(b, pace(done, due, LISTS_MIN, LISTS_MAX));
-
-	index->writer.result = r;
-	if (r != 0 || chapter_builder_done(b))
-		next_turn(index, lists_written);
-	else
-		share_turn(index, b->next / SHARE_LISTS, write_lists);
+	w->flow.queues[ON_ZONES] = w->c.zones[number % w->c.zone_count];
 }
 
-static void records_synced(struct completion *c)
+/* It is the turn of share @number, with row @next. */
+static int share_turn(struct chapter_writer *w, uint32_t number, int next)
 {
-	struct chapter_writer *w = container_of(c, struct chapter_writer,
-						sync.done);
-	struct index *index = container_of(w, struct index, writer);
+	give_turn(w, number);
+	return flow_turn(&w->flow, next);
+}
 
-	if (c->result != 0) {
-		fail(index, c->result);
-		return;
+/* --------------------------------------------------------------------- rows */
+
+static int writer_discard(struct flow *f)
+{
+	struct chapter_writer *w = writer_of(f);
+
+	if (index_failure_get(w->c.failure) != 0)
+		return W_END;
+	flow_await(f, &w->c.saver->done, W_BEGIN);
+	if (!saver_discard(w->c.saver))
+		return FLOW_WAIT;
+	return flow_over(f, &w->c.saver->done, true);
+}
+
+static int writer_begin(struct flow *f)
+{
+	struct chapter_writer *w = writer_of(f);
+
+	w->fill = NULL;
+	for (unsigned i = w->c.zone_count; i-- > 0;) {
+		const struct open_chapter *o = w->sources[i]->full;
+
+		if (open_chapter_full(o))
+			w->fill = &o->records[o->capacity - 1];
 	}
-	w->page = 0;
-	w->next_list = w->lost = 0;
-	share_turn(index, 0, write_lists);
+	VDO_ASSERT(w->fill != NULL); /* or who handed over first? */
+	chapter_builder_clear(&w->builder);
+	w->record = 0;
+	return share_turn(w, 0, W_RECORDS);
 }
 
-static void records_written(struct completion *c)
+static void put_record(struct chapter_writer *w, uint32_t i)
 {
-	flush_after(c, records_synced);
-}
-
-static void put_record(struct index *index, uint32_t i)
-{
-	struct chapter_writer *w = &index->writer;
-	const struct index_record *r = collated(index, i);
+	const struct index_record *r = collated(w, i);
 
 	w->records[i % RECORDS_PER_PAGE] = r != NULL ? *r : *w->fill;
 	if (r != NULL)
 		chapter_builder_add(&w->builder, i, &r->name);
 }
 
-static void write_records(struct index *index)
+static int writer_records(struct flow *f)
 {
-	const struct index_geometry *g = &index->geometry;
+	struct chapter_writer *w = writer_of(f);
+	uint32_t page = w->record / RECORDS_PER_PAGE;
+	uint32_t page_end = (page + 1) * RECORDS_PER_PAGE;
+	uint32_t end = w->record + pace(w->record, 2 * filled(w), STEP_MIN,
+					page_end - w->record);
 
-	write_pages(index, g->index_pages, g->record_pages, records_written);
+	VDO_ASSERT(page < geometry(w)->record_pages);
+	while (w->record < end)
+		put_record(w, w->record++);
+	return share_turn(w, page, end == page_end ? W_RECORD_PAGE : W_RECORDS);
 }
 
-static void encode_page(struct index *index)
+static int writer_record_page(struct flow *f)
 {
-	struct chapter_writer *w = &index->writer;
-	const struct index_geometry *g = &index->geometry;
+	struct chapter_writer *w = writer_of(f);
+	const struct index_geometry *g = geometry(w);
 	uint32_t page = w->record / RECORDS_PER_PAGE - 1;
 
-	record_page_encode(w->pages +
+	record_page_encode(w->c.pages +
 				   (size_t)(g->index_pages + page) * PAGE_BYTES,
 			   w->records, w->scratch);
 	if (w->record < g->records)
-		share_turn(index, page + 1, encode);
-	else
-		next_turn(index, write_records);
+		return share_turn(w, page + 1, W_RECORDS);
+	return flow_turn(f, W_STORE_RECORDS);
 }
 
-static void encode(struct index *index)
+/* Write @count pages of the chapter from @page on, then go on at row @next. */
+static int store_pages(struct chapter_writer *w, uint32_t page, uint32_t count,
+		       int next)
 {
-	struct chapter_writer *w = &index->writer;
-	uint32_t page = w->record / RECORDS_PER_PAGE;
-	uint32_t page_end = (page + 1) * RECORDS_PER_PAGE;
-	uint32_t end = w->record + pace(w->record, 2 * filled(index), STEP_MIN,
-					page_end - w->record);
+	const struct index_media *m = w->c.media;
 
-	while (w->record < end)
-		put_record(index, w->record++);
-	share_turn(index, page, end == page_end ? encode_page : encode);
+	flow_await(&w->flow, &w->io.done, next);
+	media_store(m, &w->io, media_page_block(m, w->vcn, page),
+		    (uint64_t)count * PAGE_BLOCKS,
+		    w->c.pages + (size_t)page * PAGE_BYTES);
+	return FLOW_WAIT;
 }
 
-static void start(struct index *index)
+static int writer_store_records(struct flow *f)
 {
-	struct chapter_writer *w = &index->writer;
+	struct chapter_writer *w = writer_of(f);
+	const struct index_geometry *g = geometry(w);
 
-	for (unsigned i = index->c.zone_count; i-- > 0;) {
-		const struct open_chapter *o = index->zones[i].writing;
-
-		if (open_chapter_full(o))
-			w->fill = &o->records[o->capacity - 1];
-	}
-	chapter_builder_clear(&w->builder);
-	w->record = 0;
-	share_turn(index, 0, encode);
+	w->page = w->next_list = w->lost = 0;
+	give_turn(w, 0);
+	return store_pages(w, g->index_pages, g->record_pages, W_LISTS);
 }
 
-static void discarded(struct index *index, int result)
+static int writer_lists(struct flow *f)
 {
-	if (result != 0)
-		fail(index, result);
-	else
-		start(index);
+	struct chapter_writer *w = writer_of(f);
+	struct chapter_builder *b = &w->builder;
+	const struct index_geometry *g = geometry(w);
+	uint32_t now = 4 * filled(w);
+	uint32_t due = now > 2 * g->records ? now - 2 * g->records : 0;
+	uint32_t done = b->next * (g->records / g->lists);
+	int r = chapter_builder_go_on(b, pace(done, due, LISTS_MIN, LISTS_MAX));
+
+	if (r != 0)
+		return flow_fail(f, r);
+	if (chapter_builder_done(b))
+		return flow_turn(f, W_INDEX_PAGE);
+	return share_turn(w, b->next / SHARE_LISTS, W_LISTS);
 }
 
-static void begin(struct index *index)
+static int writer_index_page(struct flow *f)
 {
-	if (index_error(index) != 0)
-		finish(index);
-	else if (index->save_slot >= 0)
-		index_discard_save(index, discarded);
-	else
-		start(index);
+	struct chapter_writer *w = writer_of(f);
+	uint32_t pages = geometry(w)->index_pages;
+
+	w->next_list = chapter_index_pack(
+		&w->builder.lists, w->c.media->layout.volume_nonce, w->vcn,
+		w->next_list, w->page + 1 == pages,
+		w->c.pages + (size_t)w->page * PAGE_BYTES, &w->lost);
+	/* Nobody looks the chapter up before it is written. */
+	page_map_set(w->c.page_map, w->vcn, w->page, w->next_list - 1);
+	if (++w->page < pages)
+		return flow_turn(f, W_INDEX_PAGE);
+	VDO_ASSERT(w->next_list == geometry(w)->lists);
+	return W_STORE_INDEX;
+}
+
+static int writer_store_index(struct flow *f)
+{
+	struct chapter_writer *w = writer_of(f);
+
+	return store_pages(w, 0, geometry(w)->index_pages, W_WRITTEN);
+}
+
+static int writer_written(struct flow *f)
+{
+	struct chapter_writer *w = writer_of(f);
+
+	counter_inc(&w->chapters_written);
+	if (w->lost != 0)
+		log_warning(w->c.media->log,
+			    "index: lists too long for a chapter's pages, "
+			    "vcn=%llu, lists=%u",
+			    (unsigned long long)w->vcn, w->lost);
+	return W_END;
+}
+
+static int writer_end(struct flow *f)
+{
+	struct chapter_writer *w = writer_of(f);
+	struct completion *idle = w->idle;
+
+	VDO_ASSERT(w->vcn == w->c.range->newest);
+	if (f->result != 0)
+		index_failure_note(w->c.failure, f->result,
+				   "cannot write a chapter");
+	chapter_range_advance(w->c.range, geometry(w));
+	w->handed_over = 0;
+	w->idle = NULL;
+	for (unsigned i = 0; i < w->c.zone_count; i++)
+		completion_post(&w->sources[i]->written);
+	if (idle != NULL)
+		completion_post(idle);
+	return FLOW_END;
 }

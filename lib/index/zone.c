@@ -20,70 +20,85 @@
  */
 #include "build.h"
 
+#include "index/zone.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include <vdo/error.h>
 
+#include "base/assert.h"
 #include "base/counter.h"
-#include "index/index_priv.h"
+#include "index_format/chapter_index.h"
+#include "index_format/record_page.h"
 
 #define WAITING 1 /* of serve() and what it calls: will be served again */
 
-static void page_wake(void *arg, struct waiter *w);
+static void op_wake(void *arg, struct waiter *w);
+static void chapter_written(struct completion *c);
+static void chapter_announced(struct completion *c);
 
-int zone_init(struct index *index, unsigned number)
+/* --------------------------------------------------------------------- life */
+
+static void init_source(struct index_zone *z)
 {
-	struct index_zone *z = &index->zones[number];
-	const struct index_geometry *g = &index->geometry;
-	unsigned zones = index->c.zone_count;
-	struct page_cache_config c = {
-		.geometry = g,
-		.page_map = &index->page_map,
-		.nonce = &index->layout.volume_nonce,
+	struct chapter_source *s = &z->source;
+
+	completion_init(&s->written, z->c.queue, chapter_written);
+	s->written.owner = z;
+	for (unsigned i = 0; i < ARRAY_SIZE(s->announces); i++) {
+		completion_init(&s->announces[i].go, z->c.queue,
+				chapter_announced);
+		s->announces[i].go.owner = z;
+	}
+	writer_add_source(z->c.writer, s, z->c.number);
+}
+
+int index_zone_init(struct index_zone *z, const struct zone_config *c)
+{
+	const struct index_geometry *g = c->media->geometry;
+	struct page_cache_config cache = {
+		.media = c->media,
+		.page_map = c->page_map,
 		.oldest = &z->oldest,
-		.storage = index->c.storage,
-		.kind = index->c.kind,
-		.volume_block = &index->volume_block,
-		.queue = index->c.zones[number],
-		.page_count = MAX(g->cache_pages / zones, 4u),
-		.wake = page_wake,
+		.queue = c->queue,
+		.page_count = MAX(g->cache_pages / c->zone_count, 4u),
+		.wake = op_wake,
 		.arg = z,
 	};
 	int r;
 
-	z->index = index;
-	z->number = number;
-	z->queue = index->c.zones[number];
+	VDO_ASSERT(c->number < c->zone_count);
+	z->c = *c;
+	z->geometry = g;
 	gate_init(&z->gate);
 	waitq_init(&z->full);
-	completion_init(&z->written, z->queue, zone_written);
-	completion_init(&z->handover, index->c.queue, writer_handover);
-	for (unsigned i = 0; i < 2; i++) {
-		z->announces[i].zone = z;
-		completion_init(&z->announces[i].go, z->queue, zone_announced);
-	}
-	r = volume_index_init(&z->volume, g, number, zones);
+	init_source(z);
+	sparse_view_init(&z->sparse, &(struct sparse_view_config){
+		.cache = c->sparse,
+		.queue = c->queue,
+		.oldest = &z->oldest,
+		.gate = &z->gate,
+		.wake = op_wake,
+		.arg = z,
+	});
+	r = volume_index_init(&z->volume, g, c->number, c->zone_count);
 	for (unsigned i = 0; i < 2 && r == 0; i++)
-		r = open_chapter_init(&z->chapters[i], g->records / zones);
+		r = open_chapter_init(&z->chapters[i],
+				      g->records / c->zone_count);
 	if (r == 0)
-		r = page_cache_init(&z->cache, &c);
-	zone_reset(z);
+		r = page_cache_init(&z->cache, &cache);
+	if (r == 0)
+		index_zone_reset(z);
 	return r;
 }
 
-void zone_fini(struct index_zone *z)
+void index_zone_fini(struct index_zone *z)
 {
 	volume_index_fini(&z->volume);
 	open_chapter_fini(&z->chapters[0]);
 	open_chapter_fini(&z->chapters[1]);
 	page_cache_fini(&z->cache);
-}
-
-/* index_prefetch() may look at it. */
-static void set_open(struct index_zone *z, struct open_chapter *o)
-{
-	__atomic_store_n(&z->open, o, __ATOMIC_RELAXED);
 }
 
 /* While somebody may read them. */
@@ -97,31 +112,46 @@ static void reset_counts(struct zone_counts *c)
 		counter_set(&c->posts_in[i], 0);
 }
 
-/* As if new; nothing is going on. */
-void zone_reset(struct index_zone *z)
+void index_zone_reset(struct index_zone *z)
 {
-	set_open(z, &z->chapters[0]);
+	VDO_ASSERT(!z->accepting && z->gate.inside == 0 && !z->writing_busy);
+	z->open = &z->chapters[0];
 	z->writing = &z->chapters[1];
-	z->writing_valid = z->writing_busy = z->close_pending = false;
-	z->touched = false;
-	reset_counts(&z->counts);
+	atomic_store_explicit(&z->source.filling, z->open,
+			      memory_order_relaxed);
+	z->writing_valid = z->close_pending = z->touched = false;
 	z->oldest = z->newest = 0;
+	reset_counts(&z->counts);
+	volume_index_clear(&z->volume);
+	open_chapter_clear(&z->chapters[0]);
+	open_chapter_clear(&z->chapters[1]);
+	page_cache_clear(&z->cache);
 }
+
+void index_zone_set_range(struct index_zone *z, uint64_t oldest,
+			  uint64_t newest)
+{
+	VDO_ASSERT(!z->accepting && oldest <= newest);
+	z->oldest = oldest;
+	z->newest = newest;
+}
+
+/* ------------------------------------------------------------ the open chapter */
 
 static void chapter_close(struct index_zone *z)
 {
 	struct open_chapter *full = z->open;
 
-	VDO_ASSERT(!z->writing_busy);
-	set_open(z, z->writing);
+	VDO_ASSERT(!z->writing_busy && queue_is_current(z->c.queue));
+	z->open = z->writing;
 	z->writing = full;
 	z->writing_valid = z->writing_busy = true;
 	z->close_pending = false;
 	open_chapter_clear(z->open);
 	z->newest++;
-	z->oldest += geometry_expires(&z->index->geometry, z->newest);
+	z->oldest += geometry_expires(z->geometry, z->newest);
 	volume_index_open(&z->volume, z->newest);
-	completion_post(&z->handover);
+	writer_hand_over(&z->source, full, z->open);
 }
 
 static void chapter_full(struct index_zone *z)
@@ -155,18 +185,17 @@ static const uint8_t *get_page(struct index_zone *z, struct index_op *op,
 /* On which record page of @vcn would the name be? Kept in @op. */
 static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
 {
-	const struct index_geometry *g = &z->index->geometry;
-	uint32_t page = page_map_find(&z->index->page_map,
-				      geometry_physical(g, vcn),
+	const struct index_geometry *g = z->geometry;
+	uint32_t page = page_map_find(z->c.page_map, geometry_physical(g, vcn),
 				      op->name.chapter.list);
-	int slot = sparse_slot_of(z, vcn);
+	int slot = sparse_view_find(&z->sparse, vcn);
 	const uint8_t *data;
 	int r;
 
 	if (op->looked_up && op->chapter == vcn)
 		return 0;
 	if (slot >= 0) {
-		data = sparse_page(z, (unsigned)slot, page);
+		data = sparse_view_page(&z->sparse, (unsigned)slot, page);
 	} else {
 		data = get_page(z, op, vcn, page, &r);
 		if (data == NULL)
@@ -174,7 +203,8 @@ static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
 	}
 	r = index_page_search(data, g, &op->name, &op->record_page);
 	if (slot >= 0 && r == 0)
-		sparse_note(z, (unsigned)slot, op->record_page != PAGE_NONE);
+		sparse_view_note(&z->sparse, (unsigned)slot,
+				 op->record_page != PAGE_NONE);
 	op->chapter = vcn;
 	op->looked_up = r == 0;
 	return r;
@@ -201,8 +231,8 @@ static int look_in_chapter(struct index_zone *z, struct index_op *op,
 	r = look_up_page(z, op, vcn);
 	if (r != 0 || op->record_page == PAGE_NONE)
 		return r;
-	page = get_page(z, op, vcn,
-			z->index->geometry.index_pages + op->record_page, &r);
+	page = get_page(z, op, vcn, z->geometry->index_pages + op->record_page,
+			&r);
 	if (page != NULL)
 		*record = record_page_find(page, &op->name.hash);
 	return r;
@@ -210,7 +240,7 @@ static int look_in_chapter(struct index_zone *z, struct index_op *op,
 
 static bool is_sparse(const struct index_zone *z, uint64_t vcn)
 {
-	return geometry_is_sparse(&z->index->geometry, z->oldest, z->newest,
+	return geometry_is_sparse(z->geometry, z->oldest, z->newest,
 				  vcn);
 }
 
@@ -230,16 +260,16 @@ static int wait_for_sparse(struct index_zone *z, struct index_op *op,
 	if (!is_sparse(z, vcn) ||
 	    !index_name_is_sample(&op->name))
 		return 0;
-	slot = sparse_slot_of(z, vcn);
+	slot = sparse_view_find(&z->sparse, vcn);
 	if (slot >= 0) {
-		sparse_note(z, (unsigned)slot, true);
+		sparse_view_note(&z->sparse, (unsigned)slot, true);
 		return 0;
 	}
 	if (op->sampled)
 		return 0;
 	if (!z->sparse.wanting) {
 		op->sampled = true;
-		sparse_want(z, vcn);
+		sparse_view_want(&z->sparse, vcn);
 	}
 	waitq_push(&z->sparse.waiting, &op->link);
 	return WAITING;
@@ -249,9 +279,7 @@ static int wait_for_sparse(struct index_zone *z, struct index_op *op,
 static int look_in_sparse(struct index_zone *z, struct index_op *op,
 			  const struct index_record **record)
 {
-	const struct index_geometry *g = &z->index->geometry;
-
-	if (!g->sparse || index_name_is_sample(&op->name))
+	if (!z->geometry->sparse || index_name_is_sample(&op->name))
 		return 0;
 	if ((z->sparse.wanting || z->sparse.loading != 0) && !op->sampled) {
 		op->sampled = true;
@@ -383,22 +411,23 @@ static void count(struct index_zone *z, const struct index_op *op)
 /* Serve @op, which is inside. True: it is over, unless it waits. */
 static bool serve_inside(struct index_zone *z, struct index_op *op)
 {
-	int r = index_error(z->index) != 0 ? -EIO : serve(z, op);
+	int r = index_failure_get(z->c.failure) != 0 ? -EIO : serve(z, op);
 
 	if (r == WAITING)
 		return false;
 	if (likely(r == 0))
 		count(z, op);
-	else if (r != -EIO || index_error(z->index) == 0)
-		index_fail(z->index, r, "a request failed");
+	else if (r != -EIO || index_failure_get(z->c.failure) == 0)
+		index_failure_note(z->c.failure, r, "a request failed");
 	completion_fail(&op->done, r);
 	gate_leave(&z->gate);
 	return true;
 }
 
-bool zone_serve(struct index_zone *z, struct index_op *op)
+bool index_zone_serve(struct index_zone *z, struct index_op *op)
 {
-	VDO_ASSERT(queue_is_current(z->queue));
+	VDO_ASSERT(queue_is_current(z->c.queue) &&
+		   op->name.zone == z->c.number);
 	if (unlikely(!z->accepting)) {
 		op->found = false;
 		op->region = INDEX_NOWHERE;
@@ -410,45 +439,44 @@ bool zone_serve(struct index_zone *z, struct index_op *op)
 	return serve_inside(z, op);
 }
 
-void zone_receive(struct completion *c)
+void index_zone_receive(struct completion *c)
 {
 	struct index_op *op = container_of(c, struct index_op, run);
 
-	if (zone_serve(op->zone, op))
+	if (index_zone_serve(op->zone, op))
 		completion_post(&op->done);
 }
 
-static void serve_again(struct index_zone *z, struct waiter *w)
+/* What @w waited for may be there: serve it from the start. */
+static void op_wake(void *arg, struct waiter *w)
 {
+	struct index_zone *z = arg;
 	struct index_op *op = container_of(w, struct index_op, link);
 
 	if (serve_inside(z, op))
 		completion_post(&op->done);
 }
 
-void index_prefetch(const struct index *index, const struct index_name *name)
+void index_zone_prefetch(const struct index_zone *z,
+			 const struct index_name *name)
 {
-	const struct index_zone *z = &index->zones[name->zone];
-
 	volume_index_prefetch(&z->volume, name);
-	open_chapter_prefetch(__atomic_load_n(&z->open, __ATOMIC_RELAXED),
+	open_chapter_prefetch(atomic_load_explicit(&z->source.filling,
+						   memory_order_relaxed),
 			      name);
 }
 
-static void page_wake(void *arg, struct waiter *w)
-{
-	serve_again(arg, w);
-}
+/* --------------------------------------------------------- the writer's messages */
 
-/* Serve all that wait in @q again. */
-void zone_go_on(struct waitq *q, struct index_zone *z)
+/* Serve all that wait for room again. */
+static void wake_full(struct index_zone *z)
 {
 	struct waitq taken;
 	struct waiter *w;
 
-	waitq_take_all(q, &taken);
+	waitq_take_all(&z->full, &taken);
 	while ((w = waitq_pop(&taken)) != NULL)
-		serve_again(z, w);
+		op_wake(z, w);
 }
 
 static void tell_drained(struct index_zone *z)
@@ -457,30 +485,43 @@ static void tell_drained(struct index_zone *z)
 	if (!z->gate_empty || z->close_pending)
 		return;
 	z->gate_empty = false;
-	fanout_part_done(&z->index->parts[z->number], 0);
+	fanout_part_done(z->stopping, 0);
 }
 
-void zone_written(struct completion *c)
+static void chapter_written(struct completion *c)
 {
-	struct index_zone *z = container_of(c, struct index_zone, written);
+	struct index_zone *z = c->owner;
 
+	VDO_ASSERT(z->writing_busy);
 	z->writing_busy = false;
-	if (z->close_pending && index_error(z->index) == 0)
+	if (z->close_pending && index_failure_get(z->c.failure) == 0)
 		chapter_close(z);
 	z->close_pending = false;
-	zone_go_on(&z->full, z);
+	wake_full(z);
 	tell_drained(z);
 }
 
-void zone_announced(struct completion *c)
+static void chapter_announced(struct completion *c)
 {
-	struct announce *a = container_of(c, struct announce, go);
-	struct index_zone *z = a->zone;
+	struct chapter_announce *a =
+		container_of(c, struct chapter_announce, go);
+	struct index_zone *z = c->owner;
 
+	VDO_ASSERT(a->vcn <= z->newest);
 	if (z->newest != a->vcn)
 		return;
 	chapter_close(z);
-	zone_go_on(&z->full, z);
+	wake_full(z);
+}
+
+/* ------------------------------------------------------------ starting, stopping */
+
+void index_zone_accept(struct index_zone *z)
+{
+	VDO_ASSERT(!z->accepting && waitq_empty(&z->full));
+	VDO_CHECK(index_zone_sane(z));
+	z->accepting = true;
+	gate_open(&z->gate);
 }
 
 static void gate_drained(struct completion *c)
@@ -491,15 +532,11 @@ static void gate_drained(struct completion *c)
 	tell_drained(z);
 }
 
-/* Begin or end to serve requests; the zone's part is done when it has. */
-void zone_accept(struct index_zone *z, bool accept)
+void index_zone_stop(struct index_zone *z, struct fanout_part *part)
 {
-	z->accepting = accept;
-	if (accept) {
-		gate_open(&z->gate);
-		fanout_part_done(&z->index->parts[z->number], 0);
-		return;
-	}
-	completion_init(&z->drained, z->queue, gate_drained);
+	VDO_ASSERT(z->accepting && queue_is_current(z->c.queue));
+	z->accepting = false;
+	z->stopping = part;
+	completion_init(&z->drained, z->c.queue, gate_drained);
 	gate_close(&z->gate, &z->drained);
 }

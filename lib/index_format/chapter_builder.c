@@ -31,12 +31,15 @@ static size_t piece_count(const struct index_geometry *g)
 }
 
 int chapter_builder_init(struct chapter_builder *b,
-			 const struct index_geometry *g)
+			 const struct index_geometry *g,
+			 chapter_builder_name name_of, void *arg)
 {
 	size_t pieces = piece_count(g);
 
 	*b = (struct chapter_builder){
 		.geometry = g,
+		.name_of = name_of,
+		.arg = arg,
 		.heads = alloc_zeroed(g->lists, sizeof(*b->heads)),
 		.pieces = alloc_aligned(CACHE_LINE, pieces, sizeof(*b->pieces)),
 		.before = alloc_zeroed(pieces, sizeof(*b->before)),

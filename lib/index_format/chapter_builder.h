@@ -49,9 +49,13 @@ struct chapter_builder {
 	void *arg;
 };
 
-/* Allocates what fini frees, also after an error; name_of is the caller's. */
+typedef const struct hash128 *(*chapter_builder_name)(void *arg,
+						      uint32_t record);
+
+/* Allocates what fini frees, also after an error. */
 int chapter_builder_init(struct chapter_builder *b,
-			 const struct index_geometry *g) MUST_CHECK;
+			 const struct index_geometry *g,
+			 chapter_builder_name name_of, void *arg) MUST_CHECK;
 void chapter_builder_fini(struct chapter_builder *b);
 uint64_t chapter_builder_bytes(const struct chapter_builder *b);
 void chapter_builder_clear(struct chapter_builder *b);

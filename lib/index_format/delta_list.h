@@ -123,4 +123,7 @@ static inline void delta_list_set(struct delta_lists *d, uint32_t list,
 void delta_list_expect(struct delta_lists *d, uint32_t list, uint32_t bits);
 int delta_lists_arrange(struct delta_lists *d) MUST_CHECK;
 
+/* Do the invariants hold, but for what entries say? Takes its time. */
+bool delta_lists_sane(const struct delta_lists *d);
+
 #endif

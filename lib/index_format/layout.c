@@ -247,7 +247,7 @@ static bool tables_equal(const struct table *a, const struct table *b)
 	return true;
 }
 
-void super_encode(const struct index_layout *l, uint8_t *block)
+void index_super_encode(const struct index_layout *l, uint8_t *block)
 {
 	struct writer w = {block};
 	struct table t;
@@ -302,7 +302,7 @@ static int super_decode_payload(struct index_layout *l, struct reader *r)
 	return 0;
 }
 
-int super_decode(struct index_layout *l, const struct index_geometry *g,
+int index_super_decode(struct index_layout *l, const struct index_geometry *g,
 		 uint64_t first_block, const uint8_t *block)
 {
 	struct reader r = {block};
@@ -380,7 +380,7 @@ int index_config_decode(struct index_geometry *g, uint64_t nonce,
 		       : 0;
 }
 
-void save_encode(const struct index_layout *l, unsigned slot,
+void index_save_encode(const struct index_layout *l, unsigned slot,
 		 const struct index_save *save, uint8_t *block)
 {
 	struct writer w = {block};
@@ -427,7 +427,7 @@ static bool save_decode_payload(const struct index_layout *l, unsigned slot,
 	       nonce == make_save_nonce(l, slot, save->timestamp);
 }
 
-void save_decode(const struct index_layout *l, unsigned slot,
+void index_save_decode(const struct index_layout *l, unsigned slot,
 		 const uint8_t *block, struct index_save *save)
 {
 	struct reader r = {block};

@@ -57,13 +57,13 @@ struct index_save {
 void layout_init(struct index_layout *l, const struct index_geometry *g,
 		 uint64_t first_block, const uint8_t unique[NONCE_INFO_MAX]);
 
-void super_encode(const struct index_layout *l, uint8_t *block);
+void index_super_encode(const struct index_layout *l, uint8_t *block);
 
 /*
  * @first_block: where on the device the block is.
  * -VDO_ENOINDEX: something else. -VDO_EVERSION. -VDO_ECORRUPT
  */
-int super_decode(struct index_layout *l, const struct index_geometry *g,
+int index_super_decode(struct index_layout *l, const struct index_geometry *g,
 		 uint64_t first_block, const uint8_t *block) MUST_CHECK;
 
 void index_config_encode(const struct index_geometry *g, uint64_t nonce,
@@ -75,11 +75,11 @@ int index_config_decode(struct index_geometry *g, uint64_t nonce,
 			const uint8_t *block) MUST_CHECK;
 
 /* A header with timestamp 0 is an unsaved one. */
-void save_encode(const struct index_layout *l, unsigned slot,
+void index_save_encode(const struct index_layout *l, unsigned slot,
 		 const struct index_save *save, uint8_t *block);
 
 /* *save is all zero if there is nothing that can be used. */
-void save_decode(const struct index_layout *l, unsigned slot,
+void index_save_decode(const struct index_layout *l, unsigned slot,
 		 const uint8_t *block, struct index_save *save);
 
 /* Some consecutive blocks of the device. */

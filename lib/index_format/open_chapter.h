@@ -63,4 +63,7 @@ void open_chapter_remove(struct open_chapter *o, const struct index_name *name);
 const struct index_record *open_chapter_record(const struct open_chapter *o,
 					       uint32_t number);
 
+/* Do slots, numbers and counts agree? Takes its time. */
+bool open_chapter_sane(const struct open_chapter *o);
+
 #endif

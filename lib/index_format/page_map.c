@@ -12,16 +12,11 @@
 
 #include "base/alloc.h"
 
-static size_t entries(const struct index_geometry *g)
-{
-	return (size_t)g->chapters * (g->index_pages - 1);
-}
-
 int page_map_init(struct page_map *m, const struct index_geometry *g)
 {
 	m->geometry = g;
 	m->last_update = 0;
-	m->last_lists = alloc_zeroed(entries(g) + 1, sizeof(uint16_t));
+	m->last_lists = alloc_zeroed(page_map_entries(g) + 1, sizeof(uint16_t));
 	return m->last_lists == NULL ? -ENOMEM : 0;
 }
 
@@ -33,7 +28,7 @@ void page_map_fini(struct page_map *m)
 
 void page_map_clear(struct page_map *m)
 {
-	memset(m->last_lists, 0, entries(m->geometry) * sizeof(uint16_t));
+	memset(m->last_lists, 0, page_map_entries(m->geometry) * sizeof(uint16_t));
 	m->last_update = 0;
 }
 

@@ -22,6 +22,12 @@ struct list_range {
 	uint32_t first, last;
 };
 
+/* How many entries there are, as in a save. */
+static inline size_t page_map_entries(const struct index_geometry *g)
+{
+	return (size_t)g->chapters * (g->index_pages - 1);
+}
+
 int page_map_init(struct page_map *m, const struct index_geometry *g)
 	MUST_CHECK;
 void page_map_fini(struct page_map *m);

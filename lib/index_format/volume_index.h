@@ -80,4 +80,7 @@ struct volume_index_counts {
 void volume_index_count(const struct volume_index *v,
 			struct volume_index_counts *add_to);
 
+/* Do the invariants hold, but for what entries say? Takes its time. */
+bool volume_index_sane(const struct volume_index *v);
+
 #endif

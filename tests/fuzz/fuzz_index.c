@@ -87,7 +87,7 @@ static size_t put_larger_saves(const struct index_golden *g, uint64_t more,
 	size_t n = 0;
 
 	l.save_blocks += more;
-	super_encode(&l, block);
+	index_super_encode(&l, block);
 	for (unsigned i = 0; i < 320; i += 32)
 		n += overlay_put_damage(to + n, SUPER, 0, i, block + i, 32);
 	return n;
@@ -111,7 +111,7 @@ static void fix_nonces(struct index_golden *g)
 			layout_save_part(&l, slot, SAVE_HEADER, 0, 1).start);
 		at = 24 + 24 * (get_u16(block + 20) % 32);
 		s.timestamp = get_u64(block + at);
-		save_encode(&l, slot, &s, made);
+		index_save_encode(&l, slot, &s, made);
 		if (s.timestamp != 0)
 			memcpy(block + at + 8,
 			       made + 24 + 24 * get_u16(made + 20) + 8, 8);

@@ -62,7 +62,7 @@ static void super(struct index_geometry *g, uint8_t *block, bool fix)
 		layout_init(&l, g, FIRST, block + NONCE_INFO);
 		put_u64(block + PRIMARY, l.primary_nonce);
 	}
-	if (super_decode(&l, g, FIRST, block) != 0)
+	if (index_super_decode(&l, g, FIRST, block) != 0)
 		return;
 	FUZZ_CHECK(layout_super_block(&l) == FIRST);
 	for (unsigned slot = 0; slot < SAVES; slot++)
@@ -70,8 +70,8 @@ static void super(struct index_geometry *g, uint8_t *block, bool fix)
 			check_parts(&l, slot, zones);
 	if (l.volume_offset != 0)
 		return;
-	super_encode(&l, again);
-	FUZZ_CHECK(super_decode(&m, g, FIRST, again) == 0);
+	index_super_encode(&l, again);
+	FUZZ_CHECK(index_super_decode(&m, g, FIRST, again) == 0);
 	FUZZ_CHECK(memcmp(&l, &m, sizeof(l)) == 0);
 }
 
@@ -101,11 +101,11 @@ static void save(const struct index_layout *l, unsigned slot, uint8_t *block,
 
 	if (fix) {
 		s.timestamp = get_u64(block + payload);
-		save_encode(l, slot, &s, again);
+		index_save_encode(l, slot, &s, again);
 		memcpy(block + payload + 8,
 		       again + 24 + 24 * get_u16(again + 20) + 8, 8);
 	}
-	save_decode(l, slot, block, &s);
+	index_save_decode(l, slot, block, &s);
 	if (s.zone_count == 0) {
 		static const struct index_save none;
 
@@ -114,8 +114,8 @@ static void save(const struct index_layout *l, unsigned slot, uint8_t *block,
 	}
 	FUZZ_CHECK(s.timestamp != 0 && s.zone_count <= INDEX_ZONES_MAX);
 	check_parts(l, slot, s.zone_count);
-	save_encode(l, slot, &s, again);
-	save_decode(l, slot, again, &back);
+	index_save_encode(l, slot, &s, again);
+	index_save_decode(l, slot, again, &back);
 	FUZZ_CHECK(memcmp(&s, &back, sizeof(s)) == 0);
 }
 
@@ -155,11 +155,11 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 		return 0;
 	input[0] = (uint8_t)(MIN(i, 2) | 4);
 	if (i == 0)
-		super_encode(&l, block);
+		index_super_encode(&l, block);
 	else if (i == 1)
 		index_config_encode(&g, NONCE, block);
 	else
-		save_encode(&l, 0, &s, block);
+		index_save_encode(&l, 0, &s, block);
 	memcpy(input + 1, block, n);
 	return n + 1;
 }

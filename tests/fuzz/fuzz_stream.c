@@ -32,6 +32,8 @@ struct host {
 	struct executor *x;
 	struct queue *queue;
 	struct storage storage;
+	struct sync sync;
+	struct index_media media;
 	struct stream stream;
 	struct event event;
 	struct completion go;
@@ -81,22 +83,24 @@ static int produce(void *arg, uint8_t *p, size_t room, size_t *made)
 	return (v & 31) == 7 ? BAD : !h->ended;
 }
 
-static void done(void *ctx, int result)
+static void done(struct completion *c)
 {
-	struct host *h = ctx;
+	struct host *h = container_of(c, struct host, stream.done);
 
-	h->result = result;
+	h->result = c->result;
 	executor_signal(h->x, &h->event);
 }
 
 static void go(struct completion *c)
 {
 	struct host *h = container_of(c, struct host, go);
+	struct extent e = {FIRST, h->blocks};
 
+	completion_init(&h->stream.done, h->queue, done);
 	if (h->write)
-		stream_write(&h->stream, FIRST, h->blocks, produce, h, done, h);
+		stream_write(&h->stream, e, produce, h);
 	else
-		stream_read(&h->stream, FIRST, h->blocks, consume, h, done, h);
+		stream_read(&h->stream, e, consume, h);
 }
 
 static void run(struct host *h, bool write)
@@ -150,7 +154,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(executor_queue(h.x, "q", 0, &h.queue) == 0);
 	FUZZ_CHECK(device_claim(h.o->device, h.x) == 0);
 	storage_init(&h.storage, h.o->device, 0);
-	FUZZ_CHECK(stream_init(&h.stream, &h.storage, MIO_DATA, h.queue) == 0);
+	sync_init(&h.sync, h.queue, &h.storage, NULL, NULL);
+	h.media = (struct index_media){
+		.first_block = FIRST,
+		.block_count = h.blocks,
+		.storage = &h.storage,
+		.sync = &h.sync,
+		.kind = MIO_DATA,
+	};
+	FUZZ_CHECK(stream_init(&h.stream, &h.media) == 0);
 	run(&h, true);
 	check_written(&h);
 	for (uint64_t i = 0; i < h.blocks * BLOCK_SIZE; i++)

@@ -112,7 +112,7 @@ struct index_golden *index_golden(void)
 		FUZZ_CHECK(index_host_ask(&h, INDEX_POST, i) == 0);
 	FUZZ_CHECK(index_host_close(&h, true) == 0);
 	g.geometry = *index_geometry_of(h.index);
-	FUZZ_CHECK(super_decode(&g.layout, &g.geometry, 0, g.overlay.image) ==
+	FUZZ_CHECK(index_super_decode(&g.layout, &g.geometry, 0, g.overlay.image) ==
 		   0);
 	index_host_fini(&h);
 	overlay_keep(&g.overlay);

@@ -25,6 +25,7 @@ ON_PACKER packer
 ON_JOURNAL journal
 ON_INDEX index, main
 ON_MAIN index, main
+ON_ZONES index zones in turn
 ON_CALLER caller
 END
 

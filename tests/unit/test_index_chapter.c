@@ -484,9 +484,9 @@ START_TEST(built_lists)
 	struct chapter_builder b;
 	struct delta_lists d;
 
-	ck_assert_int_eq(chapter_builder_init(&b, &tiny), 0);
+	ck_assert_int_eq(chapter_builder_init(&b, &tiny, name_of,
+					      NULL), 0);
 	ck_assert_int_eq(chapter_index_init(&d, &tiny), 0);
-	b.name_of = name_of;
 	for (unsigned round = 0; round < 2; round++) {
 		chapter_builder_clear(&b);
 		delta_lists_clear(&d);
@@ -520,8 +520,8 @@ START_TEST(builder_without_memory)
 	struct index_page p;
 	uint32_t next = 0, lost = 0;
 
-	ck_assert_int_eq(chapter_builder_init(&b, &tiny), 0);
-	b.name_of = name_of;
+	ck_assert_int_eq(chapter_builder_init(&b, &tiny, name_of,
+					      NULL), 0);
 	chapter_builder_clear(&b);
 	for (uint32_t i = 0; i < tiny.records; i++) {
 		collide(&records[i].name, i);

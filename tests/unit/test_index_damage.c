@@ -48,7 +48,7 @@ static void setup(void)
 	ck_assert_int_eq(rig_close(&rig, true), 0);
 	image = malloc(BLOCKS * BLOCK_SIZE);
 	ck_assert_int_eq(device_read(device, 0, image, BLOCKS * BLOCK_SIZE), 0);
-	ck_assert_int_eq(super_decode(&layout, index_geometry_of(rig.index), 0,
+	ck_assert_int_eq(index_super_decode(&layout, index_geometry_of(rig.index), 0,
 				      image), 0);
 	rig_fini(&rig);
 }
@@ -148,7 +148,7 @@ START_TEST(saves_beyond_the_region)
 	uint8_t block[BLOCK_SIZE];
 
 	l.save_blocks = (BLOCKS - 2 - l.volume_blocks) / 2 + (unsigned)_i;
-	super_encode(&l, block);
+	index_super_encode(&l, block);
 	damage(0, block, BLOCK_SIZE);
 	start(2, NONCE);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD), _i ? -VDO_ENOINDEX : 0);
@@ -246,7 +246,7 @@ START_TEST(page_map_without_end)
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
 	ck_assert_int_eq(rig_close(&rig, true), 0);
 	ck_assert_int_eq(device_read(device, 0, block, sizeof(block)), 0);
-	ck_assert_int_eq(super_decode(&l, index_geometry_of(rig.index), 0,
+	ck_assert_int_eq(index_super_decode(&l, index_geometry_of(rig.index), 0,
 				      block), 0);
 	for (unsigned slot = 0; slot < SAVES; slot++)
 		damage(layout_save_part(&l, slot, SAVE_PAGE_MAP, 0, 1).start *

@@ -116,7 +116,7 @@ START_TEST(golden_nonces)
 	ck_assert_uint_eq(l.volume_nonce, nonces[_i].volume);
 	e = layout_save_part(&l, save_nonces[_i].slot, SAVE_HEADER, 0, 1);
 	ck_assert_uint_eq(e.start, save_nonces[_i].start);
-	save_encode(&l, save_nonces[_i].slot, &s, block);
+	index_save_encode(&l, save_nonces[_i].slot, &s, block);
 	/* Behind four or, with free space, five entries and the time. */
 	ck_assert_uint_eq(get_u64(block + 24 + 24 * get_u16(block + 20) + 8),
 			  save_nonces[_i].nonce);
@@ -129,12 +129,12 @@ START_TEST(golden_super_block)
 
 	layout(&l, "fa0699767947ea1867458bc6", 0);
 	ck_assert_uint_eq(golden(want, super_hex), 296);
-	super_encode(&l, block);
+	index_super_encode(&l, block);
 	ck_assert_mem_eq(block, want, BLOCK_SIZE);
-	ck_assert_int_eq(super_decode(&read, &tiny, 0, block), 0);
+	ck_assert_int_eq(index_super_decode(&read, &tiny, 0, block), 0);
 	ck_assert_mem_eq(&read, &l, sizeof(l));
 	/* Moved elsewhere it is no index any more. */
-	ck_assert_int_eq(super_decode(&read, &tiny, 1, block), -VDO_ECORRUPT);
+	ck_assert_int_eq(index_super_decode(&read, &tiny, 1, block), -VDO_ECORRUPT);
 }
 END_TEST
 
@@ -160,7 +160,7 @@ START_TEST(damaged_super_block)
 
 	golden(want, super_hex);
 	want[super_damage[_i].at] ^= 0x41;
-	ck_assert_int_eq(super_decode(&l, &tiny, 0, want),
+	ck_assert_int_eq(index_super_decode(&l, &tiny, 0, want),
 			 super_damage[_i].error);
 }
 END_TEST
@@ -239,8 +239,8 @@ START_TEST(impossible_save)
 	};
 
 	layout(&l, "610473aab247ea1867458bc6", 77);
-	save_encode(&l, 0, &s, block);
-	save_decode(&l, 0, block, &read);
+	index_save_encode(&l, 0, &s, block);
+	index_save_decode(&l, 0, block, &read);
 	ck_assert_int_eq(read.timestamp != 0, save_numbers[_i].good);
 }
 END_TEST
@@ -253,7 +253,7 @@ START_TEST(golden_save)
 
 	layout(&l, "610473aab247ea1867458bc6", 0);
 	golden(want, save_hex);
-	save_decode(&l, 0, want, &s);
+	index_save_decode(&l, 0, want, &s);
 	ck_assert_uint_eq(s.timestamp, 1795326252316);
 	ck_assert_uint_eq(s.zone_count, 3);
 	ck_assert_uint_eq(s.newest, 1);
@@ -265,10 +265,10 @@ START_TEST(golden_save)
 	e = layout_save_part(&l, 0, SAVE_OPEN_CHAPTER, 0, 3);
 	ck_assert_uint_eq(e.start, 1246);
 	ck_assert_uint_eq(e.blocks, 257);
-	save_encode(&l, 0, &s, block);
+	index_save_encode(&l, 0, &s, block);
 	ck_assert_mem_eq(block, want, BLOCK_SIZE);
 	/* In the other slot it means nothing. */
-	save_decode(&l, 1, want, &s);
+	index_save_decode(&l, 1, want, &s);
 	ck_assert_uint_eq(s.timestamp, 0);
 }
 END_TEST
@@ -286,7 +286,7 @@ START_TEST(damaged_save)
 
 		free |= i >= 192 + 20 && i < 192 + 24;
 		want[i] ^= 1;
-		save_decode(&l, 0, want, &s);
+		index_save_decode(&l, 0, want, &s);
 		/* Save version 0 is fine too. */
 		ck_assert_msg((s.timestamp != 0) == (free || i == 192 + 16),
 			      "byte %u", i);
@@ -304,15 +304,15 @@ START_TEST(saves_of_all_zone_counts)
 	layout(&l, "610473aab247ea1867458bc6", 77);
 	for (unsigned zones = 1; zones <= INDEX_ZONES_MAX; zones++) {
 		s.zone_count = zones;
-		save_encode(&l, 1, &s, block);
-		save_decode(&l, 1, block, &read);
+		index_save_encode(&l, 1, &s, block);
+		index_save_decode(&l, 1, block, &read);
 		ck_assert_uint_eq(read.zone_count, zones);
 		ck_assert_uint_eq(read.newest, 9);
 	}
 	s.timestamp = 0;
-	save_encode(&l, 1, &s, block);
+	index_save_encode(&l, 1, &s, block);
 	ck_assert_uint_eq(block[16], 4);
-	save_decode(&l, 1, block, &read);
+	index_save_decode(&l, 1, block, &read);
 	ck_assert_uint_eq(read.timestamp, 0);
 }
 END_TEST

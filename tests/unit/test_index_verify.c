@@ -108,13 +108,13 @@ END_TEST
 /* Blocks of the index, which begins at block 0. */
 static uint64_t part_block(enum save_part part)
 {
-	return layout_save_part(&rig.index->layout, 0, part, 0, 1).start;
+	return layout_save_part(&index_media_of(rig.index)->layout, 0, part, 0, 1).start;
 }
 
 static uint64_t page_at(uint64_t slot, uint32_t page)
 {
-	return (rig.index->volume_block +
-		geometry_page_block(&rig.index->geometry, slot, page)) *
+	return (index_media_of(rig.index)->volume_block +
+		geometry_page_block(index_geometry_of(rig.index), slot, page)) *
 	       BLOCK_SIZE;
 }
 
@@ -133,13 +133,13 @@ static void put(uint64_t at)
 static void zero_chapter(void)
 {
 	memset(page, 0, sizeof(page));
-	for (uint32_t i = 0; i < rig.index->geometry.index_pages; i++)
+	for (uint32_t i = 0; i < index_geometry_of(rig.index)->index_pages; i++)
 		put(page_at(1, i));
 }
 
 static void other_chapter(void)
 {
-	for (uint32_t i = 0; i < rig.index->geometry.index_pages; i++) {
+	for (uint32_t i = 0; i < index_geometry_of(rig.index)->index_pages; i++) {
 		get(page_at(1, i));
 		put_u64(page + 8, 5); /* of the same slot */
 		put(page_at(1, i));
@@ -167,12 +167,12 @@ static void shorten_index_page(void)
 
 static void page_map_entry(void)
 {
-	rig.index->page_map.last_lists[1]++;
+	index_contents_of(rig.index)->page_map->last_lists[1]++;
 }
 
 static void swap_records(void)
 {
-	uint64_t at = page_at(1, rig.index->geometry.index_pages + 3);
+	uint64_t at = page_at(1, index_geometry_of(rig.index)->index_pages + 3);
 	uint8_t record[RECORD_BYTES];
 
 	get(at);
@@ -185,7 +185,7 @@ static void swap_records(void)
 /* Bytes 10 to 13 lead through a chapter's index. */
 static void change_name(void)
 {
-	uint64_t at = page_at(1, rig.index->geometry.index_pages + 3);
+	uint64_t at = page_at(1, index_geometry_of(rig.index)->index_pages + 3);
 
 	get(at);
 	page[7 * RECORD_BYTES + 12] ^= 0x55;
@@ -194,7 +194,7 @@ static void change_name(void)
 
 static void entry_of_the_future(void)
 {
-	struct sub_zone *s = &rig.index->zones[0].volume.subs[0];
+	struct sub_zone *s = &index_contents_of(rig.index)->volumes[0]->subs[0];
 	struct delta_entry e = {0};
 	uint32_t list = 0;
 
@@ -206,7 +206,7 @@ static void entry_of_the_future(void)
 
 static void entry_too_many(void)
 {
-	rig.index->zones[0].volume.subs[0].lists.record_count++;
+	index_contents_of(rig.index)->volumes[0]->subs[0].lists.record_count++;
 }
 
 static const struct {

@@ -223,7 +223,7 @@ static void find_headers(struct fixture *f, struct headers *h)
 					     info.region_blocks),
 			 0);
 	sim_device_peek(f->sd, info.first_block, block);
-	ck_assert_int_eq(super_decode(&layout, &shape, info.first_block, block),
+	ck_assert_int_eq(index_super_decode(&layout, &shape, info.first_block, block),
 			 0);
 	for (unsigned i = 0; i < VDO_INDEX_SAVES; i++)
 		h->block[i] =

@@ -321,7 +321,7 @@ static void learn_layout(void)
 	ck_assert_int_eq(index_geometry_init(&shape, i.memory, i.sparse,
 					     i.region_blocks), 0);
 	ck_assert_int_eq(device_read(device, i.first_block * B, block, B), 0);
-	ck_assert_int_eq(super_decode(&layout, &shape, i.first_block, block),
+	ck_assert_int_eq(index_super_decode(&layout, &shape, i.first_block, block),
 			 0);
 }
 
