@@ -14,9 +14,12 @@
 
 #ifdef VDO_DEBUG
 
+#define ROW(n) FLOW_AT(n, ANYWHERE)
+
 static const struct stage_rows rows[STAGES] = {
-	[STAGE_LBN] = {0, 3},    [STAGE_MAP] = {1, 2}, [STAGE_ALLOC] = {1, 0},
-	[STAGE_COUNTS] = {2, 2}, [STAGE_MIO] = {1, 3},
+	[STAGE_LBN] = {ROW(0), ROW(3)},	   [STAGE_MAP] = {ROW(1), ROW(2)},
+	[STAGE_COUNTS] = {ROW(2), ROW(2)}, [STAGE_MIO] = {ROW(1), ROW(3)},
+	[STAGE_ALLOC] = STAGE_NEVER,
 };
 
 static struct request *request(void)
@@ -35,7 +38,7 @@ START_TEST(in_time)
 	struct request *r = request();
 
 	for (unsigned i = 0; i < ARRAY_SIZE(way); i++) {
-		request_check_stages(r, rows, way[i]);
+		request_check_stages(r, rows, ROW(way[i]));
 		if (way[i] < 4)
 			r->lbn.chain = NULL;
 		if (way[i] == 1 || way[i] == 2)
@@ -52,14 +55,14 @@ START_TEST(out_of_time)
 {
 	struct request *r = request();
 
-	request_check_stages(r, rows, 0);
+	request_check_stages(r, rows, ROW(0));
 	if (_i == 0)
 		r->map.old.pbn = 1;
-	request_check_stages(r, rows, 1);
-	request_check_stages(r, rows, 3);
+	request_check_stages(r, rows, ROW(1));
+	request_check_stages(r, rows, ROW(3));
 	if (_i == 1)
 		r->map.old.pbn = 1;
-	request_check_stages(r, rows, 2);
+	request_check_stages(r, rows, ROW(2));
 }
 END_TEST
 

@@ -152,13 +152,13 @@ static void find_index(void)
 					     geometry.index_sparse,
 					     geometry.data_start - 1),
 			 0);
-	ck_assert_int_eq(super_decode(&layout, &shape, 1, block_at(1)), 0);
+	ck_assert_int_eq(index_super_decode(&layout, &shape, 1, block_at(1)), 0);
 	for (unsigned slot = 0; slot < SAVES; slot++) {
 		struct index_save s;
 		struct extent e = layout_save_part(&layout, slot, SAVE_HEADER,
 						   0, 1);
 
-		save_decode(&layout, slot, block_at(e.start), &s);
+		index_save_decode(&layout, slot, block_at(e.start), &s);
 		if (s.timestamp > saved.timestamp) {
 			saved = s;
 			save_slot = slot;
@@ -545,7 +545,7 @@ static uint64_t change(const struct row *row, uint64_t value)
 		struct index_save s = saved;
 
 		s.timestamp = value;
-		save_encode(&layout, save_slot, &s, p);
+		index_save_encode(&layout, save_slot, &s, p);
 		return saved.timestamp;
 	}
 	put(p, row->size, value);
