@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Opening:
+ * How the index is opened, so that opening a volume does not wait for a rebuild
+ * and no error of the index is one of the volume:
  *
  *	load the save --ok-----------------------------> online
  *	 |   |  \ not saved: tell who waits, rebuild --> online
@@ -22,11 +23,12 @@
 #include "advice/ask.h"
 #include "advice/recent.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 
 struct advice {
 	unsigned zone_count;
-	struct recent *recent; /* either this */
-	struct index *index;   /* or these */
+	struct recent *recent; /* in memory, or NULL */
+	struct index *index;   /* or NULL, and then so are asks and queue */
 	struct asks *asks;
 	struct queue *queue; /* the index's main queue */
 	const struct log *log;
@@ -44,6 +46,7 @@ struct advice {
 /* Does each hash zone run on the queue of the index zone with its number? */
 static bool is_local(const struct advice_config *c)
 {
+	VDO_ASSERT(c->index != NULL);
 	if (c->zone_count != c->index->zone_count)
 		return false;
 	for (unsigned i = 0; i < c->zone_count; i++)
@@ -56,6 +59,7 @@ static int create_index(struct advice *a, const struct advice_config *c)
 {
 	int result = index_create(c->index, &a->index);
 
+	VDO_ASSERT(a->recent == NULL);
 	if (result != 0)
 		return result;
 	a->queue = c->index->queue;
@@ -95,22 +99,24 @@ void advice_destroy(struct advice *a)
 	alloc_free(a);
 }
 
-/* ----------------------------------------------------------------- opening */
+/* ------------------------------------------------------------------ opening */
 
 static void opened(struct completion *c);
 
 static void start_opening(struct advice *a, enum index_open how)
 {
+	VDO_ASSERT(!a->busy);
 	a->busy = true;
 	completion_init(&a->step, a->queue, opened);
 	index_open(a->index, how, &a->step);
 }
 
-/* Who waits for the index need wait no longer. */
+/* Whoever waits for the index need not wait any longer. */
 static void settle(struct advice *a)
 {
 	struct completion *done = a->opening;
 
+	VDO_ASSERT(queue_is_current(a->queue));
 	a->opening = NULL;
 	if (done != NULL)
 		completion_finish(done, 0);
@@ -123,6 +129,7 @@ static void opened(struct completion *c)
 	struct advice *a = container_of(c, struct advice, step);
 	int result = c->result;
 
+	VDO_ASSERT(a->busy && queue_is_current(a->queue));
 	a->busy = false;
 	if (a->closing != NULL) {
 		settle(a);
@@ -153,6 +160,7 @@ static void opened(struct completion *c)
 
 void advice_open(struct advice *a, bool wait, struct completion *done)
 {
+	VDO_ASSERT(a->opening == NULL);
 	VDO_ASSERT(a->index != NULL);
 	a->opening = done;
 	if (!wait)
@@ -160,13 +168,14 @@ void advice_open(struct advice *a, bool wait, struct completion *done)
 	start_opening(a, INDEX_LOAD_SAVED);
 }
 
-/* ----------------------------------------------------------------- closing */
+/* ------------------------------------------------------------------ closing */
 
 static void closed(struct completion *c)
 {
 	struct advice *a = container_of(c, struct advice, step);
 	struct completion *done = a->closing;
 
+	VDO_ASSERT(a->closing != NULL);
 	if (c->result != 0)
 		log_error(a->log,
 			  "index: not saved, will be rebuilt, error=%d",
@@ -179,18 +188,21 @@ static void drained(struct completion *c)
 {
 	struct advice *a = container_of(c, struct advice, step);
 
+	VDO_ASSERT(a->closing != NULL && !a->busy);
 	completion_init(&a->step, a->queue, closed);
 	index_close(a->index, a->save, &a->step);
 }
 
 static void close_index(struct advice *a)
 {
+	VDO_ASSERT(!a->busy && a->opening == NULL);
 	completion_init(&a->step, a->queue, drained);
 	asks_drain(a->asks, &a->step);
 }
 
 void advice_close(struct advice *a, bool save, struct completion *done)
 {
+	VDO_ASSERT(a->closing == NULL && done != NULL);
 	VDO_ASSERT(a->index != NULL);
 	a->save = save;
 	a->closing = done;
@@ -200,7 +212,7 @@ void advice_close(struct advice *a, bool save, struct completion *done)
 		close_index(a);
 }
 
-/* ---------------------------------------------------------------- requests */
+/* ----------------------------------------------------------------- requests */
 
 unsigned advice_set_name(const struct advice *a, struct index_name *name,
 			 const struct hash128 *hash)
@@ -214,6 +226,7 @@ unsigned advice_set_name(const struct advice *a, struct index_name *name,
 
 bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 {
+	VDO_CHECK(zone < a->zone_count && op->name != NULL);
 	if (a->index != NULL)
 		return asks_start(a->asks, zone, op);
 	recent_serve(a->recent, zone, op);
@@ -223,13 +236,14 @@ bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 void advice_prefetch(const struct advice *a, unsigned zone,
 		     const struct index_name *name)
 {
+	VDO_CHECK(zone < a->zone_count);
 	if (a->index != NULL)
 		index_prefetch(a->index, name);
 	else
 		recent_prefetch(a->recent, zone, &name->hash);
 }
 
-/* -------------------------------------------------------------- statistics */
+/* --------------------------------------------------------------- statistics */
 
 static const char *state_name(const struct advice *a,
 			      const struct index_stats *s)
@@ -256,6 +270,7 @@ static void index_part(const struct advice *a, struct advice_stats *stats)
 {
 	struct index_stats s;
 
+	VDO_ASSERT(a->index != NULL && a->asks != NULL);
 	index_get_stats(a->index, &s);
 	*stats = (struct advice_stats){
 		.state = state_name(a, &s),

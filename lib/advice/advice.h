@@ -2,11 +2,11 @@
 /*
  * Advice: where data with a given name might be stored already.
  *
- * The engine's view of the deduplication index. Advice is never trusted: who
- * gets it compares all bytes (I20), so wrong, stale, lost and late answers only
- * cost space (I21). Nothing outside of index/ depends on where it is kept:
+ * This is the engine's view of the deduplication index. Advice is never
+ * trusted: who gets it compares all bytes (I20), so wrong, stale, lost and late
+ * answers only cost space (I21). Nobody else depends on where it is kept:
  *
- *	in the index of the volume (index.h), which a restart does not lose
+ *	in the index of the volume (index/index.h), which a restart keeps
  *	in memory (recent.h), if the volume has no index or shall not use it
  *
  * While the index is being rebuilt, or after an error of it, nothing is known
@@ -32,25 +32,25 @@
 struct advice;
 
 enum advice_request {
-	ADVICE_POST,   /* the location known for name; if none, remember ours */
-	ADVICE_QUERY,  /* the location known for name */
-	ADVICE_UPDATE, /* remember ours whatever is known */
+	ADVICE_POST,   /* tell the location of name; none: keep ours */
+	ADVICE_QUERY,  /* tell the location of name */
+	ADVICE_UPDATE, /* keep ours, whatever is known */
 };
 
 struct advice_op {
 	struct completion done; /* home: the hash zone's queue */
 	enum advice_request request;
 	const struct index_name *name; /* stays until it is over */
-	struct mapping location; /* in: post, update; out: post, query if found */
-	/* Out. With -VDO_EVERSION in done there is one, but not in a version
-	 * that is known; location is as it was. */
+	struct mapping location; /* in: of post and update; out: if found */
+	/* Out. If done has -VDO_EVERSION, a location is known, but in an
+	 * unknown version; location is as it was then. */
 	bool found;
 };
 
 struct advice_config {
 	unsigned zone_count;   /* hash zones */
 	struct queue **queues; /* theirs; used until advice_create() returns */
-	const struct index_config *index; /* the same; NULL: in memory */
+	const struct index_config *index; /* until then; NULL: in memory */
 	unsigned asks_max;    /* index: questions a zone may have out (E 8) */
 	uint64_t entries_max; /* in memory: all zones together; 0: none */
 };
@@ -61,30 +61,30 @@ int advice_create(const struct advice_config *c, struct advice **advice)
 void advice_destroy(struct advice *a);
 
 /*
- * Load the index, make one where there is none, or rebuild it. @done finishes,
- * always with 0, at once or, with @wait, when nothing but a rebuild is under
- * way any more. Errors are logged, and there is no advice then.
+ * Load the index, make one where there is none, or rebuild it. @done finishes
+ * with 0 at once or, with @wait, when it is open or all that is left is a
+ * rebuild. Errors are logged, and there is no advice then.
  */
 void advice_open(struct advice *a, bool wait, struct completion *done);
 
-/* Wait for questions that are out, then save the index (with @save), or leave
- * it as after a crash. For those that ended all others. */
+/* Wait for questions that are out, then save the index or, without @save, leave
+ * it as after a crash. Nobody may ask any more. */
 void advice_close(struct advice *a, bool save, struct completion *done);
 
 /*
  * Any thread: take @hash apart, once for all questions about it. Returns its
- * hash zone: that of the index, if it has as many, so that questions stay on
- * their queue.
+ * hash zone. Where the index has as many zones on the same queues, it has the
+ * names of the hash zone, so that questions stay on their queue.
  */
 unsigned advice_set_name(const struct advice *a, struct index_name *name,
 			 const struct hash128 *hash);
 
-/* True: over at once. */
+/* Returns true if the question is over at once; done is not run then. */
 bool advice_start(struct advice *a, unsigned zone, struct advice_op *op)
 	MUST_CHECK;
 
-/* A request for @name will come soon: have its memory in cache by then. Any
- * thread; changes nothing. */
+/* Any thread: a question about @name will come soon. This brings what it will
+ * touch into the processor's cache, and changes nothing. */
 void advice_prefetch(const struct advice *a, unsigned zone,
 		     const struct index_name *name);
 
@@ -97,7 +97,7 @@ struct advice_stats {
 	uint64_t queries_found, queries_not_found;
 	uint64_t updates_found, updates_not_found;
 	uint64_t entries_discarded;
-	/* Of the index only. */
+	/* The index alone has these. */
 	uint64_t timeouts; /* questions given up, or not asked */
 	uint64_t collisions, memory_used;
 	uint64_t posts_in_memory, posts_dense, posts_sparse;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * A question of a zone:
+ *
  *	free --[asks_start]--> out --[answered]--> free
  *	                        |
  *	                        | [expire]: who asked goes on
@@ -20,6 +22,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/counter.h"
 #include "base/list.h"
@@ -64,10 +67,11 @@ static const enum index_request requests[] = {
 	[ADVICE_UPDATE] = INDEX_UPDATE,
 };
 
-/* ----------------------------------------------------------------- answers */
+/* ------------------------------------------------------------------ answers */
 
 static void location_encode(uint8_t *data, struct mapping m)
 {
+	VDO_CHECK(m.pbn < PHYSICAL_BLOCKS_MAX);
 	memset(data, 0, INDEX_DATA_SIZE);
 	data[0] = ASK_VERSION;
 	data[1] = m.state;
@@ -82,9 +86,10 @@ static struct mapping location_decode(const uint8_t *data)
 	};
 }
 
-/* Whether the location is any good is for others to say. */
+/* Tell what the index said. Others judge whether the location is any good. */
 static void answer(struct advice_op *op, const struct index_op *from)
 {
+	VDO_CHECK(op->request <= ADVICE_UPDATE);
 	op->found = from->done.result == 0 && from->found;
 	if (!op->found || op->request == ADVICE_UPDATE)
 		return;
@@ -96,6 +101,7 @@ static void answer(struct advice_op *op, const struct index_op *from)
 
 static void release(struct ask *ask)
 {
+	VDO_ASSERT(ask->asker == NULL);
 	ask->next_free = ask->zone->free;
 	ask->zone->free = ask;
 }
@@ -106,6 +112,7 @@ static void answered(struct completion *c)
 	struct ask *ask = container_of(c, struct ask, op.done);
 	struct ask_zone *z = ask->zone;
 
+	VDO_ASSERT(queue_is_current(z->queue));
 	if (ask->asker != NULL) {
 		list_remove(&ask->link);
 		answer(ask->asker, &ask->op);
@@ -116,7 +123,7 @@ static void answered(struct completion *c)
 	gate_leave(&z->gate);
 }
 
-/* ---------------------------------------------------------------- timeouts */
+/* ----------------------------------------------------------------- timeouts */
 
 static struct ask *oldest(struct ask_zone *z)
 {
@@ -129,19 +136,21 @@ static void arm(struct ask_zone *z, uint64_t deadline_ns)
 {
 	struct executor *x = z->queue->executor;
 
+	VDO_ASSERT(!z->ticking);
 	z->ticking = true;
 	gate_enter(&z->gate);
 	z->timer.deadline_ns = deadline_ns;
 	x->ops->timer_arm(x, &z->timer);
 }
 
-/* Who has waited for too long goes on without an answer. */
+/* Whoever has waited for too long goes on without an answer. */
 static void expire(struct completion *c)
 {
 	struct ask_zone *z = container_of(c, struct ask_zone, timer.done);
 	uint64_t now = executor_now(z->queue->executor);
 	struct ask *ask;
 
+	VDO_ASSERT(z->ticking && queue_is_current(z->queue));
 	z->ticking = false;
 	while ((ask = oldest(z)) != NULL && ask->deadline_ns <= now) {
 		list_remove(&ask->link);
@@ -157,13 +166,14 @@ static void expire(struct completion *c)
 
 static void wait_for_answer(struct ask_zone *z, struct ask *ask)
 {
+	VDO_ASSERT(ask->asker != NULL);
 	ask->deadline_ns = executor_now(z->queue->executor) + ASK_TIMEOUT_NS;
 	list_push_back(&z->out, &ask->link);
 	if (!z->ticking)
 		arm(z, ask->deadline_ns);
 }
 
-/* ------------------------------------------------------------------ asking */
+/* ------------------------------------------------------------------- asking */
 
 static bool start(struct asks *a, struct index_op *op)
 {
@@ -200,16 +210,21 @@ bool asks_start(struct asks *a, unsigned zone, struct advice_op *op)
 	return false;
 }
 
-/* ---------------------------------------------------------------- draining */
+/* ----------------------------------------------------------------- draining */
 
 static struct fanout_part *part_of(struct ask_zone *z)
 {
+	VDO_ASSERT(z >= z->asks->zones &&
+		   z < z->asks->zones + z->asks->zone_count);
 	return &z->asks->parts[z - z->asks->zones];
 }
 
 static void zone_drained(struct completion *c)
 {
-	fanout_part_done(part_of(container_of(c, struct ask_zone, drained)), 0);
+	struct ask_zone *z = container_of(c, struct ask_zone, drained);
+
+	VDO_ASSERT(list_empty(&z->out));
+	fanout_part_done(part_of(z), 0);
 }
 
 static void drain_zone(struct completion *c)
@@ -219,6 +234,7 @@ static void drain_zone(struct completion *c)
 	struct ask_zone *z = &a->zones[part->number];
 	struct executor *x = z->queue->executor;
 
+	VDO_ASSERT(queue_is_current(z->queue));
 	if (z->ticking && x->ops->timer_disarm(x, &z->timer)) {
 		z->ticking = false;
 		gate_leave(&z->gate);
@@ -229,15 +245,17 @@ static void drain_zone(struct completion *c)
 
 void asks_drain(struct asks *a, struct completion *done)
 {
+	VDO_ASSERT(done != NULL);
 	fanout_zones(&a->fanout, a->parts, a->zones, a->zone_count, drain_zone,
 		     done);
 }
 
-/* -------------------------------------------------------------------- life */
+/* --------------------------------------------------------------------- life */
 
 static int zone_init(struct ask_zone *z, struct asks *a, struct queue *queue,
 		     unsigned asks_max)
 {
+	VDO_ASSERT(asks_max > 0);
 	z->asks = a;
 	z->queue = queue;
 	list_init(&z->out);
@@ -246,8 +264,8 @@ static int zone_init(struct ask_zone *z, struct asks *a, struct queue *queue,
 	z->all = alloc_zeroed(asks_max, sizeof(*z->all));
 	if (z->all == NULL)
 		return -ENOMEM;
-	/* The first is the first to be used, and the last freed the next: what
-	 * is in use stays in cache. */
+	/* The one that was freed last is the next to be used, so that few of
+	 * them are in use and these stay in cache. */
 	for (unsigned i = asks_max; i-- > 0;) {
 		z->all[i].zone = z;
 		completion_init(&z->all[i].op.done, queue, answered);
@@ -261,6 +279,7 @@ int asks_create(struct index *index, unsigned zone_count, struct queue **queues,
 {
 	struct asks *a = alloc_zeroed(1, sizeof(*a));
 
+	VDO_ASSERT(zone_count >= 1 && zone_count <= HASH_ZONES_MAX);
 	if (a == NULL)
 		return -ENOMEM;
 	a->index = index;

@@ -2,13 +2,13 @@
 /*
  * Questions of the hash zones to the index, which may take too long (E 8).
  *
- * A question outlives whoever asked, should that one give up: it is memory of
- * the zone's, and in use until the index has answered. If all are in use, no
- * question is asked.
+ * A question outlives whoever asked it and gave up, so it is memory of the zone
+ * and in use until the index has answered. If all are in use, no question is
+ * asked, and nothing is known.
  *
  * Invariants
- *  (1) Who asks hears exactly once: the answer, or nothing known after
- *      ASK_TIMEOUT_NS.
+ *  (1) Whoever asks hears exactly once: the answer or, after ASK_TIMEOUT_NS,
+ *      that nothing is known.
  *  (2) At most asks_max questions of a zone are out.
  *
  * Runs on: each zone on its queue; asks_drain() anywhere.
@@ -29,14 +29,14 @@ int asks_create(struct index *index, unsigned zone_count, struct queue **queues,
 		bool local, unsigned asks_max, struct asks **asks) MUST_CHECK;
 void asks_destroy(struct asks *a);
 
-/* True: over at once. */
+/* Returns true if the question is over at once; done is not run then. */
 bool asks_start(struct asks *a, unsigned zone, struct advice_op *op) MUST_CHECK;
 
-/* Finish @done when no question is out and no timer runs; nobody asks any
+/* Finish @done when no question is out and no timer runs. Nobody may ask any
  * more. */
 void asks_drain(struct asks *a, struct completion *done);
 
-/* Given up, or not asked. Any thread. */
+/* Any thread: how many questions were given up, or not asked. */
 uint64_t asks_timeouts(const struct asks *a);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
+ * The names seen last, in tables.
+ *
  * A table is an array of buckets of one cache line:
  *
  *	bucket	+--------+--------+--------+--------+
@@ -55,7 +57,7 @@ enum counter {
 	COUNTERS,
 };
 
-/* The counter of "not found" is the one behind "found". */
+/* The counter of "not found" is the one after "found". */
 static const enum counter found_counter[] = {
 	[ADVICE_POST] = POSTS_FOUND,
 	[ADVICE_QUERY] = QUERIES_FOUND,
@@ -73,7 +75,7 @@ struct recent {
 	struct zone *zones;
 };
 
-/* Only the zone's queue writes its counters. */
+/* The zone's queue alone writes its counters. */
 static inline void count(struct zone *z, enum counter c)
 {
 	uint64_t v =
@@ -100,6 +102,7 @@ int recent_create(unsigned zone_count, uint64_t entries_max,
 {
 	struct recent *r = alloc_zeroed(1, sizeof(*r));
 
+	VDO_ASSERT(zone_count >= 1);
 	if (r == NULL)
 		return -ENOMEM;
 	r->zone_count = zone_count;
@@ -131,6 +134,7 @@ void recent_destroy(struct recent *r)
 
 static struct bucket *bucket_of(struct zone *z, const struct hash128 *name)
 {
+	VDO_CHECK(z->bucket_count > 0);
 	return &z->buckets[get_u32(name->bytes + 1) * z->bucket_count >> 32];
 }
 
@@ -139,6 +143,7 @@ void recent_prefetch(const struct recent *r, unsigned zone,
 {
 	struct zone *z = &r->zones[zone];
 
+	VDO_CHECK(zone < r->zone_count);
 	if (z->bucket_count > 0)
 		__builtin_prefetch(bucket_of(z, name), 1);
 }
@@ -150,7 +155,7 @@ static bool entry_used(const struct entry *e)
 	return memcmp(e->location, none, sizeof(none)) != 0;
 }
 
-/* The index of @name's entry, or ENTRIES_PER_BUCKET. */
+/* Which entry is that of @name? ENTRIES_PER_BUCKET if none is. */
 static unsigned find(const struct bucket *b, const struct hash128 *name)
 {
 	uint64_t tag = get_u64(name->bytes + 8);
@@ -166,15 +171,17 @@ static unsigned find(const struct bucket *b, const struct hash128 *name)
 	return i;
 }
 
-/* Put @e first; the entry that was at @i, if any, is dropped. */
+/* Put @e first, in place of the entry at @i. */
 static void put_first(struct bucket *b, unsigned i, const struct entry *e)
 {
+	VDO_CHECK(i < ENTRIES_PER_BUCKET);
 	memmove(&b->entries[1], &b->entries[0], i * sizeof(*e));
 	b->entries[0] = *e;
 }
 
 static void insert(struct zone *z, struct bucket *b, const struct entry *e)
 {
+	VDO_CHECK(entry_used(e));
 	if (entry_used(&b->entries[ENTRIES_PER_BUCKET - 1]))
 		count(z, DISCARDED);
 	else
@@ -189,13 +196,14 @@ static void serve(struct zone *z, struct advice_op *op)
 	unsigned i = find(b, name);
 	struct entry e = {.tag = get_u64(name->bytes + 8)};
 
+	VDO_CHECK(z->bucket_count > 0);
 	memcpy(e.more, name->bytes + 5, sizeof(e.more));
 	op->found = i < ENTRIES_PER_BUCKET;
 	if (op->found && op->request != ADVICE_UPDATE) {
 		e = b->entries[i];
 		op->location = mapping_decode(e.location);
 	} else if (op->request != ADVICE_QUERY) {
-		/* An empty location would look like no entry. */
+		/* The zero block would look like no entry. */
 		VDO_ASSERT(op->location.pbn != ZERO_BLOCK);
 		mapping_encode(e.location, op->location);
 	}
@@ -209,6 +217,7 @@ void recent_serve(struct recent *r, unsigned zone, struct advice_op *op)
 {
 	struct zone *z = &r->zones[zone];
 
+	VDO_CHECK(op->request <= ADVICE_UPDATE);
 	VDO_ASSERT(zone < r->zone_count);
 	op->found = false;
 	if (z->bucket_count != 0)

@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "exec/executor.h"
 
@@ -36,6 +37,7 @@ static struct index_formatter *formatter_of(struct flow *f)
 void formatter_init(struct index_formatter *m,
 		    const struct formatter_config *c)
 {
+	VDO_ASSERT(c->queue != NULL);
 	*m = (struct index_formatter){.c = *c};
 	flow_init(&m->flow, &format_table);
 	m->flow.queues[ON_MAIN] = c->queue;
@@ -61,6 +63,7 @@ static void make_unique(const struct index_formatter *m,
 /* Write the block in the media's buffer, then go on at row @next. */
 static int store_block(struct index_formatter *m, uint64_t block, int next)
 {
+	VDO_ASSERT(queue_is_current(m->c.queue));
 	flow_await(&m->flow, &m->io.done, next);
 	media_store(m->c.media, &m->io, block, 1, m->c.media->block);
 	return FLOW_WAIT;
@@ -73,6 +76,7 @@ static int format_erase(struct flow *f)
 	uint8_t unique[NONCE_INFO_MAX];
 	struct index_layout layout;
 
+	VDO_ASSERT(media->geometry->remapped_physical == 0);
 	make_unique(m, unique);
 	layout_init(&layout, media->geometry, media_device_block(media),
 		    unique);
@@ -89,6 +93,7 @@ static int format_saves(struct flow *f)
 	const struct index_save none = {0};
 	struct extent e;
 
+	VDO_ASSERT(m->slot <= SAVES);
 	if (m->slot == SAVES)
 		return F_CONFIG;
 	index_save_encode(l, m->slot, &none, m->c.media->block);
@@ -102,6 +107,7 @@ static int format_config(struct flow *f)
 	struct index_formatter *m = formatter_of(f);
 	struct index_media *media = m->c.media;
 
+	VDO_ASSERT(m->slot == SAVES);
 	index_config_encode(media->geometry, media->nonce, media->block);
 	return store_block(m, layout_config_block(&media->layout), F_SUPER);
 }
@@ -111,12 +117,14 @@ static int format_super(struct flow *f)
 	struct index_formatter *m = formatter_of(f);
 	struct index_media *media = m->c.media;
 
+	VDO_ASSERT(media->layout.volume_offset == 0);
 	index_super_encode(&media->layout, media->block);
 	return store_block(m, layout_super_block(&media->layout), F_END);
 }
 
 static int format_end(struct flow *f)
 {
+	VDO_ASSERT(queue_is_current(formatter_of(f)->c.queue));
 	completion_finish(&formatter_of(f)->done, f->result);
 	return FLOW_END;
 }

@@ -123,7 +123,7 @@ static void set_state(struct index *index, enum index_state state)
 	atomic_store_explicit(&index->state, (int)state, memory_order_relaxed);
 }
 
-/* ------------------------------------------------------------------ requests */
+/* ----------------------------------------------------------------- requests */
 
 void index_set_name(const struct index *index, struct index_name *name,
 		    const struct hash128 *hash)
@@ -134,7 +134,7 @@ void index_set_name(const struct index *index, struct index_name *name,
 static struct index_zone *zone_of(const struct index *index,
 				  const struct index_name *name)
 {
-	VDO_ASSERT(name->zone < index->c.zone_count);
+	VDO_CHECK(name->zone < index->c.zone_count);
 	return &index->zones[name->zone];
 }
 
@@ -145,7 +145,7 @@ void index_prefetch(const struct index *index, const struct index_name *name)
 
 static void op_init(struct index_op *op)
 {
-	VDO_ASSERT(op->request <= INDEX_DELETE);
+	VDO_CHECK(op->request <= INDEX_DELETE);
 	op->looked_up = false;
 	op->sampled = false;
 }
@@ -176,12 +176,13 @@ bool index_serve(struct index *index, struct index_op *op)
 	return index_zone_serve(zone_of(index, &op->name), op);
 }
 
-/* ------------------------------------------------------ operations: the callers */
+/* -------------------------------------------------- operations: the callers */
 
 /* @op: the table whose rows it goes through. */
 static void begin(struct index *index, const struct flow_table *op,
 		  struct completion *done)
 {
+	VDO_ASSERT(done != NULL);
 	VDO_ASSERT(index->done == NULL);
 	index->done = done;
 	flow_set_table(&index->flow, op);
@@ -227,6 +228,7 @@ static int finish(struct index *index)
 {
 	struct completion *done = index->done;
 
+	VDO_ASSERT(index->done != NULL);
 	index->done = NULL;
 	completion_finish(done, index->flow.result);
 	return FLOW_END;
@@ -235,6 +237,7 @@ static int finish(struct index *index)
 /* Run @fn for each zone on its queue, then go on at row @next. */
 static int visit_zones(struct index *index, completion_fn fn, int next)
 {
+	VDO_ASSERT(queue_is_current(index->c.queue));
 	flow_await(&index->flow, &index->fanout.done, next);
 	fanout_start(&index->fanout, index->parts, index->c.zones,
 		     sizeof(index->c.zones[0]), index->c.zone_count, fn,
@@ -253,11 +256,12 @@ static struct index_zone *zone_of_part(const struct fanout_part *part)
 /* What the zones have now, for those who read or fill it. */
 static void gather_contents(struct index *index)
 {
+	VDO_ASSERT(index->contents.zone_count == index->c.zone_count);
 	for (unsigned i = 0; i < index->c.zone_count; i++)
 		index->contents.open[i] = index->zones[i].open;
 }
 
-/* ------------------------------------------------------------ opening, resuming */
+/* -------------------------------------------------------- opening, resuming */
 
 static int open_begin(struct flow *f)
 {
@@ -283,6 +287,7 @@ static int open_fill(struct flow *f)
 {
 	struct index *index = index_of(f);
 
+	VDO_ASSERT(get_state(index) == INDEX_OPENING);
 	flow_await_any(f, &index->opener.done, OPEN_FILLED);
 	opener_start(&index->opener, index->how);
 	return FLOW_WAIT;
@@ -294,6 +299,7 @@ static int open_filled(struct flow *f)
 	const struct chapter_range *range = &index->range;
 	int r = index->opener.done.result;
 
+	VDO_ASSERT(get_state(index) == INDEX_OPENING);
 	index->unsaved = index->opener.unsaved;
 	if (r != 0) {
 		set_state(index, INDEX_IDLE);
@@ -315,7 +321,11 @@ static void zone_accepts(struct completion *c)
 
 static int open_accept(struct flow *f)
 {
-	return visit_zones(index_of(f), zone_accepts, OPEN_ONLINE);
+	struct index *index = index_of(f);
+	enum index_state from = index->resume ? INDEX_SUSPENDED : INDEX_OPENING;
+
+	VDO_ASSERT(get_state(index) == from);
+	return visit_zones(index, zone_accepts, OPEN_ONLINE);
 }
 
 static int open_online(struct flow *f)
@@ -329,7 +339,7 @@ static int open_end(struct flow *f)
 	return finish(index_of(f));
 }
 
-/* ---------------------------------------------------------- suspending, closing */
+/* ------------------------------------------------------ suspending, closing */
 
 static void zone_stops(struct completion *c)
 {
@@ -342,6 +352,7 @@ static int stop_zones(struct flow *f)
 {
 	struct index *index = index_of(f);
 
+	VDO_ASSERT(index->then == INDEX_IDLE || index->then == INDEX_SUSPENDED);
 	switch (get_state(index)) {
 	case INDEX_ONLINE:
 		set_state(index, INDEX_SUSPENDING);
@@ -358,6 +369,7 @@ static int stop_writer(struct flow *f)
 {
 	struct index *index = index_of(f);
 
+	VDO_ASSERT(get_state(index) == INDEX_SUSPENDING);
 	flow_await(f, &index->idle, STOP_PASS);
 	writer_wait_idle(&index->writer, &index->idle);
 	return FLOW_WAIT;
@@ -381,6 +393,7 @@ static int stop_save(struct flow *f)
 	struct index *index = index_of(f);
 	int error = index_failure_get(&index->failure);
 
+	VDO_ASSERT(index->writer.handed_over == 0);
 	for (unsigned i = 0; i < index->c.zone_count; i++) {
 		index->unsaved |= index->zones[i].touched;
 		index->zones[i].touched = false;
@@ -401,6 +414,7 @@ static int stop_save(struct flow *f)
 
 static int stop_saved(struct flow *f)
 {
+	VDO_ASSERT(get_state(index_of(f)) != INDEX_ONLINE);
 	index_of(f)->unsaved = false;
 	return STOP_END;
 }
@@ -409,6 +423,7 @@ static int stop_end(struct flow *f)
 {
 	struct index *index = index_of(f);
 
+	VDO_ASSERT(index->then != INDEX_OPENING);
 	set_state(index, index->then);
 	return finish(index);
 }
@@ -419,6 +434,7 @@ static void init_media(struct index *index)
 {
 	const struct index_config *c = &index->c;
 
+	VDO_ASSERT(c->queue != NULL && c->storage != NULL && c->sync != NULL);
 	index->failure.log = c->log;
 	index->media = (struct index_media){
 		.geometry = &index->geometry,
@@ -438,6 +454,7 @@ static int init_zones(struct index *index)
 	const struct index_config *c = &index->c;
 	int r = 0;
 
+	VDO_ASSERT(c->zone_count <= INDEX_ZONES_MAX);
 	for (unsigned i = 0; i < c->zone_count && r == 0; i++) {
 		r = index_zone_init(&index->zones[i], &(struct zone_config){
 			.media = &index->media,
@@ -463,6 +480,7 @@ static void init_contents(struct index *index)
 
 static void init_opener(struct index *index)
 {
+	VDO_ASSERT(index->pages != NULL);
 	opener_init(&index->opener, &(struct opener_config){
 		.media = &index->media,
 		.saves = &index->saves,
@@ -504,6 +522,7 @@ static int init_sparse(struct index *index)
 
 static int init_writer(struct index *index)
 {
+	VDO_ASSERT(index->pages != NULL);
 	return writer_init(&index->writer, &(struct writer_config){
 		.media = &index->media,
 		.page_map = &index->page_map,
@@ -589,7 +608,7 @@ void index_destroy(struct index *index)
 	alloc_free(index);
 }
 
-/* ------------------------------------------------------------- looking inside */
+/* ----------------------------------------------------------- looking inside */
 
 const struct index_geometry *index_geometry_of(const struct index *index)
 {
@@ -618,6 +637,7 @@ int index_open_records(const struct index *index, struct index_record **records,
 {
 	uint32_t used = 0;
 
+	VDO_ASSERT(get_state(index) != INDEX_OPENING);
 	for (unsigned i = 0; i < index->c.zone_count; i++)
 		used += index->zones[i].open->used;
 	*count = 0;
@@ -638,7 +658,7 @@ int index_open_records(const struct index *index, struct index_record **records,
 	return 0;
 }
 
-/* -------------------------------------------------------------- statistics */
+/* --------------------------------------------------------------- statistics */
 
 static void add_zone(const struct index_zone *z, struct index_stats *s)
 {

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The deduplication index: name -> 16 bytes of data, for as many of the names
- * seen last as its geometry holds (X 1). Byte-compatible on disk with the index
- * of Linux dm-vdo.
+ * seen last as its geometry holds (X 1). On disk it is the index of Linux's
+ * dm-vdo, byte for byte.
  *
- * A library of its own: it knows nothing of volumes. It runs on queues that it
- * is given: one for each zone, where requests are served, and one for all else
- * (chapter writer, sparse cache, opening, saving). No queue ever blocks: what
- * needs a page or room in the open chapter waits, the rest goes on.
+ * It is a library of its own and knows nothing of volumes. It runs on queues
+ * that it is given: one for each zone, where requests are served, and a main
+ * queue for all else (chapter writer, sparse cache, opening, saving). No queue
+ * ever blocks: a request that needs a page, or room in the open chapter, waits,
+ * and the others go on.
  *
  *	      index_open()           index_resume()
  *	IDLE ------------> OPENING     +-------------- SUSPENDED
@@ -21,16 +22,17 @@
  * way for minutes; progress is in the statistics, and index_stop() ends it.
  *
  * Errors of requests
- *	-VDO_EBUSY	not online (yet, any more)
- *	-EIO, -VDO_ECORRUPT, ...: the first error of its kind; all requests that
- *			follow get -EIO until the index was closed and opened
- *			again. What is saved on disk is then not used again if
- *			it was to blame: opening rebuilds.
+ *	-VDO_EBUSY	it is not online (yet, or any more)
+ *	-EIO, -VDO_ECORRUPT, ...: the first error. All requests after it get
+ *			-EIO until the index was closed and opened again. If a
+ *			save was to blame, it is not used again: opening
+ *			rebuilds.
  *
  * Invariants
  *  (1) Requests for one name are served in the order in which they were
  *      started by one queue in one way, but one that waits may be overtaken.
- *  (2) done runs exactly once.
+ *  (2) The completion done of a request runs exactly once, unless
+ *      index_serve() said that the request is over.
  *  (3) Whenever power fails, the index opens again: with the newest save if no
  *      chapter was closed since, else by a rebuild from the chapters on disk.
  *
@@ -59,10 +61,10 @@ struct index;
 struct index_zone;
 
 enum index_request {
-	INDEX_POST,	       /* the data known for name, else remember ours */
-	INDEX_UPDATE,	       /* remember ours whatever is known */
-	INDEX_QUERY,	       /* the data known; name counts as seen now */
-	INDEX_QUERY_NO_UPDATE, /* the data known; nothing changes */
+	INDEX_POST,	       /* tell the data of name; none: keep ours */
+	INDEX_UPDATE,	       /* keep ours, whatever is known */
+	INDEX_QUERY,	       /* tell the data; name counts as seen now */
+	INDEX_QUERY_NO_UPDATE, /* tell the data; nothing changes */
 	INDEX_DELETE,	       /* forget name (until a rebuild) */
 };
 
@@ -78,8 +80,8 @@ struct index_op {
 	struct completion done; /* home and fn set by the caller */
 	enum index_request request;
 	struct index_name name; /* from index_set_name() */
-	uint8_t data[INDEX_DATA_SIZE]; /* in: post, update; out: if found, what
-					* was known (not by delete) */
+	uint8_t data[INDEX_DATA_SIZE]; /* in: of post and update; out: what was
+					* known, if found (not by delete) */
 	bool found;		       /* out */
 	enum index_region region;      /* out */
 
@@ -88,7 +90,7 @@ struct index_op {
 	struct completion run;
 	struct waiter link;
 	uint64_t chapter;     /* that record_page is of */
-	uint32_t record_page; /* PAGE_NONE: the chapter has it not */
+	uint32_t record_page; /* PAGE_NONE: the chapter does not have it */
 	bool looked_up;	      /* the two are valid */
 	bool sampled;	      /* has waited for the sparse cache */
 };
@@ -115,11 +117,11 @@ struct index_config {
 	void *wall_arg;
 };
 
-/* -ENOMEM; -EINVAL: no such code; -ENOSPC: too few blocks. */
+/* -ENOMEM. -EINVAL: there is no such memory code. -ENOSPC: too few blocks. */
 int index_create(const struct index_config *c, struct index **index) MUST_CHECK;
 void index_destroy(struct index *index);
 
-/* The shape it got. */
+/* The shape of the index. */
 const struct index_geometry *index_geometry_of(const struct index *index);
 
 enum index_open {
@@ -130,28 +132,35 @@ enum index_open {
 };
 
 /*
- * Something that takes its time; @done is the caller's, set up, and finishes
- * once it is over. One at a time.
+ * The four operations that follow take their time. @done is the caller's, set
+ * up, and finishes once the operation is over. There is one at a time.
  *
- * open: -VDO_ENOINDEX: there is none, or of another volume or geometry, or
- * damaged beyond a rebuild: format one. -VDO_EVERSION: do not touch it.
- * -ECANCELED after index_stop(). Others: -EIO ...
+ * Opening fails with
+ *	-VDO_ENOINDEX	there is none, or it is of another volume or geometry,
+ *			or damaged beyond a rebuild: format one
+ *	-VDO_EVERSION	do not touch it
+ *	-VDO_EBUSY	it is open
+ *	-ECANCELED	after index_stop()
+ *	-EIO, ...
  */
 void index_open(struct index *index, enum index_open how,
 		struct completion *done);
 
-/* Refuse requests, wait for those that are out, and save if anything was asked
- * since (with @save). Online again with index_resume(). */
+/* Refuse requests, wait for those that are out and, with @save, save what was
+ * asked since the last save. index_resume() brings it online again. */
 void index_suspend(struct index *index, bool save, struct completion *done);
 void index_resume(struct index *index, struct completion *done);
 
-/* The same and then IDLE. Also after an error: a save on disk that was to blame
- * is then marked as not to be used. Nothing to do if it is not open. */
+/*
+ * Suspend it, and then have it IDLE. This works also after an error: if a save
+ * on disk was to blame, it becomes unusable. An index that is not open stays
+ * so.
+ */
 void index_close(struct index *index, bool save, struct completion *done);
 
 /*
- * A copy of the records of the open chapter, which a rebuild does not know of;
- * freed with alloc_free(). Only while no request is out. -ENOMEM
+ * A copy of the records of the open chapter, which a rebuild does not know of.
+ * The caller frees it with alloc_free(). No request may be out. -ENOMEM
  */
 struct index_record;
 int index_open_records(const struct index *index, struct index_record **records,
@@ -160,23 +169,23 @@ int index_open_records(const struct index *index, struct index_record **records,
 /* Any thread: let an index_open() that is under way end soon. */
 void index_stop(struct index *index);
 
-/* Always finishes op->done. */
+/* Any thread: start a request. It always finishes op->done. */
 void index_start(struct index *index, struct index_op *op);
 
 /*
- * Any thread: take @hash apart, which each request needs. name->zone is the zone
- * that serves requests for it.
+ * Any thread: take @hash apart, which each request needs. Requests for it are
+ * served by zone name->zone.
  */
 void index_set_name(const struct index *index, struct index_name *name,
 		    const struct hash128 *hash);
 
-/* The same on the queue of the name's zone, without a message: true if it is
- * over at once (done is not run). */
+/* Start a request on the queue of the name's zone, without a message. Returns
+ * true if it is over at once; done is not run then. */
 bool index_serve(struct index *index, struct index_op *op) MUST_CHECK;
 
 /*
- * Any thread: a request for @name will soon be made. Brings what it will touch
- * into the processor's cache; changes nothing.
+ * Any thread: a request for @name will soon be made. This brings what it will
+ * touch into the processor's cache, and changes nothing.
  */
 void index_prefetch(const struct index *index, const struct index_name *name);
 
@@ -188,10 +197,10 @@ enum index_state {
 	INDEX_SUSPENDED,
 };
 
-/* X 1.4. Counters of requests are of this opening. */
+/* See X 1.4. Requests are counted since the index was opened. */
 struct index_stats {
 	enum index_state state;
-	int error; /* that made it refuse requests; 0: none */
+	int error; /* why it refuses requests, or 0 */
 	uint64_t entries_indexed, collisions, entries_discarded;
 	uint64_t early_flushes;
 	uint64_t memory_used; /* bytes */
@@ -203,9 +212,9 @@ struct index_stats {
 	uint64_t requests;
 	uint64_t page_reads, chapters_written;
 	uint64_t oldest_chapter, newest_chapter; /* newest: the open one */
-	/* Chapters of a rebuild that is under way; both 0 otherwise. */
+	/* Chapters of a rebuild that is under way, both 0 without one. */
 	uint64_t rebuild_done, rebuild_total;
-	uint64_t left_out; /* by the rebuild of this opening: damaged */
+	uint64_t left_out; /* damaged chapters, at this opening's rebuild */
 };
 
 void index_get_stats(const struct index *index, struct index_stats *stats);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The state of an index by its first blocks: super block, config, headers of the
- * saves and, to tell whether the newest save still counts, one block more.
+ * The state of an index by its first blocks: super block, config, headers of
+ * the saves and, to tell whether the newest save still counts, one block more.
  *
  * The blocks are read one by one from the device, without an executor, so that
  * looking needs no more than a device that can be read.
@@ -16,6 +16,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "base/zero.h"
 #include "format/types.h"
@@ -41,6 +42,7 @@ static int read_blocks(struct look *l, uint64_t block, unsigned count,
 	int r = device_read(l->device, block * BLOCK_SIZE, l->page,
 			    (size_t)count * BLOCK_SIZE);
 
+	VDO_ASSERT(count > 0 && count <= PAGE_BLOCKS);
 	if (r != 0)
 		return error_set(error, r,
 				 "block %llu of the index cannot be read: %s; "
@@ -49,13 +51,15 @@ static int read_blocks(struct look *l, uint64_t block, unsigned count,
 	return 0;
 }
 
-/* The state by super block and config; FORMATTED: they are good. */
+/* The state as far as super block and config tell it. It is FORMATTED if both
+ * are good. */
 static int look_at_header(struct look *l, enum vdo_index_state *state,
 			  struct vdo_error *error)
 {
 	int super, config, r;
 	bool zero;
 
+	VDO_ASSERT(l->page != NULL);
 	r = read_blocks(l, l->first, 1, error);
 	if (r != 0)
 		return r;
@@ -68,7 +72,7 @@ static int look_at_header(struct look *l, enum vdo_index_state *state,
 	if (super == -VDO_EVERSION)
 		*state = VDO_INDEX_UNSUPPORTED;
 	else if (super == -VDO_ENOINDEX)
-		/* A new one gets its super block last. */
+		/* A new index gets its super block last. */
 		*state = config == 0 && !zero ? VDO_INDEX_DAMAGED
 					      : VDO_INDEX_NONE;
 	else if (super != 0 || config == -VDO_ECORRUPT)
@@ -80,6 +84,7 @@ static int look_at_header(struct look *l, enum vdo_index_state *state,
 
 static int look_at_saves(struct look *l, struct vdo_error *error)
 {
+	VDO_ASSERT(l->page != NULL);
 	l->newest = -1;
 	for (unsigned i = 0; i < SAVES; i++) {
 		struct extent e = layout_save_part(&l->layout, i, SAVE_HEADER,
@@ -109,12 +114,14 @@ static int look_at_open_chapter(struct look *l, enum vdo_index_state *state,
 					   0, l->saves[slot].zone_count);
 	int r = read_blocks(l, e.start, 1, error);
 
+	VDO_ASSERT(l->newest >= 0 && l->newest < (int)SAVES);
 	*state = is_zero(l->page, SECTOR_SIZE) ? VDO_INDEX_DIRTY
 					       : VDO_INDEX_SAVED;
 	return r;
 }
 
-/* Without a save: was a chapter written? The first slot has had one then. */
+/* Without a save, see whether any chapter was written: the first slot has had
+ * one then. */
 static int look_at_chapter(struct look *l, enum vdo_index_state *state,
 			   struct vdo_error *error)
 {
@@ -123,6 +130,7 @@ static int look_at_chapter(struct look *l, enum vdo_index_state *state,
 			 geometry_page_block(&l->shape, 0, 0);
 	int r = read_blocks(l, block, PAGE_BLOCKS, error);
 
+	VDO_ASSERT(l->newest < 0);
 	if (r == 0 && index_page_open(l->page, &l->shape,
 				      l->layout.volume_nonce, &p) == 0)
 		*state = VDO_INDEX_DIRTY;
@@ -177,7 +185,7 @@ static void fill_saves(struct vdo_index_info *i, const struct look *l)
 	}
 }
 
-/* Its place must be on the storage. */
+/* The place of the index must be on the storage. */
 static int check_size(const struct vdo_device *device,
 		      const struct index_place *p,
 		      struct vdo_error *error)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loading a save: each part of it is a stream of bytes, which saved_read.c takes
- * apart. Streams of the volume index are read twice, because lists can be laid
- * out in memory only when the sizes of all are known; the headers, which are
- * read the first time, are small.
+ * Loading a save: each part of it is a stream of bytes, which saved_read.c
+ * takes apart. Streams of the volume index are read twice, because lists can be
+ * laid out in memory only when the sizes of all are known; the headers, which
+ * are read the first time, are small.
  */
 #include "build.h"
 
@@ -41,6 +41,7 @@ static struct index_loader *loader_of(struct flow *f)
 
 void loader_init(struct index_loader *l, const struct loader_config *c)
 {
+	VDO_ASSERT(c->queue != NULL);
 	*l = (struct index_loader){.c = *c};
 	flow_init(&l->flow, &load_table);
 	l->flow.queues[ON_MAIN] = c->queue;
@@ -48,6 +49,7 @@ void loader_init(struct index_loader *l, const struct loader_config *c)
 
 void loader_start(struct index_loader *l)
 {
+	VDO_ASSERT(l->c.saves->newest != NO_SAVE);
 	flow_start(&l->flow);
 }
 
@@ -59,6 +61,7 @@ static int read_part(struct index_loader *l, enum save_part part,
 					   (unsigned)l->c.saves->newest, part,
 					   l->stream, l->reader.stream_count);
 
+	VDO_ASSERT(l->c.saves->newest != NO_SAVE);
 	flow_await(&l->flow, &l->c.stream->done, next);
 	stream_read(l->c.stream, e, consume, &l->reader);
 	return FLOW_WAIT;
@@ -85,6 +88,7 @@ static int load_open_chapter(struct flow *f)
 {
 	struct index_loader *l = loader_of(f);
 
+	VDO_ASSERT(l->stream == 0);
 	saved_read_begin(&l->reader);
 	return read_part(l, SAVE_OPEN_CHAPTER, saved_read_open_chapter,
 			 L_HEADERS);
@@ -95,6 +99,7 @@ static int load_headers(struct flow *f)
 	struct index_loader *l = loader_of(f);
 	int r;
 
+	VDO_ASSERT(l->stream <= l->reader.stream_count);
 	if (l->stream == l->reader.stream_count)
 		return L_ARRANGE;
 	saved_read_begin_stream(&l->reader, l->stream, false);
@@ -107,6 +112,7 @@ static int load_arrange(struct flow *f)
 {
 	struct index_loader *l = loader_of(f);
 
+	VDO_ASSERT(l->stream == l->reader.stream_count);
 	l->stream = 0;
 	return flow_next(f, saved_read_arrange(&l->reader), L_LISTS);
 }
@@ -116,6 +122,7 @@ static int load_lists(struct flow *f)
 	struct index_loader *l = loader_of(f);
 	int r;
 
+	VDO_ASSERT(l->stream <= l->reader.stream_count);
 	if (l->stream == l->reader.stream_count)
 		return L_END;
 	saved_read_begin_stream(&l->reader, l->stream, true);
@@ -128,6 +135,7 @@ static int load_end(struct flow *f)
 {
 	struct index_loader *l = loader_of(f);
 
+	VDO_ASSERT(queue_is_current(l->c.queue));
 	if (f->result != 0)
 		contents_clear(l->c.contents);
 	completion_finish(&l->done, f->result);

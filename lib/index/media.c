@@ -31,6 +31,7 @@ static void flushed(struct completion *c)
 
 static void start_flush(struct media_op *op)
 {
+	VDO_ASSERT(op->service != NULL);
 	completion_init(&op->sync.done, op->done.home, flushed);
 	sync_request(op->service, &op->sync);
 }
@@ -77,12 +78,14 @@ void media_write(const struct index_media *m, struct media_op *op,
 void media_store(const struct index_media *m, struct media_op *op,
 		 uint64_t block, uint64_t count, const void *from)
 {
+	VDO_ASSERT(m->sync != NULL);
 	op->service = m->sync;
 	start_write(m, op, block, count, from, written);
 }
 
 void media_flush(const struct index_media *m, struct media_op *op)
 {
+	VDO_ASSERT(m->sync != NULL);
 	op->service = m->sync;
 	start_flush(op);
 }

@@ -16,6 +16,7 @@
 
 #include <vdo/error.h>
 
+#include "base/assert.h"
 #include "base/counter.h"
 
 enum { ON_MAIN = 1 };
@@ -80,6 +81,7 @@ static void init_parts(struct index_opener *o)
 
 void opener_init(struct index_opener *o, const struct opener_config *c)
 {
+	VDO_ASSERT(c->queue != NULL && c->pages != NULL);
 	*o = (struct index_opener){.c = *c};
 	flow_init(&o->flow, &opener_table);
 	o->flow.queues[ON_MAIN] = c->queue;
@@ -88,6 +90,7 @@ void opener_init(struct index_opener *o, const struct opener_config *c)
 
 void opener_start(struct index_opener *o, enum index_open how)
 {
+	VDO_ASSERT(how <= INDEX_REBUILD);
 	o->how = how;
 	o->unsaved = false;
 	counter_set(&o->rebuilder.left_out, 0);
@@ -100,6 +103,7 @@ void opener_start(struct index_opener *o, enum index_open how)
 /* Read a block into the media's buffer, then go on at row @next. */
 static void read_block(struct index_opener *o, uint64_t block)
 {
+	VDO_ASSERT(queue_is_current(o->c.queue));
 	media_read(o->c.media, &o->io, block, 1, o->c.media->block);
 }
 
@@ -107,6 +111,7 @@ static int opener_super(struct flow *f)
 {
 	struct index_opener *o = opener_of(f);
 
+	VDO_ASSERT(queue_is_current(o->c.queue));
 	if (o->how == INDEX_FORMAT) {
 		flow_await(f, &o->formatter.done, O_FORMATTED);
 		formatter_start(&o->formatter);
@@ -120,6 +125,7 @@ static int opener_super(struct flow *f)
 /* What cannot be rebuilt is no index. */
 static int no_index(struct flow *f, int result)
 {
+	VDO_ASSERT(result < 0);
 	return flow_fail(f, result == -VDO_ECORRUPT ? -VDO_ENOINDEX : result);
 }
 
@@ -131,6 +137,7 @@ static int opener_config(struct flow *f)
 	int r = index_super_decode(&layout, m->geometry, media_device_block(m),
 				   m->block);
 
+	VDO_ASSERT(o->io.done.result == 0);
 	/* Saves may be larger than the geometry asks for, but not than this. */
 	if (r == 0 && layout_blocks(&layout) > m->block_count)
 		r = -VDO_ECORRUPT;
@@ -148,6 +155,7 @@ static int opener_ours(struct flow *f)
 	struct index_media *m = o->c.media;
 	int r = index_config_decode(m->geometry, m->nonce, m->block);
 
+	VDO_ASSERT(o->io.done.result == 0);
 	if (r != 0)
 		return no_index(f, r);
 	o->slot = 0;
@@ -159,6 +167,7 @@ static int opener_save(struct flow *f)
 	struct index_opener *o = opener_of(f);
 	struct extent e;
 
+	VDO_ASSERT(o->slot <= SAVES);
 	if (o->slot == SAVES)
 		return O_LOAD;
 	e = layout_save_part(&o->c.media->layout, o->slot, SAVE_HEADER, 0, 1);
@@ -173,6 +182,7 @@ static int opener_save_read(struct flow *f)
 	const struct index_media *m = o->c.media;
 	struct index_save *save = &o->c.saves->slots[o->slot];
 
+	VDO_ASSERT(o->slot < SAVES);
 	if (o->io.done.result == 0)
 		index_save_decode(&m->layout, o->slot, m->block, save);
 	else
@@ -185,6 +195,7 @@ static int opener_load(struct flow *f)
 {
 	struct index_opener *o = opener_of(f);
 
+	VDO_ASSERT(o->slot == SAVES && o->how != INDEX_FORMAT);
 	index_saves_choose(o->c.saves);
 	if (o->how == INDEX_REBUILD || o->c.saves->unreadable ||
 	    o->c.saves->newest == NO_SAVE)
@@ -199,6 +210,7 @@ static int opener_loaded(struct flow *f)
 	struct index_opener *o = opener_of(f);
 	int r = o->loader.done.result;
 
+	VDO_ASSERT(o->c.saves->newest != NO_SAVE);
 	if (r == 0)
 		return O_END;
 	log_warning(o->c.media->log, "index: cannot use the save, error=%d",
@@ -210,6 +222,7 @@ static int opener_rebuild(struct flow *f)
 {
 	struct index_opener *o = opener_of(f);
 
+	VDO_ASSERT(!o->unsaved);
 	if (o->how == INDEX_LOAD_SAVED)
 		return flow_fail(f, -VDO_EDIRTY);
 	flow_await(f, &o->rebuilder.done, O_REBUILT);
@@ -222,6 +235,7 @@ static int opener_rebuilt(struct flow *f)
 	struct index_opener *o = opener_of(f);
 	const struct chapter_range *range = o->c.range;
 
+	VDO_ASSERT(range->oldest <= range->newest);
 	o->unsaved = true;
 	log_info(o->c.media->log, "index: rebuilt, oldest=%llu, newest=%llu",
 		 (unsigned long long)range->oldest,
@@ -233,6 +247,7 @@ static int opener_formatted(struct flow *f)
 {
 	struct index_opener *o = opener_of(f);
 
+	VDO_ASSERT(o->how == INDEX_FORMAT);
 	o->unsaved = true;
 	chapter_range_set(o->c.range, 0, 0);
 	contents_open_chapter(o->c.contents, 0);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Page cache.
+ * How pages are read and given up.
  *
- * Waiters are woken one after the other and ask again at once. While that goes
- * on the page is pinned: what they ask for next cannot evict it.
+ * Waiters are woken one after the other and ask again at once. Meanwhile the
+ * page is pinned, so that what they ask for next cannot evict it. Without that
+ * a small cache would read the same page again and again.
  */
 #include "build.h"
 
@@ -25,7 +26,7 @@ int page_cache_init(struct page_cache *p, const struct page_cache_config *c)
 	*p = (struct page_cache){.c = *c};
 	list_init(&p->lru);
 	waitq_init(&p->starving);
-	/* What is never read into costs nothing. */
+	/* Pages that are never read into cost nothing. */
 	p->data = alloc_aligned(BLOCK_SIZE, c->page_count, PAGE_BYTES);
 	p->pages = alloc_zeroed(c->page_count, sizeof(*p->pages));
 	if (p->data == NULL || p->pages == NULL ||
@@ -56,6 +57,7 @@ void page_cache_fini(struct page_cache *p)
 
 static uint64_t key_of(const struct page_cache *p, uint64_t vcn, uint32_t page)
 {
+	VDO_CHECK(page < p->c.media->geometry->chapter_pages);
 	return vcn * p->c.media->geometry->chapter_pages + page;
 }
 
@@ -63,6 +65,7 @@ static void forget(struct cached_page *g)
 {
 	struct page_cache *p = g->cache;
 
+	VDO_ASSERT(!g->pinned);
 	if (g->state != PAGE_FREE)
 		intmap_remove(&p->map, key_of(p, g->vcn, g->page));
 	g->state = PAGE_FREE;
@@ -103,6 +106,7 @@ static void wake_waiting(struct cached_page *g)
 	struct waitq taken;
 	struct waiter *w;
 
+	VDO_ASSERT(!g->pinned);
 	waitq_take_all(&g->waiting, &taken);
 	g->pinned = true;
 	while ((w = waitq_pop(&taken)) != NULL)
@@ -110,7 +114,8 @@ static void wake_waiting(struct cached_page *g)
 	g->pinned = false;
 }
 
-/* Each of those that are woken takes a page or needs none any more. */
+/* Wake who waits for any page to become free. Each of them takes one, or needs
+ * none any more. */
 static void wake_starving(struct page_cache *p)
 {
 	while (!waitq_empty(&p->starving) && !list_empty(&p->lru))
@@ -149,6 +154,7 @@ static void start_read(struct cached_page *g, uint64_t vcn, uint32_t page)
 	struct page_cache *p = g->cache;
 	const struct index_media *m = p->c.media;
 
+	VDO_ASSERT(waitq_empty(&g->waiting));
 	VDO_ASSERT(g->state == PAGE_FREE && !g->pinned);
 	g->vcn = vcn;
 	g->page = page;
@@ -166,6 +172,7 @@ const uint8_t *page_cache_get(struct page_cache *p, uint64_t vcn, uint32_t page,
 	struct cached_page *g = intmap_get(&p->map, key_of(p, vcn, page));
 	struct list_node *oldest;
 
+	VDO_CHECK(queue_is_current(p->c.queue));
 	*result = 0;
 	if (g != NULL && g->state == PAGE_READY) {
 		if (!g->pinned && p->lru.prev != &g->lru) {

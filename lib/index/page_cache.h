@@ -2,10 +2,10 @@
 /*
  * Page cache: pages of closed chapters, for one zone or for a rebuild.
  *
- * Each zone has its own share, so that nothing is shared between queues; a page
- * that several zones want is read by each. Pages go by their virtual chapter,
- * so nothing has to be invalidated when a chapter expires: nobody asks for its
- * pages any more.
+ * Each zone has its own share, so that nothing is shared between queues. A page
+ * that several zones want is read by each. Pages are known by their virtual
+ * chapter, so nothing has to be invalidated when a chapter expires: nobody asks
+ * for its pages any more.
  *
  *	       [start_read]           [read_done]
  *	FREE ---------------> READING ------------> READY, in lru
@@ -20,7 +20,7 @@
  *      so the slot was not being overwritten.
  *  (2) Who waits for a page is woken before the page can be evicted.
  *
- * Runs on: its owner's queue. Waiting: exec/waitq.h; no bound but the ops'.
+ * Runs on: its owner's queue. There may be as many waiters as ops.
  */
 #ifndef INDEX_PAGE_CACHE_H
 #define INDEX_PAGE_CACHE_H
@@ -72,12 +72,12 @@ int page_cache_init(struct page_cache *p, const struct page_cache_config *c)
 	MUST_CHECK;
 void page_cache_fini(struct page_cache *p);
 
-/* Forget all; nothing is being read. */
+/* Forget all pages. None may be on its way. */
 void page_cache_clear(struct page_cache *p);
 
 /*
- * The page, if it is there. Otherwise NULL: with *result 0 @w waits and will be
- * woken to ask again; else *result says what is wrong with the page.
+ * The page, if it is there, else NULL. If *result is 0, @w waits then and will
+ * be woken to ask again; otherwise *result says what is wrong with the page.
  */
 const uint8_t *page_cache_get(struct page_cache *p, uint64_t vcn, uint32_t page,
 			      struct waiter *w, int *result) MUST_CHECK;

@@ -31,6 +31,7 @@ static inline void chapter_range_advance(struct chapter_range *r,
 {
 	uint64_t newest = r->newest + 1;
 
+	VDO_ASSERT(r->oldest <= r->newest);
 	chapter_range_set(r, r->oldest + geometry_expires(g, newest), newest);
 }
 

@@ -8,9 +8,9 @@
  * whose records are not in their order, because they are damaged as well.
  *
  * Two names can look alike in the volume index. If an entry for another chapter
- * is there, that chapter is searched to see whose it is, through a page cache as
- * requests do it; the replay then goes on with the same record. If the entry is
- * for the same chapter, its pages are searched from the first one on. (The
+ * is there, that chapter is searched to see whose it is, through a page cache
+ * as requests do it; the replay then goes on with the same record. If the entry
+ * is for the same chapter, its pages are searched from the first one on. (The
  * reference takes such a record for another name. For fill records that costs
  * an entry, which would also survive a delete.)
  */
@@ -64,6 +64,7 @@ static struct index_rebuilder *rebuilder_of(struct flow *f)
 void rebuilder_init(struct index_rebuilder *r,
 		    const struct rebuilder_config *c)
 {
+	VDO_ASSERT(c->queue != NULL && c->pages != NULL);
 	*r = (struct index_rebuilder){.c = *c};
 	flow_init(&r->flow, &rebuild_table);
 	r->flow.queues[ON_MAIN] = c->queue;
@@ -98,6 +99,7 @@ static int read_pages(struct index_rebuilder *r, uint32_t count, int next)
 	uint64_t block = r->c.media->volume_block +
 			 geometry_page_block(geometry(r), r->slot, 0);
 
+	VDO_ASSERT(count > 0 && count <= geometry(r)->chapter_pages);
 	VDO_ASSERT(r->slot < geometry(r)->chapters);
 	flow_await_any(&r->flow, &r->io.done, next);
 	media_read(r->c.media, &r->io, block, (uint64_t)count * PAGE_BLOCKS,
@@ -105,7 +107,7 @@ static int read_pages(struct index_rebuilder *r, uint32_t count, int next)
 	return FLOW_WAIT;
 }
 
-/* -------------------------------------------------------------------- memory */
+/* ------------------------------------------------------------------- memory */
 
 /* A page came. An error of it is known only now, as the cache forgets it. */
 static void wake(void *arg, struct waiter *w)
@@ -115,6 +117,7 @@ static void wake(void *arg, struct waiter *w)
 					     r->wanted_page, w,
 					     &r->page_result);
 
+	VDO_ASSERT(queue_is_current(r->c.queue));
 	VDO_ASSERT(data != NULL || r->page_result != 0);
 	flow_go(&r->flow);
 }
@@ -132,6 +135,7 @@ static int rebuild_begin(struct flow *f)
 		.arg = r,
 	};
 
+	VDO_ASSERT(r->vcns == NULL);
 	r->slot = 0;
 	r->oldest = 0;
 	r->page_result = 0;
@@ -145,6 +149,7 @@ static int rebuild_end(struct flow *f)
 {
 	struct index_rebuilder *r = rebuilder_of(f);
 
+	VDO_ASSERT(queue_is_current(r->c.queue));
 	page_cache_fini(&r->cache);
 	alloc_free(r->vcns);
 	r->vcns = NULL;
@@ -154,12 +159,13 @@ static int rebuild_end(struct flow *f)
 	return FLOW_END;
 }
 
-/* -------------------------------------------------------------- which chapters */
+/* ----------------------------------------------------------- which chapters */
 
 /* The chapter that an index page in memory is of, if it can be in this slot. */
 static uint64_t open_page(const struct index_rebuilder *r, uint32_t page,
 			  struct index_page *p)
 {
+	VDO_ASSERT(r->slot < geometry(r)->chapters);
 	if (index_page_open(page_at(r, page), geometry(r),
 			    r->c.media->layout.volume_nonce, p) != 0 ||
 	    p->vcn >= CHAPTERS_END ||
@@ -174,6 +180,7 @@ static bool chapter_whole(const struct index_rebuilder *r)
 	const struct index_geometry *g = geometry(r);
 	uint32_t next = 0;
 
+	VDO_ASSERT(r->vcn != CHAPTER_NONE);
 	for (uint32_t i = 0; i < g->index_pages; i++) {
 		struct index_page p;
 
@@ -200,6 +207,7 @@ static int rebuild_slot(struct flow *f)
 {
 	struct index_rebuilder *r = rebuilder_of(f);
 
+	VDO_ASSERT(r->slot <= geometry(r)->chapters);
 	if (stopped(r))
 		return flow_fail(f, -ECANCELED);
 	if (r->slot == geometry(r)->chapters)
@@ -212,6 +220,7 @@ static int rebuild_slot_read(struct flow *f)
 	struct index_rebuilder *r = rebuilder_of(f);
 	struct index_page p;
 
+	VDO_ASSERT(r->slot < geometry(r)->chapters);
 	/* A slot that cannot be read is as good as empty. */
 	r->vcns[r->slot] = r->io.done.result == 0 ? open_page(r, 0, &p)
 						  : CHAPTER_NONE;
@@ -224,6 +233,7 @@ static uint64_t newest_of(const struct index_rebuilder *r)
 {
 	uint64_t newest = CHAPTER_NONE;
 
+	VDO_ASSERT(r->vcns != NULL);
 	for (uint32_t i = 0; i < geometry(r)->chapters; i++) {
 		uint64_t vcn = r->vcns[i];
 
@@ -240,6 +250,7 @@ static int set_range(struct index_rebuilder *r, uint64_t newest)
 	const struct index_geometry *g = geometry(r);
 	uint64_t oldest = newest;
 
+	VDO_ASSERT(newest == 0 || newest - 1 < CHAPTERS_END);
 	for (uint32_t i = 0; i < g->chapters; i++) {
 		uint64_t vcn = r->vcns[i];
 
@@ -273,13 +284,14 @@ static int rebuild_newest_read(struct flow *f)
 {
 	struct index_rebuilder *r = rebuilder_of(f);
 
+	VDO_ASSERT(r->vcns[r->slot] == r->vcn);
 	if (r->io.done.result == 0 && chapter_whole(r))
 		return set_range(r, r->vcn + 1);
 	r->vcns[r->slot] = CHAPTER_NONE;
 	return B_NEWEST;
 }
 
-/* ------------------------------------------------------------------- chapters */
+/* ----------------------------------------------------------------- chapters */
 
 static int rebuild_chapter(struct flow *f)
 {
@@ -307,6 +319,7 @@ static void map_pages(struct index_rebuilder *r)
 {
 	uint32_t next = 0;
 
+	VDO_ASSERT(r->c.contents->page_map != NULL);
 	for (uint32_t i = 0; i < geometry(r)->index_pages; i++) {
 		struct index_page p;
 
@@ -320,6 +333,7 @@ static int rebuild_chapter_read(struct flow *f)
 {
 	struct index_rebuilder *r = rebuilder_of(f);
 
+	VDO_ASSERT(r->vcns[r->slot] == r->vcn);
 	if (r->io.done.result == 0 && chapter_whole(r) && records_whole(r)) {
 		map_pages(r);
 		r->record = 0;
@@ -333,11 +347,12 @@ static int rebuild_chapter_read(struct flow *f)
 	return B_CHAPTER;
 }
 
-/* -------------------------------------------------------------------- records */
+/* ------------------------------------------------------------------ records */
 
 static const struct index_record *records_of(const struct index_rebuilder *r,
 					     uint32_t page)
 {
+	VDO_ASSERT(page < geometry(r)->record_pages);
 	return (const void *)page_at(r, geometry(r)->index_pages + page);
 }
 
@@ -347,6 +362,7 @@ static int get_page(struct index_rebuilder *r, uint64_t vcn, uint32_t page,
 {
 	int result = r->page_result;
 
+	VDO_ASSERT(page < geometry(r)->chapter_pages);
 	if (result != 0)
 		return result;
 	r->wanted_vcn = vcn;
@@ -367,6 +383,7 @@ static int search_chapter(struct index_rebuilder *r,
 	const uint8_t *data;
 	int result;
 
+	VDO_ASSERT(vcn != r->vcn);
 	*present = false;
 	result = get_page(r, vcn, page, &data);
 	if (result == 0)
@@ -410,6 +427,7 @@ static int replay_record(struct index_rebuilder *r,
 	bool present;
 	int result;
 
+	VDO_ASSERT(r->record < g->records);
 	index_name_init(&name, g, c->zone_count, &record->name);
 	if (geometry_is_sparse(g, range->oldest, range->newest, r->vcn) &&
 	    !index_name_is_sample(&name))
@@ -438,6 +456,7 @@ static int rebuild_records(struct flow *f)
 	struct index_rebuilder *r = rebuilder_of(f);
 	const struct index_record *records = records_of(r, 0);
 
+	VDO_ASSERT(r->record < geometry(r)->records);
 	do {
 		int result = replay_record(r, &records[r->record]);
 

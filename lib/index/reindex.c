@@ -22,6 +22,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/await.h"
 #include "exec/executor.h"
@@ -71,6 +72,7 @@ static int create_index(struct reindex *r, const struct reindex_config *rc)
 		.wall_ms = rc->wall_ms,
 	};
 
+	VDO_ASSERT(r->queue != NULL);
 	return index_create(&c, &r->index);
 }
 
@@ -80,6 +82,7 @@ static int prepare(struct reindex *r, const struct reindex_config *c,
 	struct vdo_index_info info;
 	int result = executor_inline_create(&r->executor);
 
+	VDO_ASSERT(!r->claimed);
 	if (result == 0)
 		result = device_claim(r->device, r->executor);
 	if (result == -VDO_EINUSE)
@@ -88,7 +91,8 @@ static int prepare(struct reindex *r, const struct reindex_config *c,
 	if (result != 0)
 		return result;
 	r->claimed = true;
-	/* Reads as well, so that what cannot work fails now. */
+	/* This reads, too, so that what cannot work fails before the work
+	 * begins. */
 	result = index_inspect(r->device, &r->place, &info, error);
 	r->verify.report.state = r->rebuilt.found = info.state;
 	if (result == 0)
@@ -108,6 +112,7 @@ int reindex_create(const struct reindex_config *c, struct reindex **reindex,
 	struct reindex *r = alloc_zeroed(1, sizeof(*r));
 	int result;
 
+	VDO_ASSERT(c->device != NULL);
 	if (r == NULL)
 		return -ENOMEM;
 	r->device = c->device;
@@ -154,8 +159,9 @@ static int open_index(struct reindex *r, enum index_open how)
 {
 	struct await a;
 
+	VDO_ASSERT(r->index != NULL && queue_running == NULL);
 	index_open(r->index, how, await_on(&a, r->queue));
-	/* A stop from before index_open() is not seen by it. */
+	/* index_open() does not see a stop from before. */
 	if (stopped(r))
 		index_stop(r->index);
 	return await_end(&a);
@@ -165,6 +171,7 @@ static int close_index(struct reindex *r, bool save)
 {
 	struct await a;
 
+	VDO_ASSERT(r->index != NULL);
 	index_close(r->index, save, await_on(&a, r->queue));
 	return await_end(&a);
 }
@@ -181,6 +188,7 @@ static int verify_opened(struct reindex *r)
 	struct index_verify *v = &r->verify;
 	int result;
 
+	VDO_ASSERT(v->report.state >= VDO_INDEX_FORMATTED);
 	v->index = r->index;
 	v->stop = &r->stop;
 	atomic_store(&r->phase, "verifying");
@@ -196,6 +204,7 @@ int reindex_verify(struct reindex *r, struct vdo_error *error)
 	struct index_verify *v = &r->verify;
 	int result;
 
+	VDO_ASSERT(v->index == NULL);
 	switch (v->report.state) {
 	case VDO_INDEX_NONE:
 		return 0;
@@ -227,7 +236,7 @@ int reindex_verify(struct reindex *r, struct vdo_error *error)
 	return verify_opened(r);
 }
 
-/* What a save has and the chapters have not. Without a save: nothing. */
+/* Keep what only a save has: the records of its open chapter. */
 static int keep_records(struct reindex *r, struct index_record **records,
 			uint32_t *count)
 {
@@ -247,6 +256,7 @@ static int put_record(struct reindex *r, const struct index_record *record)
 	struct index_op op = {.request = INDEX_UPDATE};
 	struct await a;
 
+	VDO_ASSERT(queue_running == NULL);
 	index_set_name(r->index, &op.name, &record->name);
 	memcpy(op.data, record->data, sizeof(op.data));
 	await_arm(&a, &op.done, r->queue);
@@ -257,6 +267,7 @@ static int put_record(struct reindex *r, const struct index_record *record)
 static int put_records(struct reindex *r, const struct index_record *records,
 		       uint32_t count)
 {
+	VDO_ASSERT(count == 0 || records != NULL);
 	for (uint32_t i = 0; i < count; i++) {
 		int result = put_record(r, &records[i]);
 
@@ -277,7 +288,7 @@ static void note_rebuilt(struct reindex *r)
 	r->rebuilt.left_out = s.left_out;
 }
 
-/* From the chapters, else a new one. */
+/* Rebuild the index from its chapters or, if it cannot be, make a new one. */
 static int open_anew(struct reindex *r)
 {
 	int result;
@@ -298,6 +309,7 @@ int reindex_rebuild(struct reindex *r, struct vdo_error *error)
 	uint32_t count = 0;
 	int result;
 
+	VDO_ASSERT(r->index != NULL);
 	if (stopped(r))
 		return -ECANCELED;
 	atomic_store(&r->phase, "loading");
@@ -327,12 +339,13 @@ void reindex_stop(struct reindex *r)
 	index_stop(r->index);
 }
 
-/* Chapters of a rebuild are as good as bytes. */
+/* A rebuild counts chapters, which are told as bytes. */
 void reindex_progress(const struct reindex *r, struct vdo_job_progress *p)
 {
 	const struct index_geometry *g = index_geometry_of(r->index);
 	struct index_stats s;
 
+	VDO_ASSERT(r->index != NULL);
 	p->phase = atomic_load(&r->phase);
 	p->total = atomic_load(&r->verify.total);
 	p->done = atomic_load(&r->verify.done);

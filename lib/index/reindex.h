@@ -44,7 +44,7 @@ void reindex_destroy(struct reindex *r);
 int reindex_verify(struct reindex *r, struct vdo_error *error) MUST_CHECK;
 int reindex_rebuild(struct reindex *r, struct vdo_error *error) MUST_CHECK;
 
-/* What they found or made; valid once they have succeeded. */
+/* What the work found or made, once it has succeeded. */
 const struct vdo_index_report *reindex_report(const struct reindex *r);
 const struct vdo_index_rebuilt *reindex_rebuilt(const struct reindex *r);
 

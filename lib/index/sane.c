@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A walk over a whole zone, for VDO_CHECK and for tests: do its parts agree with
- * each other, and with the invariants in zone.h?
+ * A walk over a whole zone, for VDO_CHECK and for tests: do its parts agree
+ * with each other, and with the invariants in zone.h?
  */
 #include "build.h"
 
@@ -15,7 +15,8 @@ static bool chapters_sane(const struct index_zone *z)
 	if (z->writing_busy && (!z->writing_valid || z->newest == 0 ||
 				z->source.full != z->writing))
 		return false;
-	if (z->close_pending && !(z->writing_busy && open_chapter_full(z->open)))
+	if (z->close_pending &&
+	    !(z->writing_busy && open_chapter_full(z->open)))
 		return false;
 	return waitq_empty(&z->full) || z->close_pending;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Saving: into the slot of the older save, in rows each of which is durable
- * before the next begins. First its header says that there is none, at last that
- * it is complete. All the while the other slot is what a crash finds: the newest
- * save, if no chapter was closed since, or nothing.
+ * before the next begins. First its header says that there is none, at last
+ * that it is complete. All the while the other slot is what a crash finds: the
+ * newest save, if no chapter was closed since, or nothing.
  *
  * Discarding: a save can be loaded only as long as no chapter was closed after
  * it. Its open chapter's magic goes, in one sector: if that write is torn, the
- * save is either without its magic or as it was, never with half of its records.
+ * save is either without its magic or as it was, never with half of its
+ * records.
  */
 #include "build.h"
 
@@ -56,6 +57,7 @@ static struct index_saver *saver_of(struct flow *f)
 
 void saver_init(struct index_saver *s, const struct saver_config *c)
 {
+	VDO_ASSERT(c->queue != NULL);
 	*s = (struct index_saver){.c = *c};
 	flow_init(&s->flow, &save_table);
 	s->flow.queues[ON_MAIN] = c->queue;
@@ -79,6 +81,7 @@ static struct index_save *save_at_hand(struct index_saver *s)
 static struct extent extent_of(const struct index_saver *s,
 			       enum save_part part, unsigned zone)
 {
+	VDO_ASSERT(s->slot < SAVES);
 	return layout_save_part(&s->c.media->layout, s->slot, part, zone,
 				s->c.contents->zone_count);
 }
@@ -87,6 +90,7 @@ static int write_header(struct index_saver *s, int next)
 {
 	struct extent e = extent_of(s, SAVE_HEADER, 0);
 
+	VDO_ASSERT((int)s->slot != s->c.saves->newest);
 	index_save_encode(&s->c.media->layout, s->slot, save_at_hand(s),
 			  s->c.media->block);
 	flow_await(&s->flow, &s->io.done, next);
@@ -97,6 +101,7 @@ static int write_header(struct index_saver *s, int next)
 static int write_part(struct index_saver *s, enum save_part part, unsigned zone,
 		      stream_produce produce, int next)
 {
+	VDO_ASSERT(zone < s->c.contents->zone_count);
 	saved_write_begin(&s->writer, s->c.contents,
 			  s->c.media->layout.volume_nonce, zone);
 	flow_await(&s->flow, &s->c.stream->done, next);
@@ -109,6 +114,7 @@ static int save_unsaved(struct flow *f)
 {
 	struct index_saver *s = saver_of(f);
 
+	VDO_ASSERT((int)s->slot != s->c.saves->newest);
 	*save_at_hand(s) = (struct index_save){0};
 	s->zone = 0;
 	return write_header(s, S_OPEN_CHAPTER);
@@ -124,6 +130,7 @@ static int save_streams(struct flow *f)
 {
 	struct index_saver *s = saver_of(f);
 
+	VDO_ASSERT(s->zone <= s->c.contents->zone_count);
 	if (s->zone == s->c.contents->zone_count)
 		return S_PAGE_MAP;
 	s->zone++;
@@ -144,6 +151,8 @@ static int save_saved(struct flow *f)
 	uint64_t now = s->c.wall_ms == NULL ? 0
 					    : s->c.wall_ms(s->c.wall_arg);
 
+	VDO_ASSERT(s->zone == s->c.contents->zone_count);
+	VDO_ASSERT(s->c.range->oldest <= s->c.range->newest);
 	*save_at_hand(s) = (struct index_save){
 		/* Newer than the other, whatever the clock says. */
 		.timestamp = MAX(now, other->timestamp + 1),
@@ -159,6 +168,7 @@ static int save_end(struct flow *f)
 {
 	struct index_saver *s = saver_of(f);
 
+	VDO_ASSERT(queue_is_current(s->c.queue));
 	if (f->result == 0)
 		s->c.saves->newest = (int)s->slot;
 	else
@@ -171,6 +181,7 @@ static int save_end(struct flow *f)
 
 bool saver_discard(struct index_saver *s)
 {
+	VDO_ASSERT(queue_is_current(s->c.queue));
 	if (s->c.saves->newest == NO_SAVE)
 		return true;
 	flow_set_table(&s->flow, &discard_table);
@@ -192,6 +203,7 @@ static int discard_read(struct flow *f)
 {
 	struct index_saver *s = saver_of(f);
 
+	VDO_ASSERT(s->c.saves->newest != NO_SAVE);
 	flow_await(f, &s->io.done, D_WIPE);
 	media_read(s->c.media, &s->io, open_chapter_block(s), 1,
 		   s->c.media->block);
@@ -202,6 +214,7 @@ static int discard_wipe(struct flow *f)
 {
 	struct index_saver *s = saver_of(f);
 
+	VDO_ASSERT(s->io.done.result == 0);
 	memset(s->c.media->block, 0, SECTOR_SIZE);
 	flow_await(f, &s->io.done, D_END);
 	media_store(s->c.media, &s->io, open_chapter_block(s), 1,
@@ -213,6 +226,7 @@ static int discard_end(struct flow *f)
 {
 	struct index_saver *s = saver_of(f);
 
+	VDO_ASSERT(s->c.saves->newest != NO_SAVE);
 	/* Its time stays: the next save then goes to the other slot, and this
 	 * one keeps that from being taken for the newest. */
 	if (f->result == 0)

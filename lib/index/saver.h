@@ -3,10 +3,10 @@
  * Writes saves (X 3.7), and makes the newest one unusable when the chapters go
  * on without it.
  *
- * Runs on: the main queue. One operation at a time: saving while the zones stand
- * still and no chapter is being written, discarding also for the chapter writer
- * before it writes the first chapter after a save.
- * Lifetime: what the configuration points to is the index's.
+ * Runs on: the main queue. One operation at a time: saving while the zones
+ * stand still and no chapter is being written, discarding also for the chapter
+ * writer before it writes the first chapter after a save. Lifetime: what the
+ * configuration points to is the index's.
  */
 #ifndef INDEX_SAVER_H
 #define INDEX_SAVER_H

@@ -46,6 +46,7 @@ index_saves_newest(const struct index_saves *s)
 /* The slot for the next save: never that of a save which could be loaded. */
 static inline unsigned index_saves_older(const struct index_saves *s)
 {
+	VDO_ASSERT(s->newest < (int)SAVES);
 	if (s->newest != NO_SAVE)
 		return (unsigned)s->newest ^ 1;
 	return s->slots[1].timestamp < s->slots[0].timestamp;

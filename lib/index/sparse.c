@@ -50,6 +50,7 @@ int sparse_init(struct sparse_cache *s, const struct sparse_config *c)
 	const struct index_geometry *g = c->media->geometry;
 	size_t size = (size_t)g->index_pages * PAGE_BYTES;
 
+	VDO_ASSERT(c->queue != NULL);
 	*s = (struct sparse_cache){.c = *c};
 	waitq_init(&s->wants);
 	flow_init(&s->flow, &sparse_table);
@@ -182,6 +183,7 @@ static void wake_all(struct sparse_view *v)
 	struct waitq taken;
 	struct waiter *w;
 
+	VDO_ASSERT(queue_is_current(v->c.queue));
 	waitq_take_all(&v->waiting, &taken);
 	while ((w = waitq_pop(&taken)) != NULL)
 		v->c.wake(v->c.arg, w);
@@ -191,13 +193,14 @@ static void want_served(struct completion *c)
 {
 	struct sparse_view *v = container_of(c, struct sparse_view, reply);
 
+	VDO_ASSERT(queue_is_current(v->c.queue));
 	VDO_ASSERT(v->wanting);
 	v->wanting = false;
 	wake_all(v);
 	gate_leave(v->c.gate);
 }
 
-/* ----------------------------------------------------------------- the cache */
+/* ---------------------------------------------------------------- the cache */
 
 static struct sparse_cache *cache_of(struct flow *f)
 {
@@ -209,6 +212,7 @@ static void want_arrived(struct completion *c)
 	struct sparse_view *v = container_of(c, struct sparse_view, want);
 	struct sparse_cache *s = v->c.cache;
 
+	VDO_ASSERT(queue_is_current(s->c.queue) && v->wanting);
 	waitq_push(&s->wants, &v->link);
 	if (s->busy)
 		return;
@@ -220,6 +224,7 @@ static void want_arrived(struct completion *c)
 static bool is_settled(const struct sparse_cache *s,
 		       const struct sparse_view *v)
 {
+	VDO_ASSERT(v->wanting);
 	if (v->vcn < s->c.range->oldest)
 		return true;
 	for (unsigned i = 0; i < SPARSE_SLOTS; i++)
@@ -231,6 +236,7 @@ static bool is_settled(const struct sparse_cache *s,
 /* Run @fn for each view on its queue, then go on at row @next. */
 static int visit_views(struct sparse_cache *s, completion_fn fn, int next)
 {
+	VDO_ASSERT(queue_is_current(s->c.queue));
 	flow_await(&s->flow, &s->fanout.done, next);
 	fanout_start(&s->fanout, s->parts, s->queues, sizeof(s->queues[0]),
 		     s->view_count, fn, &s->fanout.done);
@@ -277,6 +283,7 @@ static int sparse_read(struct flow *f)
 	struct sparse_cache *s = cache_of(f);
 	const struct index_media *m = s->c.media;
 
+	VDO_ASSERT(s->asking != NULL);
 	s->slots[s->asking->victim].vcn = CHAPTER_NONE;
 	flow_await_any(f, &s->io.done, C_SHOW);
 	media_read(m, &s->io, media_page_block(m, s->asking->vcn, 0),
@@ -307,6 +314,7 @@ static int check_pages(const struct sparse_cache *s, uint64_t vcn,
 {
 	int r = 0;
 
+	VDO_ASSERT(vcn != CHAPTER_NONE);
 	for (uint32_t i = 0; r == 0 && i < s->c.media->geometry->index_pages;
 	     i++)
 		r = page_cache_check(s->c.media, s->c.page_map,
@@ -321,6 +329,8 @@ static int sparse_show(struct flow *f)
 	struct sparse_slot *slot = &s->slots[s->asking->victim];
 	int r = s->io.done.result;
 
+	VDO_ASSERT(s->asking != NULL &&
+		   s->slots[s->asking->victim].vcn == CHAPTER_NONE);
 	if (r == 0)
 		r = check_pages(s, vcn, slot->pages);
 	if (r == 0)
@@ -338,6 +348,7 @@ static int sparse_reply(struct flow *f)
 	struct sparse_cache *s = cache_of(f);
 	struct sparse_view *v = s->asking;
 
+	VDO_ASSERT(s->asking != NULL && s->asking->wanting);
 	s->asking = NULL;
 	completion_post(&v->reply);
 	return C_DROP;

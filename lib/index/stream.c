@@ -41,6 +41,7 @@ static void finish(struct stream *s, int result)
 
 static void begin(struct stream *s, struct extent e, void *arg)
 {
+	VDO_ASSERT(s->buf != NULL);
 	VDO_ASSERT(s->under_way == 0);
 	s->next = e.start;
 	s->left = e.blocks;
@@ -85,6 +86,7 @@ static void read_done(struct completion *c)
 	size_t n = s->used + s->under_way, taken = 0;
 	int r = c->result;
 
+	VDO_ASSERT(s->under_way > 0);
 	s->under_way = 0;
 	if (r == 0)
 		r = s->consume(s->arg, p, n, &taken);
@@ -102,6 +104,7 @@ static void read_done(struct completion *c)
 void stream_read(struct stream *s, struct extent from, stream_consume consume,
 		 void *arg)
 {
+	VDO_ASSERT(consume != NULL);
 	begin(s, from, arg);
 	s->consume = consume;
 	read_more(s);
@@ -112,6 +115,7 @@ static int fill_buffer(struct stream *s)
 {
 	int r = 1;
 
+	VDO_ASSERT(s->used < BUFFER_SIZE);
 	while (r == 1 && s->used < CHUNK) {
 		size_t made = 0;
 
@@ -133,6 +137,7 @@ static void flushed(struct completion *c)
 
 static void flush(struct stream *s)
 {
+	VDO_ASSERT(s->last && s->under_way == 0);
 	completion_init(&s->io.done, s->done.home, flushed);
 	media_flush(s->media, &s->io);
 }
@@ -142,6 +147,7 @@ static void write_more(struct stream *s)
 	uint64_t blocks, to;
 	int r = fill_buffer(s);
 
+	VDO_ASSERT(s->used <= BUFFER_SIZE);
 	if (r != 0) {
 		finish(s, r);
 		return;
@@ -168,6 +174,7 @@ static void chunk_written(struct completion *c)
 	struct stream *s = container_of(c, struct stream, io.done);
 	size_t written = s->under_way;
 
+	VDO_ASSERT(written > 0 && written % BLOCK_SIZE == 0);
 	s->under_way = 0;
 	if (c->result != 0) {
 		finish(s, c->result);
@@ -183,6 +190,7 @@ static void chunk_written(struct completion *c)
 void stream_write(struct stream *s, struct extent to, stream_produce produce,
 		  void *arg)
 {
+	VDO_ASSERT(produce != NULL);
 	begin(s, to, arg);
 	s->produce = produce;
 	write_more(s);

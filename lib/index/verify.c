@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Looking over an index.
+ * How an index is looked over.
  *
- * A chapter is read as a whole, in one piece, and its pages are then in memory
- * for everything that refers to them. Records are looked up as requests do it,
- * with index_page_search(). Fill records are there many times, so a record may
- * also be led to another page that has its name.
+ * A chapter is read in one piece, and its pages are then in memory for
+ * everything that refers to them. Records are looked up as requests do it, with
+ * index_page_search(). Fill records are there many times, so a record may also
+ * be led to another page that has its name.
  *
- * A chapter that no entry of the volume index names is left alone: nobody ever
- * reads it. Rebuilds leave out damaged chapters, which are then such.
+ * A chapter that no entry of the volume index names is left alone, as nobody
+ * ever reads it. Rebuilds leave out damaged chapters, and so nothing names
+ * these.
  *
- * Without a save the range of chapters is that of a rebuild: from the newest
- * one that is whole backwards.
+ * Without a save the range of chapters is that of a rebuild: it ends with the
+ * newest one that is whole.
  */
 #include "build.h"
 
@@ -24,6 +25,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "index/index_priv.h"
 #include "index_format/chapter_index.h"
 #include "index_format/record_page.h"
@@ -56,6 +58,7 @@ void index_verify_fault(struct index_verify *v, enum vdo_index_fault_kind kind,
 	struct vdo_index_fault *f;
 	va_list ap;
 
+	VDO_ASSERT(kind < VDO_INDEX_FAULT_KINDS);
 	r->faults++;
 	r->faults_by_kind[kind]++;
 	if (r->first_count == FAULTS_DESCRIBED)
@@ -72,16 +75,18 @@ void index_verify_fault(struct index_verify *v, enum vdo_index_fault_kind kind,
 /* The block on the device of a page of the slot at hand. */
 static uint64_t block_of(const struct walk *w, uint32_t page)
 {
+	VDO_ASSERT(w->slot < w->g->chapters && page < w->g->chapter_pages);
 	return w->media->volume_block - w->media->storage->bio_offset +
 	       geometry_page_block(w->g, w->slot, page);
 }
 
 #define page_fault(w, kind, page, ...)                                         \
-	index_verify_fault((w)->v, VDO_INDEX_FAULT_##kind, (w)->vcn,           \
+	index_verify_fault((w)->v, VDO_INDEX_FAULT_##kind, (w)->vcn,	       \
 			   block_of(w, page), __VA_ARGS__)
 
 static int read_pages(const struct walk *w, uint32_t count)
 {
+	VDO_ASSERT(count > 0 && count <= w->g->chapter_pages);
 	return device_read(w->media->storage->device,
 			   block_of(w, 0) * BLOCK_SIZE, w->pages,
 			   (size_t)count * PAGE_BYTES);
@@ -89,11 +94,13 @@ static int read_pages(const struct walk *w, uint32_t count)
 
 static const uint8_t *index_page(const struct walk *w, uint32_t i)
 {
+	VDO_ASSERT(i < w->g->chapter_pages);
 	return w->pages + (size_t)i * PAGE_BYTES;
 }
 
 static const uint8_t *record_page(const struct walk *w, uint32_t i)
 {
+	VDO_ASSERT(i < w->g->record_pages);
 	return index_page(w, w->g->index_pages + i);
 }
 
@@ -104,10 +111,11 @@ static bool stopped(const struct walk *w)
 
 /* -------------------------------------------------------------- index pages */
 
-/* Of which chapter is an index page? CHAPTER_NONE: it is none. */
+/* The chapter that an index page is of, or CHAPTER_NONE. */
 static uint64_t open_page(const struct walk *w, uint32_t i,
 			  struct index_page *p)
 {
+	VDO_ASSERT(i < w->g->index_pages);
 	if (index_page_open(index_page(w, i), w->g,
 			    w->media->layout.volume_nonce, p) != 0 ||
 	    p->vcn >= CHAPTERS_END ||
@@ -116,7 +124,7 @@ static uint64_t open_page(const struct walk *w, uint32_t i,
 	return p->vcn;
 }
 
-/* Fill in the heads; how many pages are good. */
+/* Fill in the heads. Returns how many pages are good. */
 static uint32_t open_heads(struct walk *w)
 {
 	uint32_t good = 0;
@@ -132,7 +140,7 @@ static uint32_t open_heads(struct walk *w)
 	return good;
 }
 
-/* Does each page begin with the list behind the last one of the page before? */
+/* Does each page begin with the list after the last one of the page before? */
 static bool check_order(struct walk *w)
 {
 	uint32_t next = 0;
@@ -162,6 +170,7 @@ static bool check_order(struct walk *w)
 
 static void check_page_map(struct walk *w)
 {
+	VDO_ASSERT(w->v->loaded);
 	for (uint32_t i = 0; i < w->g->index_pages; i++) {
 		const struct index_page *p = &w->heads[i].page;
 		struct list_range want =
@@ -180,13 +189,14 @@ static void check_page_map(struct walk *w)
 	}
 }
 
-/* False: there is no such chapter. */
+/* Returns false if there is no such chapter. */
 static bool check_index_pages(struct walk *w)
 {
 	struct index_page p;
 	uint64_t vcn = open_page(w, 0, &p);
 	uint32_t good = open_heads(w);
 
+	VDO_ASSERT(w->slot < w->g->chapters);
 	if (good == 0 && vcn != CHAPTER_NONE && vcn != w->vcn) {
 		page_fault(w, CHAPTER, 0, "chapter %llu is in its place",
 			   (unsigned long long)vcn);
@@ -209,7 +219,7 @@ static bool check_index_pages(struct walk *w)
 
 /* ------------------------------------------------------------------ records */
 
-/* The index page with the list of @name, or NULL: it is not to be used. */
+/* The index page that has the list of @name, or NULL if that page is bad. */
 static const uint8_t *page_of_list(const struct walk *w,
 				   const struct index_name *name)
 {
@@ -232,6 +242,7 @@ static bool chapter_leads_to(const struct walk *w,
 	const uint8_t *page = page_of_list(w, name);
 	uint32_t found;
 
+	VDO_ASSERT(at < w->g->record_pages);
 	if (page == NULL)
 		return true; /* nobody knows */
 	if (index_page_search(page, w->g, name, &found) != 0 ||
@@ -247,6 +258,7 @@ static bool volume_leads_to(const struct walk *w, const struct index_name *name)
 	struct volume_index *v = w->contents->volumes[name->zone];
 	struct volume_hint h;
 
+	VDO_ASSERT(w->v->loaded && name->zone < w->contents->zone_count);
 	if (geometry_is_sparse(w->g, w->oldest, w->newest, w->vcn) &&
 	    !index_name_is_sample(name))
 		return false;
@@ -254,13 +266,14 @@ static bool volume_leads_to(const struct walk *w, const struct index_name *name)
 	       h.chapter == w->vcn;
 }
 
-/* One fault of each kind a page. */
+/* Check a page of records. It has one fault of each kind at most. */
 static void check_records(struct walk *w, uint32_t at)
 {
 	const struct index_record *records = (const void *)record_page(w, at);
 	uint32_t page = w->g->index_pages + at;
 	unsigned lost = 0;
 
+	VDO_ASSERT(at < w->g->record_pages);
 	for (unsigned i = 0; i < RECORDS_PER_PAGE; i++) {
 		struct index_name name;
 
@@ -283,6 +296,7 @@ static void check_chapter(struct walk *w)
 {
 	int r;
 
+	VDO_ASSERT(w->vcn < w->newest);
 	w->slot = geometry_physical(w->g, w->vcn);
 	if (w->names != NULL && w->names[w->slot] == 0) {
 		w->v->report.chapters_unused++;
@@ -313,6 +327,7 @@ static bool name_belongs(const struct walk *w, const struct sub_zone *s,
 	struct index_name name;
 	struct hash128 hash;
 
+	VDO_ASSERT(e->collision);
 	bits_copy(hash.bytes, 0, delta_list_data(&s->lists, list),
 		  e->at + e->bits - NAME_BITS, NAME_BITS);
 	index_set_name(w->v->index, &name, &hash);
@@ -332,6 +347,7 @@ static uint64_t check_list(struct walk *w, const struct sub_zone *s,
 	uint32_t number = s->first_list + list;
 	struct delta_entry e = {0};
 
+	VDO_ASSERT(list < s->lists.list_count && w->names != NULL);
 	while (e.at < delta_list_bits(&s->lists, list)) {
 		uint64_t vcn;
 
@@ -378,6 +394,7 @@ static void check_volume_index(struct walk *w)
 {
 	const struct index_contents *c = w->contents;
 
+	VDO_ASSERT(w->v->loaded);
 	w->v->report.open_records = contents_open_records(c);
 	for (unsigned i = 0; i < c->zone_count; i++)
 		for (unsigned k = 0; k < w->g->sub_count; k++)
@@ -390,6 +407,7 @@ static int scan_slots(struct walk *w)
 {
 	struct index_page p;
 
+	VDO_ASSERT(!w->v->loaded);
 	for (w->slot = 0; w->slot < w->g->chapters; w->slot++) {
 		if (stopped(w))
 			return -ECANCELED;
@@ -404,6 +422,7 @@ static uint64_t newest_slot(const struct walk *w)
 {
 	uint64_t best = CHAPTER_NONE;
 
+	VDO_ASSERT(w->vcns != NULL);
 	for (uint64_t i = 0; i < w->g->chapters; i++)
 		if (w->vcns[i] != CHAPTER_NONE &&
 		    (best == CHAPTER_NONE || w->vcns[i] > w->vcns[best]))
@@ -415,6 +434,7 @@ static bool is_whole(struct walk *w)
 {
 	uint32_t next = 0;
 
+	VDO_ASSERT(w->slot < w->g->chapters);
 	if (read_pages(w, w->g->index_pages) != 0 ||
 	    open_heads(w) != w->g->index_pages)
 		return false;
@@ -426,7 +446,8 @@ static bool is_whole(struct walk *w)
 	return next == w->g->lists;
 }
 
-/* One that was being written when power failed is not there. */
+/* Find the newest chapter. One that was being written when power failed is not
+ * there. */
 static void find_newest(struct walk *w)
 {
 	uint64_t slot;
@@ -448,6 +469,7 @@ static int find_range(struct walk *w)
 	uint64_t open;
 	int r = scan_slots(w);
 
+	VDO_ASSERT(!w->v->loaded);
 	if (r != 0)
 		return r;
 	find_newest(w);
@@ -469,6 +491,7 @@ static int check_chapters(struct walk *w)
 {
 	uint64_t bytes = (uint64_t)w->g->chapter_pages * PAGE_BYTES;
 
+	VDO_ASSERT(w->oldest <= w->newest);
 	atomic_store_explicit(&w->v->total, (w->newest - w->oldest) * bytes,
 			      memory_order_relaxed);
 	for (w->vcn = w->oldest; w->vcn < w->newest; w->vcn++) {
@@ -507,6 +530,7 @@ int index_verify(struct index_verify *v)
 	};
 	int r = prepare(&w);
 
+	VDO_ASSERT(v->index != NULL && v->stop != NULL);
 	if (r == 0 && v->loaded)
 		check_volume_index(&w);
 	if (r == 0)

@@ -12,7 +12,7 @@
  *	chapters	index pages, then each record: it is found on its
  *			page, and its chapter's index leads to that page
  *
- * What cannot be found because of a fault is counted with that fault alone.
+ * What cannot be found because of a fault is not counted as another fault.
  *
  * Runs on: the calling thread, which reads from the device and waits for it;
  * outside of any queue, while nothing else is done with the index. The volume
@@ -39,11 +39,11 @@ struct index_verify {
 	struct vdo_index_fault first[FAULTS_DESCRIBED]; /* out */
 };
 
-/* 0, whatever it found; -ECANCELED, -ENOMEM. */
+/* The result is 0, whatever faults there are. -ECANCELED, -ENOMEM */
 int index_verify(struct index_verify *v) MUST_CHECK;
 
-/* Take note of a fault; also for those met before. @chapter: CHAPTER_NONE if of
- * none. @block: of the device. */
+/* Add a fault to the report, also before index_verify(). @chapter may be
+ * CHAPTER_NONE; @block is one of the device. */
 void index_verify_fault(struct index_verify *v, enum vdo_index_fault_kind kind,
 			uint64_t chapter, uint64_t block, const char *fmt, ...)
 	PRINTF(5, 6);

@@ -2,11 +2,11 @@
 /*
  * Writing a chapter.
  *
- * Encoding a chapter of 65,536 records takes as long as some ten thousand
- * requests, which would all wait if it were done at once. So it is cut into
- * turns, each a message of its own: a page or some lists on the queue of each
- * zone in turn, so that all threads have the same to do. It is one activity all
- * the same, and at one place at a time.
+ * Encoding a chapter of 65,536 records takes milliseconds, for which all
+ * requests would wait if it were done at once. So it is cut into turns, each a
+ * message of its own: a page or some lists on the queue of each zone in turn,
+ * so that all threads have the same to do. It is one activity all the same, and
+ * at one place at a time.
  */
 #include "build.h"
 
@@ -79,6 +79,7 @@ static const struct index_record *collated(const struct chapter_writer *w,
 		w->sources[i % w->c.zone_count]->full;
 	uint32_t number = 1 + i / w->c.zone_count;
 
+	VDO_CHECK(i < geometry(w)->records);
 	return number > o->capacity ? NULL : open_chapter_record(o, number);
 }
 
@@ -89,6 +90,7 @@ static const struct hash128 *name_of(void *arg, uint32_t record)
 
 int writer_init(struct chapter_writer *w, const struct writer_config *c)
 {
+	VDO_ASSERT(c->zone_count >= 1 && c->zone_count <= INDEX_ZONES_MAX);
 	*w = (struct chapter_writer){.c = *c};
 	flow_init(&w->flow, &writer_table);
 	w->flow.queues[ON_MAIN] = c->queue;
@@ -126,12 +128,13 @@ void writer_wait_idle(struct chapter_writer *w, struct completion *idle)
 		w->idle = idle;
 }
 
-/* --------------------------------------------------------------- handing over */
+/* ------------------------------------------------------------- handing over */
 
 void writer_hand_over(struct chapter_source *s,
 		      const struct open_chapter *full,
 		      const struct open_chapter *next)
 {
+	VDO_ASSERT(s->writer != NULL);
 	VDO_ASSERT(full != next && next->used == 0);
 	s->full = full;
 	atomic_store_explicit(&s->filling, next, memory_order_relaxed);
@@ -142,6 +145,7 @@ void writer_hand_over(struct chapter_source *s,
 static void announce(struct chapter_writer *w,
 		     const struct chapter_source *from)
 {
+	VDO_ASSERT(w->handed_over == 1);
 	for (unsigned i = 0; i < w->c.zone_count; i++) {
 		struct chapter_announce *a =
 			&w->sources[i]->announces[w->vcn % 2];
@@ -177,6 +181,7 @@ static void handover_arrived(struct completion *c)
  */
 static uint32_t pace(uint32_t done, uint32_t due, uint32_t least, uint32_t most)
 {
+	VDO_ASSERT(least > 0);
 	return MIN(MAX(due, done + least) - done, most);
 }
 
@@ -197,6 +202,7 @@ static uint32_t filled(const struct chapter_writer *w)
 /* Rows on the zones run from now on where it is the turn of share @number. */
 static void give_turn(struct chapter_writer *w, uint32_t number)
 {
+	VDO_ASSERT(w->handed_over == w->c.zone_count);
 	w->flow.queues[ON_ZONES] = w->c.zones[number % w->c.zone_count];
 }
 
@@ -213,6 +219,7 @@ static int writer_discard(struct flow *f)
 {
 	struct chapter_writer *w = writer_of(f);
 
+	VDO_ASSERT(w->handed_over == w->c.zone_count);
 	if (index_failure_get(w->c.failure) != 0)
 		return W_END;
 	flow_await(f, &w->c.saver->done, W_BEGIN);
@@ -242,6 +249,7 @@ static void put_record(struct chapter_writer *w, uint32_t i)
 {
 	const struct index_record *r = collated(w, i);
 
+	VDO_CHECK(i == w->record - 1);
 	w->records[i % RECORDS_PER_PAGE] = r != NULL ? *r : *w->fill;
 	if (r != NULL)
 		chapter_builder_add(&w->builder, i, &r->name);
@@ -267,6 +275,7 @@ static int writer_record_page(struct flow *f)
 	const struct index_geometry *g = geometry(w);
 	uint32_t page = w->record / RECORDS_PER_PAGE - 1;
 
+	VDO_ASSERT(w->record % RECORDS_PER_PAGE == 0);
 	record_page_encode(w->c.pages +
 				   (size_t)(g->index_pages + page) * PAGE_BYTES,
 			   w->records, w->scratch);
@@ -281,6 +290,7 @@ static int store_pages(struct chapter_writer *w, uint32_t page, uint32_t count,
 {
 	const struct index_media *m = w->c.media;
 
+	VDO_ASSERT(page + count <= geometry(w)->chapter_pages);
 	flow_await(&w->flow, &w->io.done, next);
 	media_store(m, &w->io, media_page_block(m, w->vcn, page),
 		    (uint64_t)count * PAGE_BLOCKS,
@@ -293,6 +303,7 @@ static int writer_store_records(struct flow *f)
 	struct chapter_writer *w = writer_of(f);
 	const struct index_geometry *g = geometry(w);
 
+	VDO_ASSERT(w->record == g->records);
 	w->page = w->next_list = w->lost = 0;
 	give_turn(w, 0);
 	return store_pages(w, g->index_pages, g->record_pages, W_LISTS);
@@ -308,6 +319,7 @@ static int writer_lists(struct flow *f)
 	uint32_t done = b->next * (g->records / g->lists);
 	int r = chapter_builder_go_on(b, pace(done, due, LISTS_MIN, LISTS_MAX));
 
+	VDO_ASSERT(w->record == g->records);
 	if (r != 0)
 		return flow_fail(f, r);
 	if (chapter_builder_done(b))
@@ -320,6 +332,7 @@ static int writer_index_page(struct flow *f)
 	struct chapter_writer *w = writer_of(f);
 	uint32_t pages = geometry(w)->index_pages;
 
+	VDO_ASSERT(w->page < pages);
 	w->next_list = chapter_index_pack(
 		&w->builder.lists, w->c.media->layout.volume_nonce, w->vcn,
 		w->next_list, w->page + 1 == pages,
@@ -336,6 +349,7 @@ static int writer_store_index(struct flow *f)
 {
 	struct chapter_writer *w = writer_of(f);
 
+	VDO_ASSERT(w->page == geometry(w)->index_pages);
 	return store_pages(w, 0, geometry(w)->index_pages, W_WRITTEN);
 }
 
@@ -343,6 +357,7 @@ static int writer_written(struct flow *f)
 {
 	struct chapter_writer *w = writer_of(f);
 
+	VDO_ASSERT(w->io.done.result == 0);
 	counter_inc(&w->chapters_written);
 	if (w->lost != 0)
 		log_warning(w->c.media->log,

@@ -3,16 +3,16 @@
  * Chapter writer (X 6, 9.2): collects what the zones have of a chapter and
  * writes it to the disk.
  *
- * A zone has a source. Messages between it and the writer, in the order in which
- * a chapter passes through them:
+ * A zone has a source. Messages between it and the writer, in the order in
+ * which a chapter passes through them:
  *
  *	handover	zone -> writer	my chapter is full (or announced)
  *	announce	writer -> zone	somebody's is: hand yours over too
  *	written		writer -> zone	it is on disk: the next may follow
  *
- * Nothing is allocated for them and each is under way at most once: a zone hands
- * over the next chapter only after "written". An announcement can overtake that
- * by one chapter, hence there are two.
+ * Nothing is allocated for them and each is under way at most once: a zone
+ * hands over the next chapter only after "written". An announcement can
+ * overtake that by one chapter, hence there are two.
  *
  * Invariants
  *  (1) A chapter is on disk if all its index pages are. They are written after

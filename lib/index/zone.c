@@ -10,13 +10,14 @@
  *	          the open chapter
  *
  * Nothing is changed before all that a request needs is at hand, so serving it
- * again is harmless. Only what it found on an index page is kept, with the
- * chapter it is of; so each page read brings it forward, however small the
- * cache.
+ * again is harmless. What it found on an index page is kept in the op, with the
+ * chapter; so each page that is read brings it forward, however small the
+ * cache. To go on in the middle would take a state for each place where it can
+ * wait; few requests wait, so beginning anew costs next to nothing.
  *
  * When the open chapter is full it is handed over at once, unless the one
- * before is still being written; then requests that would add to it wait (and
- * others go on).
+ * before is still being written. Until it is, requests that would add to the
+ * open chapter wait, and others go on.
  */
 #include "build.h"
 
@@ -32,7 +33,7 @@
 #include "index_format/chapter_index.h"
 #include "index_format/record_page.h"
 
-#define WAITING 1 /* of serve() and what it calls: will be served again */
+#define WAITING 1 /* a result: the op waits, and will be served again */
 
 static void op_wake(void *arg, struct waiter *w);
 static void chapter_written(struct completion *c);
@@ -44,6 +45,7 @@ static void init_source(struct index_zone *z)
 {
 	struct chapter_source *s = &z->source;
 
+	VDO_ASSERT(z->c.writer != NULL);
 	completion_init(&s->written, z->c.queue, chapter_written);
 	s->written.owner = z;
 	for (unsigned i = 0; i < ARRAY_SIZE(s->announces); i++) {
@@ -101,7 +103,7 @@ void index_zone_fini(struct index_zone *z)
 	page_cache_fini(&z->cache);
 }
 
-/* While somebody may read them. */
+/* Other threads may read the counts. */
 static void reset_counts(struct zone_counts *c)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(c->found); i++) {
@@ -136,7 +138,7 @@ void index_zone_set_range(struct index_zone *z, uint64_t oldest,
 	z->newest = newest;
 }
 
-/* ------------------------------------------------------------ the open chapter */
+/* --------------------------------------------------------- the open chapter */
 
 static void chapter_close(struct index_zone *z)
 {
@@ -156,6 +158,7 @@ static void chapter_close(struct index_zone *z)
 
 static void chapter_full(struct index_zone *z)
 {
+	VDO_ASSERT(open_chapter_full(z->open));
 	if (z->writing_busy)
 		z->close_pending = true;
 	else
@@ -166,23 +169,25 @@ static void chapter_full(struct index_zone *z)
 static bool chapter_has_room(const struct index_zone *z,
 			     const struct index_name *name)
 {
+	VDO_CHECK(name->zone == z->c.number);
 	return !open_chapter_full(z->open) ||
 	       open_chapter_find(z->open, name) != NULL;
 }
 
-/* The page of an op's chapter, or NULL: *r is WAITING or an error. */
+/* The page of a chapter, or NULL; *r is then WAITING or an error. */
 static const uint8_t *get_page(struct index_zone *z, struct index_op *op,
 			       uint64_t vcn, uint32_t page, int *r)
 {
 	const uint8_t *data =
 		page_cache_get(&z->cache, vcn, page, &op->link, r);
 
+	VDO_CHECK(vcn >= z->oldest && vcn < z->newest);
 	if (data == NULL && *r == 0)
 		*r = WAITING;
 	return data;
 }
 
-/* On which record page of @vcn would the name be? Kept in @op. */
+/* Find the record page of @vcn that would have the name, and keep it in @op. */
 static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
 {
 	const struct index_geometry *g = z->geometry;
@@ -192,6 +197,7 @@ static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
 	const uint8_t *data;
 	int r;
 
+	VDO_CHECK(vcn >= z->oldest && vcn < z->newest);
 	if (op->looked_up && op->chapter == vcn)
 		return 0;
 	if (slot >= 0) {
@@ -210,13 +216,16 @@ static int look_up_page(struct index_zone *z, struct index_op *op, uint64_t vcn)
 	return r;
 }
 
-/* The record of the name in chapter @vcn; *record is NULL if it has none. */
+/*
+ * Find the record of the name in chapter @vcn. *record is NULL if it has none.
+ */
 static int look_in_chapter(struct index_zone *z, struct index_op *op,
 			   uint64_t vcn, const struct index_record **record)
 {
 	const uint8_t *page;
 	int r;
 
+	VDO_CHECK(vcn <= z->newest);
 	*record = NULL;
 	if (vcn == z->newest) {
 		*record = open_chapter_find(z->open, &op->name);
@@ -246,17 +255,21 @@ static bool is_sparse(const struct index_zone *z, uint64_t vcn)
 
 static enum index_region region_of(const struct index_zone *z, uint64_t vcn)
 {
+	VDO_CHECK(vcn <= z->newest);
 	if (vcn == z->newest)
 		return INDEX_OPEN_CHAPTER;
 	return is_sparse(z, vcn) ? INDEX_SPARSE : INDEX_DENSE;
 }
 
-/* A sample of a sparse chapter brings that chapter in first (X 8.2). */
+/*
+ * Who asks for a sample of a sparse chapter has that brought in first (X 8.2).
+ */
 static int wait_for_sparse(struct index_zone *z, struct index_op *op,
 			   uint64_t vcn)
 {
 	int slot;
 
+	VDO_CHECK(vcn <= z->newest);
 	if (!is_sparse(z, vcn) ||
 	    !index_name_is_sample(&op->name))
 		return 0;
@@ -279,6 +292,7 @@ static int wait_for_sparse(struct index_zone *z, struct index_op *op,
 static int look_in_sparse(struct index_zone *z, struct index_op *op,
 			  const struct index_record **record)
 {
+	VDO_CHECK(op->request != INDEX_DELETE);
 	if (!z->geometry->sparse || index_name_is_sample(&op->name))
 		return 0;
 	if ((z->sparse.wanting || z->sparse.loading != 0) && !op->sampled) {
@@ -303,10 +317,11 @@ static int look_in_sparse(struct index_zone *z, struct index_op *op,
 	return 0;
 }
 
-/* Tell @op what was known; @data gets what the open chapter is to have. */
+/* Tell @op what was known, and @data what the open chapter is to have. */
 static void answer(struct index_op *op, const struct index_record *record,
 		   uint8_t *data)
 {
+	VDO_CHECK(op->request != INDEX_DELETE);
 	memcpy(data, op->data, INDEX_DATA_SIZE);
 	op->found = record != NULL;
 	if (record == NULL)
@@ -320,6 +335,7 @@ static int serve_delete(struct index_zone *z, struct index_op *op,
 			struct volume_hint *h,
 			const struct index_record *record)
 {
+	VDO_ASSERT(op->request == INDEX_DELETE);
 	if (record == NULL && !h->collision)
 		return 0;
 	op->found = true;
@@ -329,7 +345,7 @@ static int serve_delete(struct index_zone *z, struct index_op *op,
 	return volume_index_remove(h);
 }
 
-/* The name is to be in the open chapter. */
+/* Have the name in the open chapter. */
 static int refresh(struct index_zone *z, struct index_op *op,
 		   struct volume_hint *h, const struct index_record *record,
 		   bool known)
@@ -337,6 +353,8 @@ static int refresh(struct index_zone *z, struct index_op *op,
 	uint8_t data[INDEX_DATA_SIZE];
 	int r = 0;
 
+	VDO_CHECK(op->request != INDEX_DELETE &&
+		  op->request != INDEX_QUERY_NO_UPDATE);
 	if (!chapter_has_room(z, &op->name)) {
 		waitq_push(&z->full, &op->link);
 		return WAITING;
@@ -347,14 +365,14 @@ static int refresh(struct index_zone *z, struct index_op *op,
 		r = volume_index_put(h, &op->name, z->newest);
 	answer(op, record, data);
 	if (r != 0)
-		return r == -ENOSPC ? 0 : r; /* not remembered, that is all */
+		return r == -ENOSPC ? 0 : r; /* it is not remembered */
 	open_chapter_put(z->open, &op->name, data);
 	if (open_chapter_full(z->open) && !z->close_pending)
 		chapter_full(z);
 	return 0;
 }
 
-/* 0: it is done. */
+/* The result is 0 if the request is done, else WAITING or an error. */
 static int serve(struct index_zone *z, struct index_op *op)
 {
 	const struct index_record *record = NULL;
@@ -377,7 +395,8 @@ static int serve(struct index_zone *z, struct index_op *op)
 	}
 	if (op->request == INDEX_DELETE)
 		return serve_delete(z, op, &h, record);
-	/* A collision that its chapter lost is this name all the same. */
+	/* An entry with the whole name is of this name, even if its chapter
+	 * has lost the record. */
 	known = record != NULL || h.collision;
 	if (record != NULL)
 		op->region = region_of(z, h.chapter);
@@ -408,11 +427,12 @@ static void count(struct index_zone *z, const struct index_op *op)
 		counter_inc(&c->posts_in[op->region]);
 }
 
-/* Serve @op, which is inside. True: it is over, unless it waits. */
+/* Serve @op, which is inside of the gate. Returns false if it waits. */
 static bool serve_inside(struct index_zone *z, struct index_op *op)
 {
 	int r = index_failure_get(z->c.failure) != 0 ? -EIO : serve(z, op);
 
+	VDO_CHECK(z->gate.inside > 0);
 	if (r == WAITING)
 		return false;
 	if (likely(r == 0))
@@ -426,8 +446,8 @@ static bool serve_inside(struct index_zone *z, struct index_op *op)
 
 bool index_zone_serve(struct index_zone *z, struct index_op *op)
 {
-	VDO_ASSERT(queue_is_current(z->c.queue) &&
-		   op->name.zone == z->c.number);
+	VDO_ASSERT(queue_is_current(z->c.queue));
+	VDO_CHECK(op->name.zone == z->c.number);
 	if (unlikely(!z->accepting)) {
 		op->found = false;
 		op->region = INDEX_NOWHERE;
@@ -443,16 +463,18 @@ void index_zone_receive(struct completion *c)
 {
 	struct index_op *op = container_of(c, struct index_op, run);
 
+	VDO_CHECK(op->zone->c.queue == op->run.home);
 	if (index_zone_serve(op->zone, op))
 		completion_post(&op->done);
 }
 
-/* What @w waited for may be there: serve it from the start. */
+/* What an op waited for may be there: serve it from the start. */
 static void op_wake(void *arg, struct waiter *w)
 {
 	struct index_zone *z = arg;
 	struct index_op *op = container_of(w, struct index_op, link);
 
+	VDO_ASSERT(queue_is_current(z->c.queue));
 	if (serve_inside(z, op))
 		completion_post(&op->done);
 }
@@ -460,20 +482,22 @@ static void op_wake(void *arg, struct waiter *w)
 void index_zone_prefetch(const struct index_zone *z,
 			 const struct index_name *name)
 {
+	VDO_CHECK(name->zone == z->c.number);
 	volume_index_prefetch(&z->volume, name);
 	open_chapter_prefetch(atomic_load_explicit(&z->source.filling,
 						   memory_order_relaxed),
 			      name);
 }
 
-/* --------------------------------------------------------- the writer's messages */
+/* ---------------------------------------------------- the writer's messages */
 
-/* Serve all that wait for room again. */
+/* Serve again all ops that wait for room. */
 static void wake_full(struct index_zone *z)
 {
 	struct waitq taken;
 	struct waiter *w;
 
+	VDO_ASSERT(!z->close_pending);
 	waitq_take_all(&z->full, &taken);
 	while ((w = waitq_pop(&taken)) != NULL)
 		op_wake(z, w);
@@ -481,7 +505,9 @@ static void wake_full(struct index_zone *z)
 
 static void tell_drained(struct index_zone *z)
 {
-	/* A full chapter must go first; its writer's message brings us back. */
+	VDO_ASSERT(queue_is_current(z->c.queue));
+	/* A full chapter must be handed over first, when the writer's message
+	 * comes. */
 	if (!z->gate_empty || z->close_pending)
 		return;
 	z->gate_empty = false;
@@ -514,7 +540,7 @@ static void chapter_announced(struct completion *c)
 	wake_full(z);
 }
 
-/* ------------------------------------------------------------ starting, stopping */
+/* ------------------------------------------------------- starting, stopping */
 
 void index_zone_accept(struct index_zone *z)
 {
@@ -528,6 +554,7 @@ static void gate_drained(struct completion *c)
 {
 	struct index_zone *z = container_of(c, struct index_zone, drained);
 
+	VDO_ASSERT(!z->accepting);
 	z->gate_empty = true;
 	tell_drained(z);
 }

@@ -15,6 +15,8 @@
 
 #include "index_format/bits.h"
 
+#include "base/assert.h"
+
 static inline uint64_t word_at(const uint8_t *mem, uint64_t at)
 {
 	const uint8_t *p = mem + (at >> 3);
@@ -26,12 +28,13 @@ static inline uint64_t word_at(const uint8_t *mem, uint64_t at)
 	return w >> shift | (uint64_t)p[8] << (64 - shift);
 }
 
-/* Less than 64 bits in one area, in words. */
+/* Move less than 64 bits within one area, in words. */
 static void move_few(uint8_t *mem, uint64_t to, uint64_t from, unsigned n,
 		     bool down)
 {
 	unsigned low = n > BITS_AT_ONCE ? BITS_AT_ONCE : n, high = n - low;
 
+	VDO_CHECK(n < 64);
 	if (!down && high != 0)
 		bits_put(mem, to + low, high, bits_get(mem, from + low, high));
 	bits_put(mem, to, low, bits_get(mem, from, low));
@@ -39,10 +42,11 @@ static void move_few(uint8_t *mem, uint64_t to, uint64_t from, unsigned n,
 		bits_put(mem, to + low, high, bits_get(mem, from + low, high));
 }
 
-/* One byte at a time: never touches more than it must. */
+/* Copy one byte at a time, which never touches more than it must. */
 static void copy_few(uint8_t *to, uint64_t to_at, const uint8_t *from,
 		     uint64_t from_at, unsigned n, bool down)
 {
+	VDO_CHECK(n < 64);
 	while (n > 0) {
 		unsigned k = n < 8 ? n : 8;
 		uint64_t at = down ? 0 : n - k;
@@ -70,7 +74,8 @@ static void copy_few(uint8_t *to, uint64_t to_at, const uint8_t *from,
 	}
 }
 
-/* @roomy: @to and @from are one area as for bits_move(). */
+/* Copy less than 64 bits. @roomy: @to and @from are one area as bits_move()
+ * wants it. */
 static inline void few(uint8_t *to, uint64_t to_at, const uint8_t *from,
 		       uint64_t from_at, unsigned n, bool down, bool roomy)
 {

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Building a chapter's index. A list has 64 names or fewer on average.
+ * Building a chapter's index.
+ *
+ * A list has 64 names or fewer on average, so it is sorted on the stack: by the
+ * first bits of its keys, which are hashes, and then by insertion. To put names
+ * one by one into a list costs about eight times as much, because each moves
+ * what comes after it.
  */
 #include "build.h"
 
@@ -17,14 +22,15 @@
 #define BUCKET_BITS 6u
 #define BUCKETS	    (1u << BUCKET_BITS)
 
-/* What a list costs besides its names, and a name that is put, in names. */
+/* The costs of a list besides its names, and of a name that is put by itself,
+ * in names that are sorted. */
 #define LIST_COST 8u
 #define PUT_COST  8u
 
 static_assert(USUAL <= UINT8_MAX, "counts");
 static_assert(sizeof(struct builder_piece) == CACHE_LINE, "a piece");
 
-/* The last piece of each list may have just one. */
+/* The last piece of each list may have just one name. */
 static size_t piece_count(const struct index_geometry *g)
 {
 	return g->records / PIECE_NAMES + (size_t)g->lists;
@@ -36,6 +42,7 @@ int chapter_builder_init(struct chapter_builder *b,
 {
 	size_t pieces = piece_count(g);
 
+	VDO_ASSERT(name_of != NULL);
 	*b = (struct chapter_builder){
 		.geometry = g,
 		.name_of = name_of,
@@ -67,6 +74,7 @@ uint64_t chapter_builder_bytes(const struct chapter_builder *b)
 
 void chapter_builder_clear(struct chapter_builder *b)
 {
+	VDO_ASSERT(b->heads != NULL);
 	delta_lists_clear(&b->lists);
 	memset(b->heads, 0, b->geometry->lists * sizeof(*b->heads));
 	b->used = b->next = b->rest = 0;
@@ -79,6 +87,7 @@ void chapter_builder_add(struct chapter_builder *b, uint32_t record,
 	struct builder_list *l = &b->heads[place.list];
 	unsigned at = l->count++ % PIECE_NAMES;
 
+	VDO_CHECK(record < b->geometry->records && b->next == 0);
 	if (at == 0) {
 		b->before[b->used] = l->last;
 		l->last = ++b->used;
@@ -97,6 +106,7 @@ static void gather(const struct chapter_builder *b,
 {
 	unsigned n = l->count % PIECE_NAMES;
 
+	VDO_CHECK(l->count <= USUAL);
 	s->count = 0;
 	for (uint32_t p = l->last; p != 0; p = b->before[p - 1]) {
 		if (n == 0)
@@ -106,13 +116,16 @@ static void gather(const struct chapter_builder *b,
 		s->count += n;
 		n = 0;
 	}
+	VDO_CHECK(s->count == l->count);
 }
 
-/* Keys are hashes: by their first bits they are nearly in order. */
+/* Sort by key. The first bits of the keys, from @shift on, bring them nearly in
+ * order. */
 static void sort(struct sorting *s, unsigned shift)
 {
 	uint8_t at[BUCKETS + 1] = {0};
 
+	VDO_CHECK(s->count <= USUAL);
 	for (unsigned i = 0; i < s->count; i++)
 		at[(s->names[i] >> shift) + 1]++;
 	for (unsigned i = 1; i < BUCKETS; i++)
@@ -129,7 +142,7 @@ static void sort(struct sorting *s, unsigned shift)
 	}
 }
 
-/* Make records into pages. False: two have one key. */
+/* Replace records by their pages. Returns false if two names have one key. */
 static bool make_entries(struct sorting *s)
 {
 	uint64_t key = UINT64_MAX;
@@ -145,11 +158,12 @@ static bool make_entries(struct sorting *s)
 	return true;
 }
 
-/* False: the list is unusual. */
+/* Returns false if the list is unusual, and writes nothing then. */
 static bool write_usual(struct chapter_builder *b, uint32_t list)
 {
 	struct sorting s;
 
+	VDO_CHECK(list < b->geometry->lists);
 	if (b->heads[list].count > USUAL)
 		return false;
 	gather(b, &b->heads[list], &s);
@@ -158,7 +172,7 @@ static bool write_usual(struct chapter_builder *b, uint32_t list)
 	       delta_list_fill(&b->lists, list, s.sorted, s.count);
 }
 
-/* Turn a chain of pieces round. */
+/* Reverse a chain of pieces, so that its names come in the order of records. */
 static uint32_t reverse(struct chapter_builder *b, uint32_t piece)
 {
 	uint32_t after = 0;
@@ -173,11 +187,12 @@ static uint32_t reverse(struct chapter_builder *b, uint32_t piece)
 	return after;
 }
 
-/* Returns its cost. */
+/* Write the next list, or have its names put one by one. Returns its cost. */
 static uint32_t write_list(struct chapter_builder *b)
 {
 	const struct builder_list *l = &b->heads[b->next];
 
+	VDO_ASSERT(b->rest == 0 && b->used <= piece_count(b->geometry));
 	if (!write_usual(b, b->next++)) {
 		b->rest = l->count;
 		b->rest_piece = reverse(b, l->last);
@@ -185,12 +200,13 @@ static uint32_t write_list(struct chapter_builder *b)
 	return LIST_COST + l->count;
 }
 
-/* One name of a list that is unusual. */
+/* Put one name of an unusual list. */
 static int put_rest(struct chapter_builder *b)
 {
 	uint32_t at = b->heads[b->next - 1].count - b->rest--;
 	uint32_t record;
 
+	VDO_ASSERT(b->next > 0 && at < b->heads[b->next - 1].count);
 	if (at != 0 && at % PIECE_NAMES == 0)
 		b->rest_piece = b->before[b->rest_piece - 1];
 	record = (uint32_t)b->pieces[b->rest_piece - 1].names[at % PIECE_NAMES];
@@ -204,6 +220,7 @@ int chapter_builder_go_on(struct chapter_builder *b, uint32_t names)
 	uint32_t cost = 0;
 	int r = 0;
 
+	VDO_ASSERT(names > 0);
 	while (r == 0 && cost < names && !chapter_builder_done(b)) {
 		if (b->rest != 0) {
 			r = put_rest(b);

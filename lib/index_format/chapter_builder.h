@@ -17,11 +17,12 @@
 #ifndef INDEX_FORMAT_CHAPTER_BUILDER_H
 #define INDEX_FORMAT_CHAPTER_BUILDER_H
 
+#include "base/assert.h"
 #include "index_format/chapter_index.h"
 
 #define PIECE_NAMES 8u
 
-/* Names of one list; a cache line. */
+/* Some names of one list, in a cache line. */
 struct builder_piece {
 	uint64_t names[PIECE_NAMES]; /* key << 32 | record */
 };
@@ -40,11 +41,11 @@ struct chapter_builder {
 	uint32_t used;	  /* pieces */
 	uint32_t next;	  /* list to be written */
 
-	/* What is left of the list before, to be put one by one. */
+	/* An unusual list, next - 1: what is still to be put one by one. */
 	uint32_t rest; /* names */
 	uint32_t rest_piece;
 
-	/* The name of a record that was added, which is rarely asked for. */
+	/* Gives the name of a record that was added. It is rarely called. */
 	const struct hash128 *(*name_of)(void *arg, uint32_t record);
 	void *arg;
 };
@@ -60,15 +61,16 @@ void chapter_builder_fini(struct chapter_builder *b);
 uint64_t chapter_builder_bytes(const struct chapter_builder *b);
 void chapter_builder_clear(struct chapter_builder *b);
 
-/* @record: below g->records, and above all that were added. */
+/* Add a name. Records ascend, and are below g->records. */
 void chapter_builder_add(struct chapter_builder *b, uint32_t record,
 			 const struct hash128 *name);
 
-/* Write lists of @names names or some more, or what is left. */
+/* Write lists until they have @names names, or all. */
 int chapter_builder_go_on(struct chapter_builder *b, uint32_t names) MUST_CHECK;
 
 static inline bool chapter_builder_done(const struct chapter_builder *b)
 {
+	VDO_CHECK(b->next <= b->geometry->lists);
 	return b->next == b->geometry->lists && b->rest == 0;
 }
 

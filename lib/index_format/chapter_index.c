@@ -22,7 +22,9 @@
 
 int chapter_index_init(struct delta_lists *d, const struct index_geometry *g)
 {
-	/* Half as much again as the pages hold, and room for each list. */
+	VDO_ASSERT(g->lists > 0 && g->index_pages > 0);
+	/* One and a half times what the pages hold, and some room for each
+	 * list. */
 	uint64_t memory = (uint64_t)g->index_pages * PAGE_BYTES * 3 / 2 +
 			  64 * (uint64_t)g->lists + 4096;
 
@@ -36,19 +38,21 @@ int chapter_index_put(struct delta_lists *d, const struct index_geometry *g,
 	struct delta_entry e;
 	int r = delta_list_search(d, place.list, place.key, name, &e);
 
+	VDO_ASSERT(record_page < g->record_pages);
 	if (r != 0)
 		return r;
 	r = delta_list_insert(d, place.list, &e, place.key, record_page, name);
 	return r == -ENOSPC || r == -EEXIST ? 0 : r;
 }
 
-/* How many lists from @next on fit in a page. */
+/* How many lists, from @next on, fit in one page. */
 static uint32_t lists_that_fit(const struct delta_lists *d, uint32_t next)
 {
 	uint32_t room = PAGE_BYTES * 8 - (HEADER_BITS + OFFSET_BITS) -
 			GUARD_BYTES * 8;
 	uint32_t list = next;
 
+	VDO_ASSERT(next <= d->list_count);
 	while (list < d->list_count) {
 		uint32_t need = OFFSET_BITS + delta_list_bits(d, list);
 
@@ -60,9 +64,10 @@ static uint32_t lists_that_fit(const struct delta_lists *d, uint32_t next)
 	return list - next;
 }
 
-/* Empty a list that is in the way, at @list or before. */
+/* Empty list @list or, if that is empty, the last one before that is not. */
 static void give_up_list(struct delta_lists *d, uint32_t list)
 {
+	VDO_ASSERT(list < d->list_count);
 	while (list > 0 && delta_list_bits(d, list) == 0)
 		list--;
 	d->bits_used -= delta_list_bits(d, list);
@@ -75,6 +80,7 @@ static void write_page(const struct delta_lists *d, uint64_t nonce,
 {
 	uint64_t at = HEADER_BITS + OFFSET_BITS * (count + 1);
 
+	VDO_ASSERT(next + count <= d->list_count);
 	memset(page, 0, PAGE_BYTES);
 	put_u64(page, nonce);
 	put_u64(page + 8, vcn);
@@ -88,6 +94,7 @@ static void write_page(const struct delta_lists *d, uint64_t nonce,
 			  delta_list_bits(d, next + i));
 		at += delta_list_bits(d, next + i);
 	}
+	VDO_ASSERT(at <= LISTS_END);
 	memset(page + PAGE_BYTES - GUARD_BYTES, 0xff, GUARD_BYTES);
 }
 
@@ -110,6 +117,7 @@ uint32_t chapter_index_pack(struct delta_lists *d, uint64_t nonce, uint64_t vcn,
 
 static uint64_t offset_at(const uint8_t *page, uint32_t i)
 {
+	VDO_CHECK(i <= LISTS_MAX);
 	return bits_get(page, HEADER_BITS + OFFSET_BITS * (uint64_t)i,
 			OFFSET_BITS);
 }
@@ -170,6 +178,7 @@ int index_page_open(const uint8_t *page, const struct index_geometry *g,
 int index_page_verify(const uint8_t *page, const struct index_geometry *g,
 		      const struct index_page *p)
 {
+	VDO_ASSERT(p->list_count <= LISTS_MAX);
 	for (uint32_t i = 0; i < p->list_count; i++) {
 		uint64_t start = offset_at(page, i);
 		uint32_t bits = (uint32_t)(offset_at(page, i + 1) - start);
@@ -200,7 +209,8 @@ int index_page_search(const uint8_t *page, const struct index_geometry *g,
 	uint64_t start;
 	int r;
 
-	/* An opened page whose lists cannot be ours is of the other kind. */
+	VDO_CHECK(place.list < g->lists);
+	/* A page that was opened has a good header in one byte order. */
 	if (p.list_count > LISTS_MAX ||
 	    offset_at(page, 0) != HEADER_BITS +
 					  OFFSET_BITS * (p.list_count + 1))

@@ -2,8 +2,8 @@
 /*
  * Chapter index: name -> record page of one chapter (X 4.8, 6.2).
  *
- * While a chapter is closed its index is built as mutable lists, then packed
- * into pages. A page, as in X 4.8:
+ * When a chapter is closed its index is built as lists in memory
+ * (chapter_builder.h), then packed into pages. A page (X 4.8):
  *
  *	0	8	volume nonce
  *	8	8	chapter
@@ -36,30 +36,34 @@ struct index_page {
 int chapter_index_init(struct delta_lists *d, const struct index_geometry *g)
 	MUST_CHECK;
 
-/* Overflows are dropped silently (returns 0): the record is just not found. */
+/* Put one name. If it has no room it is dropped, and the result is 0: its
+ * record will not be found. */
 int chapter_index_put(struct delta_lists *d, const struct index_geometry *g,
 		      const struct hash128 *name, uint32_t record_page)
 	MUST_CHECK;
 
 /*
- * Write the page that begins with list @next; @last: of the chapter. Returns
- * the list that the next page begins with. Lists that cannot be had are
- * emptied, and counted in *lost.
+ * Write the page that begins with list @next. Returns the list that the next
+ * page begins with. The last page must have all lists that are left; what does
+ * not fit there, or in any page, is emptied and counted in *lost.
  */
 uint32_t chapter_index_pack(struct delta_lists *d, uint64_t nonce, uint64_t vcn,
 			    uint32_t next, bool last, uint8_t *page,
 			    uint32_t *lost);
 
-/* Check and read a page's header and offsets: -VDO_ECORRUPT, -VDO_ENONCE. */
+/* Read a page's header, and check it and the offsets. -VDO_ECORRUPT,
+ * -VDO_ENONCE */
 int index_page_open(const uint8_t *page, const struct index_geometry *g,
 		    uint64_t nonce, struct index_page *p) MUST_CHECK;
 
-/* Decode all lists; every entry must end and name a page of the chapter. */
+/* Decode all lists. Each entry must end and name a page of the chapter. */
 int index_page_verify(const uint8_t *page, const struct index_geometry *g,
 		      const struct index_page *p) MUST_CHECK;
 
-/* *record_page is PAGE_NONE if the page has no such entry. The name's list must
- * be on it, else -VDO_ECORRUPT. @page was opened before. */
+/*
+ * Search a page that was opened. *record_page is PAGE_NONE if there is no entry
+ * for @name. -VDO_ECORRUPT also if the name's list is not on the page.
+ */
 int index_page_search(const uint8_t *page, const struct index_geometry *g,
 		      const struct index_name *name, uint32_t *record_page)
 	MUST_CHECK;

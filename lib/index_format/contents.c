@@ -20,6 +20,7 @@ void contents_clear(const struct index_contents *c)
 
 void contents_open_chapter(const struct index_contents *c, uint64_t vcn)
 {
+	VDO_ASSERT(c->zone_count >= 1);
 	for (unsigned i = 0; i < c->zone_count; i++)
 		volume_index_open(c->volumes[i], vcn);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Coding of delta lists. Searching is nearly all that the index computes, so
- * its loop decodes without branches that depend on the code; entries with long
- * codes, which are rare, take the slow way.
+ * Coding of delta lists.
+ *
+ * Searching is nearly all that the index computes, so its loop decodes without
+ * branches that depend on the code. Entries with long codes are rare and take
+ * the slow way.
  */
 #include "build.h"
 
@@ -23,6 +25,7 @@ void delta_coding_init(struct delta_coding *c, uint32_t mean_delta,
 	/* mean * ln 2 */
 	uint64_t incr = (UINT64_C(836158) * mean_delta + 603160) / 1206321;
 
+	VDO_ASSERT(mean_delta > 0 && incr > 0);
 	c->value_bits = value_bits;
 	c->incr_keys = (uint32_t)incr;
 	c->min_bits = digits(incr + 1);
@@ -30,7 +33,7 @@ void delta_coding_init(struct delta_coding *c, uint32_t mean_delta,
 	VDO_ASSERT(c->value_bits + c->min_bits < BITS_AT_ONCE);
 }
 
-/* The parts of @delta: a code, and with true a number of zeros and a one. */
+/* Take @delta apart: a code and, if the result is true, zeros and a one. */
 static inline bool split(const struct delta_coding *c, uint32_t delta,
 			 uint32_t *code, uint32_t *zeros)
 {
@@ -62,6 +65,8 @@ uint32_t delta_encode(uint8_t *mem, uint64_t at, const struct delta_coding *c,
 	uint32_t code, zeros;
 	bool far = split(c, delta, &code, &zeros);
 
+	VDO_CHECK(value <= bits_mask(c->value_bits));
+	VDO_CHECK(name == NULL || delta == 0);
 	bits_put(mem, at, bits, value | (uint64_t)code << c->value_bits);
 	if (far) {
 		for (; zeros >= 32; zeros -= 32, bits += 32)
@@ -76,16 +81,17 @@ uint32_t delta_encode(uint8_t *mem, uint64_t at, const struct delta_coding *c,
 	return bits;
 }
 
-/* Bits written one after the other. */
+/* Writes bits one after the other. */
 struct pen {
 	uint8_t *at;
 	uint64_t word; /* from at on */
 	unsigned bits; /* of it, below 8 */
 };
 
-/* @n: at most 56. */
+/* Write @n bits, at most 56. */
 static inline void pen_write(struct pen *p, unsigned n, uint64_t v)
 {
+	VDO_CHECK(n <= 56 && p->bits < 8);
 	p->word |= v << p->bits;
 	p->bits += n;
 	put_u64(p->at, p->word);
@@ -107,6 +113,7 @@ uint32_t delta_encode_all(uint8_t *mem, const struct delta_coding *coding,
 		uint32_t code, zeros;
 		bool far = split(&c, key - before, &code, &zeros);
 
+		VDO_CHECK(i == 0 || key > before);
 		pen_write(&p, c.value_bits + c.min_bits,
 			  value | (uint64_t)code << c.value_bits);
 		if (far) {
@@ -119,12 +126,14 @@ uint32_t delta_encode_all(uint8_t *mem, const struct delta_coding *coding,
 	return (uint32_t)(p.at - mem) * 8 + p.bits;
 }
 
-/* The number of zeros at @at, all before @end; false if there is no one. */
+/* Count the zeros from @at on, up to a one. Returns false if that is not before
+ * @end. */
 static bool count_zeros(const uint8_t *mem, uint64_t at, uint64_t end,
 			uint32_t *zeros)
 {
 	uint64_t p = at;
 
+	VDO_CHECK(at <= end);
 	while (p < end) {
 		uint64_t w = bits_get(mem, p, BITS_AT_ONCE);
 
@@ -188,7 +197,7 @@ static bool name_equals(const uint8_t *mem, uint64_t at,
 	return true;
 }
 
-/* @e is the ordinary entry; look at the collisions behind it. */
+/* Search the collisions that follow the ordinary entry @e. */
 static int search_collisions(const uint8_t *mem, uint64_t start, uint32_t bits,
 			     const struct delta_coding *c,
 			     const struct hash128 *name, struct delta_entry *e)

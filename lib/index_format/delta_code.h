@@ -10,7 +10,7 @@
  *
  * Invariants
  *  (1) Nothing beyond a list's end is interpreted, whatever the bits say; lists
- *      come from disk. (Up to 7 bytes behind it are loaded.)
+ *      come from disk. (Up to 7 bytes after it are loaded.)
  *  (2) A list has at most LIST_BITS_MAX bits, so that keys fit in 32 bits.
  *
  * Runs on: anything; pure functions.
@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 #include "base/hash128.h"
 #include "index_format/bits.h"
@@ -34,7 +35,7 @@ struct delta_coding {
 	uint32_t incr_keys;
 };
 
-/* An entry of a list, or the place behind the last one. */
+/* An entry of a list, or the place after the last one. */
 struct delta_entry {
 	uint32_t at;    /* bit in the list */
 	uint32_t bits;  /* length, the name included; 0 at the end */
@@ -56,8 +57,10 @@ uint32_t delta_encode(uint8_t *mem, uint64_t at, const struct delta_coding *c,
 		      uint32_t value, uint32_t delta,
 		      const struct hash128 *name);
 
-/* Write a list from entries as delta_list_fill() has them. Returns its length;
- * up to 8 bytes from its last one on are written. */
+/*
+ * Write a whole list, of entries as delta_list_fill() takes them. Returns its
+ * length in bits. Up to 8 bytes are written from its last byte on.
+ */
 uint32_t delta_encode_all(uint8_t *mem, const struct delta_coding *c,
 			  const uint64_t *entries, unsigned count);
 
@@ -72,8 +75,8 @@ int delta_decode(const uint8_t *mem, uint64_t start, uint32_t bits,
 /*
  * Look for @key and @name as in X 4.5: the collision entry with that name, else
  * the ordinary entry with that key, else the first entry with a larger key or
- * the end. It begins with the entry at e->at, behind one with e->key; all
- * before must have smaller keys than @key.
+ * the end. The search begins with the entry at e->at, which follows one with
+ * e->key; all entries before must have smaller keys than @key.
  */
 int delta_search_on(const uint8_t *mem, uint64_t start, uint32_t bits,
 		    const struct delta_coding *c, uint32_t key,
@@ -93,12 +96,13 @@ delta_search(const uint8_t *mem, uint64_t start, uint32_t bits,
 /* Did a search for @key find an entry? */
 static inline bool delta_found(const struct delta_entry *e, uint32_t key)
 {
+	VDO_CHECK(e->at_end || e->bits != 0);
 	return !e->at_end && e->key == key;
 }
 
 /*
- * The fast part of decoding, for loops: the code at @at, if it is over within
- * one word. Returns false if it is longer or starts too late to tell.
+ * Decode the entry at @at if it ends within one word, for fast loops. Returns
+ * false if it is longer, or begins too late in the word to tell.
  */
 struct delta_quick {
 	uint64_t word;

@@ -3,8 +3,8 @@
  * Mutable delta lists.
  *
  * All changes are one operation: replace some bits of a list by others of
- * another length [replace]. What is behind moves; if the list outgrows its gap
- * a window of lists is spread first [make_room].
+ * another length [replace]. What follows them moves. If the list outgrows its
+ * gap, a window of lists around it is spread first [make_room].
  *
  * The window grows to both sides until it has SPARE_BYTES for each of its
  * lists besides what is asked for, so the next few insertions into any of them
@@ -24,12 +24,13 @@
 #include "base/assert.h"
 #include "base/counter.h"
 
-#define GUARD_BYTES 16u /* loads and puts reach behind the last list */
+#define GUARD_BYTES 16u /* loads and puts reach beyond the last list */
 #define SPARE_BYTES 12u
 #define TABLE_BYTES (UINT64_C(4) << 20) /* from here on worth huge pages */
 
 static uint64_t start_of(const struct delta_lists *d, uint32_t list)
 {
+	VDO_CHECK(list <= d->list_count);
 	return d->heads[list].place >> 16;
 }
 
@@ -38,10 +39,11 @@ static uint64_t bytes_of(const struct delta_lists *d, uint32_t list)
 	return (delta_list_bits(d, list) + 7) / 8;
 }
 
-/* Somebody may be prefetching. */
+/* The place is atomic, because other threads prefetch what it points to. */
 static void set_place(struct delta_lists *d, uint32_t list, uint64_t start,
 		      uint32_t bits)
 {
+	VDO_CHECK(list <= d->list_count && start <= d->arena_bytes);
 	VDO_ASSERT(bits <= LIST_BITS_MAX);
 	__atomic_store_n(&d->heads[list].place, start << 16 | bits,
 			 __ATOMIC_RELAXED);
@@ -84,6 +86,7 @@ void delta_lists_clear(struct delta_lists *d)
 {
 	uint64_t share = d->arena_bytes / MAX(d->list_count, 1u);
 
+	VDO_ASSERT(d->heads != NULL && d->arena != NULL);
 	for (uint32_t i = 0; i < d->list_count; i++) {
 		set_place(d, i, i * share, 0);
 		d->heads[i].tag = 0;
@@ -92,11 +95,13 @@ void delta_lists_clear(struct delta_lists *d)
 	d->bits_used = 0;
 	counter_set(&d->record_count, 0);
 	counter_set(&d->collision_count, 0);
+	VDO_CHECK(delta_lists_sane(d));
 }
 
 int delta_list_at(const struct delta_lists *d, uint32_t list, uint32_t key,
 		  struct delta_entry *e)
 {
+	VDO_CHECK(list < d->list_count);
 	return delta_decode(delta_list_data(d, list), 0,
 			    delta_list_bits(d, list), &d->coding, key, e);
 }
@@ -105,6 +110,7 @@ int delta_list_search_on(const struct delta_lists *d, uint32_t list,
 			 uint32_t key, const struct hash128 *name,
 			 struct delta_entry *e)
 {
+	VDO_CHECK(list < d->list_count);
 	return delta_search_on(delta_list_data(d, list), 0,
 			       delta_list_bits(d, list), &d->coding, key, name,
 			       e);
@@ -114,19 +120,22 @@ static void move_list(struct delta_lists *d, uint32_t list, uint64_t to)
 {
 	uint64_t from = start_of(d, list);
 
+	VDO_CHECK(to + bytes_of(d, list) <= d->arena_bytes);
 	if (from == to)
 		return;
 	memmove(d->arena + to, d->arena + from, bytes_of(d, list));
 	set_place(d, list, to, delta_list_bits(d, list));
 }
 
-/* Spread lists @first..@last; @list gets @need bytes more than the others. */
+/* Spread lists @first to @last evenly. @list gets @need bytes more than the
+ * others. */
 static void spread(struct delta_lists *d, uint32_t first, uint32_t last,
 		   uint64_t room, uint32_t list, uint64_t need)
 {
 	uint64_t to = start_of(d, first), end = start_of(d, last + 1);
 	uint64_t gap = (room - need) / (last - first + 1);
 
+	VDO_ASSERT(first <= list && list <= last && room >= need);
 	for (uint32_t i = first; i <= last; i++) {
 		move_list(d, i, to);
 		to += bytes_of(d, i);
@@ -137,13 +146,14 @@ static void spread(struct delta_lists *d, uint32_t first, uint32_t last,
 	}
 }
 
-/* Have @need bytes behind what @list has now. */
+/* Have @need free bytes after the end of @list. */
 static int make_room(struct delta_lists *d, uint32_t list, uint64_t need)
 {
 	uint32_t first = list, last = list;
 	uint64_t room = start_of(d, list + 1) - start_of(d, list) -
 			bytes_of(d, list);
 
+	VDO_CHECK(list < d->list_count);
 	if (likely(room >= need))
 		return 0;
 	while (room < need + (last - first + 1) * (uint64_t)SPARE_BYTES) {
@@ -170,7 +180,7 @@ static int make_room(struct delta_lists *d, uint32_t list, uint64_t need)
 	return 0;
 }
 
-/* Make @was bits at bit @at of @list into @now bits, undefined. */
+/* Replace @was bits at bit @at of @list by @now bits of undefined content. */
 static int replace(struct delta_lists *d, uint32_t list, uint32_t at,
 		   uint32_t was, uint32_t now)
 {
@@ -178,6 +188,7 @@ static int replace(struct delta_lists *d, uint32_t list, uint32_t at,
 	uint32_t size = bits - was + now;
 	uint8_t *data;
 
+	VDO_ASSERT(at + was <= bits);
 	if (size > LIST_BITS_MAX)
 		return -ENOSPC;
 	if (size > bits) {
@@ -202,6 +213,7 @@ static int insert_collision(struct delta_lists *d, uint32_t list,
 	uint32_t at = e->at + e->bits;
 	int r;
 
+	VDO_ASSERT(!e->at_end);
 	if (e->collision)
 		return -EEXIST;
 	r = replace(d, list, at, 0, bits);
@@ -249,6 +261,7 @@ bool delta_list_fill(struct delta_lists *d, uint32_t list,
 	uint64_t room = start_of(d, list + 1) - start;
 	uint32_t most, bits;
 
+	VDO_ASSERT(list < d->list_count);
 	VDO_ASSERT(delta_list_bits(d, list) == 0);
 	if (count == 0)
 		return true;
@@ -293,6 +306,7 @@ int delta_list_remove(struct delta_lists *d, uint32_t list,
 
 void delta_list_expect(struct delta_lists *d, uint32_t list, uint32_t bits)
 {
+	VDO_ASSERT(list < d->list_count && bits <= LIST_BITS_MAX);
 	set_place(d, list, 0, bits);
 }
 
@@ -313,5 +327,6 @@ int delta_lists_arrange(struct delta_lists *d)
 		at += bytes_of(d, i) + gap;
 	}
 	set_place(d, d->list_count, d->arena_bytes, 0);
+	VDO_CHECK(delta_lists_sane(d));
 	return 0;
 }

@@ -21,6 +21,7 @@
 #ifndef INDEX_FORMAT_DELTA_LIST_H
 #define INDEX_FORMAT_DELTA_LIST_H
 
+#include "base/assert.h"
 #include "index_format/delta_code.h"
 
 struct delta_head {
@@ -50,16 +51,19 @@ void delta_lists_clear(struct delta_lists *d);
 static inline uint32_t delta_list_bits(const struct delta_lists *d,
 				       uint32_t list)
 {
+	VDO_CHECK(list <= d->list_count);
 	return (uint32_t)(d->heads[list].place & 0xffff);
 }
 
 static inline uint8_t *delta_list_data(const struct delta_lists *d,
 				       uint32_t list)
 {
+	VDO_CHECK(list <= d->list_count);
 	return d->arena + (d->heads[list].place >> 16);
 }
 
-/* Bring in what a search will touch, if the list stays where it is. */
+/* Any thread: bring into the cache what a search will touch, if the list stays
+ * where it is. */
 static inline void delta_list_prefetch(const struct delta_lists *d,
 				       uint32_t list)
 {
@@ -68,15 +72,16 @@ static inline void delta_list_prefetch(const struct delta_lists *d,
 	const uint8_t *p = d->arena + (place >> 16);
 	uint32_t bytes = (uint32_t)(place & 0xffff) / 8;
 
+	VDO_CHECK(list < d->list_count);
 	for (uint32_t i = 0; i <= bytes; i += CACHE_LINE)
 		__builtin_prefetch(p + i, 1, 2);
 }
 
-/* The entry at e->at, behind one with @key. */
+/* Decode the entry at e->at, which follows one with @key. */
 int delta_list_at(const struct delta_lists *d, uint32_t list, uint32_t key,
 		  struct delta_entry *e) MUST_CHECK;
 
-/* From e->at on, behind an entry with e->key; see delta_search_on(). */
+/* Search from e->at on, after an entry with e->key: see delta_search_on(). */
 int delta_list_search_on(const struct delta_lists *d, uint32_t list,
 			 uint32_t key, const struct hash128 *name,
 			 struct delta_entry *e) MUST_CHECK;
@@ -91,8 +96,8 @@ delta_list_search(const struct delta_lists *d, uint32_t list, uint32_t key,
 }
 
 /*
- * Put (key, value) where the search for (key, name) ended with @e. An equal key
- * makes it a collision; @name is needed only then.
+ * Put (key, value) where the search for (key, name) ended with @e. If there is
+ * such a key, the new entry is a collision, and only then is @name needed.
  * -ENOSPC: no room. -EEXIST: that very name is there. -VDO_ECORRUPT
  */
 int delta_list_insert(struct delta_lists *d, uint32_t list,
@@ -101,18 +106,19 @@ int delta_list_insert(struct delta_lists *d, uint32_t list,
 
 /*
  * Fill an empty list with @count entries, key << 32 | value, whose keys differ
- * and ascend. False: perhaps it has no room for them where it is.
+ * and ascend. Returns false if it may have no room for them where it is.
  */
 bool delta_list_fill(struct delta_lists *d, uint32_t list,
 		     const uint64_t *entries, unsigned count);
 
-/* Remove @e, not at the end; what follows is then at e->at. */
+/* Remove the entry @e. What followed it is then at e->at. */
 int delta_list_remove(struct delta_lists *d, uint32_t list,
 		      const struct delta_entry *e) MUST_CHECK;
 
 static inline void delta_list_set(struct delta_lists *d, uint32_t list,
 				  const struct delta_entry *e, uint32_t value)
 {
+	VDO_CHECK(!e->at_end && value <= bits_mask(d->coding.value_bits));
 	bits_put(delta_list_data(d, list), e->at, d->coding.value_bits, value);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The formulas of X 2, in its order.
+ * The formulas of X 2, in its order. They are exact: indexes on disk were made
+ * with them, and a different rounding is a different index.
  */
 #include "build.h"
 
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 
 #define SMALL_PAGES_MAX	   64u
@@ -24,6 +26,7 @@ static void set_chapter(struct index_geometry *g)
 {
 	uint64_t bits;
 
+	VDO_ASSERT(g->record_pages >= 1 && g->record_pages <= 256);
 	g->records = RECORDS_PER_PAGE * g->record_pages;
 	delta_coding_init(&g->chapter_coding, CHAPTER_INDEX_MEAN_DELTA,
 			  digits(g->record_pages - 1));
@@ -37,6 +40,7 @@ static void set_chapter(struct index_geometry *g)
 					  (PAGE_BYTES - 20) * 8 - 19 -
 						  bits / g->lists);
 	g->chapter_pages = g->index_pages + g->record_pages;
+	VDO_ASSERT(g->lists <= UINT16_MAX && g->address_bits < 32);
 }
 
 static void set_sub(struct sub_geometry *s, uint64_t records, uint64_t chapters,
@@ -47,6 +51,7 @@ static void set_sub(struct sub_geometry *s, uint64_t records, uint64_t chapters,
 	uint64_t lists = MAX(records * rounded / 256, UINT64_C(256));
 	uint64_t expected;
 
+	VDO_ASSERT(records > 0 && chapters > 0);
 	s->chapter_count = chapters;
 	s->list_count = (uint32_t)lists;
 	s->chapter_bits = digits(rounded - 1);
@@ -62,15 +67,18 @@ static void set_sub(struct sub_geometry *s, uint64_t records, uint64_t chapters,
 	s->target_free_bytes = expected / 20;
 }
 
-uint64_t sub_zone_memory(const struct sub_geometry *s, unsigned zones)
+uint64_t geometry_zone_memory(const struct sub_geometry *s, unsigned zones)
 {
+	VDO_ASSERT(zones >= 1 && zones <= INDEX_ZONES_MAX);
 	return div_up(s->memory_size / zones, 65536) * 65536;
 }
 
-uint64_t sub_max_zone_bits(const struct sub_geometry *s, unsigned zones)
+uint64_t geometry_zone_bits_max(const struct sub_geometry *s, unsigned zones)
 {
-	return (zones * sub_zone_memory(s, zones) - s->target_free_bytes) * 8 /
-	       zones;
+	uint64_t memory = zones * geometry_zone_memory(s, zones);
+
+	VDO_ASSERT(memory > s->target_free_bytes);
+	return (memory - s->target_free_bytes) * 8 / zones;
 }
 
 static void set_subs(struct index_geometry *g)
@@ -94,9 +102,10 @@ static void set_sizes(struct index_geometry *g)
 	uint64_t vi = g->sparse ? 12 : 0;
 	uint64_t pages = (uint64_t)g->chapter_pages * g->chapters;
 
+	VDO_ASSERT(g->index_pages > 0 && g->sub_count > 0);
 	for (unsigned i = 0; i < g->sub_count; i++)
 		vi += 40 + 40 + 17 * (uint64_t)g->subs[i].list_count +
-		      sub_zone_memory(&g->subs[i], 1);
+		      geometry_zone_memory(&g->subs[i], 1);
 	g->volume_blocks = PAGE_BLOCKS * (pages + 1);
 	g->volume_index_blocks = div_up(vi + 8, 4096) + 16;
 	g->page_map_blocks = div_up(
@@ -112,6 +121,7 @@ static void set_sizes(struct index_geometry *g)
 static void set_all(struct index_geometry *g, uint32_t pages, uint64_t base,
 		    bool reduced, bool sparse)
 {
+	VDO_ASSERT(base > 0 && base <= UINT32_MAX / 10);
 	memset(g, 0, sizeof(*g));
 	g->sparse = sparse;
 	g->record_pages = pages;
@@ -125,15 +135,15 @@ static void set_all(struct index_geometry *g, uint32_t pages, uint64_t base,
 }
 
 /*
- * Bytes besides the page cache: the volume index with its list headers, two
- * open chapters, and what the chapter writer needs.
+ * The bytes that an index needs besides its page cache: the volume index with
+ * its list headers, two open chapters, and what the chapter writer needs.
  */
 static uint64_t small_memory(const struct index_geometry *g)
 {
 	uint64_t bytes = 192 * (uint64_t)g->records;
 
 	for (unsigned i = 0; i < g->sub_count; i++)
-		bytes += sub_zone_memory(&g->subs[i], 1) +
+		bytes += geometry_zone_memory(&g->subs[i], 1) +
 			 24 * (uint64_t)g->subs[i].list_count;
 	return bytes;
 }
@@ -147,7 +157,8 @@ static int set_small(struct index_geometry *g, uint32_t mib, bool sparse,
 	for (uint32_t pages = 1; pages <= SMALL_PAGES_MAX; pages *= 2) {
 		uint32_t low = SMALL_CHAPTERS_MIN, high = SMALL_CHAPTERS_MAX;
 
-		/* The largest even number that fits; all smaller ones do. */
+		/* Find the largest even number that fits. All smaller ones fit,
+		 * too. */
 		while (low <= high) {
 			uint32_t middle = (low + high) / 4 * 2;
 

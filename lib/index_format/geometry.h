@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 #include "index_format/delta_code.h"
 
@@ -54,8 +55,8 @@ struct sub_geometry {
 };
 
 enum {
-	SUB_NAMES,   /* of a dense index all; of a sparse one those that are
-		      * no samples */
+	SUB_NAMES,   /* those of a sparse index that are no samples; all
+		      * names of a dense one */
 	SUB_SAMPLES, /* sparse only */
 	SUBS_MAX,
 };
@@ -80,7 +81,7 @@ struct index_geometry {
 	struct sub_geometry subs[SUBS_MAX];
 	unsigned sub_count;
 
-	/* Blocks. */
+	/* Sizes in blocks. */
 	uint64_t volume_blocks;
 	uint64_t volume_index_blocks;
 	uint64_t page_map_blocks;
@@ -88,14 +89,14 @@ struct index_geometry {
 	uint64_t save_blocks;
 	uint64_t total_blocks;
 
-	/* Of an index that was moved (X 3.9); else 0. */
+	/* Where the chapters of an index that was moved go (X 3.9), else 0. */
 	uint64_t remapped_virtual;
 	uint64_t remapped_physical;
 };
 
 /*
- * @region_blocks matters for small codes alone. -EINVAL: no such code.
- * -ENOSPC: no small geometry fits.
+ * The shape for a memory code. @region_blocks matters for small codes alone.
+ * -EINVAL: there is no such code. -ENOSPC: no small geometry fits.
  */
 int index_geometry_init(struct index_geometry *g, int32_t memory, bool sparse,
 			uint64_t region_blocks) MUST_CHECK;
@@ -116,25 +117,28 @@ unsigned geometry_expires(const struct index_geometry *g, uint64_t vcn);
 static inline uint64_t geometry_page_block(const struct index_geometry *g,
 					   uint64_t physical, uint32_t page)
 {
+	VDO_CHECK(physical < g->chapters && page < g->chapter_pages);
 	return PAGE_BLOCKS * (1 + physical * g->chapter_pages + page);
 }
 
-/* Is @vcn, while @newest is open, only known by its samples? */
+/* Are only the samples of chapter @vcn known while @newest is open? */
 static inline bool geometry_is_sparse(const struct index_geometry *g,
 				      uint64_t oldest, uint64_t newest,
 				      uint64_t vcn)
 {
+	VDO_CHECK(oldest <= newest);
 	return g->sparse && newest - oldest + 1 > g->dense_chapters &&
 	       vcn + g->dense_chapters <= newest;
 }
 
-/* Of one of @zones zones (X 2.4). */
-uint64_t sub_zone_memory(const struct sub_geometry *s, unsigned zones);
-uint64_t sub_max_zone_bits(const struct sub_geometry *s, unsigned zones);
+/* The share of one of @zones zones (X 2.4). */
+uint64_t geometry_zone_memory(const struct sub_geometry *s, unsigned zones);
+uint64_t geometry_zone_bits_max(const struct sub_geometry *s, unsigned zones);
 
-static inline uint32_t sub_zone_lists(const struct sub_geometry *s,
+static inline uint32_t geometry_zone_lists(const struct sub_geometry *s,
 				      unsigned zones)
 {
+	VDO_CHECK(zones >= 1);
 	return (s->list_count + zones - 1) / zones;
 }
 

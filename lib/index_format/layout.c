@@ -11,6 +11,7 @@
 
 #include "index_format/layout.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include <vdo/error.h>
@@ -51,7 +52,10 @@
 #define PRIMARY_SEED	UINT64_C(0xa1b1e0fc)
 #define REGIONS_MAX	(INDEX_ZONES_MAX + 4)
 
-/* Milliseconds; the save after the last one must be newer. */
+static_assert(TABLE_HEADER + REGIONS_MAX * TABLE_ENTRY + SUPER_PAYLOAD + 16 <=
+		      BLOCK_SIZE, "a block");
+
+/* The time of a save is below this, so that the next one can be newer. */
 #define TIMESTAMPS_END (UINT64_C(1) << 62)
 
 struct region {
@@ -65,12 +69,13 @@ struct table {
 	struct region regions[REGIONS_MAX];
 };
 
-/* X 3.3. @n is 16 or 32. */
+/* X 3.3. The length @n is 16 or 32. */
 static uint64_t make_nonce(uint64_t start, const void *data, size_t n)
 {
 	struct hash128 h =
 		hash128(data, n, (uint32_t)(start ^ start >> 27));
 
+	VDO_ASSERT(n == 16 || n == 32);
 	return get_u64(h.bytes + 4);
 }
 
@@ -88,6 +93,7 @@ static uint64_t make_volume_nonce(uint64_t primary, uint64_t start)
 
 static uint64_t save_start(const struct index_layout *l, unsigned slot)
 {
+	VDO_ASSERT(slot <= SAVES);
 	return l->first + INDEX_HEADER_BLOCKS + l->volume_blocks +
 	       l->volume_offset + slot * l->save_blocks;
 }
@@ -97,6 +103,7 @@ static uint64_t make_save_nonce(const struct index_layout *l, unsigned slot,
 {
 	uint8_t data[32] = {0};
 
+	VDO_ASSERT(slot < SAVES);
 	put_u64(data, timestamp);
 	put_u32(data + 16, SAVE_VERSION);
 	put_u64(data + 24, save_start(l, slot));
@@ -106,6 +113,7 @@ static uint64_t make_save_nonce(const struct index_layout *l, unsigned slot,
 void layout_init(struct index_layout *l, const struct index_geometry *g,
 		 uint64_t first_block, const uint8_t unique[NONCE_INFO_MAX])
 {
+	VDO_ASSERT(g->total_blocks > 0);
 	*l = (struct index_layout){
 		.first = first_block,
 		.volume_blocks = g->volume_blocks,
@@ -124,7 +132,7 @@ static uint64_t index_blocks(const struct index_layout *l)
 	return l->volume_blocks + SAVES * l->save_blocks;
 }
 
-/* What a super block must list. */
+/* The regions that a super block must list. */
 static void super_regions(const struct index_layout *l, struct table *t)
 {
 	uint64_t first = l->first, volume = first + INDEX_HEADER_BLOCKS;
@@ -151,22 +159,28 @@ static void add_region(struct table *t, unsigned kind, unsigned instance,
 {
 	const struct region *last = &t->regions[t->count - 1];
 
+	VDO_ASSERT(t->count < REGIONS_MAX);
 	t->regions[t->count++] = (struct region){
 		last->start + last->blocks, blocks, kind, instance};
 }
 
 static uint64_t zone_blocks(const struct index_layout *l, unsigned zone_count)
 {
+	VDO_ASSERT(zone_count >= 1);
+	VDO_ASSERT(l->save_blocks >
+		   l->page_map_blocks + l->open_chapter_blocks);
 	return (l->save_blocks - 1 - l->page_map_blocks -
 		l->open_chapter_blocks) / zone_count;
 }
 
-/* What the header of a save, or of none, must list. */
+/* The regions that the header of a save must list; @zone_count is 0 where there
+ * is no save. */
 static void save_regions(const struct index_layout *l, unsigned slot,
 			 unsigned zone_count, struct table *t)
 {
 	uint64_t left = l->save_blocks - 1 - l->page_map_blocks;
 
+	VDO_ASSERT(slot < SAVES && zone_count <= INDEX_ZONES_MAX);
 	*t = (struct table){
 		.blocks = l->save_blocks,
 		.type = zone_count != 0 ? TYPE_SAVE : TYPE_UNSAVED,
@@ -189,6 +203,7 @@ static void save_regions(const struct index_layout *l, unsigned slot,
 
 static void table_encode(const struct table *t, struct writer *w)
 {
+	VDO_ASSERT(t->count >= 1 && t->count <= REGIONS_MAX);
 	write_u64(w, REGION_MAGIC);
 	write_u64(w, t->blocks);
 	write_u16(w, (uint16_t)t->type);
@@ -268,7 +283,7 @@ void index_super_encode(const struct index_layout *l, uint8_t *block)
 	write_u64(&w, l->page_map_blocks);
 }
 
-/* The fields behind the table, in their order. */
+/* Read the fields after the table, in their order. */
 static int super_decode_payload(struct index_layout *l, struct reader *r)
 {
 	uint8_t label[32];
@@ -324,7 +339,8 @@ int index_super_decode(struct index_layout *l, const struct index_geometry *g,
 	l->save_blocks = found.regions[4].blocks;
 	super_regions(l, &want);
 	want.payload = found.payload;
-	/* The larger numbers are those of a moved index, made for more. */
+	/* Larger numbers are those of a moved index, which was made for
+	 * more. */
 	if (!tables_equal(&found, &want) ||
 	    l->volume_blocks != g->volume_blocks ||
 	    l->save_blocks < g->save_blocks ||
@@ -344,6 +360,7 @@ void index_config_encode(const struct index_geometry *g, uint64_t nonce,
 {
 	struct writer w = {block};
 
+	VDO_ASSERT(g->record_pages > 0 && g->chapters > 0);
 	memset(block, 0, BLOCK_SIZE);
 	write_bytes(&w, "ALBIC06.02", 10);
 	write_u32(&w, g->record_pages);
@@ -386,6 +403,7 @@ void index_save_encode(const struct index_layout *l, unsigned slot,
 	struct writer w = {block};
 	struct table t;
 
+	VDO_ASSERT(slot < SAVES && save->zone_count <= INDEX_ZONES_MAX);
 	memset(block, 0, BLOCK_SIZE);
 	save_regions(l, slot, save->timestamp == 0 ? 0 : save->zone_count, &t);
 	table_encode(&t, &w);
@@ -418,7 +436,8 @@ static bool save_decode_payload(const struct index_layout *l, unsigned slot,
 	save->newest = read_u64(r);
 	save->oldest = read_u64(r);
 	save->last_save = read_u64(r);
-	/* How far apart the chapters may be depends on the geometry. */
+	/* How far apart chapters may be depends on the geometry, which who
+	 * loads the save compares. */
 	if (save->timestamp >= TIMESTAMPS_END || save->newest >= CHAPTERS_END ||
 	    save->oldest > save->newest)
 		return false;
@@ -434,6 +453,7 @@ void index_save_decode(const struct index_layout *l, unsigned slot,
 	struct table found, want;
 	unsigned zones;
 
+	VDO_ASSERT(slot < SAVES);
 	*save = (struct index_save){0};
 	if (table_decode(&found, &r) != 0 || found.type != TYPE_SAVE ||
 	    found.count < 4)
@@ -459,6 +479,7 @@ struct extent layout_save_part(const struct index_layout *l, unsigned slot,
 	unsigned at = part;
 	struct table t;
 
+	VDO_ASSERT(part != SAVE_ZONE || zone < zone_count);
 	VDO_ASSERT(zone_count >= 1 && zone_count <= INDEX_ZONES_MAX);
 	save_regions(l, slot, zone_count, &t);
 	if (part == SAVE_ZONE)
@@ -472,6 +493,7 @@ struct extent layout_save_part(const struct index_layout *l, unsigned slot,
 
 uint64_t layout_super_block(const struct index_layout *l)
 {
+	VDO_ASSERT(l->volume_offset >= l->start_offset);
 	return l->first + l->volume_offset - l->start_offset + l->io_offset;
 }
 

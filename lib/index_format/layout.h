@@ -16,9 +16,9 @@
  *		free
  *
  * Tables on disk hold absolute block numbers, and nonces are made from them.
- * In an index that was moved (version 7) they still are what they were before;
- * the functions at the end translate. They also do so where the storage has
- * numbers of its own (its bio_offset).
+ * In an index that was moved (version 7) they are what they were before the
+ * move. The functions at the end of this file translate them, also to numbers
+ * of a storage that counts from elsewhere (its bio_offset).
  *
  * Decoders: @block is one block from disk, whatever it may hold.
  *
@@ -46,22 +46,22 @@ struct index_layout {
 	uint64_t volume_nonce;
 };
 
-/* What a save header says; all zero: empty or not valid. */
+/* What the header of a save says. It is all zero if there is no valid save. */
 struct index_save {
 	uint64_t timestamp; /* 0: no save here */
 	uint64_t newest, oldest, last_save;
 	unsigned zone_count;
 };
 
-/* A new index. @unique makes its nonces. */
+/* The layout of a new index, whose nonces are made from @unique. */
 void layout_init(struct index_layout *l, const struct index_geometry *g,
 		 uint64_t first_block, const uint8_t unique[NONCE_INFO_MAX]);
 
 void index_super_encode(const struct index_layout *l, uint8_t *block);
 
 /*
- * @first_block: where on the device the block is.
- * -VDO_ENOINDEX: something else. -VDO_EVERSION. -VDO_ECORRUPT
+ * Read the layout from a super block, which is at @first_block of the device.
+ * -VDO_ENOINDEX: it is something else. -VDO_EVERSION, -VDO_ECORRUPT
  */
 int index_super_decode(struct index_layout *l, const struct index_geometry *g,
 		 uint64_t first_block, const uint8_t *block) MUST_CHECK;
@@ -69,16 +69,18 @@ int index_super_decode(struct index_layout *l, const struct index_geometry *g,
 void index_config_encode(const struct index_geometry *g, uint64_t nonce,
 			 uint8_t *block);
 
-/* Takes the remapped chapter into @g. -VDO_ENOINDEX: of another geometry or
- * volume. -VDO_ECORRUPT */
+/*
+ * Compare a config with the geometry, and read the remapped chapter into @g.
+ * -VDO_ENOINDEX: it is of another geometry or volume. -VDO_ECORRUPT
+ */
 int index_config_decode(struct index_geometry *g, uint64_t nonce,
 			const uint8_t *block) MUST_CHECK;
 
-/* A header with timestamp 0 is an unsaved one. */
+/* Make the header of a save or, if the timestamp is 0, of none. */
 void index_save_encode(const struct index_layout *l, unsigned slot,
 		 const struct index_save *save, uint8_t *block);
 
-/* *save is all zero if there is nothing that can be used. */
+/* Read the header of a save. *save is all zero if that cannot be used. */
 void index_save_decode(const struct index_layout *l, unsigned slot,
 		 const uint8_t *block, struct index_save *save);
 
@@ -90,12 +92,13 @@ struct extent {
 
 enum save_part { SAVE_HEADER, SAVE_PAGE_MAP, SAVE_ZONE, SAVE_OPEN_CHAPTER };
 
-/* @zone: SAVE_ZONE only, of @zone_count. */
+/* Where a part of a save is that @zone_count zones wrote. @zone matters for
+ * SAVE_ZONE only. */
 struct extent layout_save_part(const struct index_layout *l, unsigned slot,
 			       enum save_part part, unsigned zone,
 			       unsigned zone_count);
 uint64_t layout_super_block(const struct index_layout *l);
-/* Blocks from there to the end of the last save. */
+/* How many blocks there are from the super block to the end of the saves. */
 uint64_t layout_blocks(const struct index_layout *l);
 uint64_t layout_config_block(const struct index_layout *l);
 uint64_t layout_volume_block(const struct index_layout *l);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which bytes of a name decide what (X 5.2).
+ * Names, and which of their bytes decide what (X 5.2).
  *
  *	bytes 0..7	list and key in the volume index, zone
  *	bytes 8..13	list and key in a chapter's index, open chapter's slot
@@ -13,6 +13,7 @@
 
 #include <assert.h>
 
+#include "base/assert.h"
 #include "index_format/geometry.h"
 
 /* One record, as it lies on pages and in saves. */
@@ -37,7 +38,7 @@ struct index_name {
 	struct hash128 hash;
 	struct delta_place volume;  /* list: counted from the zone's first */
 	struct delta_place chapter; /* in the index of any closed chapter */
-	uint32_t slot;		    /* where an open chapter's search begins */
+	uint32_t slot;		    /* an open chapter's search begins here */
 	uint8_t zone;
 	uint8_t sub; /* SUB_SAMPLES or SUB_NAMES */
 };
@@ -49,13 +50,15 @@ static inline bool index_name_is_sample(const struct index_name *n)
 	return n->sub == SUB_SAMPLES;
 }
 
-/* @hash in the index of a chapter; for records on their way to the disk. */
+/* Where @hash belongs in the index of a chapter. Records on their way to the
+ * disk need no more than this. */
 static inline struct delta_place
 index_name_in_chapter(const struct index_geometry *g,
 		      const struct hash128 *hash)
 {
 	uint64_t y = get_u64be(hash->bytes + 8) >> 16;
 
+	VDO_CHECK(g->lists > 0);
 	return (struct delta_place){
 		.list = (uint32_t)((y >> g->address_bits) & (g->lists - 1)),
 		.key = (uint32_t)(y & bits_mask(g->address_bits)),
@@ -73,14 +76,16 @@ static inline void index_name_init(struct index_name *n,
 	uint32_t list, each;
 
 	n->hash = *hash;
-	n->sub = g->sparse && sample % SPARSE_SAMPLE_RATE == 0 ? SUB_SAMPLES : SUB_NAMES;
+	n->sub = g->sparse && sample % SPARSE_SAMPLE_RATE == 0 ? SUB_SAMPLES
+								: SUB_NAMES;
 	s = &g->subs[n->sub];
 	list = (uint32_t)((x >> ADDRESS_BITS) % s->list_count);
-	each = sub_zone_lists(s, zones);
+	each = geometry_zone_lists(s, zones);
 	n->zone = (uint8_t)(list / each);
 	n->volume.list = list - n->zone * each;
 	n->volume.key = (uint32_t)(x & bits_mask(ADDRESS_BITS));
 	n->chapter = index_name_in_chapter(g, hash);
+	VDO_CHECK(n->zone < zones);
 	n->slot = (uint32_t)(get_u64be(hash->bytes + 8) >> 16);
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Open chapter. Probes step by 1, 2, 3, ..., which visits each slot of a table
- * whose size is a power of two; half of them are free, so a probe ends.
+ * The open chapter as a hash table.
+ *
+ * Probes step by 1, 2, 3, ..., which visits each slot of a table whose size is
+ * a power of two. Half of the slots are free, so a probe ends.
  */
 #include "build.h"
 
@@ -42,6 +44,7 @@ void open_chapter_fini(struct open_chapter *o)
 
 static void set_used(struct open_chapter *o, uint32_t used)
 {
+	VDO_CHECK(used <= o->capacity);
 	__atomic_store_n(&o->used, used, __ATOMIC_RELAXED);
 }
 
@@ -53,10 +56,12 @@ void open_chapter_clear(struct open_chapter *o)
 	memset(o->deleted, 0, (o->capacity / 64 + 1) * sizeof(uint64_t));
 	set_used(o, 0);
 	o->deleted_count = 0;
+	VDO_CHECK(open_chapter_sane(o));
 }
 
 static bool is_deleted(const struct open_chapter *o, uint32_t number)
 {
+	VDO_CHECK(number >= 1 && number <= o->capacity);
 	return o->deleted[(number - 1) / 64] >> ((number - 1) % 64) & 1;
 }
 
@@ -84,6 +89,7 @@ struct index_record *open_chapter_find(const struct open_chapter *o,
 {
 	uint32_t number = *slot_of(o, name);
 
+	VDO_CHECK(o->used <= o->capacity);
 	return number == 0 ? NULL : &o->records[number - 1];
 }
 
@@ -111,11 +117,13 @@ void open_chapter_remove(struct open_chapter *o, const struct index_name *name)
 		return;
 	o->deleted[(number - 1) / 64] |= UINT64_C(1) << ((number - 1) % 64);
 	o->deleted_count++;
+	VDO_ASSERT(o->deleted_count <= o->used);
 }
 
 const struct index_record *open_chapter_record(const struct open_chapter *o,
 					       uint32_t number)
 {
+	VDO_CHECK(number >= 1);
 	if (number > o->used || is_deleted(o, number))
 		return NULL;
 	return &o->records[number - 1];

@@ -15,6 +15,7 @@
 #ifndef INDEX_FORMAT_OPEN_CHAPTER_H
 #define INDEX_FORMAT_OPEN_CHAPTER_H
 
+#include "base/assert.h"
 #include "index_format/names.h"
 
 struct open_chapter {
@@ -31,7 +32,7 @@ int open_chapter_init(struct open_chapter *o, uint32_t capacity) MUST_CHECK;
 void open_chapter_fini(struct open_chapter *o);
 void open_chapter_clear(struct open_chapter *o);
 
-/* Any thread: how many numbers have been given, about now. */
+/* Any thread: how many numbers had been given a moment ago. */
 static inline uint32_t open_chapter_used(const struct open_chapter *o)
 {
 	return __atomic_load_n(&o->used, __ATOMIC_RELAXED);
@@ -39,6 +40,7 @@ static inline uint32_t open_chapter_used(const struct open_chapter *o)
 
 static inline bool open_chapter_full(const struct open_chapter *o)
 {
+	VDO_CHECK(o->used <= o->capacity);
 	return o->used == o->capacity;
 }
 
@@ -46,20 +48,21 @@ static inline bool open_chapter_full(const struct open_chapter *o)
 struct index_record *open_chapter_find(const struct open_chapter *o,
 				       const struct index_name *name);
 
-/* Any thread: bring in what a find will touch. */
+/* Any thread: bring into the cache what a find will touch. */
 static inline void open_chapter_prefetch(const struct open_chapter *o,
 					 const struct index_name *name)
 {
 	__builtin_prefetch(&o->slots[name->slot & o->slot_mask], 1);
 }
 
-/* Replace the data of @name, or give it a number; not when full. */
+/* Replace the data of @name, or give it a number. A new name needs a chapter
+ * that is not full. */
 void open_chapter_put(struct open_chapter *o, const struct index_name *name,
 		      const uint8_t *data);
 
 void open_chapter_remove(struct open_chapter *o, const struct index_name *name);
 
-/* The record with a number, or NULL: none, or deleted. */
+/* The record with a number, or NULL if it was not given or is deleted. */
 const struct index_record *open_chapter_record(const struct open_chapter *o,
 					       uint32_t number);
 

@@ -2,13 +2,14 @@
 /*
  * Index page map: which lists are on which index page of each chapter (X 6.4).
  *
- * Runs on: the chapter writer writes the entries of the chapter it closes,
- * which nobody looks up before all zones were told that it is written; others
- * read. While the index is opened: one queue alone.
+ * Runs on: zones read it. The chapter writer writes the entries of the chapter
+ * at hand, which nobody looks up before all zones were told that it is written.
+ * While the index is opened it belongs to the main queue alone.
  */
 #ifndef INDEX_FORMAT_PAGE_MAP_H
 #define INDEX_FORMAT_PAGE_MAP_H
 
+#include "base/assert.h"
 #include "index_format/geometry.h"
 
 struct page_map {
@@ -25,6 +26,7 @@ struct list_range {
 /* How many entries there are, as in a save. */
 static inline size_t page_map_entries(const struct index_geometry *g)
 {
+	VDO_CHECK(g->index_pages >= 1);
 	return (size_t)g->chapters * (g->index_pages - 1);
 }
 
@@ -33,7 +35,8 @@ int page_map_init(struct page_map *m, const struct index_geometry *g)
 void page_map_fini(struct page_map *m);
 void page_map_clear(struct page_map *m);
 
-/* @page of chapter @vcn ends with @last_list. The last page is implied. */
+/* Note that @page of chapter @vcn ends with @last_list. Where the last page
+ * ends is known. */
 void page_map_set(struct page_map *m, uint64_t vcn, uint32_t page,
 		  uint32_t last_list);
 

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Record pages. Names are hashes: counted by their first bits they are nearly
- * in order, and insertion does the rest, without any memory of its own. (Names
- * made to spoil that cost less than a millisecond a page.) The tree is then filled by walking it
- * in order without a stack: from a slot the next one is the leftmost below its
- * right child or, without one, the first ancestor that is reached from the
- * left.
+ * Record pages.
+ *
+ * Names are hashes: sorting them by their first bits brings them nearly in
+ * order, and insertion does the rest, without any memory of its own. (Names
+ * that were made to spoil this cost less than a millisecond a page.)
+ *
+ * The tree is then filled by walking it in order, without a stack: the slot
+ * after another is the leftmost below its right child or, if it has none, the
+ * first ancestor that is reached from the left.
  */
 #include "build.h"
 
@@ -14,11 +17,14 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 #define SLOTS	    RECORDS_PER_PAGE
 #define BUCKET_BITS 10u
 #define BUCKETS	    (1u << BUCKET_BITS)
 
 static_assert(SLOTS <= UINT16_MAX, "counts");
+static_assert(SLOTS * RECORD_BYTES == PAGE_BYTES, "a page is full");
 
 static int compare_names(const struct hash128 *a, const struct hash128 *b)
 {
@@ -63,6 +69,7 @@ static void sort_records(const struct index_record *records,
 
 static unsigned leftmost(unsigned slot)
 {
+	VDO_CHECK(slot < SLOTS);
 	while (2 * slot + 1 < SLOTS)
 		slot = 2 * slot + 1;
 	return slot;
@@ -70,9 +77,12 @@ static unsigned leftmost(unsigned slot)
 
 static unsigned successor(unsigned slot)
 {
+	VDO_CHECK(slot < SLOTS);
 	if (2 * slot + 2 < SLOTS)
 		return leftmost(2 * slot + 2);
-	/* Right children have even numbers. */
+	/*
+	 * Climb as long as the slot is a right child; those have even numbers.
+	 */
 	while (slot != 0 && slot % 2 == 0)
 		slot = (slot - 1) / 2;
 	return (slot - 1) / 2;
@@ -89,6 +99,7 @@ void record_page_encode(uint8_t *page, const struct index_record *records,
 		if (i + 1 < SLOTS)
 			slot = successor(slot);
 	}
+	VDO_CHECK(record_page_in_order(page));
 }
 
 const struct index_record *record_page_find(const uint8_t *page,

@@ -17,8 +17,8 @@ void record_page_encode(uint8_t *page, const struct index_record *records,
 const struct index_record *record_page_find(const uint8_t *page,
 					    const struct hash128 *name);
 
-/* Is the page a search tree, or could something be on it and not be found?
- * Equal names may follow each other. */
+/* Is the page a search tree, so that all that is on it can be found? Equal
+ * names may follow each other. */
 bool record_page_in_order(const uint8_t *page);
 
 #endif

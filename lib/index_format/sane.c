@@ -3,8 +3,8 @@
  * Walks over whole structures: do their invariants hold? For VDO_CHECK and for
  * tests, between operations.
  *
- * What was loaded may be damaged, which is found when it is searched: entries of
- * delta lists are not decoded here, nor compared with the counts of a save.
+ * What was loaded may be damaged, which is found when it is searched: entries
+ * of delta lists are not decoded here, nor compared with the counts of a save.
  */
 #include "build.h"
 

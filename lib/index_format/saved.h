@@ -74,6 +74,7 @@ struct saved_place {
 
 static inline uint8_t saved_tag(const struct index_geometry *g, unsigned sub)
 {
+	VDO_CHECK(sub < g->sub_count);
 	if (!g->sparse)
 		return 'm';
 	return sub == SUB_SAMPLES ? 's' : 'd';
@@ -98,7 +99,7 @@ static inline void saved_next(struct saved_place *at,
 	at->part++;
 }
 
-/* ----------------------------------------------------------------- writing */
+/* ------------------------------------------------------------------ writing */
 
 struct save_writer {
 	const struct index_contents *contents;
@@ -119,7 +120,7 @@ int saved_write_open_chapter(void *writer, uint8_t *p, size_t room,
 			     size_t *made);
 int saved_write_stream(void *writer, uint8_t *p, size_t room, size_t *made);
 
-/* ----------------------------------------------------------------- reading */
+/* ------------------------------------------------------------------ reading */
 
 /* What the headers of a stream said of a sub-index. */
 struct saved_share {
@@ -139,8 +140,8 @@ struct saved_sub {
 };
 
 /*
- * Streams are read twice, first their headers and then their lists: lists can be
- * laid out in memory only when the sizes of all are known.
+ * Streams are read twice, first their headers and then their lists: lists can
+ * be laid out in memory only when the sizes of all are known.
  */
 struct save_reader {
 	const struct index_contents *contents;

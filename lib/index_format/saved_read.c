@@ -39,6 +39,7 @@ void saved_read_init(struct save_reader *s, const struct index_contents *c,
 
 void saved_read_begin(struct save_reader *s)
 {
+	VDO_ASSERT(s->contents != NULL);
 	s->at = (struct saved_place){.part = PART_START};
 }
 
@@ -65,6 +66,7 @@ static void begin_piece(struct save_reader *s, const uint8_t *p, size_t n)
 
 static bool there(const struct save_reader *s, size_t n)
 {
+	VDO_CHECK(s->taken <= s->n);
 	return s->n - s->taken >= n;
 }
 
@@ -85,12 +87,13 @@ static bool magic_is(struct reader *r, const char *magic, size_t n)
 	return same;
 }
 
-/* ------------------------------------------------- page map and open chapter */
+/* ------------------------------------------------ page map and open chapter */
 
 static int take_page_map_header(struct save_reader *s)
 {
 	struct reader r = take(s, 16);
 
+	VDO_ASSERT(s->at.item == 0);
 	if (!magic_is(&r, PAGE_MAP_MAGIC, 8))
 		return BAD;
 	s->contents->page_map->last_update = read_u64(&r);
@@ -105,6 +108,7 @@ int saved_read_page_map(void *reader, const uint8_t *p, size_t n,
 	const struct index_geometry *g = s->contents->geometry;
 	uint64_t entries = page_map_entries(g);
 
+	VDO_ASSERT(s->at.part == PART_START || s->at.part == PART_LISTS);
 	begin_piece(s, p, n);
 	if (s->at.part == PART_START && take_page_map_header(s) != 0)
 		return BAD;
@@ -124,6 +128,7 @@ static int take_open_header(struct save_reader *s)
 {
 	struct reader r = take(s, 14);
 
+	VDO_ASSERT(s->at.item == 0);
 	if (!magic_is(&r, OPEN_CHAPTER_MAGIC, 10))
 		return BAD;
 	s->count = read_u32(&r);
@@ -152,6 +157,7 @@ int saved_read_open_chapter(void *reader, const uint8_t *p, size_t n,
 {
 	struct save_reader *s = reader;
 
+	VDO_ASSERT(s->at.part == PART_START || s->at.part == PART_LISTS);
 	begin_piece(s, p, n);
 	if (s->at.part == PART_START && take_open_header(s) != 0)
 		return BAD;
@@ -161,16 +167,18 @@ int saved_read_open_chapter(void *reader, const uint8_t *p, size_t n,
 	return s->at.item < s->count;
 }
 
-/* ------------------------------------------------------------------- streams */
+/* ------------------------------------------------------------------ streams */
 
 static struct saved_share *share_of(struct save_reader *s)
 {
+	VDO_CHECK(s->stream < s->stream_count);
 	return &s->streams[s->stream].shares[s->at.sub];
 }
 
 /* The number of the list at hand. */
 static uint32_t list_number(struct save_reader *s)
 {
+	VDO_CHECK(s->at.item < share_of(s)->count);
 	return share_of(s)->first + (uint32_t)s->at.item;
 }
 
@@ -180,7 +188,7 @@ static struct sub_zone *find_list(struct save_reader *s, uint32_t number,
 {
 	const struct index_contents *c = s->contents;
 	const struct sub_geometry *g = &c->geometry->subs[s->at.sub];
-	uint32_t zone = number / sub_zone_lists(g, c->zone_count);
+	uint32_t zone = number / geometry_zone_lists(g, c->zone_count);
 	struct sub_zone *z = &c->volumes[zone]->subs[s->at.sub];
 
 	VDO_ASSERT(number < g->list_count && zone < c->zone_count);
@@ -207,6 +215,7 @@ static int take_sub_header(struct save_reader *s)
 	struct reader r = take(s, 40);
 	uint64_t nonce, low, high;
 
+	VDO_ASSERT(s->at.sub < g->sub_count);
 	if (!magic_is(&r, SUB_INDEX_MAGIC, 8))
 		return BAD;
 	nonce = read_u64(&r);
@@ -232,6 +241,7 @@ static void add_counts(struct save_reader *s, uint64_t records,
 	struct delta_lists *d =
 		&c->volumes[s->stream % c->zone_count]->subs[s->at.sub].lists;
 
+	VDO_ASSERT(collisions <= records);
 	counter_add(&d->record_count, records);
 	counter_add(&d->collision_count, collisions);
 }
@@ -290,6 +300,7 @@ static int count_list(struct delta_lists *d, uint32_t list)
 	struct delta_entry e = {0};
 	uint64_t records = 0, collisions = 0;
 
+	VDO_ASSERT(list < d->list_count);
 	while (e.at < delta_list_bits(d, list)) {
 		int r = delta_list_at(d, list, e.key, &e);
 
@@ -353,6 +364,8 @@ static const struct part {
 	[PART_GUARD] = {8, take_guard},
 };
 
+static_assert(ARRAY_SIZE(parts) == PART_END, "all parts");
+
 /* How many items the part at hand has. */
 static uint64_t item_count(struct save_reader *s)
 {
@@ -373,6 +386,7 @@ static int take_part(struct save_reader *s)
 {
 	const struct part *part = &parts[s->at.part];
 
+	VDO_ASSERT(s->at.part < PART_END);
 	for (; s->at.item < item_count(s); s->at.item++) {
 		int r = there(s, part->bytes) ? part->take(s) : PARTIAL;
 
@@ -388,6 +402,7 @@ int saved_read_stream(void *reader, const uint8_t *p, size_t n, size_t *taken)
 	enum saved_part end = s->lists ? PART_END : PART_LISTS;
 	int r = 0;
 
+	VDO_ASSERT(s->at.part != PART_END);
 	begin_piece(s, p, n);
 	if (s->skip != 0) {
 		s->taken = MIN(s->skip, n);
@@ -406,6 +421,7 @@ static int arrange_sub(struct save_reader *s, unsigned sub)
 {
 	const struct index_contents *c = s->contents;
 
+	VDO_ASSERT(sub < c->geometry->sub_count);
 	if (s->subs[sub].next != c->geometry->subs[sub].list_count ||
 	    s->subs[sub].collisions > s->subs[sub].records)
 		return BAD;

@@ -30,6 +30,7 @@ static void begin_piece(struct save_writer *s, uint8_t *p, size_t room)
 
 static bool room_for(const struct save_writer *s, size_t n)
 {
+	VDO_CHECK(s->made <= s->room);
 	return s->room - s->made >= n;
 }
 
@@ -49,6 +50,7 @@ static const struct index_record *record_at(const struct index_contents *c,
 	const struct open_chapter *o = c->open[i % c->zone_count];
 	uint32_t number = 1 + (uint32_t)i / c->zone_count;
 
+	VDO_CHECK(i < c->geometry->records);
 	return number > o->capacity ? NULL : open_chapter_record(o, number);
 }
 
@@ -61,6 +63,7 @@ int saved_write_open_chapter(void *writer, uint8_t *p, size_t room,
 	struct saved_place *at = &s->at;
 	struct writer w;
 
+	VDO_ASSERT(s->at.part == PART_START || s->at.part == PART_LISTS);
 	begin_piece(s, p, room);
 	if (at->part == PART_START) {
 		w = writer_at(s, 14);
@@ -88,6 +91,7 @@ int saved_write_page_map(void *writer, uint8_t *p, size_t room, size_t *made)
 	struct saved_place *at = &s->at;
 	struct writer w;
 
+	VDO_ASSERT(s->at.part == PART_START || s->at.part == PART_LISTS);
 	begin_piece(s, p, room);
 	if (at->part == PART_START) {
 		w = writer_at(s, 16);
@@ -106,6 +110,7 @@ int saved_write_page_map(void *writer, uint8_t *p, size_t room, size_t *made)
 static void write_sub_header(const struct save_writer *s,
 			     const struct sub_zone *sub, struct writer *w)
 {
+	VDO_ASSERT(sub->low <= sub->high);
 	write_bytes(w, SUB_INDEX_MAGIC, 8);
 	write_u64(w, s->nonce);
 	write_u64(w, sub->low);
@@ -149,6 +154,7 @@ static void write_item(struct save_writer *s, const struct sub_zone *sub,
 {
 	struct writer w;
 
+	VDO_CHECK(list < sub->lists.list_count);
 	if (s->at.part == PART_FLUSH) {
 		w = writer_at(s, 8);
 		write_u64(&w, sub->lists.heads[list].tag);
@@ -167,6 +173,7 @@ static bool write_part(struct save_writer *s)
 	const struct sub_zone *sub = &v->subs[s->at.sub];
 	struct writer w;
 
+	VDO_ASSERT(s->at.part != PART_START && s->at.part <= PART_LISTS);
 	if (s->at.part == PART_SUB_HEADER || s->at.part == PART_DELTA_HEADER) {
 		if (!room_for(s, 40))
 			return false;
@@ -191,6 +198,7 @@ int saved_write_stream(void *writer, uint8_t *p, size_t room, size_t *made)
 	const struct index_geometry *g = s->contents->geometry;
 	struct writer w;
 
+	VDO_ASSERT(s->at.part != PART_END);
 	begin_piece(s, p, room);
 	if (s->at.part == PART_START && g->sparse) {
 		w = writer_at(s, 12);

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Volume index of one zone.
+ * The volume index of one zone.
  *
- * A look at a list whose flush chapter is below low first purges it: one pass
- * over all of it takes out what is dead and finds the oldest that is alive,
- * which bounds the new flush chapter [purge]. Deaths are spread evenly, so
- * that pass mostly finds none or one; it decodes as the search does and calls
- * delta_list_remove() for each. It passes the place that the search is for, so
- * the search begins there.
+ * Who looks at a list whose flush chapter is below low purges it first: one
+ * pass over the list removes the entries of expired chapters and finds the
+ * oldest chapter of the others, which bounds the new flush chapter [purge].
+ * Entries expire evenly, so a pass mostly finds none or one; hence it decodes
+ * as fast as a search and calls delta_list_remove() for each. On its way it
+ * passes the place that the search is for, so the search begins there.
+ *
+ * Removing all entries of a chapter when it expires would touch the whole index
+ * at once; this spreads the work over the requests.
  */
 #include "build.h"
 
@@ -24,21 +27,23 @@
 static int sub_init(struct sub_zone *s, const struct sub_geometry *g,
 		    unsigned zone, unsigned zones)
 {
-	uint32_t each = sub_zone_lists(g, zones);
+	uint32_t each = geometry_zone_lists(g, zones);
 	uint32_t first = MIN(zone * each, g->list_count);
 
+	VDO_ASSERT(zone < zones && first <= g->list_count);
 	s->geometry = g;
 	s->first_list = first;
-	s->max_bits = sub_max_zone_bits(g, zones);
+	s->max_bits = geometry_zone_bits_max(g, zones);
 	s->chapter_bits_each = MAX(g->chapter_size_bits / zones, UINT64_C(1));
 	return delta_lists_init(&s->lists, &g->coding,
 				MIN(each, g->list_count - first),
-				sub_zone_memory(g, zones));
+				geometry_zone_memory(g, zones));
 }
 
 int volume_index_init(struct volume_index *v, const struct index_geometry *g,
 		      unsigned zone, unsigned zone_count)
 {
+	VDO_ASSERT(zone_count >= 1 && zone_count <= INDEX_ZONES_MAX);
 	*v = (struct volume_index){
 		.geometry = g,
 		.zone = zone,
@@ -69,6 +74,7 @@ void volume_index_clear(struct volume_index *v)
 		counter_set(&v->subs[i].discarded, 0);
 		counter_set(&v->subs[i].early_flushes, 0);
 	}
+	VDO_CHECK(volume_index_sane(v));
 }
 
 static void sub_open(struct sub_zone *s, uint64_t vcn)
@@ -76,6 +82,7 @@ static void sub_open(struct sub_zone *s, uint64_t vcn)
 	uint64_t chapters = s->geometry->chapter_count;
 	uint64_t over;
 
+	VDO_ASSERT(vcn >= s->high);
 	s->high = vcn;
 	s->low = vcn >= chapters ? vcn - chapters + 1 : 0;
 	if (s->lists.bits_used <= s->max_bits)
@@ -87,6 +94,7 @@ static void sub_open(struct sub_zone *s, uint64_t vcn)
 	if (s->low > s->high)
 		s->low = s->high;
 	counter_add(&s->early_flushes, over);
+	VDO_ASSERT(s->low <= s->high);
 }
 
 void volume_index_open(struct volume_index *v, uint64_t vcn)
@@ -107,9 +115,9 @@ static uint64_t chapter_of(const struct sub_zone *s, uint64_t value)
 }
 
 struct purge {
-	uint64_t flush; /* before */
-	uint64_t dead;	/* values less than this behind flush are */
-	uint64_t oldest; /* of the others */
+	uint64_t flush; /* chapter, before the pass */
+	uint64_t dead;	/* values less than this beyond flush are */
+	uint64_t oldest; /* of the others, counted from flush */
 };
 
 /* Is the entry with @value alive? */
@@ -135,6 +143,7 @@ static void skip_living(const struct sub_zone *s, uint32_t list,
 	uint64_t mask = value_mask(s);
 	struct purge mine = *p;
 
+	VDO_CHECK(list < s->lists.list_count);
 	while (at < end) {
 		struct delta_quick q;
 
@@ -150,7 +159,7 @@ static void skip_living(const struct sub_zone *s, uint32_t list,
 	p->oldest = mine.oldest;
 }
 
-/* Sets place->at and key to where a search for @target is to begin. */
+/* Remove what has expired. A search for @target then begins at *place. */
 static int purge(struct sub_zone *s, uint32_t list, uint64_t flush,
 		 uint32_t target, struct delta_entry *place)
 {
@@ -164,6 +173,7 @@ static int purge(struct sub_zone *s, uint32_t list, uint64_t flush,
 	uint32_t key = 0, stop = target;
 	uint64_t f;
 
+	VDO_ASSERT(flush < s->low);
 	for (;;) {
 		int r;
 
@@ -192,6 +202,7 @@ static int purge(struct sub_zone *s, uint32_t list, uint64_t flush,
 	}
 	f = chapter_of(s, flush + p.oldest);
 	s->lists.heads[list].tag = MIN(f, s->high);
+	VDO_CHECK(s->lists.heads[list].tag >= MIN(s->low, s->high));
 	return 0;
 }
 
@@ -205,7 +216,8 @@ int volume_index_get(struct volume_index *v, const struct index_name *name,
 	h->sub = s;
 	h->list = name->volume.list;
 	h->key = name->volume.key;
-	VDO_ASSERT(name->zone == v->zone && h->list < s->lists.list_count);
+	VDO_ASSERT(h->list < s->lists.list_count);
+	VDO_CHECK(name->zone == v->zone);
 	flush = s->lists.heads[h->list].tag;
 	h->entry.at = 0;
 	h->entry.key = 0;
@@ -221,13 +233,14 @@ int volume_index_get(struct volume_index *v, const struct index_name *name,
 	h->found = delta_found(&h->entry, h->key);
 	h->collision = h->found && h->entry.collision;
 	h->chapter = h->found ? chapter_of(s, h->entry.value) : 0;
-	/* Nobody puts such an entry; it came from a damaged save. */
+	/* Nobody puts such an entry, so it came from a damaged save. */
 	return h->found && h->chapter > s->high ? -VDO_ECORRUPT : 0;
 }
 
 void volume_index_prefetch(const struct volume_index *v,
 			   const struct index_name *name)
 {
+	VDO_CHECK(name->zone == v->zone);
 	delta_list_prefetch(&v->subs[name->sub].lists, name->volume.list);
 }
 
@@ -236,6 +249,7 @@ int volume_index_put(struct volume_hint *h, const struct index_name *name,
 {
 	struct sub_zone *s = h->sub;
 
+	VDO_CHECK(name->volume.list == h->list && name->volume.key == h->key);
 	VDO_ASSERT(vcn >= s->low && vcn <= s->high);
 	return delta_list_insert(&s->lists, h->list, &h->entry, h->key,
 				 (uint32_t)(vcn & value_mask(s)), &name->hash);

@@ -39,7 +39,7 @@ struct volume_index {
 	struct sub_zone subs[SUBS_MAX];
 };
 
-/* What is known of a name; valid until the zone's next change. */
+/* What is known of a name. It is valid until the zone's index changes. */
 struct volume_hint {
 	bool found;
 	bool collision; /* found, and certainly this name */
@@ -55,18 +55,21 @@ int volume_index_init(struct volume_index *v, const struct index_geometry *g,
 void volume_index_fini(struct volume_index *v);
 void volume_index_clear(struct volume_index *v);
 
-/* @vcn is now open. */
+/* Chapter @vcn is open from now on. */
 void volume_index_open(struct volume_index *v, uint64_t vcn);
 
-/* @name: one of the zone's. */
+/* Look @name up, which must be one of the zone's. -VDO_ECORRUPT */
 int volume_index_get(struct volume_index *v, const struct index_name *name,
 		     struct volume_hint *h) MUST_CHECK;
 
-/* Any thread: bring in what a get and a put will touch. */
+/* Any thread: bring into the cache what a get and a put will touch. */
 void volume_index_prefetch(const struct volume_index *v,
 			   const struct index_name *name);
 
-/* After a get: -ENOSPC if there is no room, -EEXIST for a collision. */
+/*
+ * After a get: add an entry for the name; have the entry name another chapter;
+ * remove it. -ENOSPC: there is no room. -EEXIST: the very name is there.
+ */
 int volume_index_put(struct volume_hint *h, const struct index_name *name,
 		     uint64_t vcn) MUST_CHECK;
 void volume_index_set(struct volume_hint *h, uint64_t vcn);

@@ -62,7 +62,7 @@ START_TEST(where_a_name_goes)
 	ck_assert_mem_eq(name.bytes, want, 16);
 	geometry(&g, places[_i].memory, places[_i].sparse);
 	for (unsigned zones = 1; zones <= INDEX_ZONES_MAX; zones++) {
-		uint32_t share = sub_zone_lists(&g.subs[SUB_NAMES], zones);
+		uint32_t share = geometry_zone_lists(&g.subs[SUB_NAMES], zones);
 
 		index_name_init(&n, &g, zones, &name);
 		ck_assert_mem_eq(&n.hash, &name, sizeof(name));

@@ -292,7 +292,7 @@ static uint8_t *at_place(enum place place)
 		return part_at(SAVE_ZONE);
 	case VOLUME_DELTAS:
 		return part_at(SAVE_ZONE) + 40 +
-		       8 * sub_zone_lists(&shape.subs[0], saved.zone_count);
+		       8 * geometry_zone_lists(&shape.subs[0], saved.zone_count);
 	case CHAPTER:
 		memset(part_at(SAVE_HEADER), 0, SECTOR_SIZE);
 		return block_at(layout_volume_block(&layout) +
