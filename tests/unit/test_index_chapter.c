@@ -568,6 +568,10 @@ START_TEST(open_chapter)
 	ck_assert_mem_eq(open_chapter_record(&o, 1000)->data, records[8].data,
 			 16);
 	ck_assert_ptr_null(open_chapter_record(&o, 1001));
+	ck_assert(open_chapter_sane(&o));
+	o.deleted_count++;
+	ck_assert(!open_chapter_sane(&o));
+	o.deleted_count--;
 	open_chapter_clear(&o);
 	ck_assert_uint_eq(o.used, 0);
 	ck_assert_ptr_null(open_chapter_find(&o, cut(&records[0].name)));

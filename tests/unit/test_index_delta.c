@@ -301,8 +301,10 @@ START_TEST(random_operations)
 					 0);
 			*m = model[--model_count];
 		}
-		if (n % 64 == 0)
+		if (n % 64 == 0) {
 			model_check(&d);
+			ck_assert(delta_lists_sane(&d));
+		}
 	}
 	ck_assert_uint_gt(model_count, 100);
 	model_check(&d);

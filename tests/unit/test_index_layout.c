@@ -12,6 +12,7 @@
 #include <vdo/error.h>
 
 #include "format/types.h"
+#include "index/saves.h"
 #include "index_format/layout.h"
 #include "tests/unit/golden.h"
 
@@ -317,6 +318,24 @@ START_TEST(saves_of_all_zone_counts)
 }
 END_TEST
 
+/* Also where both have the same time, which nobody writes but a disk may say. */
+START_TEST(save_spares_the_newest)
+{
+	for (unsigned first = 0; first < 4; first++)
+		for (unsigned second = 0; second < 4; second++) {
+			struct index_saves s = {
+				.slots = {{.timestamp = first},
+					  {.timestamp = second}},
+			};
+
+			index_saves_choose(&s);
+			ck_assert_int_eq(s.newest == NO_SAVE,
+					 first == 0 && second == 0);
+			ck_assert_int_ne((int)index_saves_older(&s), s.newest);
+		}
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("layout");
@@ -332,5 +351,6 @@ int main(void)
 	tcase_add_test(tc, golden_save);
 	tcase_add_test(tc, damaged_save);
 	tcase_add_test(tc, saves_of_all_zone_counts);
+	tcase_add_test(tc, save_spares_the_newest);
 	return unit_run();
 }
