@@ -48,7 +48,7 @@ struct ask_zone {
 	struct timer timer;
 	bool ticking;
 	struct gate gate; /* questions out, and the timer */
-	uint64_t timeouts;
+	counter_t timeouts;
 	struct completion drained;
 };
 

@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/counter.h"
 #include "base/assert.h"
 #include "format/mapping.h"
 
@@ -67,22 +68,13 @@ static const enum counter found_counter[] = {
 struct zone {
 	_Alignas(CACHE_LINE) struct bucket *buckets;
 	uint64_t bucket_count; /* 0: knows nothing */
-	_Atomic(uint64_t) counters[COUNTERS];
+	counter_t counters[COUNTERS];
 };
 
 struct recent {
 	unsigned zone_count;
 	struct zone *zones;
 };
-
-/* The zone's queue alone writes its counters. */
-static inline void count(struct zone *z, enum counter c)
-{
-	uint64_t v =
-		atomic_load_explicit(&z->counters[c], memory_order_relaxed);
-
-	atomic_store_explicit(&z->counters[c], v + 1, memory_order_relaxed);
-}
 
 static int zone_init(struct zone *z, uint64_t entries)
 {
@@ -183,9 +175,9 @@ static void insert(struct zone *z, struct bucket *b, const struct entry *e)
 {
 	VDO_CHECK(entry_used(e));
 	if (entry_used(&b->entries[ENTRIES_PER_BUCKET - 1]))
-		count(z, DISCARDED);
+		counter_inc(&z->counters[DISCARDED]);
 	else
-		count(z, ENTRIES);
+		counter_inc(&z->counters[ENTRIES]);
 	put_first(b, ENTRIES_PER_BUCKET - 1, e);
 }
 
@@ -222,7 +214,8 @@ void recent_serve(struct recent *r, unsigned zone, struct advice_op *op)
 	op->found = false;
 	if (z->bucket_count != 0)
 		serve(z, op);
-	count(z, found_counter[op->request] + (op->found ? 0 : 1));
+	counter_inc(&z->counters[found_counter[op->request] +
+				 (op->found ? 0 : 1)]);
 }
 
 void recent_get_stats(const struct recent *r, struct advice_stats *stats)
@@ -231,8 +224,7 @@ void recent_get_stats(const struct recent *r, struct advice_stats *stats)
 
 	for (unsigned i = 0; i < r->zone_count; i++)
 		for (unsigned c = 0; c < COUNTERS; c++)
-			sum[c] += atomic_load_explicit(&r->zones[i].counters[c],
-						       memory_order_relaxed);
+			sum[c] += counter_get(&r->zones[i].counters[c]);
 	stats->entries_indexed += sum[ENTRIES];
 	stats->posts_found += sum[POSTS_FOUND];
 	stats->posts_not_found += sum[POSTS_NOT_FOUND];

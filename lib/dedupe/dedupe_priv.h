@@ -44,13 +44,20 @@ struct hash_lock {
 	struct hash_lock *next_free;
 };
 
+/* As in struct dedupe_stats. */
+struct dedupe_counters {
+	counter_t advice_valid, advice_stale;
+	counter_t concurrent_matches, concurrent_collisions;
+	counter_t queries_pending, invalid_advice, rollovers;
+};
+
 struct hash_zone {
 	_Alignas(CACHE_LINE) struct dedupe *dedupe;
 	struct queue *queue;
 	struct hash_lock *free;
 	struct hash_lock *locks;
 	struct intmap map;	   /* key -> hash_lock */
-	struct dedupe_stats stats; /* by counter.h */
+	struct dedupe_counters stats;
 };
 
 struct dedupe {

@@ -414,7 +414,7 @@ static enum dedupe_next query_over(struct hash_lock *l,
 	const struct advice_op *advice = &l->agent->advice;
 
 	VDO_ASSERT(l->state == LOCK_QUERYING);
-	counter_add(&l->zone->stats.queries_pending, (uint64_t)-1);
+	counter_dec(&l->zone->stats.queries_pending);
 	if (usable(l, advice)) {
 		l->duplicate = advice->location;
 		return start_verifying(l, caller);
@@ -458,7 +458,7 @@ static enum dedupe_next update_over(struct hash_lock *l,
 	struct dedupe_op *agent = l->agent;
 
 	VDO_ASSERT(l->state == LOCK_UPDATING);
-	counter_add(&l->zone->stats.queries_pending, (uint64_t)-1);
+	counter_dec(&l->zone->stats.queries_pending);
 	l->update_advice = false;
 	if (!waitq_empty(&l->waiters))
 		return start_deduping(l, true, caller);

@@ -238,7 +238,7 @@ void dedupe_enable(struct dedupe *d, bool enabled)
 
 static void add_stats(const struct hash_zone *z, struct dedupe_stats *sum)
 {
-	const struct dedupe_stats *s = &z->stats;
+	const struct dedupe_counters *s = &z->stats;
 
 	sum->advice_valid += counter_get(&s->advice_valid);
 	sum->advice_stale += counter_get(&s->advice_stale);

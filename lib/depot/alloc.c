@@ -152,9 +152,8 @@ static int open_next(struct depot_zone *z)
 	if (r != 0)
 		return r;
 	VDO_ASSERT(s->journal != NULL && s->state == SLAB_REBUILT);
-	stat_add(slab_pristine(s) ? &z->stats.slabs_opened
-				  : &z->stats.slabs_reopened,
-		 1);
+	counter_inc(slab_pristine(s) ? &z->stats.slabs_opened
+				     : &z->stats.slabs_reopened);
 	s->open = true;
 	s->cursor = 0;
 	z->open = s;

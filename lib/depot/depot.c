@@ -230,8 +230,7 @@ void depot_get_stats(const struct depot *d, struct depot_stats *stats)
 		.data_blocks = d->geo.slab_count * d->geo.data_blocks,
 	};
 #define SUM(field)                                                     \
-	stats->field += atomic_load_explicit(&d->zones[i].stats.field, \
-					     memory_order_relaxed)
+	stats->field += counter_get(&d->zones[i].stats.field)
 	for (unsigned i = 0; i < d->zone_count; i++) {
 		SUM(allocated);
 		SUM(slabs_opened);

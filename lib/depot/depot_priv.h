@@ -26,6 +26,7 @@
 #ifndef DEPOT_DEPOT_PRIV_H
 #define DEPOT_DEPOT_PRIV_H
 
+#include "base/counter.h"
 #include "base/intmap.h"
 #include "base/list.h"
 #include "base/prioq.h"
@@ -215,23 +216,14 @@ struct slab {
 /* ------------------------------------------------------------------- zones */
 
 /* Written by the zone, read by anybody. */
-typedef _Atomic(uint64_t) stat_t;
-
 struct zone_stats {
-	stat_t allocated;
-	stat_t slabs_opened, slabs_reopened;
-	stat_t journal_disk_full, journal_flush, journal_blocked;
-	stat_t journal_blocks_written, journal_tail_busy;
-	stat_t summary_blocks_written;
-	stat_t reference_blocks_written;
+	counter_t allocated;
+	counter_t slabs_opened, slabs_reopened;
+	counter_t journal_disk_full, journal_flush, journal_blocked;
+	counter_t journal_blocks_written, journal_tail_busy;
+	counter_t summary_blocks_written;
+	counter_t reference_blocks_written;
 };
-
-static inline void stat_add(stat_t *s, uint64_t n)
-{
-	atomic_store_explicit(s,
-			      atomic_load_explicit(s, memory_order_relaxed) + n,
-			      memory_order_relaxed);
-}
 
 struct zone_load;
 

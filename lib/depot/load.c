@@ -232,7 +232,7 @@ static void slab_done(struct slab *s)
 			refs_dirty_block(s, i);
 	}
 	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
-	stat_add(&s->zone->stats.allocated, allocated);
+	counter_add(&s->zone->stats.allocated, allocated);
 	s->state = SLAB_REBUILT;
 	sj_set(sj, sj->tail, sj->tail, sj->last_point);
 	if (!e.dirty)

@@ -84,7 +84,7 @@ static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
 {
 	s->blocks[offset / COUNTS_PER_BLOCK].allocated += (uint16_t)sign;
 	s->free_count -= (uint32_t)sign;
-	stat_add(&s->zone->stats.allocated, (uint64_t)(int64_t)sign);
+	counter_add(&s->zone->stats.allocated, (uint64_t)(int64_t)sign);
 	slab_reorder(s);
 }
 
@@ -318,7 +318,7 @@ static void write_done(struct completion *c)
 			       "depot: reference counts not written, slab=%u",
 			       (unsigned)s->number);
 	} else {
-		stat_add(&s->zone->stats.reference_blocks_written, 1);
+		counter_inc(&s->zone->stats.reference_blocks_written);
 		refs_check_clean(s);
 		if (io->seq != 0)
 			sj_release(s->journal, io->seq);

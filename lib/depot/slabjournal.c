@@ -244,7 +244,7 @@ static void write_done(struct completion *c)
 			       "depot: slab journal not written, slab=%u",
 			       (unsigned)io->slab->number);
 	} else if (!zone_read_only(z)) {
-		stat_add(&z->stats.journal_blocks_written, 1);
+		counter_inc(&z->stats.journal_blocks_written);
 		sj->next_commit = list_empty(&sj->writing)
 					  ? sj->tail
 					  : list_entry(sj->writing.next,
@@ -321,7 +321,7 @@ void sj_commit(struct slab_journal *sj)
 		write_tail(sj, io);
 		return;
 	}
-	stat_add(&z->stats.journal_tail_busy, 1);
+	counter_inc(&z->stats.journal_tail_busy);
 	sj->stops |= STOP_IO;
 	sj->io_wait.ready = buffer_ready;
 	io_wait(z, &sj->io_wait);
@@ -330,10 +330,10 @@ void sj_commit(struct slab_journal *sj)
 /* ----------------------------------------------------------------- entries */
 
 /* No room on disk: write all counts, and go on when blocks were reaped. */
-static bool stop_full(struct slab_journal *sj, stat_t *counter)
+static bool stop_full(struct slab_journal *sj, counter_t *counter)
 {
 	if (!sj->blocked)
-		stat_add(counter, 1);
+		counter_inc(counter);
 	sj->blocked = true;
 	refs_write_all(sj->slab);
 	refs_check_clean(sj->slab);
@@ -375,7 +375,7 @@ static void relieve(struct slab_journal *sj, uint64_t length)
 
 	if (length < d->slab.flushing_threshold)
 		return;
-	stat_add(&s->zone->stats.journal_flush, 1);
+	counter_inc(&s->zone->stats.journal_flush);
 	if (length < d->deadline)
 		dirty = MAX(dirty / (d->deadline - length + 1), 1);
 	refs_write(s, dirty);

@@ -107,7 +107,7 @@ static void sync_done(struct completion *c)
 		finish(b, c->result);
 		return;
 	}
-	stat_add(&b->zone->stats.summary_blocks_written, 1);
+	counter_inc(&b->zone->stats.summary_blocks_written);
 	completion_init(&b->mio.done, b->zone->queue, write_done);
 	mio_write(&b->mio, d->storage, MIO_SLAB, pbn, 1, b->out, false);
 }

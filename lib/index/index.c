@@ -639,7 +639,7 @@ int index_open_records(const struct index *index, struct index_record **records,
 
 	VDO_ASSERT(get_state(index) != INDEX_OPENING);
 	for (unsigned i = 0; i < index->c.zone_count; i++)
-		used += index->zones[i].open->used;
+		used += open_chapter_used(index->zones[i].open);
 	*count = 0;
 	*records = alloc_zeroed(used + 1, sizeof(**records));
 	if (*records == NULL)
@@ -647,7 +647,7 @@ int index_open_records(const struct index *index, struct index_record **records,
 	for (unsigned i = 0; i < index->c.zone_count; i++) {
 		const struct open_chapter *o = index->zones[i].open;
 
-		for (uint32_t n = 1; n <= o->used; n++) {
+		for (uint32_t n = 1; n <= open_chapter_used(o); n++) {
 			const struct index_record *r =
 				open_chapter_record(o, n);
 

@@ -17,7 +17,6 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/counter.h"
 #include "index_format/chapter_index.h"
 
 int page_cache_init(struct page_cache *p, const struct page_cache_config *c)

@@ -25,6 +25,7 @@
 #ifndef INDEX_PAGE_CACHE_H
 #define INDEX_PAGE_CACHE_H
 
+#include "base/counter.h"
 #include "base/intmap.h"
 #include "base/list.h"
 #include "exec/waitq.h"
@@ -65,7 +66,7 @@ struct page_cache {
 	uint8_t *data; /* of all pages */
 	struct list_node lru;  /* READY and FREE; oldest first */
 	struct waitq starving; /* all pages are being read */
-	uint64_t reads;
+	counter_t reads;
 };
 
 int page_cache_init(struct page_cache *p, const struct page_cache_config *c)

@@ -14,7 +14,7 @@
 #include "index_format/geometry.h"
 
 struct chapter_range {
-	uint64_t oldest, newest;
+	counter_t oldest, newest;
 };
 
 static inline void chapter_range_set(struct chapter_range *r, uint64_t oldest,

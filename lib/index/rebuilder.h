@@ -31,7 +31,7 @@ struct index_rebuilder {
 	struct completion done; /* set up by the caller, each time */
 	/* Chapters, by counter.h; the first two are 0 when none is under way.
 	 * What was left out stays until the next opening. */
-	uint64_t chapters_done, chapters_total, left_out;
+	counter_t chapters_done, chapters_total, left_out;
 
 	/* private */
 	struct rebuilder_config c;

@@ -375,14 +375,15 @@ static uint64_t check_list(struct walk *w, const struct sub_zone *s,
 
 static void check_sub(struct walk *w, const struct sub_zone *s)
 {
+	uint64_t counted = counter_get(&s->lists.record_count);
 	uint64_t records = 0;
 
 	for (uint32_t i = 0; i < s->lists.list_count; i++)
 		records += check_list(w, s, i);
-	if (records != s->lists.record_count)
+	if (records != counted)
 		list_fault(w, "there are %llu entries instead of %llu",
 			   (unsigned long long)records,
-			   (unsigned long long)s->lists.record_count);
+			   (unsigned long long)counted);
 	if (s->low > s->high || s->low + w->g->chapters <= s->high)
 		list_fault(w, "chapters %llu to %llu are too many",
 			   (unsigned long long)s->low,

@@ -135,7 +135,7 @@ void writer_hand_over(struct chapter_source *s,
 		      const struct open_chapter *next)
 {
 	VDO_ASSERT(s->writer != NULL);
-	VDO_ASSERT(full != next && next->used == 0);
+	VDO_ASSERT(full != next && open_chapter_used(next) == 0);
 	s->full = full;
 	atomic_store_explicit(&s->filling, next, memory_order_relaxed);
 	completion_post(&s->handover);

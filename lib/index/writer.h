@@ -74,7 +74,7 @@ struct chapter_writer {
 	struct chapter_source *sources[INDEX_ZONES_MAX];
 	unsigned handed_over; /* zones */
 	struct completion *idle; /* to be told when nothing is handed over */
-	uint64_t chapters_written; /* by counter.h */
+	counter_t chapters_written;
 
 	/* The chapter that is being written. */
 	uint64_t vcn;

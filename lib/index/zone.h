@@ -35,9 +35,9 @@ struct zone_config {
 
 /* By counter.h. */
 struct zone_counts {
-	uint64_t found[INDEX_DELETE + 1];
-	uint64_t not_found[INDEX_DELETE + 1];
-	uint64_t posts_in[INDEX_SPARSE + 1];
+	counter_t found[INDEX_DELETE + 1];
+	counter_t not_found[INDEX_DELETE + 1];
+	counter_t posts_in[INDEX_SPARSE + 1];
 };
 
 struct index_zone {

@@ -70,8 +70,7 @@ static void give_up_list(struct delta_lists *d, uint32_t list)
 	VDO_ASSERT(list < d->list_count);
 	while (list > 0 && delta_list_bits(d, list) == 0)
 		list--;
-	d->bits_used -= delta_list_bits(d, list);
-	d->heads[list].place &= ~UINT64_C(0xffff);
+	delta_list_clear(d, list);
 }
 
 static void write_page(const struct delta_lists *d, uint64_t nonce,

@@ -30,7 +30,8 @@ uint32_t contents_open_records(const struct index_contents *c)
 	uint32_t count = 0;
 
 	for (unsigned i = 0; i < c->zone_count; i++)
-		count += c->open[i]->used - c->open[i]->deleted_count;
+		count += open_chapter_used(c->open[i]) -
+			 c->open[i]->deleted_count;
 	VDO_ASSERT(count <= c->geometry->records);
 	return count;
 }

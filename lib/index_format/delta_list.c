@@ -22,7 +22,6 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/counter.h"
 
 #define GUARD_BYTES 16u /* loads and puts reach beyond the last list */
 #define SPARE_BYTES 12u
@@ -31,7 +30,7 @@
 static uint64_t start_of(const struct delta_lists *d, uint32_t list)
 {
 	VDO_CHECK(list <= d->list_count);
-	return d->heads[list].place >> 16;
+	return counter_get(&d->heads[list].place) >> 16;
 }
 
 static uint64_t bytes_of(const struct delta_lists *d, uint32_t list)
@@ -45,8 +44,7 @@ static void set_place(struct delta_lists *d, uint32_t list, uint64_t start,
 {
 	VDO_CHECK(list <= d->list_count && start <= d->arena_bytes);
 	VDO_ASSERT(bits <= LIST_BITS_MAX);
-	__atomic_store_n(&d->heads[list].place, start << 16 | bits,
-			 __ATOMIC_RELAXED);
+	counter_set(&d->heads[list].place, start << 16 | bits);
 }
 
 int delta_lists_init(struct delta_lists *d, const struct delta_coding *coding,
@@ -276,6 +274,13 @@ bool delta_list_fill(struct delta_lists *d, uint32_t list,
 	return true;
 }
 
+void delta_list_clear(struct delta_lists *d, uint32_t list)
+{
+	VDO_ASSERT(list < d->list_count);
+	d->bits_used -= delta_list_bits(d, list);
+	set_place(d, list, start_of(d, list), 0);
+}
+
 int delta_list_remove(struct delta_lists *d, uint32_t list,
 		      const struct delta_entry *e)
 {
@@ -298,9 +303,9 @@ int delta_list_remove(struct delta_lists *d, uint32_t list,
 	if (now != 0)
 		delta_encode(delta_list_data(d, list), e->at, &d->coding,
 			     next.value, delta, NULL);
-	counter_add(&d->record_count, UINT64_MAX);
+	counter_dec(&d->record_count);
 	if (e->collision || (now != 0 && next.collision))
-		counter_add(&d->collision_count, UINT64_MAX);
+		counter_dec(&d->collision_count);
 	return 0;
 }
 

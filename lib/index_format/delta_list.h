@@ -22,11 +22,12 @@
 #define INDEX_FORMAT_DELTA_LIST_H
 
 #include "base/assert.h"
+#include "base/counter.h"
 #include "index_format/delta_code.h"
 
 struct delta_head {
-	uint64_t place; /* first byte << 16 | size in bits */
-	uint64_t tag;   /* the owner's */
+	counter_t place; /* first byte << 16 | size in bits */
+	uint64_t tag;	 /* the owner's */
 };
 
 struct delta_lists {
@@ -36,8 +37,8 @@ struct delta_lists {
 	uint8_t *arena;
 	uint64_t arena_bytes; /* that lists may use */
 	uint64_t bits_used;
-	uint64_t record_count;
-	uint64_t collision_count;
+	counter_t record_count;
+	counter_t collision_count;
 };
 
 /* @memory_bytes: the arena with its guard. */
@@ -52,14 +53,14 @@ static inline uint32_t delta_list_bits(const struct delta_lists *d,
 				       uint32_t list)
 {
 	VDO_CHECK(list <= d->list_count);
-	return (uint32_t)(d->heads[list].place & 0xffff);
+	return (uint32_t)(counter_get(&d->heads[list].place) & 0xffff);
 }
 
 static inline uint8_t *delta_list_data(const struct delta_lists *d,
 				       uint32_t list)
 {
 	VDO_CHECK(list <= d->list_count);
-	return d->arena + (d->heads[list].place >> 16);
+	return d->arena + (counter_get(&d->heads[list].place) >> 16);
 }
 
 /* Any thread: bring into the cache what a search will touch, if the list stays
@@ -67,8 +68,7 @@ static inline uint8_t *delta_list_data(const struct delta_lists *d,
 static inline void delta_list_prefetch(const struct delta_lists *d,
 				       uint32_t list)
 {
-	uint64_t place = __atomic_load_n(&d->heads[list].place,
-					 __ATOMIC_RELAXED);
+	uint64_t place = counter_get(&d->heads[list].place);
 	const uint8_t *p = d->arena + (place >> 16);
 	uint32_t bytes = (uint32_t)(place & 0xffff) / 8;
 
@@ -110,6 +110,9 @@ int delta_list_insert(struct delta_lists *d, uint32_t list,
  */
 bool delta_list_fill(struct delta_lists *d, uint32_t list,
 		     const uint64_t *entries, unsigned count);
+
+/* Empty the list. The counts of entries stay, as nobody counts which it had. */
+void delta_list_clear(struct delta_lists *d, uint32_t list);
 
 /* Remove the entry @e. What followed it is then at e->at. */
 int delta_list_remove(struct delta_lists *d, uint32_t list,

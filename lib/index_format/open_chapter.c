@@ -45,12 +45,12 @@ void open_chapter_fini(struct open_chapter *o)
 static void set_used(struct open_chapter *o, uint32_t used)
 {
 	VDO_CHECK(used <= o->capacity);
-	__atomic_store_n(&o->used, used, __ATOMIC_RELAXED);
+	counter_set(&o->used, used);
 }
 
 void open_chapter_clear(struct open_chapter *o)
 {
-	if (o->used == 0)
+	if (open_chapter_used(o) == 0)
 		return;
 	memset(o->slots, 0, ((size_t)o->slot_mask + 1) * sizeof(*o->slots));
 	memset(o->deleted, 0, (o->capacity / 64 + 1) * sizeof(uint64_t));
@@ -89,7 +89,7 @@ struct index_record *open_chapter_find(const struct open_chapter *o,
 {
 	uint32_t number = *slot_of(o, name);
 
-	VDO_CHECK(o->used <= o->capacity);
+	VDO_CHECK(open_chapter_used(o) <= o->capacity);
 	return number == 0 ? NULL : &o->records[number - 1];
 }
 
@@ -101,7 +101,7 @@ void open_chapter_put(struct open_chapter *o, const struct index_name *name,
 
 	if (*slot == 0) {
 		VDO_ASSERT(!open_chapter_full(o));
-		*slot = o->used + 1;
+		*slot = open_chapter_used(o) + 1;
 		set_used(o, *slot);
 	}
 	record = &o->records[*slot - 1];
@@ -117,14 +117,14 @@ void open_chapter_remove(struct open_chapter *o, const struct index_name *name)
 		return;
 	o->deleted[(number - 1) / 64] |= UINT64_C(1) << ((number - 1) % 64);
 	o->deleted_count++;
-	VDO_ASSERT(o->deleted_count <= o->used);
+	VDO_ASSERT(o->deleted_count <= open_chapter_used(o));
 }
 
 const struct index_record *open_chapter_record(const struct open_chapter *o,
 					       uint32_t number)
 {
 	VDO_CHECK(number >= 1);
-	if (number > o->used || is_deleted(o, number))
+	if (number > open_chapter_used(o) || is_deleted(o, number))
 		return NULL;
 	return &o->records[number - 1];
 }

@@ -16,11 +16,12 @@
 #define INDEX_FORMAT_OPEN_CHAPTER_H
 
 #include "base/assert.h"
+#include "base/counter.h"
 #include "index_format/names.h"
 
 struct open_chapter {
 	uint32_t capacity;
-	uint32_t used;
+	counter_t used;
 	uint32_t deleted_count;
 	uint32_t slot_mask;
 	uint32_t *slots;	      /* number, 0: free */
@@ -35,13 +36,13 @@ void open_chapter_clear(struct open_chapter *o);
 /* Any thread: how many numbers had been given a moment ago. */
 static inline uint32_t open_chapter_used(const struct open_chapter *o)
 {
-	return __atomic_load_n(&o->used, __ATOMIC_RELAXED);
+	return (uint32_t)counter_get(&o->used);
 }
 
 static inline bool open_chapter_full(const struct open_chapter *o)
 {
-	VDO_CHECK(o->used <= o->capacity);
-	return o->used == o->capacity;
+	VDO_CHECK(open_chapter_used(o) <= o->capacity);
+	return open_chapter_used(o) == o->capacity;
 }
 
 /* The record of @name that is not deleted, or NULL. */

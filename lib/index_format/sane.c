@@ -11,21 +11,26 @@
 #include "index_format/open_chapter.h"
 #include "index_format/volume_index.h"
 
+static uint64_t start_of(const struct delta_lists *d, uint32_t list)
+{
+	return counter_get(&d->heads[list].place) >> 16;
+}
+
 /* Lists are in order and apart, and their sizes are what was counted. */
 bool delta_lists_sane(const struct delta_lists *d)
 {
 	uint64_t bits = 0, end = 0;
 
 	for (uint32_t i = 0; i < d->list_count; i++) {
-		uint64_t start = d->heads[i].place >> 16;
+		uint64_t start = start_of(d, i);
 
 		if (start < end)
 			return false;
 		end = start + (delta_list_bits(d, i) + 7) / 8;
 		bits += delta_list_bits(d, i);
 	}
-	return end <= d->heads[d->list_count].place >> 16 &&
-	       d->heads[d->list_count].place >> 16 == d->arena_bytes &&
+	return end <= start_of(d, d->list_count) &&
+	       start_of(d, d->list_count) == d->arena_bytes &&
 	       bits == d->bits_used;
 }
 
@@ -63,11 +68,10 @@ bool open_chapter_sane(const struct open_chapter *o)
 	uint32_t taken = 0;
 
 	for (uint32_t i = 0; i <= o->slot_mask; i++) {
-		if (o->slots[i] > o->used)
+		if (o->slots[i] > open_chapter_used(o))
 			return false;
 		taken += o->slots[i] != 0;
 	}
-	return taken == o->used && o->used <= o->capacity &&
-	       deleted_in(o) == o->deleted_count &&
-	       o->deleted_count <= o->used;
+	return taken == open_chapter_used(o) && taken <= o->capacity &&
+	       deleted_in(o) == o->deleted_count && o->deleted_count <= taken;
 }

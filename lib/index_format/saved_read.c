@@ -148,7 +148,7 @@ static void take_record(struct save_reader *s)
 	index_name_init(&name, c->geometry, c->zone_count, &record.name);
 	o = c->open[name.zone];
 	/* One place stays free: the next record must close the chapter. */
-	if (o->capacity - o->used > 1)
+	if (o->capacity - open_chapter_used(o) > 1)
 		open_chapter_put(o, &name, record.data);
 }
 

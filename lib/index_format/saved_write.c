@@ -127,8 +127,8 @@ static void write_delta_header(const struct save_writer *s,
 	write_u32(w, s->contents->zone_count);
 	write_u32(w, sub->first_list);
 	write_u32(w, sub->lists.list_count);
-	write_u64(w, sub->lists.record_count);
-	write_u64(w, sub->lists.collision_count);
+	write_u64(w, counter_get(&sub->lists.record_count));
+	write_u64(w, counter_get(&sub->lists.collision_count));
 }
 
 static void write_list(struct save_writer *s, const struct sub_zone *sub,

@@ -22,7 +22,6 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/counter.h"
 
 static int sub_init(struct sub_zone *s, const struct sub_geometry *g,
 		    unsigned zone, unsigned zones)

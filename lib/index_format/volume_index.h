@@ -19,6 +19,7 @@
 #ifndef INDEX_FORMAT_VOLUME_INDEX_H
 #define INDEX_FORMAT_VOLUME_INDEX_H
 
+#include "base/counter.h"
 #include "index_format/delta_list.h"
 #include "index_format/names.h"
 
@@ -29,8 +30,8 @@ struct sub_zone {
 	uint64_t low, high;
 	uint64_t max_bits;
 	uint64_t chapter_bits_each; /* expected bits of a chapter here */
-	uint64_t discarded;
-	uint64_t early_flushes;
+	counter_t discarded;
+	counter_t early_flushes;
 };
 
 struct volume_index {

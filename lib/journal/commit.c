@@ -83,14 +83,14 @@ static void release_committed(struct journal *j)
 {
 	struct waiter *w;
 
-	count(&j->counters.entries_committed, j->committing.count);
+	counter_add(&j->counters.entries_committed, j->committing.count);
 	while ((w = waitq_pop(&j->committing)) != NULL)
 		completion_finish(&op_of(w)->done, 0);
 }
 
 static void round_end(struct journal *j)
 {
-	count(&j->counters.blocks_committed, j->batch);
+	counter_add(&j->counters.blocks_committed, j->batch);
 	ring_retire_full(j);
 	release_committed(j);
 	ring_assign_waiting(j);
@@ -143,8 +143,8 @@ static void write_batch(struct journal *j)
 		j->iov[i].iov_base = b->buffer;
 		j->iov[i].iov_len = BLOCK_SIZE;
 	}
-	count(&j->counters.blocks_written, j->batch);
-	count(&j->counters.entries_written, j->committing.count);
+	counter_add(&j->counters.blocks_written, j->batch);
+	counter_add(&j->counters.entries_written, j->committing.count);
 	j->round = ROUND_WRITE;
 	j->write_result = 0;
 	write_run(j, &j->runs[0], 0, head);

@@ -194,22 +194,17 @@ void journal_get_state(const struct journal *j, struct journal_state *state)
 	state->block_map_data_blocks = j->block_map_data_blocks;
 }
 
-static inline uint64_t counted(const atomic_ullong *counter)
-{
-	return atomic_load_explicit(counter, memory_order_relaxed);
-}
-
 void journal_get_stats(const struct journal *j, struct journal_stats *stats)
 {
 	const struct counters *c = &j->counters;
 
-	stats->disk_full = counted(&c->disk_full);
+	stats->disk_full = counter_get(&c->disk_full);
 	stats->slab_journal_commits_requested =
-		counted(&c->slab_journal_commits_requested);
-	stats->entries_started = counted(&c->entries_started);
-	stats->entries_written = counted(&c->entries_written);
-	stats->entries_committed = counted(&c->entries_committed);
-	stats->blocks_started = counted(&c->blocks_started);
-	stats->blocks_written = counted(&c->blocks_written);
-	stats->blocks_committed = counted(&c->blocks_committed);
+		counter_get(&c->slab_journal_commits_requested);
+	stats->entries_started = counter_get(&c->entries_started);
+	stats->entries_written = counter_get(&c->entries_written);
+	stats->entries_committed = counter_get(&c->entries_committed);
+	stats->blocks_started = counter_get(&c->blocks_started);
+	stats->blocks_written = counter_get(&c->blocks_written);
+	stats->blocks_committed = counter_get(&c->blocks_committed);
 }

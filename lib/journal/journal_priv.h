@@ -24,6 +24,7 @@
 
 #include <stdatomic.h>
 
+#include "base/counter.h"
 #include "exec/executor.h"
 
 #define RESERVED_MAX 11u
@@ -67,10 +68,10 @@ enum round_state {
 };
 
 struct counters {
-	atomic_ullong disk_full;
-	atomic_ullong slab_journal_commits_requested;
-	atomic_ullong entries_started, entries_written, entries_committed;
-	atomic_ullong blocks_started, blocks_written, blocks_committed;
+	counter_t disk_full;
+	counter_t slab_journal_commits_requested;
+	counter_t entries_started, entries_written, entries_committed;
+	counter_t blocks_started, blocks_written, blocks_committed;
 };
 
 struct journal {
@@ -130,13 +131,6 @@ struct journal {
 	_Alignas(CACHE_LINE) atomic_bool notified;
 	struct completion let_go;
 };
-
-static inline void count(atomic_ullong *counter, uint64_t n)
-{
-	uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
-
-	atomic_store_explicit(counter, v + n, memory_order_relaxed);
-}
 
 static inline struct journal_op *op_of(struct waiter *w)
 {

@@ -33,7 +33,7 @@ void ring_check_pressure(struct journal *j)
 {
 	if (likely(3 * (j->tail - j->slab_head) <= 2 * j->size))
 		return;
-	count(&j->counters.slab_journal_commits_requested, 1);
+	counter_inc(&j->counters.slab_journal_commits_requested);
 	if (j->holders.commit_slab_journals != NULL)
 		j->holders.commit_slab_journals(j->holders.arg, j->slab_head);
 }
@@ -43,7 +43,7 @@ static bool has_space(struct journal *j)
 	if (likely(j->tail - MIN(j->map_head, j->slab_head) < j->usable))
 		return true;
 	if (!j->full)
-		count(&j->counters.disk_full, 1);
+		counter_inc(&j->counters.disk_full);
 	j->full = true;
 	return false;
 }
@@ -106,12 +106,12 @@ void ring_assign(struct journal *j, struct journal_op *op)
 	VDO_ASSERT(b->assigned < JOURNAL_ENTRIES_PER_BLOCK);
 	/* A new image of the block begins. */
 	if (b->assigned == b->encoded)
-		count(&j->counters.blocks_started, 1);
+		counter_inc(&j->counters.blocks_started);
 	op->point.seq = b->seq;
 	op->point.entry = (uint16_t)b->assigned++;
 	count_usage(j, &op->entry);
 	waitq_push(&j->assigned, &op->link);
-	count(&j->counters.entries_started, 1);
+	counter_inc(&j->counters.entries_started);
 }
 
 void ring_assign_waiting(struct journal *j)

@@ -205,7 +205,7 @@ static void load(struct map_zone *z, struct page *p, struct map_op *op)
 /* Nobody can free a buffer any more. */
 static bool stuck(const struct map_zone *z)
 {
-	const uint64_t *states = z->stats.states;
+	const counter_t *states = z->stats.states;
 
 	return readonly_entered(z->map->readonly) && z->evicting == 0 &&
 	       counter_get(&states[PAGE_INCOMING]) == 0 &&

@@ -106,12 +106,12 @@ struct forest {
 
 /* Written by the zone, read by anybody. */
 struct zone_stats {
-	uint64_t states[PAGE_STATES]; /* of leaf pages */
-	uint64_t read_count, write_count;
-	uint64_t cache_pressure, failed_reads, failed_writes;
-	uint64_t reclaimed, read_outgoing;
-	uint64_t discard_required, wait_for_page, fetch_required;
-	uint64_t pages_loaded, pages_saved, flush_count;
+	counter_t states[PAGE_STATES]; /* of leaf pages */
+	counter_t read_count, write_count;
+	counter_t cache_pressure, failed_reads, failed_writes;
+	counter_t reclaimed, read_outgoing;
+	counter_t discard_required, wait_for_page, fetch_required;
+	counter_t pages_loaded, pages_saved, flush_count;
 };
 
 struct map_zone {
@@ -193,7 +193,7 @@ static inline void page_set_state(struct map_zone *z, struct page *p,
 				  enum page_state state)
 {
 	if (p->level == 0) {
-		counter_add(&z->stats.states[p->state], (uint64_t)-1);
+		counter_dec(&z->stats.states[p->state]);
 		counter_inc(&z->stats.states[state]);
 	}
 	p->state = (uint8_t)state;

@@ -54,7 +54,10 @@ struct packer {
 	struct gate gate;	   /* around the members of cancelled */
 	uint32_t generation;
 	atomic_bool enabled;
-	struct pack_stats stats; /* by counter.h */
+	struct {
+		counter_t fragments_written, blocks_written;
+		counter_t fragments_pending;
+	} stats;
 };
 
 int packer_create(const struct packer_config *c, struct packer **packer)
@@ -128,7 +131,7 @@ static void take(struct packer *p, struct pack_bin *b, struct pack_op *op)
 	b->members[op->slot] = last;
 	b->free += op->size;
 	op->bin = NULL;
-	counter_add(&p->stats.fragments_pending, (uint64_t)-1);
+	counter_dec(&p->stats.fragments_pending);
 }
 
 static void alone(struct pack_op *op)
@@ -315,12 +318,10 @@ void packer_resume(struct packer *p)
 
 void pack_get_stats(const struct packer *p, struct pack_stats *stats)
 {
-	const struct pack_stats *s = &p->stats;
-
 	*stats = (struct pack_stats){
-		.fragments_written = counter_get(&s->fragments_written),
-		.blocks_written = counter_get(&s->blocks_written),
-		.fragments_pending = counter_get(&s->fragments_pending),
+		.fragments_written = counter_get(&p->stats.fragments_written),
+		.blocks_written = counter_get(&p->stats.blocks_written),
+		.fragments_pending = counter_get(&p->stats.fragments_pending),
 	};
 }
 

@@ -165,7 +165,7 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 
 	memset(stats, 0, sizeof(*stats));
 	for (i = 0; i < p->zone_count; i++) {
-		const struct path_stats *z = &p->zones[i].stats;
+		const struct path_counters *z = &p->zones[i].stats;
 
 		stats->reads += counter_get(&z->reads);
 		stats->writes += counter_get(&z->writes);

@@ -16,6 +16,15 @@
 #include "path/path.h"
 #include "path/request.h"
 
+/* As in struct path_stats. */
+struct path_counters {
+	counter_t reads, writes, discards, zeroes;
+	counter_t partial, fua;
+	counter_t fates[FATES];
+	counter_t incompressible, packed_alone;
+	counter_t no_space, read_only_errors;
+};
+
 struct logical_zone {
 	struct path *path;
 	struct queue *queue;
@@ -32,7 +41,7 @@ struct logical_zone {
 	uint32_t generation;
 	uint64_t active[2];
 	struct fanout_part *drained; /* waits for the old parity to end */
-	struct path_stats stats;
+	struct path_counters stats;
 } __attribute__((aligned(CACHE_LINE)));
 
 struct flusher {
@@ -43,7 +52,7 @@ struct flusher {
 	struct flow flow; /* a round */
 	struct fanout fanout;
 	struct fanout_part *parts; /* one a logical zone */
-	uint64_t count;
+	counter_t count;
 };
 
 struct path {

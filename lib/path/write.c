@@ -178,7 +178,7 @@ int write_release(struct flow *f)
 	return W_WAKE;
 }
 
-static void count_outcome(struct request *r, struct path_stats *stats)
+static void count_outcome(struct request *r, struct path_counters *stats)
 {
 	VDO_ASSERT(r->fate < FATES);
 	if (r->flow.result == 0)
