@@ -35,7 +35,8 @@ extern "C" {
 	X(30016, MAPPING, "block map entry is damaged")                        \
 	X(30017, FORKED, "volume was opened by another process")               \
 	X(30018, BUSY, "another operation on the volume is under way")         \
-	X(30019, NOINDEX, "volume has no usable deduplication index")
+	X(30019, NOINDEX, "volume has no usable deduplication index")           \
+	X(30020, GONE, "storage was cut short, replaced or removed meanwhile")
 
 enum vdo_error_code {
 	VDO_OK = 0

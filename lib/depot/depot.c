@@ -175,6 +175,16 @@ struct slab *zone_next_slab(const struct depot_zone *z, const struct slab *s)
 	return n < d->geo.slab_count ? &d->slabs[n] : NULL;
 }
 
+/* No slab of the volume has an entry there; all copies were made equal. */
+const uint8_t *depot_summary_end(const struct depot *d)
+{
+	uint64_t last = (SUMMARY_ZONE_BLOCKS - 1) * SUMMARY_PER_BLOCK;
+
+	if (d->geo.slab_count > last)
+		return NULL;
+	return d->zones[0].summary.entries + SUMMARY_ZONE_BYTES - BLOCK_SIZE;
+}
+
 /* ----------------------------------------------------------------- upcalls */
 
 void depot_read_only(struct depot *d, unsigned zone)

@@ -179,6 +179,9 @@ struct refs_op {
  */
 bool depot_adjust(struct depot *d, struct refs_op *op) MUST_CHECK;
 
+/* The last block of the summary partition; NULL if it changes while in use. */
+const uint8_t *depot_summary_end(const struct depot *d);
+
 /* -------------------------------------------------------------- statistics */
 
 struct depot_stats {

@@ -72,6 +72,8 @@ int device_claim(struct vdo_device *d, struct executor *x)
 
 	if (atomic_exchange(&d->claimed, true))
 		return -VDO_EINUSE;
+	d->needed_bytes = 0;
+	atomic_store(&d->cut, false);
 	r = d->attach != NULL ? d->attach(d->ctx, x) : 0;
 	if (r != 0)
 		atomic_store(&d->claimed, false);
@@ -86,6 +88,21 @@ void device_release(struct vdo_device *d)
 	if (d->foreign)
 		inside_wait(&d->completing);
 	atomic_store(&d->claimed, false);
+}
+
+bool device_look_cut(struct vdo_device *d)
+{
+	uint64_t now;
+
+	if (d->file != NULL && d->file->measure(d->ctx, &now) == 0 &&
+	    now < d->needed_bytes)
+		device_note_cut(d);
+	return device_is_cut(d);
+}
+
+bool device_lost_name(struct vdo_device *d)
+{
+	return d->file != NULL && d->file->lost_name(d->ctx);
 }
 
 int device_grow(struct vdo_device *d, uint64_t size_bytes)

@@ -28,6 +28,8 @@ struct device_file_ops {
 	int (*resize)(void *ctx, uint64_t size_bytes);
 	int (*reserve)(void *ctx, uint64_t offset, uint64_t length);
 	int (*find_data)(void *ctx, uint64_t *offset);
+	int (*measure)(void *ctx, uint64_t *size_bytes);
+	bool (*lost_name)(void *ctx);
 	void (*remove_created)(void *ctx);
 };
 
@@ -35,6 +37,8 @@ struct vdo_device {
 	void (*submit)(void *ctx, struct vdo_device_io *io);
 	void *ctx;
 	uint64_t size_bytes;
+	uint64_t needed_bytes; /* by the volume that has claimed it; or 0 */
+	atomic_bool cut;       /* found to be shorter than that */
 	unsigned flags; /* VDO_DEVICE_* */
 	atomic_bool claimed;
 	/* The host's: its threads complete, and nothing of ours joins them. */
@@ -123,6 +127,27 @@ int device_find_data(struct vdo_device *d, uint64_t *offset) MUST_CHECK;
  */
 int device_reserve(struct vdo_device *d, uint64_t offset, uint64_t length)
 	MUST_CHECK;
+
+/*
+ * Somebody may make a file or a block device shorter while it is in use. Whoever
+ * finds out, a read that meets the end or a flush that looks at the size, gets
+ * -EIO and notes it for good.
+ */
+static inline bool device_is_cut(struct vdo_device *d)
+{
+	return atomic_load_explicit(&d->cut, memory_order_relaxed);
+}
+
+static inline void device_note_cut(struct vdo_device *d)
+{
+	atomic_store_explicit(&d->cut, true, memory_order_relaxed);
+}
+
+/* Look at the size: is it, or was it once, less than needed? */
+bool device_look_cut(struct vdo_device *d);
+
+/* Has a file that had a name when it was opened none any more? */
+bool device_lost_name(struct vdo_device *d);
 
 /* Grow a file device to @size_bytes; -ENOTSUP where that makes no sense. */
 int device_grow(struct vdo_device *d, uint64_t size_bytes) MUST_CHECK;

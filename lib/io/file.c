@@ -81,6 +81,15 @@ static int retry_sync(int fd)
 	return r == 0 ? 0 : -errno;
 }
 
+/*
+ * A flush must not say that what was cut off is durable. One look at the size
+ * costs next to nothing beside it.
+ */
+int file_flushed(struct file *f)
+{
+	return device_look_cut(f->device) ? -EIO : 0;
+}
+
 /* Transfer from byte @done on; short transfers are continued. */
 static int run_transfer(struct file *f, struct vdo_device_io *io, uint64_t done)
 {
@@ -106,7 +115,8 @@ static int run_transfer(struct file *f, struct vdo_device_io *io, uint64_t done)
 			if (done % BLOCK_SIZE != 0)
 				fd = f->fd;
 		} else if (r == 0) {
-			return -EIO; /* the file has become shorter */
+			device_note_cut(f->device);
+			return -EIO;
 		} else if (flags != 0 &&
 			   (errno == EOPNOTSUPP || errno == ENOSYS)) {
 			flags = 0; /* no RWF_DSYNC: sync afterwards */
@@ -115,6 +125,13 @@ static int run_transfer(struct file *f, struct vdo_device_io *io, uint64_t done)
 		}
 	}
 	return fua && flags == 0 ? retry_sync(f->fd) : 0;
+}
+
+static int run_flush(struct file *f)
+{
+	int r = retry_sync(f->fd);
+
+	return r == 0 ? file_flushed(f) : r;
 }
 
 int file_run(struct file *f, struct vdo_device_io *io, uint64_t done)
@@ -127,7 +144,7 @@ int file_run(struct file *f, struct vdo_device_io *io, uint64_t done)
 	case VDO_DEVICE_WRITE:
 		return run_transfer(f, io, done);
 	case VDO_DEVICE_FLUSH:
-		return retry_sync(f->fd);
+		return run_flush(f);
 	case VDO_DEVICE_DISCARD:
 		break;
 	}
@@ -191,8 +208,9 @@ static void file_close(void *ctx)
 	alloc_free(f);
 }
 
-static int measure(struct file *f, uint64_t *size_bytes)
+static int file_measure(void *ctx, uint64_t *size_bytes)
 {
+	struct file *f = ctx;
 	struct stat st;
 
 	if (f->block_device)
@@ -208,7 +226,7 @@ static int file_resize(void *ctx, uint64_t size_bytes)
 {
 	struct file *f = ctx;
 	uint64_t now;
-	int r = measure(f, &now);
+	int r = file_measure(f, &now);
 
 	if (r != 0 || now == size_bytes)
 		return r;
@@ -258,6 +276,15 @@ static int file_find_data(void *ctx, uint64_t *offset)
 	return 0;
 }
 
+/* A file that was opened without a name (O_TMPFILE, memfd) may stay so. */
+static bool file_lost_name(void *ctx)
+{
+	struct file *f = ctx;
+	struct stat st;
+
+	return f->named && fstat(f->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 static void file_remove_created(void *ctx)
 {
 	claim_remove_created(ctx);
@@ -267,6 +294,8 @@ static const struct device_file_ops file_ops = {
 	.resize = file_resize,
 	.reserve = file_reserve,
 	.find_data = file_find_data,
+	.measure = file_measure,
+	.lost_name = file_lost_name,
 	.remove_created = file_remove_created,
 };
 
@@ -286,11 +315,13 @@ static int set_up(struct file *f, const char *path, bool read_only, bool direct,
 		  struct vdo_error *error)
 {
 	struct vdo_device *d = f->device;
-	int r = measure(f, &d->size_bytes);
+	struct stat st;
+	int r = file_measure(f, &d->size_bytes);
 
 	if (r != 0)
 		return error_set(error, r, "cannot measure %.150s: %s", path,
 				 vdo_strerror(r));
+	f->named = !f->block_device && fstat(f->fd, &st) == 0 && st.st_nlink > 0;
 	if (direct)
 		f->direct_fd = open_direct(f, read_only);
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;

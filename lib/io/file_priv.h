@@ -36,6 +36,7 @@ struct file {
 	int fd;
 	int direct_fd; /* the same with O_DIRECT, or -1 */
 	bool block_device;
+	bool named; /* it had a name when it was opened */
 	char *created; /* the name under which opening made it, or NULL */
 	enum device_engine choice;
 	unsigned threads;
@@ -61,6 +62,9 @@ void threads_destroy(struct threads *t);
  * which were transferred before. 0 or -errno.
  */
 int file_run(struct file *f, struct vdo_device_io *io, uint64_t done);
+
+/* After a flush that went well: 0, or -EIO for a file that was cut short. */
+int file_flushed(struct file *f);
 
 /*
  * Open @path into f->fd, make it if that is asked for, and keep everybody else

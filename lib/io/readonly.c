@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "io/device.h"
 
 void readonly_init(struct readonly *r, struct storage *storage,
 		   const struct log *log, void (*enter)(void *arg), void *arg)
@@ -48,16 +49,26 @@ static enum line remember(struct readonly *r, const char *text)
 	return LINE_TOO_MANY;
 }
 
-static void tell(struct readonly *r, bool first, int reason,
-		     const char *text)
+static const char *advice_for(const struct readonly *r, int reason)
 {
+	struct vdo_device *d = r->storage->device;
+
+	if (reason == -EIO && d != NULL && device_is_cut(d))
+		return "the storage became shorter since it was opened: find "
+		       "out who cut it, and restore it from a copy";
+	return error_space_advice(reason);
+}
+
+static void tell(struct readonly *r, bool first, int reason, const char *text)
+{
+	const char *advice = advice_for(r, reason);
+
 	switch (remember(r, text)) {
 	case LINE_NEW:
 		log_error(r->log, "volume: %s, reason=%d: %s%s%s",
 			  first ? "entering read-only mode"
 				: "error in read-only mode",
-			  reason, text, error_is_no_space(reason) ? "; " : "",
-			  error_space_advice(reason));
+			  reason, text, *advice != '\0' ? "; " : "", advice);
 		break;
 	case LINE_KNOWN:
 		break;

@@ -346,6 +346,8 @@ static void finish(struct uring *u, struct vdo_device_io *io, int res)
 		uint64_t done = MIN((uint64_t)res, io->length);
 
 		r = done == io->length ? 0 : file_run(u->file, io, done);
+	} else if (io->op == VDO_DEVICE_FLUSH && res == 0) {
+		r = file_flushed(u->file);
 	} else if (is_undone(io->op, res)) {
 		r = file_run(u->file, io, 0);
 		if ((res == -EFAULT || res == -ECANCELED) && r != res)

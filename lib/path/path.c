@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "io/device.h"
 
 /* Two blocks for each request. */
 static size_t buffer_bytes(const struct path *p)
@@ -152,6 +153,13 @@ void path_set_deduplication(struct path *p, bool on)
 int path_lost_data(const struct path *p)
 {
 	return atomic_load(&p->full);
+}
+
+void path_note_error(struct path *p, int result)
+{
+	if (result == -EIO && device_is_cut(p->config.storage->device))
+		readonly_enter(p->config.readonly, result,
+			       "data not read or written");
 }
 
 bool path_deduplication(const struct path *p)

@@ -144,4 +144,10 @@ void flush_enter(struct logical_zone *z, struct request *r);
 /* ... to here. */
 void flush_leave(struct logical_zone *z, struct request *r);
 
+/*
+ * A request failed with @result: storage that is found to have been cut short
+ * is not written to any more.
+ */
+void path_note_error(struct path *p, int result);
+
 #endif

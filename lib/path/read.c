@@ -132,6 +132,8 @@ static int read_wake(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	if (unlikely(f->result != 0))
+		path_note_error(r->path, f->result);
 	lbn_unlock(request_zone(r), r);
 	return R_DONE;
 }

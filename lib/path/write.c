@@ -178,13 +178,19 @@ int write_release(struct flow *f)
 	return W_WAKE;
 }
 
+static void note_failure(struct request *r, struct path_counters *stats)
+{
+	counter_inc(&stats->fates[FATE_FAILED]);
+	path_note_error(r->path, r->flow.result);
+}
+
 static void count_outcome(struct request *r, struct path_counters *stats)
 {
 	VDO_ASSERT(r->fate < FATES);
 	if (r->flow.result == 0)
 		counter_inc(&stats->fates[r->fate]);
 	else
-		counter_inc(&stats->fates[FATE_FAILED]);
+		note_failure(r, stats);
 	if (r->incompressible)
 		counter_inc(&stats->incompressible);
 	if (r->packed_alone)

@@ -26,7 +26,11 @@
 
 static int load_geometry(struct volume *v)
 {
-	return super_read(v->device, &v->geometry, &v->sb, v->error);
+	int result = super_read(v->device, &v->geometry, &v->sb, v->error);
+
+	if (result == 0)
+		v->device->needed_bytes = v->sb.physical_blocks * BLOCK_SIZE;
+	return result;
 }
 
 static int refuse(struct volume *v, int result, const char *what)

@@ -34,8 +34,10 @@ static void record_now(struct completion *c)
 	struct volume *v = container_of(c, struct volume, enter_read_only);
 	struct journal_state state;
 
-	/* Before it was online nothing was changed: leave the state alone. */
-	if (!v->online || readonly_for_space(&v->readonly)) {
+	/* Before it was online nothing was changed: leave the state alone. In
+	 * storage that was cut short there may be no volume to write to. */
+	if (!v->online || readonly_for_space(&v->readonly) ||
+	    device_is_cut(v->device)) {
 		await_tell(&v->read_only_done, 0);
 		return;
 	}

@@ -4,12 +4,15 @@
  *
  *	packer     nothing is parked any more
  *	requests   all are over, also the acknowledged ones
+ *	look       the storage is still what was opened
  *	sync       what they wrote is durable
  *	map        all pages are written
  *	journal    the open block is closed
  *	depot      slab journals, reference counts, summary
  *	index      saved, unless in read-only mode
+ *	look       once more
  *	clean      the super block says so
+ *	named      the file can still be found
  *
  * In read-only mode nothing can be saved; the phases then just wait for what is
  * under way, and the last one is left out. If that is for want of space, also
@@ -93,6 +96,11 @@ static int save_index(struct volume *v)
 	return readonly_entered(&v->readonly) ? -VDO_EREADONLY : 0;
 }
 
+static int save_look(struct volume *v)
+{
+	return await_run(v, v->topology.journal, still_there);
+}
+
 static int save_clean(struct volume *v)
 {
 	struct journal_state state;
@@ -112,12 +120,15 @@ static const struct phase quiesce_phases[] = {
 };
 
 static const struct phase save_phases[] = {
+	{save_look, "looking after the storage"},
 	{await_sync, "flushing the storage"},
 	{save_map, "saving the block map"},
 	{save_journal, "closing the recovery journal"},
 	{save_depot, "saving the slab depot"},
 	{save_index, "saving the index"},
+	{save_look, "looking after the storage once more"},
 	{save_clean, "marking the volume as clean"},
+	{still_named, "looking for the file's name"},
 	{NULL, NULL},
 };
 
@@ -183,6 +194,8 @@ int volume_close(struct volume *v)
 		result = path_lost_data(v->path); /* saved, but for that */
 	if (readonly_for_space(&v->readonly))
 		result = readonly_reason(&v->readonly);
+	if (device_is_cut(v->device))
+		result = -VDO_EGONE;
 	volume_free(v);
 	return result;
 }

@@ -7,6 +7,7 @@
 
 #include "exec/executor.h"
 #include "exec/await.h"
+#include "exec/steps.h"
 #include "format/geometry.h"
 #include "format/layout.h"
 #include "format/superblock.h"
@@ -36,6 +37,14 @@ struct zone_visit {
 	struct completion go;
 	struct volume *volume;
 	unsigned zone;
+};
+
+/* Looking whether the storage is still what was opened; still_there.c */
+struct look {
+	struct flow flow;
+	struct mio mio;
+	struct completion *done;
+	_Alignas(BLOCK_SIZE) uint8_t block[BLOCK_SIZE];
 };
 
 struct volume {
@@ -73,6 +82,8 @@ struct volume {
 	atomic_uint visits_pending;
 	struct zone_visit *zone_visits; /* one a zone, depot then map */
 	struct await read_only_done;
+
+	struct look look;
 };
 
 /* --------------------------------------------------------------- topology */
@@ -103,6 +114,15 @@ int super_read(struct vdo_device *device, struct geometry *g,
 
 /* Write v->sb, durably; before it, all that was written. */
 int super_write(struct volume *v) MUST_CHECK;
+
+/*
+ * Look whether the storage is still what was opened. On any queue. @done gets 0
+ * or, with a line in the log, -VDO_EGONE: then nothing more must be written.
+ */
+void still_there(struct volume *v, struct completion *done);
+
+/* Does a file that had a name still have one? 0 or, with a line, -VDO_EGONE. */
+int still_named(struct volume *v) MUST_CHECK;
 
 /* ------------------------------------------------------------------- index */
 

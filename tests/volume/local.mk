@@ -18,6 +18,7 @@ VOLUME_TESTS = \
 	tests/volume/test_errors \
 	tests/volume/test_format \
 	tests/volume/test_full \
+	tests/volume/test_gone \
 	tests/volume/test_index \
 	tests/volume/test_io \
 	tests/volume/test_memory \
@@ -68,6 +69,8 @@ tests_volume_test_memory_SOURCES = %D%/test_memory.c
 tests_volume_test_memory_LDADD = $(UNIT_LIBS)
 tests_volume_test_format_SOURCES = %D%/test_format.c
 tests_volume_test_format_LDADD = $(UNIT_LIBS)
+tests_volume_test_gone_SOURCES = %D%/test_gone.c
+tests_volume_test_gone_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c
 tests_volume_test_full_LDADD = $(UNIT_LIBS)
 endif
