@@ -50,7 +50,7 @@ struct queue {
 	struct queue *next; /* of the executor's */
 	unsigned number;    /* for those who keep something a queue */
 	char name[16];
-	const struct flow *armed; /* private to steps.h */
+	const struct flow *armed; /* private to flow.h */
 	struct trace trace;
 };
 

@@ -28,17 +28,7 @@
 
 #include "base/compiler.h"
 #include "exec/completion.h"
-
-/* A one-shot flag somebody waits for. Zero-initialise with event_init(). */
-struct event {
-	atomic_uint set; /* an enum event_state */
-};
-
-enum event_state {
-	EVENT_CLEAR,
-	EVENT_SET,
-	EVENT_AWAITED, /* clear, and somebody sleeps until this changes */
-};
+#include "exec/event.h"
 
 /* A single-shot timer of one queue; intrusive. */
 struct timer {
@@ -135,17 +125,6 @@ static inline void queue_run(struct queue *q, struct completion *c)
 	queue_running = q;
 	c->fn(c);
 	queue_running = NULL;
-}
-
-static inline void event_init(struct event *e)
-{
-	atomic_init(&e->set, EVENT_CLEAR);
-}
-
-static inline bool event_is_set(const struct event *e)
-{
-	return atomic_load_explicit(&e->set, memory_order_acquire) ==
-	       EVENT_SET;
 }
 
 static inline int executor_queue(struct executor *x, const char *name,

@@ -185,7 +185,7 @@ static bool take_turn(struct inline_executor *x, struct event *e,
 		mine = try_baton(x);
 		if (mine)
 			break;
-		if (!futex_wait(&e->set, EVENT_AWAITED, time_left(deadline_ns)))
+		if (!futex_wait(&e->set, EVENT_AWAITED, clock_left(deadline_ns)))
 			break;
 	}
 	leave_line(x, &self);
@@ -238,7 +238,7 @@ static void block(struct inline_executor *x, const struct event *e,
 	uint64_t timeout;
 
 	VDO_ASSERT(atomic_load(&x->idle) == 0);
-	timeout = time_left(MIN(deadline_ns, timers_next(&x->timers)));
+	timeout = clock_left(MIN(deadline_ns, timers_next(&x->timers)));
 	if (p != NULL && p->next != NULL)
 		timeout = MIN(timeout, POLLERS_SLICE_NS);
 	if (timeout == 0)
@@ -287,7 +287,7 @@ static void inline_signal(struct executor *base, struct event *e)
 static unsigned inline_poll(struct executor *base, uint64_t timeout_ns)
 {
 	struct inline_executor *x = inline_of(base);
-	uint64_t deadline = timeout_ns == 0 ? 0 : deadline_after(timeout_ns);
+	uint64_t deadline = timeout_ns == 0 ? 0 : clock_deadline(timeout_ns);
 	struct event never;
 	unsigned ran;
 
@@ -297,7 +297,7 @@ static unsigned inline_poll(struct executor *base, uint64_t timeout_ns)
 		return 0;
 	for (;;) {
 		ran = run_ready(x, NULL);
-		if (ran != 0 || deadline == 0 || time_left(deadline) == 0)
+		if (ran != 0 || deadline == 0 || clock_left(deadline) == 0)
 			break;
 		block(x, NULL, deadline);
 	}
@@ -362,7 +362,7 @@ static bool inline_timer_disarm(struct executor *base, struct timer *t)
 
 static uint64_t inline_random(struct executor *base)
 {
-	return random_next(&inline_of(base)->random);
+	return executor_random_next(&inline_of(base)->random);
 }
 
 static int inline_queue_create(struct executor *base, const char *name,
@@ -430,7 +430,7 @@ int executor_inline_create(struct executor **executor)
 	x->base.thread_count = 1;
 	runq_init(&x->run);
 	pthread_mutex_init(&x->lock, NULL);
-	atomic_init(&x->random, random_seed(x));
+	atomic_init(&x->random, executor_random_seed(x));
 	*executor = &x->base;
 	return 0;
 }

@@ -7,7 +7,8 @@
 
 #include "exec/inside.h"
 
-#include "exec/executor_priv.h"
+#include "exec/clock.h"
+#include "exec/futex.h"
 
 void inside_over(atomic_uint *word)
 {

@@ -141,7 +141,7 @@ static void rest(struct native_thread *t)
 	VDO_ASSERT(queue_running == NULL);
 	if (spin(t))
 		return;
-	timeout = time_left(timers_next(&t->timers));
+	timeout = clock_left(timers_next(&t->timers));
 	if (timeout == 0)
 		return;
 	start = t->spin_max_ns == 0 ? 0 : clock_ns();
@@ -221,7 +221,7 @@ static bool native_timer_disarm(struct executor *base, struct timer *t)
 
 static uint64_t native_random(struct executor *base)
 {
-	return random_next(&native_of(base)->random);
+	return executor_random_next(&native_of(base)->random);
 }
 
 struct question {
@@ -365,7 +365,7 @@ int executor_native_create(const struct native_config *config,
 	x->base.thread_count = count;
 	x->cores = cores;
 	pthread_mutex_init(&x->lock, NULL);
-	atomic_init(&x->random, random_seed(x));
+	atomic_init(&x->random, executor_random_seed(x));
 	x->threads = alloc_aligned(CACHE_LINE, count, sizeof(*x->threads));
 	if (x->threads == NULL)
 		r = -ENOMEM;

@@ -449,7 +449,7 @@ static int strand_queue_create(struct executor *base, const char *name,
 
 static uint64_t strand_random(struct executor *base)
 {
-	return random_next(&strand_executor_of(base)->random);
+	return executor_random_next(&strand_executor_of(base)->random);
 }
 
 /*
@@ -542,7 +542,7 @@ int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
 	x->base.ops = &strand_ops;
 	memcpy(&x->pool, pool, MIN(pool->size, sizeof(x->pool)));
 	x->pool_arg = pool_arg;
-	atomic_init(&x->random, random_seed(x));
+	atomic_init(&x->random, executor_random_seed(x));
 	atomic_init(&x->active, 0);
 	init_timers(x);
 	if (x->pool.concurrency != NULL)

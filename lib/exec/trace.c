@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "exec/executor.h"
-#include "exec/steps.h"
+#include "exec/flow.h"
 
 /* A line that is being put together. */
 struct line {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a queue did last: the newest rows that flows ran on it (steps.h).
+ * What a queue did last: the newest rows that flows ran on it (flow.h).
  *
  * Each queue keeps a ring. Its runner is the only writer; anybody may read at
  * any time and then sees each word as it is or was, so a line that is being

@@ -8,7 +8,7 @@
 #ifndef INDEX_FORMATTER_H
 #define INDEX_FORMATTER_H
 
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "index/media.h"
 
 struct formatter_config {

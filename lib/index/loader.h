@@ -8,7 +8,7 @@
 #ifndef INDEX_LOADER_H
 #define INDEX_LOADER_H
 
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "index/range.h"
 #include "index/saves.h"
 #include "index/stream.h"

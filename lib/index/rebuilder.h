@@ -12,7 +12,7 @@
 
 #include <stdatomic.h>
 
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "index/media.h"
 #include "index/page_cache.h"
 #include "index/range.h"

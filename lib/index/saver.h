@@ -11,7 +11,7 @@
 #ifndef INDEX_SAVER_H
 #define INDEX_SAVER_H
 
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "index/range.h"
 #include "index/saves.h"
 #include "index/stream.h"

@@ -17,7 +17,7 @@
 
 #include "exec/fanout.h"
 #include "exec/gate.h"
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "exec/waitq.h"
 #include "index/media.h"
 #include "index/range.h"

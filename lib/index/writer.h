@@ -30,7 +30,7 @@
 
 #include <stdatomic.h>
 
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "index/failure.h"
 #include "index/media.h"
 #include "index/range.h"

@@ -37,7 +37,7 @@
 
 #include "dedupe/dedupe.h"
 #include "depot/depot.h"
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "front/io.h"
 #include "io/mio.h"
 #include "journal/journal.h"
@@ -46,7 +46,7 @@
 
 struct path;
 
-/* Where rows run; see steps.h. */
+/* Where rows run; see flow.h. */
 enum place {
 	ON_LOGICAL = ANYWHERE + 1, /* the zone of the LBN */
 	ON_PHYSICAL,  /* the zone of the own allocation */

@@ -22,7 +22,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "exec/system.h"
-#include "exec/wallclock.h"
+#include "exec/clock.h"
 #include "index_format/geometry.h"
 #include "volume/content.h"
 
@@ -123,7 +123,7 @@ static int choose(const struct format_settings *f, uint64_t size_bytes,
 	struct layout_request r = {
 		.physical_blocks = size_bytes / BLOCK_SIZE,
 		.logical_blocks = f->logical_size_bytes / BLOCK_SIZE,
-		.nonce = wallclock_us(),
+		.nonce = clock_wall_us(),
 	};
 	uint64_t minimum = 0;
 	const char *why = NULL;

@@ -16,12 +16,12 @@
 #include <vdo/error.h>
 
 #include "base/error.h"
-#include "exec/wallclock.h"
+#include "exec/clock.h"
 #include "volume/volume_priv.h"
 
 static uint64_t wall_ms(void *arg)
 {
-	return wallclock_us() / 1000;
+	return clock_wall_us() / 1000;
 }
 
 bool volume_index_config(const struct geometry *g, struct index_config *c)

@@ -250,7 +250,7 @@ static uint64_t sim_now(struct executor *base)
 
 static uint64_t sim_random(struct executor *base)
 {
-	return random_next(&sim_of(base)->random);
+	return executor_random_next(&sim_of(base)->random);
 }
 
 static void sim_destroy(struct executor *base)
@@ -308,7 +308,7 @@ uint64_t sim_executor_seed(struct executor *base)
 uint64_t sim_executor_random(struct executor *base, uint64_t limit)
 {
 	VDO_ASSERT(limit != 0);
-	return random_next(&sim_of(base)->random) % limit;
+	return executor_random_next(&sim_of(base)->random) % limit;
 }
 
 void sim_executor_schedule(struct executor *base, struct sim_event *ev,

@@ -19,10 +19,10 @@ TESTS += tests/unit/test_gate_waitq_fanout
 tests_unit_test_gate_waitq_fanout_SOURCES = tests/unit/test_gate_waitq_fanout.c
 tests_unit_test_gate_waitq_fanout_LDADD = $(UNIT_LIBS)
 
-check_PROGRAMS += tests/unit/test_steps
-TESTS += tests/unit/test_steps
-tests_unit_test_steps_SOURCES = tests/unit/test_steps.c
-tests_unit_test_steps_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_flow
+TESTS += tests/unit/test_flow
+tests_unit_test_flow_SOURCES = tests/unit/test_flow.c
+tests_unit_test_flow_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_system
 TESTS += tests/unit/test_system

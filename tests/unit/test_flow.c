@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "exec/executor.h"
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "tests/lib/sim_exec.h"
 #include "tests/lib/unit.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The runner. See steps.h.
+ * The runner. See flow.h.
  *
  * Each row that is run is noted in the ring of its queue (trace.h) before it
  * runs: some ten instructions, and the last words of an assertion say how it
@@ -8,7 +8,7 @@
  */
 #include "build.h"
 
-#include "exec/steps.h"
+#include "exec/flow.h"
 
 #include "exec/trace.h"
 

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Running a batch of completions. See runq.h.
+ */
+#include "build.h"
+
+#include "exec/runq.h"
+
+unsigned runq_take_in(struct runq *r, size_t max)
+{
+	struct mpsc_node *n;
+	unsigned i;
+
+	for (i = 0; i < max; i++) {
+		n = mpsc_poll(&r->inbox);
+		if (n == NULL)
+			break;
+		runq_push(r, n);
+	}
+	return i;
+}
+
+unsigned runq_run(struct runq *r)
+{
+	struct completion *c;
+	unsigned n;
+
+	VDO_ASSERT(queue_running == NULL);
+	runq_take_in(r, RUN_BATCH);
+	for (n = 0; n < RUN_BATCH; n++) {
+		c = runq_pop(r);
+		if (c == NULL)
+			break;
+		r->ran++;
+		queue_run(c->home, c);
+	}
+	return n;
+}

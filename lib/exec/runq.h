@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The run queue of whoever runs completions: an inbox for everybody and a run
+ * list for its one runner.
+ *
+ * The runner moves what came in to the end of the list, a bounded number at a
+ * time, and runs a bounded number from its head, so neither the others nor its
+ * own posts can starve.
+ *
+ * Runs on: any thread puts into the inbox; the runner alone does the rest.
+ * Lifetime: part of an executor.
+ */
+#ifndef EXEC_RUNQ_H
+#define EXEC_RUNQ_H
+
+#include <stdint.h>
+
+#include "exec/executor.h"
+
+/* How many completions are taken in or run before looking at other things. */
+#define RUN_BATCH 64
+
+struct runq {
+	struct mpsc inbox;	 /* any thread puts, the runner polls */
+	struct mpsc_node *first; /* the rest is the runner's */
+	struct mpsc_node *last;
+	uint64_t ran; /* how many ever, each counted before it runs */
+};
+
+static inline void runq_init(struct runq *r)
+{
+	mpsc_init(&r->inbox);
+	r->first = NULL;
+	r->last = NULL;
+	r->ran = 0;
+}
+
+/* The runner only. */
+static inline void runq_push(struct runq *r, struct mpsc_node *n)
+{
+	atomic_store_explicit(&n->next, NULL, memory_order_relaxed);
+	if (r->first == NULL)
+		r->first = n;
+	else
+		atomic_store_explicit(&r->last->next, n, memory_order_relaxed);
+	r->last = n;
+}
+
+/* The runner only; NULL if there is none. */
+static inline struct completion *runq_pop(struct runq *r)
+{
+	struct mpsc_node *n = r->first;
+
+	if (n == NULL)
+		return NULL;
+	r->first = atomic_load_explicit(&n->next, memory_order_relaxed);
+	return container_of(n, struct completion, link);
+}
+
+/* Nothing here, and no put begun; see mpsc_empty(). */
+static inline bool runq_empty(const struct runq *r)
+{
+	return r->first == NULL && mpsc_empty(&r->inbox);
+}
+
+/* The runner only: take in up to @max; returns how many came. */
+unsigned runq_take_in(struct runq *r, size_t max);
+
+/* Take in and run one batch on the targets; returns how many ran. */
+unsigned runq_run(struct runq *r);
+
+#endif
