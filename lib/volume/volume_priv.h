@@ -7,7 +7,7 @@
 
 #include "exec/executor.h"
 #include "exec/await.h"
-#include "exec/steps.h"
+#include "exec/flow.h"
 #include "format/geometry.h"
 #include "format/layout.h"
 #include "format/superblock.h"
