@@ -47,6 +47,7 @@ void round_begin(struct completion *c)
 	bool moved;
 
 	VDO_ASSERT(j->round == ROUND_ASKED);
+	VDO_CHECK(journal_ring_sane(j));
 	if (unlikely(readonly_entered(j->readonly))) {
 		journal_abandon(j);
 		j->round = ROUND_IDLE;

@@ -178,6 +178,7 @@ void journal_idle(struct journal *j)
 	}
 	if (!holds_suspend(j))
 		return;
+	VDO_CHECK(journal_sane(j));
 	j->drained = NULL;
 	completion_finish(done, dead ? -VDO_EREADONLY : 0);
 }

@@ -133,4 +133,8 @@ struct journal_stats {
 };
 void journal_get_stats(const struct journal *j, struct journal_stats *stats);
 
+/* A walk over all of it, the holds of the whole ring too: does it agree with
+ * itself? On the journal's queue, or when no queue runs. */
+bool journal_sane(const struct journal *j);
+
 #endif

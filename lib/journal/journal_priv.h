@@ -6,6 +6,7 @@
  *	ring.c     blocks in memory: opening, places, encoding, retiring
  *	holds.c    who still needs which block; moving the heads
  *	commit.c   rounds: flush, publish heads, write, release
+ *	sane.c     walks over all of it
  *
  * Where an op is:
  *
@@ -183,6 +184,9 @@ void round_begin(struct completion *c);
 
 /* Finish all ops that are in no round with -VDO_EREADONLY. */
 void journal_abandon(struct journal *j);
+
+/* Do heads, active blocks, ops and the round agree? On the journal's queue. */
+bool journal_ring_sane(const struct journal *j);
 
 /* Nothing to flush or write: a drain may be over. */
 void journal_idle(struct journal *j);

@@ -38,6 +38,17 @@ TCase *unit_case(const char *name);
  */
 unsigned unit_share(unsigned n);
 
+/* With @value in @field, does the walk @sane see it? Puts back what was there. */
+#define UNIT_DAMAGE(sane, field, value)                                        \
+	do {                                                                   \
+		__typeof__(field) was_ = (field);                              \
+		ck_assert(sane);                                               \
+		(field) = (value);                                             \
+		ck_assert_msg(!(sane), "not seen: %s = %s", #field, #value);   \
+		(field) = was_;                                                \
+		ck_assert(sane);                                               \
+	} while (0)
+
 /* Run all cases; the value for main() to return. */
 int unit_run(void);
 

@@ -453,6 +453,7 @@ void rig_run(struct rig *r)
 {
 	while (r->x->ops->poll(r->x, 0) != 0)
 		;
+	RIG_CHECK(journal_sane(r->journal));
 }
 
 void rig_complete_all(struct rig *r)
