@@ -24,7 +24,7 @@
 #include <errno.h>
 #include <vdo/error.h>
 
-static unsigned priority_of(const struct slab *s)
+unsigned slab_priority(const struct slab *s)
 {
 	unsigned reserved = s->zone->depot->priority_pristine;
 	unsigned p;
@@ -40,7 +40,7 @@ static unsigned priority_of(const struct slab *s)
 void slab_enlist(struct slab *s)
 {
 	VDO_ASSERT(s->state == SLAB_REBUILT && !s->open);
-	prioq_put(&s->zone->slabs, &s->node, priority_of(s));
+	prioq_put(&s->zone->slabs, &s->node, slab_priority(s));
 }
 
 void slab_reorder(struct slab *s)
@@ -49,7 +49,7 @@ void slab_reorder(struct slab *s)
 
 	if (s->open || list_empty(&s->node.link))
 		return;
-	p = priority_of(s);
+	p = slab_priority(s);
 	if (p == s->node.priority)
 		return;
 	prioq_remove(&s->zone->slabs, &s->node);

@@ -198,4 +198,7 @@ struct depot_stats {
 /* Sum over the zones; any thread. */
 void depot_get_stats(const struct depot *d, struct depot_stats *stats);
 
+/* A walk over all zones: do they agree with themselves? When no queue runs. */
+bool depot_sane(const struct depot *d);
+
 #endif

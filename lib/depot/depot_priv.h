@@ -338,6 +338,9 @@ int slab_activate(struct slab *s) MUST_CHECK;
 
 /* ------------------------------------------------------ alloc.c, pbnlock.c */
 
+/* The level of the table where @s belongs. */
+unsigned slab_priority(const struct slab *s);
+
 /* Put a slab that is ready into the table. */
 void slab_enlist(struct slab *s);
 
@@ -456,5 +459,13 @@ int scrub_apply(struct slab *s, const uint8_t *ring,
 
 /* Something read for @s cannot be, near journal block @seq: -VDO_ECORRUPT. */
 int scrub_damaged(const struct slab *s, seq_t seq, const char *what);
+
+/* ------------------------------------------------------------------ sane.c */
+
+/* Walks: does the slab, its journal alone, or all of a zone agree with itself?
+ * On the zone's queue. */
+bool slab_sane(const struct slab *s);
+bool sj_sane(const struct slab_journal *sj);
+bool depot_zone_sane(const struct depot_zone *z);
 
 #endif

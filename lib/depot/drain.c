@@ -67,6 +67,7 @@ static void drain_step(struct depot_zone *z)
 	if (--z->pending > 0)
 		return;
 	z->idle = NULL;
+	VDO_CHECK(depot_zone_sane(z));
 	fanout_part_done(zone_part(z), z->depot->save && zone_read_only(z)
 					       ? -VDO_EREADONLY
 					       : 0);

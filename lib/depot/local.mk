@@ -7,6 +7,7 @@ lib_libcore_la_SOURCES += \
 	%D%/metaio.c \
 	%D%/pbnlock.c \
 	%D%/refs.c \
+	%D%/sane.c \
 	%D%/scrub.c \
 	%D%/slabjournal.c \
 	%D%/summary.c

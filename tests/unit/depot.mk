@@ -32,3 +32,9 @@ check_PROGRAMS += tests/unit/test_depot_threads
 TESTS += tests/unit/test_depot_threads
 tests_unit_test_depot_threads_SOURCES = tests/unit/test_depot_threads.c
 tests_unit_test_depot_threads_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_depot_sane
+TESTS += tests/unit/test_depot_sane
+tests_unit_test_depot_sane_SOURCES = tests/unit/test_depot_sane.c \
+	$(DEPOT_FIXTURE)
+tests_unit_test_depot_sane_LDADD = $(UNIT_LIBS)

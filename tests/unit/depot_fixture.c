@@ -129,6 +129,7 @@ void fx_run(struct fx *f)
 {
 	while (f->x->ops->poll(f->x, 0) > 0)
 		;
+	ck_assert(f->by_hand || depot_sane(f->d));
 }
 
 /* With DEPOT_LOG in the environment, for people. */

@@ -72,6 +72,7 @@ struct fx {
 	seq_t seq; /* of the recovery journal */
 	uint16_t entry;
 	long holds[4096]; /* by its block */
+	bool by_hand;     /* the test changes the depot itself: no walks */
 };
 
 struct fx_config {

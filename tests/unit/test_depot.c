@@ -134,6 +134,7 @@ static void use(struct fx *fx, void *arg)
 {
 	struct slab *s = arg;
 
+	fx->by_hand = true;
 	ck_assert_int_eq(slab_activate(s), 0);
 	sj_set(s->journal, 2, 2, 0); /* it was used */
 	prioq_remove(&s->zone->slabs, &s->node);
@@ -145,6 +146,7 @@ static void forget(struct fx *fx, void *arg)
 {
 	struct pbn_lock *lock = arg;
 
+	fx->by_hand = true;
 	lock->provisional = false;
 	depot_unlock(fx->d, depot_zone_of(fx->d, lock->pbn), lock);
 }

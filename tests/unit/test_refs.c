@@ -14,6 +14,7 @@ static void setup(void)
 	f = fx_create((struct fx_config){13, 1, 224, 1, 0});
 	ck_assert_int_eq(fx_load(f, true), 0);
 	slab = &f->d->slabs[0];
+	f->by_hand = true;
 	ck_assert_int_eq(slab_activate(slab), 0);
 }
 

@@ -286,6 +286,7 @@ static void write_in(struct fx *fx, void *arg)
 {
 	struct slab *s = arg;
 
+	fx->by_hand = true; /* nobody has a lock on it */
 	ck_assert_int_eq(slab_activate(s), 0);
 	refs_claim(s, 0);
 }
