@@ -186,6 +186,7 @@ static void zone_drained(struct completion *c)
 		close_gate(z);
 		return;
 	}
+	VDO_CHECK(map_zone_sane(z));
 	if (m->drain_save && readonly_entered(m->readonly))
 		r = -VDO_EREADONLY;
 	fanout_part_done(&m->parts[z->number], r);

@@ -130,4 +130,7 @@ struct map_stats {
 };
 void map_get_stats(const struct map *m, struct map_stats *stats);
 
+/* A walk over all zones: do they agree with themselves? When no queue runs. */
+bool map_sane(const struct map *m);
+
 #endif

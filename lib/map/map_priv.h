@@ -8,6 +8,7 @@
  *	leaves.c  the cache of leaf pages: get, put, eviction
  *	eras.c    which page must be written by when
  *	pageio.c  reading and writing pages of both kinds
+ *	sane.c    a walk over all of it
  *
  * Invariants
  *  (1) page.link is in an era bucket, or in zone.pending (page.queued), or in
@@ -269,5 +270,9 @@ void pageio_write(struct map_zone *z, struct page *p);
 /* What was read for @p is damaged, or of another place: -VDO_ECORRUPT. */
 int pageio_damaged(struct map_zone *z, const struct page *p,
 		   const uint8_t *image);
+
+/* sane.c */
+/* Does the zone agree with itself? On its queue. */
+bool map_zone_sane(const struct map_zone *z);
 
 #endif

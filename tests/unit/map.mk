@@ -22,3 +22,8 @@ check_PROGRAMS += tests/unit/test_map_threads
 TESTS += tests/unit/test_map_threads
 tests_unit_test_map_threads_SOURCES = tests/unit/test_map_threads.c
 tests_unit_test_map_threads_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_map_sane
+TESTS += tests/unit/test_map_sane
+tests_unit_test_map_sane_SOURCES = tests/unit/test_map_sane.c \
+	tests/unit/map_fixture.c tests/unit/map_fixture.h
+tests_unit_test_map_sane_LDADD = $(UNIT_LIBS)

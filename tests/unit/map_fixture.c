@@ -535,6 +535,7 @@ void fx_run(struct fx *fx)
 {
 	/* More than any test needs: what runs for ever is an error too. */
 	ck_assert_uint_lt(sim_executor_run(fx->x, 20000000), 20000000);
+	ck_assert(map_sane(fx->map));
 }
 
 /* -------------------------------------------------------------- requests */
