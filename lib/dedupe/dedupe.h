@@ -142,4 +142,7 @@ struct dedupe_stats {
 };
 void dedupe_get_stats(const struct dedupe *d, struct dedupe_stats *stats);
 
+/* A walk over all zones: do they agree with themselves? When no queue runs. */
+bool dedupe_sane(const struct dedupe *d);
+
 #endif

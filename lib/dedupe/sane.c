@@ -100,3 +100,11 @@ bool hash_zone_sane(const struct hash_zone *z)
 	return registered == z->map.count &&
 	       in_use + free == z->dedupe->locks_max;
 }
+
+bool dedupe_sane(const struct dedupe *d)
+{
+	for (unsigned i = 0; i < d->zone_count; i++)
+		if (!hash_zone_sane(&d->zones[i]))
+			return false;
+	return true;
+}

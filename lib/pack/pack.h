@@ -139,4 +139,8 @@ struct pack_stats {
 };
 void pack_get_stats(const struct packer *p, struct pack_stats *stats);
 
+/* A walk: do bins, their order and their members agree? On the packer's queue, or
+ * when no queue runs. */
+bool packer_sane(const struct packer *p);
+
 #endif

@@ -47,7 +47,4 @@ static inline void pack_status_end(struct pack_op *op)
 				 memory_order_acq_rel);
 }
 
-/* Do bins, their order and their members agree? On the packer's queue. */
-bool packer_sane(const struct packer *p);
-
 #endif

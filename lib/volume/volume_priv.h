@@ -146,6 +146,10 @@ void read_only_wait(struct volume *v);
 
 /* -------------------------------------------------------------- components */
 
+/* The component that does not agree with itself, or NULL. While all of them are
+ * there, and no queue runs. */
+const char *volume_insane(const struct volume *v);
+
 int components_create(struct volume *v) MUST_CHECK;
 void components_destroy(struct volume *v);
 void volume_free(struct volume *v);

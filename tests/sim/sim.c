@@ -33,10 +33,12 @@
 #include "tests/lib/sim_device.h"
 #include "tests/lib/sim_exec.h"
 #include "tests/lib/unit.h"
+#include "volume/volume_priv.h"
 
 #define RUNS_DEFAULT 40
 #define OP_BLOCKS_MAX 80
 #define DISCARD_MAX   4000
+#define WALK_EACH     32 /* operations */
 
 enum op_kind { OP_READ, OP_WRITE, OP_DISCARD, OP_ZERO, OP_FLUSH, OP_KINDS };
 
@@ -502,6 +504,15 @@ static void run_steps(struct run *r, uint64_t steps)
 	sim_executor_run(r->v->executor, steps);
 }
 
+/* Between two steps each component agrees with itself. */
+static void walk(struct run *r)
+{
+	const char *what = volume_insane(r->v->volume);
+
+	if (what != NULL)
+		die(r, "%s: its parts do not agree", what);
+}
+
 static void wait_all(struct run *r)
 {
 	uint64_t rounds = 0;
@@ -512,6 +523,7 @@ static void wait_all(struct run *r)
 		if (++rounds > 10000)
 			die(r, "%u operations do not end", r->under_way);
 	}
+	walk(r);
 }
 
 static void check_image(struct run *r, const char *when)
@@ -689,7 +701,10 @@ static void run_ops(struct run *r)
 			break;
 		if (r->under_way == 0 && percent(r, 20))
 			model_idle(r->model);
+		if (i % WALK_EACH == 0)
+			walk(r);
 	}
+	walk(r);
 }
 
 /* One life of the volume. False: there is no next one. */
