@@ -16,7 +16,9 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/executor.h"
 #include "format/types.h"
+#include "io/device.h"
 
 /* Are we in the process that opened @v? Without a system call, if possible. */
 static bool is_here(const struct vdo_volume *v)

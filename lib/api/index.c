@@ -14,6 +14,7 @@
 #include "api/job.h"
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/executor.h"
 #include "volume/reindex.h"
 #include "volume/settings.h"
 
@@ -114,7 +115,7 @@ static int start(const char *path, struct vdo_device *device,
 	if (queue_running == NULL)
 		r = host_config_apply(config, &s, error);
 	if (r == 0 && device == NULL) {
-		r = device_open_file(path, flags, &s.device, &own, error);
+		r = file_open(path, flags, &s.device, &own, error);
 		device = own;
 	}
 	if (r == 0)

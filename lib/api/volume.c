@@ -16,6 +16,8 @@
 #include "api/options.h"
 #include "base/alloc.h"
 #include "base/error.h"
+#include "exec/executor.h"
+#include "io/device.h"
 
 /* ------------------------------------------------------------------- format */
 
@@ -56,10 +58,9 @@ int vdo_format(const char *path, const struct vdo_config *config,
 	result = host_config_apply(config, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
-	result = device_open_file(path,
-				  s.format.size_bytes != 0 ? VDO_OPEN_CREATE
-							   : 0,
-				  &s.device, &device, error);
+	result = file_open(path,
+			   s.format.size_bytes != 0 ? VDO_OPEN_CREATE : 0,
+			   &s.device, &device, error);
 	if (result != 0)
 		return error_finish(error, result);
 	result = volume_format(device, &s, error);
@@ -141,9 +142,8 @@ int vdo_open(const char *path, const struct vdo_config *config,
 	result = host_config_apply(config, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
-	result = device_open_file(path,
-				  s.open.read_only ? VDO_OPEN_READ_ONLY : 0,
-				  &s.device, &device, error);
+	result = file_open(path, s.open.read_only ? VDO_OPEN_READ_ONLY : 0,
+			   &s.device, &device, error);
 	if (result != 0)
 		return error_finish(error, result);
 	result = open_on(device, &s, volume, error);

@@ -82,24 +82,6 @@ static inline void device_leave(struct vdo_device *d)
 		inside_leave(&d->completing);
 }
 
-/* Files: how vdo_device_open() does it, with the choices of the options. */
-enum device_engine {
-	DEVICE_AUTO,    /* io_uring, or threads where it is missing */
-	DEVICE_URING,
-	DEVICE_THREADS,
-};
-
-struct device_options {
-	enum device_engine engine;
-	unsigned threads; /* worker threads of DEVICE_THREADS; 0: default */
-	bool direct;      /* O_DIRECT if the file system has it */
-};
-
-int device_open_file(const char *path, unsigned flags,
-		     const struct device_options *options,
-		     struct vdo_device **device,
-		     struct vdo_error *error) MUST_CHECK;
-
 /* Blocking I/O from outside of any queue: open, format, inspect. */
 int device_read(struct vdo_device *d, uint64_t offset, void *buf, size_t n)
 	MUST_CHECK;

@@ -171,12 +171,12 @@ static int file_attach(void *ctx, struct executor *x)
 
 	VDO_ASSERT(f->engine == NULL);
 	if (f->choice != DEVICE_THREADS) {
-		f->engine = &file_engine_uring;
+		f->engine = &uring_engine;
 		r = f->engine->start(f, x);
 	}
 	if (f->choice == DEVICE_THREADS ||
 	    (f->choice == DEVICE_AUTO && r != 0)) {
-		f->engine = &file_engine_threads;
+		f->engine = &threads_engine;
 		r = f->engine->start(f, x);
 	}
 	if (r != 0) {
@@ -330,9 +330,9 @@ static int set_up(struct file *f, const char *path, bool read_only, bool direct,
 	return 0;
 }
 
-int device_open_file(const char *path, unsigned flags,
-		     const struct device_options *options,
-		     struct vdo_device **device, struct vdo_error *error)
+int file_open(const char *path, unsigned flags,
+	      const struct device_options *options, struct vdo_device **device,
+	      struct vdo_error *error)
 {
 	struct vdo_device *d = alloc_zeroed(1, sizeof(*d));
 	struct file *f = alloc_zeroed(1, sizeof(*f));
@@ -382,5 +382,5 @@ int vdo_device_open(const char *path, unsigned flags,
 	*device = NULL;
 	if (path == NULL)
 		return error_missing(error, "path");
-	return device_open_file(path, flags, &defaults, device, error);
+	return file_open(path, flags, &defaults, device, error);
 }

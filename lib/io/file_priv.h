@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "io/device.h"
+#include "io/file.h"
 
 struct file;
 
@@ -44,8 +45,8 @@ struct file {
 	void *state;                      /* the engine's */
 };
 
-extern const struct file_engine file_engine_threads;
-extern const struct file_engine file_engine_uring;
+extern const struct file_engine threads_engine;
+extern const struct file_engine uring_engine;
 
 /*
  * threads.c: workers that carry out operations. One at least, or -errno.

@@ -2,10 +2,14 @@
 lib_libcore_la_SOURCES += \
 	%D%/claim.c \
 	%D%/device.c %D%/device.h \
-	%D%/file.c %D%/file_priv.h \
+	%D%/file.c %D%/file.h %D%/file_priv.h \
 	%D%/mem.c \
 	%D%/mio.c %D%/mio.h \
 	%D%/readonly.c %D%/readonly.h \
+	%D%/storage.c %D%/storage.h \
 	%D%/sync.c %D%/sync.h \
 	%D%/threads.c \
-	%D%/uring.c
+	%D%/uring.c %D%/uring_priv.h
+if HAVE_URING
+lib_libcore_la_SOURCES += %D%/uring_reap.c %D%/uring_submit.c
+endif

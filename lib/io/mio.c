@@ -8,15 +8,14 @@
  *	  +--------------------------------+
  *	   refused: out of range, read-only; or nothing to do
  *
- * The counters are for people who look from outside: relaxed, one increment
- * when an operation starts and one when it ends, in the lane of the queue.
+ * Two counters go up by one: when an operation starts, and when it ends, on
+ * whatever thread that is.
  */
 #include "build.h"
 
 #include "io/mio.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "io/device.h"
 
@@ -28,39 +27,6 @@ static void bump(atomic_ullong *counter)
 static struct mio_lane *own_lane(struct storage *s)
 {
 	return &s->lanes[queue_own_lane()];
-}
-
-void storage_init(struct storage *s, struct vdo_device *device,
-		  uint64_t bio_offset)
-{
-	VDO_ASSERT(device->submit != NULL);
-	s->device = device;
-	s->bio_offset = bio_offset;
-	s->block_count = device->size_bytes >> BLOCK_SHIFT;
-	s->volatile_cache = device->flags & VDO_DEVICE_VOLATILE_CACHE;
-	atomic_init(&s->read_only, device->flags & VDO_DEVICE_READ_ONLY);
-	atomic_init(&s->flushes, 0);
-	memset(s->lanes, 0, sizeof(s->lanes));
-}
-
-void storage_counts(const struct storage *s, enum mio_kind kind,
-		    struct mio_counts *counts)
-{
-	VDO_ASSERT(kind < MIO_KINDS);
-	memset(counts, 0, sizeof(*counts));
-	for (unsigned i = 0; i < QUEUE_LANES; i++) {
-		const struct mio_lane *l = &s->lanes[i];
-
-		counts->read += atomic_load(&l->read[kind]);
-		counts->write += atomic_load(&l->write[kind]);
-		counts->fua += atomic_load(&l->fua[kind]);
-		counts->completed += atomic_load(&l->completed[kind]);
-	}
-}
-
-void storage_set_read_only(struct storage *s)
-{
-	atomic_store_explicit(&s->read_only, true, memory_order_relaxed);
 }
 
 /*

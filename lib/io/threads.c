@@ -148,7 +148,7 @@ static void engine_stop(struct file *f)
 	f->state = NULL;
 }
 
-const struct file_engine file_engine_threads = {
+const struct file_engine threads_engine = {
 	.start = engine_start,
 	.submit = engine_submit,
 	.stop = engine_stop,

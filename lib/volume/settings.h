@@ -14,7 +14,7 @@
 #include <vdo/executor.h>
 
 #include "base/log.h"
-#include "io/device.h"
+#include "io/file.h"
 
 enum settings_profile {
 	PROFILE_AUTO, /* small for files under 8 GiB, else kernel */

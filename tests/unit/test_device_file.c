@@ -27,6 +27,7 @@
 #include "exec/executor.h"
 #include "format/types.h"
 #include "io/device.h"
+#include "io/file.h"
 
 #define BLOCKS 1024u
 
@@ -152,7 +153,7 @@ static bool start(struct fixture *fx, unsigned way, unsigned flags)
 	r = ways[way].threads ? executor_native_create(&native, &fx->x)
 			      : executor_inline_create(&fx->x);
 	ck_assert_int_eq(r, 0);
-	r = device_open_file(path, flags, &options, &fx->d, &error);
+	r = file_open(path, flags, &options, &fx->d, &error);
 	ck_assert_msg(r == 0, "%s", error.message);
 	r = device_claim(fx->d, fx->x);
 	if (ways[way].engine == DEVICE_URING && r != 0) {
@@ -694,7 +695,7 @@ START_TEST(falls_back_to_threads)
 	ck_assert_int_eq(executor_inline_create(&x), 0);
 	for (int pass = 0; pass < 2; pass++) {
 		options.engine = pass == 0 ? DEVICE_URING : DEVICE_AUTO;
-		ck_assert_int_eq(device_open_file(path, 0, &options, &d, NULL),
+		ck_assert_int_eq(file_open(path, 0, &options, &d, NULL),
 				 0);
 		/* A ring needs a descriptor: leave none. */
 		ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -26,6 +26,7 @@
 #include "exec/executor.h"
 #include "format/types.h"
 #include "io/device.h"
+#include "io/file.h"
 
 #define COUNT 400u
 
@@ -124,7 +125,7 @@ static bool begin(struct rig *r, bool inline_executor)
 				 ? executor_inline_create(&r->x)
 				 : executor_native_create(&native, &r->x),
 			 0);
-	ck_assert_int_eq(device_open_file(r->path, 0, &options, &r->d, &error),
+	ck_assert_int_eq(file_open(r->path, 0, &options, &r->d, &error),
 			 0);
 	r->image = aligned_alloc(BLOCK_SIZE, COUNT * BLOCK_SIZE);
 	r->back = aligned_alloc(BLOCK_SIZE, COUNT * BLOCK_SIZE);
@@ -205,7 +206,7 @@ START_TEST(setup_is_refused)
 	vdo_device_close(r.d);
 	if (!refuse(numbers[(unsigned)_i % ARRAY_SIZE(numbers)], error, true))
 		return;
-	ck_assert_int_eq(device_open_file(r.path, 0, &automatic, &r.d, &e), 0);
+	ck_assert_int_eq(file_open(r.path, 0, &automatic, &r.d, &e), 0);
 	ck_assert_int_eq(device_claim(r.d, r.x), 0);
 	start_all(&r);
 	for (unsigned i = 0; i <= COUNT; i++)

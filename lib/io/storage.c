@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The counts are kept by lane (exec/executor.h), so that threads do not fight for
+ * them, and summed up by whoever asks. A lane can be shared, and operations end
+ * on threads of the device; so these counters are added to atomically.
+ */
+#include "build.h"
+
+#include "io/storage.h"
+
+#include <string.h>
+
+#include "format/types.h"
+#include "io/device.h"
+
+void storage_init(struct storage *s, struct vdo_device *device,
+		  uint64_t bio_offset)
+{
+	VDO_ASSERT(device->submit != NULL);
+	s->device = device;
+	s->bio_offset = bio_offset;
+	s->block_count = device->size_bytes >> BLOCK_SHIFT;
+	s->volatile_cache = device->flags & VDO_DEVICE_VOLATILE_CACHE;
+	atomic_init(&s->read_only, device->flags & VDO_DEVICE_READ_ONLY);
+	atomic_init(&s->flushes, 0);
+	memset(s->lanes, 0, sizeof(s->lanes));
+}
+
+void storage_counts(const struct storage *s, enum mio_kind kind,
+		    struct mio_counts *counts)
+{
+	VDO_ASSERT(kind < MIO_KINDS);
+	memset(counts, 0, sizeof(*counts));
+	for (unsigned i = 0; i < QUEUE_LANES; i++) {
+		const struct mio_lane *l = &s->lanes[i];
+
+		counts->read += atomic_load(&l->read[kind]);
+		counts->write += atomic_load(&l->write[kind]);
+		counts->fua += atomic_load(&l->fua[kind]);
+		counts->completed += atomic_load(&l->completed[kind]);
+	}
+}
+
+void storage_set_read_only(struct storage *s)
+{
+	atomic_store_explicit(&s->read_only, true, memory_order_relaxed);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The device under one volume: where its block 0 is, what was sent to it, by
+ * kind, and whether anything may still be written.
+ *
+ * Runs on: any thread. Lifetime: the volume's.
+ */
+#ifndef IO_STORAGE_H
+#define IO_STORAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vdo/device.h>
+
+#include "base/compiler.h"
+#include "exec/executor.h"
+
+/* Whose I/O it is; the statistics are by kind. */
+enum mio_kind {
+	MIO_DATA,
+	MIO_JOURNAL,
+	MIO_MAP,   /* leaf and interior pages */
+	MIO_SLAB,  /* slab journals, reference counts, summary */
+	MIO_INDEX, /* of the deduplication index */
+	MIO_SUPER, /* geometry and super block */
+	MIO_KINDS,
+};
+
+struct mio_counts {
+	uint64_t read, write, fua;
+	uint64_t completed;
+};
+
+/* What one queue counts; far from the others' and from what all read. */
+struct mio_lane {
+	char apart[CACHE_LINE];
+	atomic_ullong read[MIO_KINDS], write[MIO_KINDS];
+	atomic_ullong fua[MIO_KINDS], completed[MIO_KINDS];
+};
+
+struct storage {
+	struct vdo_device *device;
+	uint64_t bio_offset; /* blocks */
+	uint64_t block_count;
+	bool volatile_cache; /* flush and FUA have a meaning */
+	atomic_bool read_only;
+	atomic_ullong flushes;
+	struct mio_lane lanes[QUEUE_LANES];
+};
+
+void storage_init(struct storage *s, struct vdo_device *device,
+		  uint64_t bio_offset);
+
+/* What was started and completed so far. Any thread; not one moment's. */
+void storage_counts(const struct storage *s, enum mio_kind kind,
+		    struct mio_counts *counts);
+
+/* Any thread. */
+void storage_set_read_only(struct storage *s);
+
+static inline bool storage_is_read_only(const struct storage *s)
+{
+	return atomic_load_explicit(&s->read_only, memory_order_relaxed);
+}
+
+#endif
