@@ -305,7 +305,8 @@ static enum dedupe_next start_deduping(struct hash_lock *l, bool finished,
 		l->duplicate_lock = agent->alloc_lock;
 		agent->alloc_lock = NULL;
 	}
-	VDO_ASSERT(l->verified && l->duplicate_lock->type == PBN_LOCK_READ);
+	VDO_ASSERT(l->verified && l->duplicate_lock != NULL);
+	VDO_CHECK(pbn_lock_is_read(l->duplicate_lock));
 	l->state = LOCK_DEDUPING;
 	l->agent = NULL;
 	while ((w = op_of(waitq_pop(&l->waiters))) != NULL) {

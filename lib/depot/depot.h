@@ -29,8 +29,6 @@
 #ifndef DEPOT_DEPOT_H
 #define DEPOT_DEPOT_H
 
-#include <stdatomic.h>
-
 #include "base/log.h"
 #include "exec/completion.h"
 #include "exec/waitq.h"
@@ -97,15 +95,18 @@ enum pbn_lock_type {
 	PBN_LOCK_MAP_WRITE,
 };
 
-struct pbn_lock {
-	pbn_t pbn;
-	enum pbn_lock_type type;
-	uint32_t holders;
-	bool provisional; /* it owns the block's provisional reference */
-	uint8_t limit;    /* claims that can be granted */
-	atomic_uint claims;
-	struct pbn_lock *next_free; /* private */
-};
+/* What is in one is the depot's, in pbnlock_priv.h. */
+struct pbn_lock;
+
+/* The block that is locked. A lock begins with it, so reading it is no call. Any
+ * thread that shares the lock. */
+static inline pbn_t pbn_lock_pbn(const struct pbn_lock *lock)
+{
+	return *(const pbn_t *)(const void *)lock;
+}
+
+/* May the block be shared? Whoever holds the lock. */
+bool pbn_lock_is_read(const struct pbn_lock *lock);
 
 /* Claim one more reference to a read-locked block: false if there is none left.
  * Claims are never returned. Any thread that shares the lock. */
@@ -139,7 +140,7 @@ void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock);
 struct alloc_op {
 	struct completion done;  /* home and fn set by the caller */
 	enum pbn_lock_type type; /* in: WRITE or MAP_WRITE */
-	struct pbn_lock *lock;   /* out; lock->pbn is the block */
+	struct pbn_lock *lock;   /* out: of the block */
 	unsigned zone;           /* in: where to begin; out: the block's */
 	struct waiter link;      /* private */
 	struct completion go;    /* private */

@@ -31,6 +31,7 @@
 #include "base/list.h"
 #include "base/prioq.h"
 #include "depot/depot.h"
+#include "depot/pbnlock_priv.h"
 #include "exec/executor.h"
 #include "exec/fanout.h"
 #include "format/slab.h"

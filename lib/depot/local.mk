@@ -5,7 +5,7 @@ lib_libcore_la_SOURCES += \
 	%D%/drain.c \
 	%D%/load.c \
 	%D%/metaio.c \
-	%D%/pbnlock.c \
+	%D%/pbnlock.c %D%/pbnlock_priv.h \
 	%D%/refs.c \
 	%D%/sane.c \
 	%D%/scrub.c \

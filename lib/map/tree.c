@@ -315,7 +315,7 @@ static void create_append(struct completion *c)
 		return;
 	}
 	op->entry.entry.new_mapping = (struct mapping){
-		.pbn = op->alloc.lock->pbn,
+		.pbn = pbn_lock_pbn(op->alloc.lock),
 		.state = STATE_UNCOMPRESSED,
 	};
 	completion_init(&op->entry.done, m->journal_queue, create_durable);
@@ -337,7 +337,7 @@ static void create_adjust(struct completion *c)
 
 	op->refs.done.fn = create_unlock;
 	op->refs.kind = REFS_MAP_INCREMENT;
-	op->refs.pbn = op->alloc.lock->pbn;
+	op->refs.pbn = pbn_lock_pbn(op->alloc.lock);
 	op->refs.point = op->entry.point;
 	if (depot_adjust(op->zone->map->depot, &op->refs))
 		create_unlock(&op->refs.done);

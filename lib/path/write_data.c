@@ -29,7 +29,7 @@ int write_allocated(struct flow *f)
 	int result = r->alloc.done.result;
 
 	if (likely(result == 0)) {
-		r->new.pbn = r->alloc.lock->pbn;
+		r->new.pbn = pbn_lock_pbn(r->alloc.lock);
 		r->flow.queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
 						     r->alloc.zone);
 		r->new.state = STATE_UNCOMPRESSED;
@@ -98,7 +98,7 @@ static int route(struct request *r, enum dedupe_next next)
 		r->fate = r->verified ? FATE_DUPLICATE : FATE_IN_FLIGHT;
 		return W_OLD;
 	case DEDUPE_UNLOCK:
-		request_place(r, ON_SHARED, r->dedupe.lock->pbn);
+		request_place(r, ON_SHARED, pbn_lock_pbn(r->dedupe.lock));
 		return W_UNLOCK;
 	case DEDUPE_LEAVE:
 		r->member = false;
@@ -201,7 +201,7 @@ int write_unlock(struct flow *f)
 	struct pbn_lock *lock = r->dedupe.lock;
 
 	VDO_ASSERT(lock != NULL);
-	depot_unlock(depot, depot_zone_of(depot, lock->pbn), lock);
+	depot_unlock(depot, depot_zone_of(depot, pbn_lock_pbn(lock)), lock);
 	r->dedupe.lock = NULL;
 	return W_UNLOCKED;
 }
@@ -335,7 +335,7 @@ static void publish(struct request *lead, struct request *member)
 
 	VDO_ASSERT(!member->packed && member->pack.slot < FRAGMENTS_MAX);
 	depot_lock_share(lead->path->config.depot, lead->alloc.zone, lock);
-	member->new.pbn = lock->pbn;
+	member->new.pbn = pbn_lock_pbn(lock);
 	member->new.state =
 		(uint8_t)(STATE_FRAGMENT_0 + member->pack.slot);
 	member->dedupe.lock = lock;

@@ -17,6 +17,7 @@
 
 #include "dedupe/dedupe.h"
 #include "dedupe/dedupe_priv.h"
+#include "depot/pbnlock_priv.h"
 #include "tests/lib/unit.h"
 #include "tests/unit/hand_queue.h"
 

@@ -8,6 +8,7 @@
 
 #include <vdo/error.h>
 
+#include "depot/pbnlock_priv.h"
 #include "tests/lib/unit.h"
 
 /* -------------------------------------------------------------- the disk */

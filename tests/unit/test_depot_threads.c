@@ -56,11 +56,11 @@ static struct worker workers[WORKERS];
 
 static void set_up_op(struct worker *w, enum refs_kind kind, completion_fn fn)
 {
-	unsigned zone = depot_zone_of(depot, w->alloc.lock->pbn);
+	unsigned zone = depot_zone_of(depot, pbn_lock_pbn(w->alloc.lock));
 
 	completion_init(&w->op.done, depot_queue(depot, zone), fn);
 	w->op.kind = kind;
-	w->op.pbn = w->alloc.lock->pbn;
+	w->op.pbn = pbn_lock_pbn(w->alloc.lock);
 	w->op.point = (struct journal_point){++seqs[zone], 0};
 }
 

@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "depot/pbnlock_priv.h"
 #include "io/device.h"
 #include "map/map_priv.h"
 #include "tests/lib/unit.h"
