@@ -92,6 +92,11 @@ tests_fuzz_fuzz_index_save_SOURCES = %D%/fuzz_index_save.c $(fuzz_entry) \
 tests_fuzz_fuzz_index_save_LDADD = lib/libcore.la
 tests_fuzz_fuzz_index_save_LDFLAGS = $(FUZZ_LDFLAGS)
 
+fuzz_programs += tests/fuzz/fuzz_saved_read
+tests_fuzz_fuzz_saved_read_SOURCES = %D%/fuzz_saved_read.c $(fuzz_entry)
+tests_fuzz_fuzz_saved_read_LDADD = lib/libcore.la
+tests_fuzz_fuzz_saved_read_LDFLAGS = $(FUZZ_LDFLAGS)
+
 fuzz_programs += tests/fuzz/fuzz_volume
 tests_fuzz_fuzz_volume_SOURCES = %D%/fuzz_volume.c $(fuzz_entry) \
 	%D%/overlay.c %D%/overlay.h
