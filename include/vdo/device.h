@@ -78,8 +78,10 @@ struct vdo_device_ops {
  * Open a file or block device. It is locked against being opened twice (an
  * open-file-description lock; O_EXCL on block devices).
  *
- * @flags: VDO_OPEN_READ_ONLY; VDO_OPEN_CREATE makes a missing file (empty).
- * Errors: -VDO_EINUSE if somebody has it open; -errno of open(2).
+ * @flags: VDO_OPEN_READ_ONLY; VDO_OPEN_CREATE makes a missing file (empty),
+ * unless it is to be opened read-only.
+ * Errors: -EINVAL for unknown flags; -VDO_EINUSE if somebody has it open;
+ * -errno of open(2).
  */
 #define VDO_OPEN_READ_ONLY 1u
 #define VDO_OPEN_CREATE    2u
@@ -95,7 +97,10 @@ int vdo_device_open_custom(const struct vdo_device_ops *ops, void *ctx,
 
 uint64_t vdo_device_size(const struct vdo_device *device);
 
-/* Close a device that no volume is using; NULL is fine. */
+/*
+ * Close a device; NULL is fine. One that a volume or a job still uses is closed
+ * when that lets go of it: the handle is gone in any case.
+ */
 void vdo_device_close(struct vdo_device *device);
 
 #pragma GCC visibility pop

@@ -24,7 +24,7 @@
 static int format_device(struct vdo_device *device, const struct settings *s,
 			 struct vdo_error *error)
 {
-	if (atomic_load(&device->claimed))
+	if (device_is_claimed(device))
 		return error_set(error, -VDO_EINUSE,
 				 "the storage is in use by an open volume");
 	return volume_format(device, s, error);

@@ -56,38 +56,59 @@ uint64_t vdo_device_size(const struct vdo_device *device)
 	return device == NULL ? 0 : device->size_bytes;
 }
 
+static void destroy(struct vdo_device *d)
+{
+	if (d->close != NULL)
+		d->close(d->ctx);
+	alloc_free(d);
+}
+
+/* Whoever closes a device too early cannot be told so, and must not crash. */
 void vdo_device_close(struct vdo_device *device)
 {
-	if (device == NULL)
+	int use = DEVICE_IS_CLAIMED;
+
+	if (device == NULL ||
+	    atomic_compare_exchange_strong(&device->use, &use,
+					   DEVICE_IS_LEAVING) ||
+	    use == DEVICE_IS_LEAVING)
 		return;
-	VDO_ASSERT(!atomic_load(&device->claimed));
-	if (device->close != NULL)
-		device->close(device->ctx);
-	alloc_free(device);
+	destroy(device);
+}
+
+static void let_go(struct vdo_device *d)
+{
+	int use = DEVICE_IS_CLAIMED;
+
+	if (atomic_compare_exchange_strong(&d->use, &use, DEVICE_IS_FREE))
+		return;
+	VDO_ASSERT(use == DEVICE_IS_LEAVING);
+	destroy(d);
 }
 
 int device_claim(struct vdo_device *d, struct executor *x)
 {
+	int use = DEVICE_IS_FREE;
 	int r;
 
-	if (atomic_exchange(&d->claimed, true))
+	if (!atomic_compare_exchange_strong(&d->use, &use, DEVICE_IS_CLAIMED))
 		return -VDO_EINUSE;
 	d->needed_bytes = 0;
 	atomic_store(&d->cut, false);
 	r = d->attach != NULL ? d->attach(d->ctx, x) : 0;
 	if (r != 0)
-		atomic_store(&d->claimed, false);
+		let_go(d);
 	return r;
 }
 
 void device_release(struct vdo_device *d)
 {
-	VDO_ASSERT(atomic_load(&d->claimed));
+	VDO_ASSERT(device_is_claimed(d));
 	if (d->detach != NULL)
 		d->detach(d->ctx);
 	if (d->foreign)
 		inside_wait(&d->completing);
-	atomic_store(&d->claimed, false);
+	let_go(d);
 }
 
 bool device_look_cut(struct vdo_device *d)

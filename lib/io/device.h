@@ -33,6 +33,12 @@ struct device_file_ops {
 	void (*remove_created)(void *ctx);
 };
 
+enum device_use {
+	DEVICE_IS_FREE,
+	DEVICE_IS_CLAIMED,
+	DEVICE_IS_LEAVING, /* claimed, and to be closed at its release */
+};
+
 struct vdo_device {
 	void (*submit)(void *ctx, struct vdo_device_io *io);
 	void *ctx;
@@ -40,7 +46,7 @@ struct vdo_device {
 	uint64_t needed_bytes; /* by the volume that has claimed it; or 0 */
 	atomic_bool cut;       /* found to be shorter than that */
 	unsigned flags; /* VDO_DEVICE_* */
-	atomic_bool claimed;
+	atomic_int use; /* an enum device_use */
 	/* The host's: its threads complete, and nothing of ours joins them. */
 	bool foreign;
 	struct inside completing; /* foreign: threads inside of complete() */
@@ -60,9 +66,15 @@ struct vdo_device {
 /* Take a device for a volume run by @x. -VDO_EINUSE, -ENOMEM */
 int device_claim(struct vdo_device *d, struct executor *x) MUST_CHECK;
 
+static inline bool device_is_claimed(const struct vdo_device *d)
+{
+	return atomic_load(&d->use) != DEVICE_IS_FREE;
+}
+
 /*
  * Give it back. Everything that was submitted is complete; this waits until
  * each complete() has returned as well, so that the executor can be destroyed.
+ * The device is gone afterwards if its owner has closed it meanwhile.
  */
 void device_release(struct vdo_device *d);
 

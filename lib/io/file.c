@@ -376,11 +376,16 @@ int vdo_device_open(const char *path, unsigned flags,
 		    struct vdo_device **device, struct vdo_error *error)
 {
 	static const struct device_options defaults = {.engine = DEVICE_AUTO};
+	unsigned unknown = flags & ~(VDO_OPEN_READ_ONLY | VDO_OPEN_CREATE);
 
 	if (device == NULL)
 		return error_missing(error, "device");
 	*device = NULL;
 	if (path == NULL)
 		return error_missing(error, "path");
+	if (unknown != 0)
+		return error_set(error, -EINVAL,
+				 "flags %#x are unknown: use VDO_OPEN_READ_ONLY, "
+				 "VDO_OPEN_CREATE or both", unknown);
 	return file_open(path, flags, &defaults, device, error);
 }

@@ -73,6 +73,8 @@ START_TEST(test_device)
 
 	REFUSED_SAYING("path", vdo_device_open(NULL, 0, &d, e));
 	ck_assert_ptr_null(d);
+	REFUSED_SAYING("flags 0x4 ", vdo_device_open("/dev/null", 5, &d, e));
+	ck_assert_ptr_null(d);
 	REFUSED_SAYING("device", vdo_device_open("/dev/null", 0, NULL, e));
 	REFUSED(vdo_device_open_memory(B, NULL));
 	REFUSED(vdo_device_open_custom(NULL, NULL, &d));

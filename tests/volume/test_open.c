@@ -333,6 +333,76 @@ START_TEST(test_in_use)
 }
 END_TEST
 
+/* Memory of the host that counts how often it was closed. */
+struct host_memory {
+	uint8_t blocks[8192][B];
+	unsigned closed;
+};
+
+static uint64_t host_size(void *ctx)
+{
+	return sizeof(((struct host_memory *)ctx)->blocks);
+}
+
+static unsigned host_flags(void *ctx)
+{
+	return 0;
+}
+
+static void host_submit(void *ctx, struct vdo_device_io *io)
+{
+	uint8_t *at = ((struct host_memory *)ctx)->blocks[0] + io->offset;
+
+	for (unsigned i = 0; i < io->iov_count; i++) {
+		const struct iovec *v = &io->iov[i];
+
+		if (io->op == VDO_DEVICE_READ)
+			memcpy(v->iov_base, at, v->iov_len);
+		else
+			memcpy(at, v->iov_base, v->iov_len);
+		at += v->iov_len;
+	}
+	io->complete(io, 0);
+}
+
+static void host_close(void *ctx)
+{
+	((struct host_memory *)ctx)->closed++;
+}
+
+/* Closed too early by its owner: the volume goes on, and closes it at its end. */
+START_TEST(test_device_closed_early)
+{
+	static const struct vdo_device_ops ops = {
+		.size = sizeof(ops),
+		.get_size = host_size,
+		.get_flags = host_flags,
+		.submit = host_submit,
+		.close = host_close,
+	};
+	struct host_memory *m = calloc(1, sizeof(*m));
+	struct vdo_config *c = fixture_config("profile=small");
+	struct vdo_device *d;
+	struct vdo_volume *v;
+	uint8_t in[B], out[B];
+
+	ck_assert_ptr_nonnull(m);
+	ck_assert_int_eq(vdo_device_open_custom(&ops, m, &d), 0);
+	ck_assert_int_eq(vdo_format_device(d, c, NULL), 0);
+	ck_assert_int_eq(vdo_open_device(d, NULL, &v, NULL), 0);
+	vdo_device_close(d);
+	ck_assert_uint_eq(m->closed, 0);
+	pattern_fill(V_UNIQUE(1), in);
+	ck_assert_int_eq(vdo_pwrite(v, in, B, 5 * B, 0), 0);
+	ck_assert_int_eq(vdo_pread(v, out, B, 5 * B, 0), 0);
+	ck_assert_int_eq(memcmp(in, out, B), 0);
+	ck_assert_int_eq(vdo_close(v), 0);
+	ck_assert_uint_eq(m->closed, 1);
+	vdo_config_free(c);
+	free(m);
+}
+END_TEST
+
 /* ------------------------------------------------------------------- format */
 
 static const struct {
@@ -593,6 +663,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_truncated, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_read_only_storage, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_in_use, 0, FIXTURE_KINDS);
+	tcase_add_test(tc, test_device_closed_early);
 	tcase_add_loop_test(tc, test_format, 0, ARRAY_SIZE(formats));
 	tcase_add_test(tc, test_signatures);
 	tcase_add_loop_test(tc, test_format_again, 0, FIXTURE_KINDS);
