@@ -73,6 +73,18 @@ void config_log(struct vdo_config *config)
 	vdo_config_set_log(config, put_log, NULL);
 }
 
+static void put_warning(void *arg, enum vdo_log_level level,
+			const char *message)
+{
+	if (level <= VDO_LOG_WARNING)
+		put_log(arg, level, message);
+}
+
+void config_log_warnings(struct vdo_config *config)
+{
+	vdo_config_set_log(config, put_warning, NULL);
+}
+
 /* What getopt_long() does not like of the last argument it looked at. */
 static void complain_option(int what, const char *given)
 {

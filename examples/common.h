@@ -42,6 +42,9 @@ void mention(const char *fmt, ...) PRINTF(1, 2);
 /* Lines of the library's log become messages, too. */
 void config_log(struct vdo_config *config);
 
+/* Only its warnings and errors. */
+void config_log_warnings(struct vdo_config *config);
+
 /*
  * getopt_long() that complains in our words, and returns '?' then. @letters
  * begins with a colon. @index may be NULL.

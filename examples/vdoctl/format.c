@@ -60,6 +60,7 @@ static int parse(int argc, char **argv, struct vdo_config *config)
 {
 	int c, i;
 
+	config_log_warnings(config);
 	while ((c = next_option(argc, argv, ":ho:v", table, &i)) != -1) {
 		bool good = false;
 

@@ -9,11 +9,18 @@
  *
  *	full < used, less than 3/4 free < never used < used, mostly free
  *
- * Memory for the slab that will be opened next is asked for when the one before
- * is opened, in a message of its own [prepare]: a request finds it there. Only
- * when that failed, or all of a small slab was used up meanwhile, does a request
- * ask itself. If there is none, slabs that have memory are as good as any; if no
- * other has a free block the answer is -ENOMEM, for space there is.
+ * The slab that will be opened next is made ready when the one before is opened,
+ * in a message of its own [prepare]: it gets memory for its counts and journal,
+ * and storage for both on disk. A request never does that itself. If it needs a
+ * slab that is not ready, as all of a small one was used up meanwhile, or as
+ * preparing failed the last time, it waits for another try. After a failure
+ * slabs that are ready are as good as any; if none has a free block the answer
+ * says what was missing, for blocks there are.
+ *
+ * A page of the block map is written when the volume is closed, so its block
+ * must have storage by then [reserve_page]. That is a system call on the queue
+ * of the zone, for many blocks at once: pages that are made together lie
+ * together, and one that is made alone serves 812 blocks of data.
  *
  * An op that finds nothing visits the other zones, each once.
  */
@@ -23,6 +30,11 @@
 
 #include <errno.h>
 #include <vdo/error.h>
+
+#include "base/error.h"
+
+/* Blocks that get storage with that of a page. */
+#define PAGES_RESERVED 64u
 
 unsigned slab_priority(const struct slab *s)
 {
@@ -82,18 +94,41 @@ int alloc_prepare(struct depot_zone *z)
 	return r;
 }
 
+static bool attempt(struct depot_zone *z, struct alloc_op *op, int failed);
+
+/* Once until it goes well again, as each request that needs it tries it. */
+static void log_shortage(struct depot_zone *z, int result, const char *what)
+{
+	const char *advice = error_space_advice(result);
+
+	if (!z->short_of_something)
+		log_warning(z->depot->log, "depot: no %s for %s, zone=%u%s%s",
+			    result == -ENOMEM ? "memory" : "storage", what,
+			    z->number, *advice != '\0' ? "; " : "", advice);
+	z->short_of_something = true;
+}
+
 static void prepare(struct completion *c)
 {
 	struct depot_zone *z = container_of(c, struct depot_zone, prepare);
+	struct waitq taken;
+	struct waiter *w;
+	int r;
 
 	VDO_ASSERT(z->preparing);
 	z->preparing = false;
-	/* There may be some when it is needed. */
-	if (alloc_prepare(z) != 0)
-		log_warning(z->depot->log,
-			    "depot: no memory for the counts of another slab, "
-			    "zone=%u",
-			    z->number);
+	r = alloc_prepare(z);
+	if (r != 0)
+		log_shortage(z, r, "the counts of another slab");
+	else
+		z->short_of_something = false;
+	waitq_take_all(&z->waiting, &taken);
+	while ((w = waitq_pop(&taken)) != NULL) {
+		struct alloc_op *op = container_of(w, struct alloc_op, link);
+
+		if (attempt(z, op, r))
+			completion_post(&op->done);
+	}
 	zone_leave(z);
 }
 
@@ -109,6 +144,9 @@ static void prepare_soon(struct depot_zone *z)
 
 /* -------------------------------------------------------------- allocation */
 
+/* The best slab is not ready: wait for [prepare]. */
+#define UNPREPARED 1
+
 static void close_slab(struct depot_zone *z)
 {
 	struct slab *s = z->open;
@@ -120,35 +158,44 @@ static void close_slab(struct depot_zone *z)
 	slab_enlist(s);
 }
 
-/*
- * The best slab that has free blocks and memory, removed from the table. 0,
- * -ENOSPC, or -ENOMEM where only slabs without memory have free blocks.
- */
-static int take_best(struct depot_zone *z, struct slab **best)
+static struct slab *slab_of_node(struct prioq_node *n)
 {
-	struct prioq_node *n = prioq_best(&z->slabs, PRIOQ_LEVELS);
-	int r = 0;
+	return n != NULL ? container_of(n, struct slab, node) : NULL;
+}
+
+/*
+ * The best slab that has free blocks and is ready, removed from the table;
+ * @failed is why the last try to prepare one failed, or 0. 0, UNPREPARED,
+ * -ENOSPC, or @failed where only slabs that are not ready have free blocks.
+ */
+static int take_best(struct depot_zone *z, int failed, struct slab **best)
+{
+	struct slab *s = slab_of_node(prioq_best(&z->slabs, PRIOQ_LEVELS));
+	int r = -ENOSPC;
 
 	*best = NULL;
-	if (n != NULL && slab_activate(container_of(n, struct slab, node)) != 0) {
-		/* Others that were never used lack memory as well. */
-		r = -ENOMEM;
-		n = prioq_best(&z->slabs, z->depot->priority_pristine);
+	if (s != NULL && s->journal == NULL) {
+		if (failed == 0)
+			return UNPREPARED;
+		/* Others that were never used lack the same. */
+		r = failed;
+		s = slab_of_node(prioq_best(&z->slabs,
+					    z->depot->priority_pristine));
 	}
-	if (n == NULL || container_of(n, struct slab, node)->free_count == 0)
-		return r != 0 ? r : -ENOSPC;
-	prioq_remove(&z->slabs, n);
-	*best = container_of(n, struct slab, node);
+	if (s == NULL || s->free_count == 0)
+		return r;
+	prioq_remove(&z->slabs, &s->node);
+	*best = s;
 	return 0;
 }
 
-static int open_next(struct depot_zone *z)
+static int open_next(struct depot_zone *z, int failed)
 {
 	struct slab *s;
 	int r;
 
 	close_slab(z);
-	r = take_best(z, &s);
+	r = take_best(z, failed, &s);
 	if (r != 0)
 		return r;
 	VDO_ASSERT(s->journal != NULL && s->state == SLAB_REBUILT);
@@ -162,19 +209,44 @@ static int open_next(struct depot_zone *z)
 }
 
 /* A free block of the open slab, or of the next. */
-static int find(struct depot_zone *z, uint32_t *offset)
+static int find(struct depot_zone *z, int failed, uint32_t *offset)
 {
 	int r;
 
 	if (likely(z->open != NULL && refs_find(z->open, offset)))
 		return 0;
-	r = open_next(z);
+	r = open_next(z, failed);
 	if (r != 0)
 		return r;
 	return refs_find(z->open, offset) ? 0 : -ENOSPC;
 }
 
-static int allocate(struct depot_zone *z, struct alloc_op *op)
+/* Have storage for block @offset of @s, and for some after it if there is. */
+static int reserve_page(struct slab *s, uint32_t offset)
+{
+	const struct depot *d = s->zone->depot;
+	uint32_t n = MIN(PAGES_RESERVED, (uint32_t)d->geo.data_blocks - offset);
+	int r;
+
+	if (offset >= s->reserved && offset < s->reserved_end)
+		return 0;
+	r = storage_reserve(d->storage, s->start + offset, n);
+	if (r != 0 && n > 1) {
+		n = 1;
+		r = storage_reserve(d->storage, s->start + offset, n);
+	}
+	if (r != 0) {
+		s->cursor = offset; /* it stays free */
+		log_shortage(s->zone, r, "a page of the block map");
+		return r;
+	}
+	s->zone->short_of_something = false;
+	s->reserved = offset;
+	s->reserved_end = offset + n;
+	return 0;
+}
+
+static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 {
 	struct pbn_lock *lock;
 	uint32_t offset;
@@ -182,7 +254,9 @@ static int allocate(struct depot_zone *z, struct alloc_op *op)
 
 	if (unlikely(zone_read_only(z)))
 		return -VDO_EREADONLY;
-	r = find(z, &offset);
+	r = find(z, failed, &offset);
+	if (likely(r == 0) && op->type == PBN_LOCK_MAP_WRITE)
+		r = reserve_page(z->open, offset);
 	if (unlikely(r != 0))
 		return r;
 	lock = pbnlock_get(z, z->open->start + offset, op->type);
@@ -197,17 +271,17 @@ static int allocate(struct depot_zone *z, struct alloc_op *op)
 /* Another zone may have what this one has not. */
 static bool go_on(struct alloc_op *op, int result)
 {
-	if (result != -ENOSPC && result != -ENOMEM)
+	if (result != -ENOMEM && !error_is_no_space(result))
 		return false;
-	if (result == -ENOMEM)
-		op->no_memory = true;
+	if (op->refusal == 0 || op->refusal == -ENOSPC)
+		op->refusal = result;
 	return ++op->visited < op->depot->zone_count;
 }
 
-/* The answer, if it was a refusal, is that of the zone that had space. */
+/* The answer, if it was a refusal, is that of a zone that had blocks. */
 static int answer(const struct alloc_op *op, int result)
 {
-	return result == -ENOSPC && op->no_memory ? -ENOMEM : result;
+	return result == -ENOSPC ? op->refusal : result;
 }
 
 static void visit(struct completion *c);
@@ -221,33 +295,38 @@ static void hop(struct alloc_op *op)
 	completion_post(&op->go);
 }
 
-static void visit(struct completion *c)
+/* Try it in @z. True: over; the result is set, and the caller says so. */
+static bool attempt(struct depot_zone *z, struct alloc_op *op, int failed)
 {
-	struct alloc_op *op = container_of(c, struct alloc_op, go);
-	int r = allocate(zone_check(op->depot, op->zone), op);
+	int r = allocate(z, op, failed);
 
-	if (go_on(op, r))
-		hop(op);
-	else
-		completion_finish(&op->done, answer(op, r));
-}
-
-bool depot_allocate(struct depot *d, struct alloc_op *op)
-{
-	int r;
-
-	VDO_ASSERT(op->type != PBN_LOCK_READ);
-	op->lock = NULL;
-	r = allocate(zone_check(d, op->zone), op);
-	if (likely(r == 0))
-		return true;
-	op->depot = d;
-	op->visited = 0;
-	op->no_memory = false;
+	if (r == UNPREPARED) {
+		waitq_push(&z->waiting, &op->link);
+		prepare_soon(z);
+		return false;
+	}
 	if (go_on(op, r)) {
 		hop(op);
 		return false;
 	}
 	completion_fail(&op->done, answer(op, r));
 	return true;
+}
+
+static void visit(struct completion *c)
+{
+	struct alloc_op *op = container_of(c, struct alloc_op, go);
+
+	if (attempt(zone_check(op->depot, op->zone), op, 0))
+		completion_post(&op->done);
+}
+
+bool depot_allocate(struct depot *d, struct alloc_op *op)
+{
+	VDO_ASSERT(op->type != PBN_LOCK_READ);
+	op->depot = d;
+	op->lock = NULL;
+	op->visited = 0;
+	op->refusal = 0;
+	return attempt(zone_check(d, op->zone), op, 0);
 }

@@ -27,6 +27,16 @@ static void init_slabs(struct depot *d)
 	}
 }
 
+/* Its counts and its journal, which lie together. */
+static int reserve_slab(const struct slab *s)
+{
+	const struct depot *d = s->zone->depot;
+
+	return storage_reserve(d->storage, s->start + d->slab.data_blocks,
+			       d->slab.reference_count_blocks +
+				       d->slab.slab_journal_blocks);
+}
+
 int slab_activate(struct slab *s)
 {
 	int r;
@@ -36,6 +46,8 @@ int slab_activate(struct slab *s)
 	r = refs_init(s);
 	if (r == 0)
 		r = sj_create(s);
+	if (r == 0)
+		r = reserve_slab(s);
 	if (r != 0) {
 		alloc_free(s->counts);
 		alloc_free(s->blocks);
@@ -58,6 +70,7 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	z->number = number;
 	z->queue = queue;
 	prioq_init(&z->slabs);
+	waitq_init(&z->waiting);
 	list_init(&z->open_tails);
 	completion_init(&z->commit, queue, commit_tails);
 	atomic_init(&z->commit_posted, false);

@@ -146,15 +146,16 @@ struct alloc_op {
 	struct completion go;    /* private */
 	struct depot *depot;     /* private */
 	unsigned visited;        /* private */
-	bool no_memory;          /* private */
+	int refusal;             /* private */
 };
 
 /*
  * Take a free block: provisional reference and write lock. Called on the queue
  * of zone op->zone. True: over at once, the block is in this very zone. False:
- * other zones are being asked; done runs at the end. Result 0, -ENOSPC, -ENOMEM
- * (there are free blocks, but no memory for the counts of their slab),
- * -VDO_EREADONLY.
+ * a slab is made ready, or other zones are being asked; done runs at the end.
+ * Result 0, -ENOSPC, -ENOMEM (there are free blocks, but no memory for the
+ * counts of their slab), -ENOSPC, -EDQUOT or -EFBIG (but no storage for these,
+ * or for the page of a map), -VDO_EREADONLY.
  */
 bool depot_allocate(struct depot *d, struct alloc_op *op) MUST_CHECK;
 

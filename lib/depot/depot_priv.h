@@ -198,6 +198,7 @@ struct slab {
 	uint32_t number;
 	uint32_t free_count;
 	uint32_t cursor; /* of the search */
+	uint32_t reserved, reserved_end; /* blocks with storage, for pages */
 	enum slab_state state;
 	bool open;	  /* the zone allocates from it */
 	bool waiting;	  /* counts wait for a buffer */
@@ -239,6 +240,8 @@ struct depot_zone {
 	struct prioq slabs; /* all that may be opened */
 	struct completion prepare;
 	bool preparing; /* it is on its way */
+	bool short_of_something; /* memory or storage; the log says so */
+	struct waitq waiting; /* struct alloc_op, for a slab that is ready */
 
 	struct intmap locks;
 	struct pbn_lock *lock_pool;
@@ -334,7 +337,10 @@ static inline struct slab *slab_at(const struct depot *d, pbn_t pbn)
 /* Next slab of the same zone, or NULL; begin with @s NULL. */
 struct slab *zone_next_slab(const struct depot_zone *z, const struct slab *s);
 
-/* Give @s memory for counters and journal; 0 or -ENOMEM. */
+/*
+ * Give @s memory for counters and journal, and storage for both, so that closing
+ * can write them in a full file system. 0, -ENOMEM, -ENOSPC, -EDQUOT, -EFBIG
+ */
 int slab_activate(struct slab *s) MUST_CHECK;
 
 /* ------------------------------------------------------ alloc.c, pbnlock.c */
@@ -348,7 +354,7 @@ void slab_enlist(struct slab *s);
 /* free_count has changed: move it in the table. */
 void slab_reorder(struct slab *s);
 
-/* Have memory for the next slab that was never used; 0 or -ENOMEM. */
+/* Have the next slab that was never used ready; as slab_activate(). */
 int alloc_prepare(struct depot_zone *z) MUST_CHECK;
 
 int pbnlock_init(struct depot_zone *z, unsigned locks_max) MUST_CHECK;

@@ -25,6 +25,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "base/error.h"
 
 #define BUFFER_BLOCKS 256u /* 1 MiB; a whole slab journal fits */
 #define LOADERS	      8u   /* in all zones */
@@ -196,6 +197,7 @@ static bool tail_begin(struct loader *l)
 	uint64_t size = s->zone->depot->slab.slab_journal_blocks;
 	struct summary_entry e = summary_get(s);
 	const char *wrong = summary_check(e, size);
+	int r;
 
 	s->state = SLAB_REQUIRES_SCRUBBING;
 	if (wrong != NULL) {
@@ -205,8 +207,9 @@ static bool tail_begin(struct loader *l)
 		fail(l, -VDO_ECORRUPT);
 		return false;
 	}
-	if (slab_activate(s) != 0) {
-		fail(l, -ENOMEM);
+	r = slab_activate(s);
+	if (r != 0) {
+		fail(l, r);
 		return false;
 	}
 	read_blocks(l, sj_start(s) + (e.tail_offset + size - 1) % size, 1,
@@ -394,6 +397,9 @@ static void finish_zone(struct zone_load *load)
 		slab_enlist(s);
 	if (z->load_result == 0)
 		z->load_result = alloc_prepare(z);
+	/* There may be some when it is needed. */
+	if (error_is_no_space(z->load_result))
+		z->load_result = 0;
 	z->idle = zone_settled;
 	zone_enter(z);
 	zone_leave(z);

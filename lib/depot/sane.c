@@ -331,6 +331,9 @@ static bool pending_sane(const struct depot_zone *z)
 		    !(waitq_empty(&b->waiting) && waitq_empty(&b->covered)))
 			return false;
 	}
+	/* Who waits for a slab that is ready waits for a message. */
+	if (!z->preparing && !waitq_empty(&z->waiting))
+		return false;
 	return z->pending >= n + META_IOS - idle;
 }
 

@@ -126,6 +126,13 @@ bool device_lost_name(struct vdo_device *d)
 	return d->file != NULL && d->file->lost_name(d->ctx);
 }
 
+bool device_space(struct vdo_device *d, uint64_t *free_bytes,
+		  uint64_t *taken_bytes)
+{
+	return d->file != NULL &&
+	       d->file->space(d->ctx, free_bytes, taken_bytes);
+}
+
 int device_grow(struct vdo_device *d, uint64_t size_bytes)
 {
 	int r;

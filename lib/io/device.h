@@ -30,6 +30,7 @@ struct device_file_ops {
 	int (*find_data)(void *ctx, uint64_t *offset);
 	int (*measure)(void *ctx, uint64_t *size_bytes);
 	bool (*lost_name)(void *ctx);
+	bool (*space)(void *ctx, uint64_t *free_bytes, uint64_t *taken_bytes);
 	void (*remove_created)(void *ctx);
 };
 
@@ -142,6 +143,13 @@ bool device_look_cut(struct vdo_device *d);
 
 /* Has a file that had a name when it was opened none any more? */
 bool device_lost_name(struct vdo_device *d);
+
+/*
+ * Of a file: how much is free in its file system, and how much it takes already.
+ * False where that is not known.
+ */
+bool device_space(struct vdo_device *d, uint64_t *free_bytes,
+		  uint64_t *taken_bytes);
 
 /* Grow a file device to @size_bytes; -ENOTSUP where that makes no sense. */
 int device_grow(struct vdo_device *d, uint64_t size_bytes) MUST_CHECK;

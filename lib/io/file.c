@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -285,6 +286,21 @@ static bool file_lost_name(void *ctx)
 	return f->named && fstat(f->fd, &st) == 0 && st.st_nlink == 0;
 }
 
+/* Some file systems have no limit and say so, or nothing at all: 0 blocks. */
+static bool file_space(void *ctx, uint64_t *free_bytes, uint64_t *taken_bytes)
+{
+	struct file *f = ctx;
+	struct statvfs v;
+	struct stat st;
+
+	if (f->block_device || fstat(f->fd, &st) != 0 ||
+	    fstatvfs(f->fd, &v) != 0 || v.f_blocks == 0)
+		return false;
+	*free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+	*taken_bytes = (uint64_t)st.st_blocks * 512; /* whatever it has */
+	return true;
+}
+
 static void file_remove_created(void *ctx)
 {
 	claim_remove_created(ctx);
@@ -296,6 +312,7 @@ static const struct device_file_ops file_ops = {
 	.find_data = file_find_data,
 	.measure = file_measure,
 	.lost_name = file_lost_name,
+	.space = file_space,
 	.remove_created = file_remove_created,
 };
 

@@ -45,3 +45,13 @@ void storage_set_read_only(struct storage *s)
 {
 	atomic_store_explicit(&s->read_only, true, memory_order_relaxed);
 }
+
+int storage_reserve(struct storage *s, pbn_t pbn, uint64_t count)
+{
+	VDO_ASSERT(pbn >= s->bio_offset && count <= s->block_count);
+	VDO_ASSERT(pbn - s->bio_offset <= s->block_count - count);
+	if (storage_is_read_only(s))
+		return 0; /* nothing will be written */
+	return device_reserve(s->device, (pbn - s->bio_offset) << BLOCK_SHIFT,
+			      count << BLOCK_SHIFT);
+}

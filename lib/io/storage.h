@@ -16,6 +16,7 @@
 
 #include "base/compiler.h"
 #include "exec/executor.h"
+#include "format/types.h"
 
 /* Whose I/O it is; the statistics are by kind. */
 enum mio_kind {
@@ -64,5 +65,11 @@ static inline bool storage_is_read_only(const struct storage *s)
 {
 	return atomic_load_explicit(&s->read_only, memory_order_relaxed);
 }
+
+/*
+ * device_reserve() for @count blocks from @pbn, which exist. A system call, in
+ * the calling thread: not for each request.
+ */
+int storage_reserve(struct storage *s, pbn_t pbn, uint64_t count) MUST_CHECK;
 
 #endif

@@ -87,7 +87,7 @@ struct map_op {
 
 /*
  * Find the leaf page and slot of op->lbn. Without allocate, page is 0 when the
- * leaf does not exist. Result 0, -ENOSPC, -VDO_EREADONLY, -VDO_EMAPPING, -EIO,
+ * leaf does not exist. Result 0, as depot_allocate(), -VDO_EREADONLY, -VDO_EMAPPING, -EIO,
  * -ENOMEM (no place for a tree page; only this operation fails). On the zone's
  * queue. True: over at once.
  */

@@ -39,7 +39,7 @@ int write_allocated(struct flow *f)
 		return W_ACK;
 	}
 	/* Somebody else may have a block with this data, or get one. */
-	if ((result == -ENOSPC || result == -ENOMEM) && !r->no_dedupe)
+	if ((result == -ENOMEM || error_is_no_space(result)) && !r->no_dedupe)
 		return W_DEDUPE;
 	return flow_fail(f, result);
 }

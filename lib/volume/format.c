@@ -229,6 +229,52 @@ static int prepare_size(struct vdo_device *device, uint64_t size,
 			 vdo_strerror(result));
 }
 
+/* What is written before the first block of data is, if that is a hole now. */
+static uint64_t metadata_blocks(const struct superblock *sb)
+{
+	return 2 + sb->partitions[PARTITION_BLOCK_MAP].count +
+	       sb->partitions[PARTITION_JOURNAL].count +
+	       sb->partitions[PARTITION_SUMMARY].count +
+	       sb->slab.reference_count_blocks + sb->slab.slab_journal_blocks;
+}
+
+static unsigned long long mebibytes(uint64_t bytes)
+{
+	return div_up(bytes, UINT64_C(1) << 20);
+}
+
+/*
+ * A sparse file may need more than its file system has. That is said now; who
+ * knows that less will be written goes on. Without room for the metadata it
+ * could not even be opened.
+ */
+static int check_space(struct vdo_device *device, uint64_t size,
+		       const struct superblock *sb, const struct log *log,
+		       struct vdo_error *error)
+{
+	uint64_t least = metadata_blocks(sb) * BLOCK_SIZE;
+	uint64_t room, taken;
+
+	if (!device_space(device, &room, &taken))
+		return 0;
+	if (taken < least && room < least - taken)
+		return error_set(error, -ENOSPC,
+				 "the file system has %llu MiB free, but the "
+				 "journals and tables alone need %llu; free "
+				 "space there, or make a smaller volume",
+				 (unsigned long long)(room >> 20),
+				 mebibytes(least - taken));
+	if (taken < size && room < size - taken)
+		log_warning(log,
+			    "volume: it may need %llu MiB more as it is "
+			    "filled, but its file system has only %llu MiB "
+			    "free; when these are used up new data are refused "
+			    "(ENOSPC)",
+			    mebibytes(size - taken),
+			    (unsigned long long)(room >> 20));
+	return 0;
+}
+
 /*
  * A storage without data is as it was again, as far as it can be written; one
  * whose data had to go holds nothing that looks like a volume.
@@ -264,6 +310,8 @@ int volume_format(struct vdo_device *device, const struct settings *s,
 		return error_set(error, -VDO_ESIZE,
 				 "the file is empty; give option size");
 	result = choose(f, size, &g, &sb, error);
+	if (result == 0)
+		result = check_space(device, size, &sb, &s->log, error);
 	if (result == 0)
 		result = prepare_size(device, size, error);
 	if (result != 0)

@@ -6,7 +6,7 @@
  *	state        can it be served as it is?
  *	topology     queues and zones
  *	components   journal, depot, map, packer, dedupe, path
- *	reserve      of a sparse file: storage for the journal and the summary
+ *	reserve      of a sparse file: storage for roots, journal and summary
  *	depot        summary, slab journals, reference counts
  *	dirty        the super block says that the volume is in use (I13)
  *	index        loaded, or made; a rebuild goes on while the volume is used
@@ -112,14 +112,16 @@ static int load_reserve(struct volume *v)
 
 	if (v->opened_read_only)
 		return 0;
-	result = reserve(v, PARTITION_JOURNAL);
+	result = reserve(v, PARTITION_BLOCK_MAP);
+	if (result == 0)
+		result = reserve(v, PARTITION_JOURNAL);
 	if (result == 0)
 		result = reserve(v, PARTITION_SUMMARY);
 	if (result == 0)
 		return 0;
 	return error_set(v->error, result,
-			 "the file system that holds the volume has no space "
-			 "for its journal and summary; free space there");
+			 "no storage for the journal and summary: %s",
+			 error_space_advice(result));
 }
 
 static void start_depot(struct volume *v, struct completion *done)
@@ -142,6 +144,11 @@ static int load_depot(struct volume *v)
 				 "a slab's metadata is damaged (the log says "
 				 "which); open it with read-only=on to save "
 				 "its data");
+	if (error_is_no_space(result))
+		return error_set(v->error, result,
+				 "no storage for the journal and counts of a "
+				 "slab: %s; or open it with read-only=on",
+				 error_space_advice(result));
 	return result;
 }
 

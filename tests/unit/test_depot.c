@@ -265,6 +265,59 @@ START_TEST(memory_runs_out)
 }
 END_TEST
 
+#define BURST 2500u
+
+struct burst {
+	struct alloc_op ops[BURST];
+	unsigned at_once, over;
+};
+
+static void burst_over(struct completion *c)
+{
+	struct burst *b = c->owner;
+
+	ck_assert_int_eq(c->result, 0);
+	b->over++;
+}
+
+static void burst_allocate(struct fx *fx, void *arg)
+{
+	struct burst *b = arg;
+
+	alloc_fail_from(1);
+	for (unsigned i = 0; i < BURST; i++) {
+		struct alloc_op *op = &b->ops[i];
+
+		op->type = PBN_LOCK_WRITE;
+		op->zone = 0;
+		completion_init(&op->done, fx->queues[0], burst_over);
+		op->done.owner = b;
+		if (!depot_allocate(fx->d, op))
+			continue;
+		ck_assert_int_eq(op->done.result, 0);
+		b->at_once++;
+	}
+	alloc_fail_from(0);
+}
+
+/* More in one turn than is ready: no request asks for memory, the rest waits
+ * for a message that does. */
+START_TEST(more_than_is_ready)
+{
+	struct burst *b = calloc(1, sizeof(*b));
+
+	open_fx((struct fx_config){10, 5, 8, 1, 0});
+	fx_on(f, 0, burst_allocate, b);
+	fx_run(f);
+	ck_assert_uint_eq(b->at_once, f->d->geo.data_blocks);
+	ck_assert_uint_eq(b->at_once + b->over, BURST);
+	for (unsigned i = 0; i < BURST; i++)
+		fx_unlock(f, b->ops[i].lock);
+	check_sums();
+	free(b);
+}
+END_TEST
+
 /* ----------------------------------------------------------- save and load */
 
 static void random_work(unsigned *seed, unsigned n, uint8_t *want)
@@ -927,6 +980,7 @@ int main(void)
 	tcase_add_test(tc, preference);
 	tcase_add_test(tc, prepared);
 	tcase_add_loop_test(tc, memory_runs_out, 0, 2);
+	tcase_add_test(tc, more_than_is_ready);
 	tcase_add_test(tc, save_and_load);
 	tcase_add_test(tc, pristine_is_free);
 	tcase_add_loop_test(tc, damaged_journal, 0, ARRAY_SIZE(journal_cases));

@@ -152,28 +152,120 @@ out:
 }
 END_TEST
 
-/* It is still full when the volume is closed: that says so, and leaves what a
- * crash would, not read-only mode. */
+static void expect_state(const char *name)
+{
+	struct vdo_info info;
+	struct vdo_error error;
+
+	ck_assert_int_eq(vdo_inspect(path, &info, sizeof(info), &error), 0);
+	ck_assert_str_eq(info.state_name, name);
+}
+
+/* It is still full when the volume is closed, and when it is opened again: what
+ * is written then has its storage already. */
 START_TEST(test_closed_while_full)
 {
 	struct vdo_config *c = config();
 	struct vdo_volume *v;
 	struct vdo_error error;
-	struct vdo_info info;
 	uint8_t *data = pattern_blocks(V_UNIQUE(1), 500);
 
 	if (!mount_small("64M"))
 		goto out;
 	v = open_with_data(c, data);
 	fill_up(0);
-	ck_assert_int_eq(vdo_close(v), -ENOSPC);
-	ck_assert_ptr_nonnull(strstr(log_text, "free space there"));
-	ck_assert_int_eq(vdo_inspect(path, &info, sizeof(info), &error), 0);
-	ck_assert_str_eq(info.state_name, "dirty");
-	ck_assert_int_eq(vdo_open(path, c, &v, &error), -VDO_EDIRTY);
+	ck_assert_int_eq(vdo_close(v), 0);
+	expect_state("clean");
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	for (uint64_t i = 0; i < 500; i++)
+		expect_block(v, i, V_UNIQUE(1 + i));
+	ck_assert_int_eq(vdo_close(v), 0);
+	expect_state("clean");
 	unmount();
 out:
 	free(data);
+	vdo_config_free(c);
+}
+END_TEST
+
+/* Each block is in a leaf page of its own, so there are as many pages as data,
+ * and all slabs are taken into use: the file system runs full at any place. */
+START_TEST(test_pages_while_full)
+{
+	static const char *const sizes[] = {"16M", "20M", "24M"};
+	enum { PAGES = 4000, STRIDE = 812 };
+	struct vdo_config *c = fixture_config(
+		"size=256M profile=small slab-bits=10 logical-size=16G "
+		"index=memory");
+	struct vdo_volume *v;
+	struct vdo_error error;
+	uint8_t *data = pattern_blocks(V_UNIQUE(1), PAGES);
+	uint64_t i, written, flushed = 0;
+	int result = 0;
+
+	vdo_config_set_log(c, log_line, NULL);
+	if (!mount_small(sizes[_i]))
+		goto out;
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	for (i = 0; i < PAGES && result == 0; i++) {
+		result = vdo_pwrite(v, data + i * B, B, i * STRIDE * B, 0);
+		if (i % 50 == 0 && vdo_flush(v, 0) == 0)
+			flushed = i;
+	}
+	written = i - 1;
+	ck_assert_int_eq(result, -ENOSPC);
+	ck_assert(!vdo_volume_is_read_only(v));
+	result = vdo_close(v);
+	ck_assert(result == 0 || result == -ENOSPC);
+	if (result == 0)
+		flushed = written;
+	expect_state("clean");
+	ck_assert_ptr_nonnull(strstr(log_text, "free space there"));
+	ck_assert_int_eq(mount("vdo", dir, "tmpfs", MS_REMOUNT, "size=100M"),
+			 0);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	for (i = 0; i < flushed; i++)
+		expect_block(v, i * STRIDE, V_UNIQUE(1 + i));
+	for (i = 0; i < PAGES; i++)
+		ck_assert_int_eq(vdo_pwrite(v, data + i * B, B, i * STRIDE * B,
+					    0),
+				 0);
+	ck_assert_int_eq(vdo_close(v), 0);
+	unmount();
+out:
+	free(data);
+	vdo_config_free(c);
+}
+END_TEST
+
+/* What can be known before: the volume may outgrow its file system, or does not
+ * even fit as it is. */
+START_TEST(test_space_when_formatting)
+{
+	struct vdo_config *c = config();
+	struct vdo_error error;
+
+	if (!mount_small("8M"))
+		goto out;
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_msg(strstr(log_text, "may need 256 MiB more") &&
+			      strstr(log_text, "only 8 MiB free"),
+		      "%s", log_text);
+	ck_assert_int_eq(unlink(path), 0);
+	log_text[0] = '\0';
+	fill_up(500);
+	ck_assert_int_eq(vdo_format(path, c, &error), -ENOSPC);
+	ck_assert_msg(strstr(error.message, "1 MiB free"), "%s", error.message);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	ck_assert_int_eq(unlink(filler), 0);
+	/* There is enough: nothing is said. */
+	ck_assert_int_eq(mount("vdo", dir, "tmpfs", MS_REMOUNT, "size=260M"),
+			 0);
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_str_eq(strstr(log_text, "may need") ? log_text : "", "");
+	unmount();
+out:
 	vdo_config_free(c);
 }
 END_TEST
@@ -250,6 +342,8 @@ int main(void)
 
 	tcase_add_test(tc, test_full_file_system);
 	tcase_add_test(tc, test_closed_while_full);
+	tcase_add_loop_test(tc, test_pages_while_full, 0, 3);
+	tcase_add_test(tc, test_space_when_formatting);
 	tcase_add_test(tc, test_no_space_for_the_journal);
 	tcase_add_test(tc, test_limit_of_file_sizes);
 	return unit_run();
