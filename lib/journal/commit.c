@@ -34,6 +34,7 @@ static void run_done(struct completion *c);
 
 void round_ask(struct journal *j)
 {
+	VDO_CHECK(queue_is_current(j->queue));
 	if (j->round != ROUND_IDLE)
 		return;
 	j->round = ROUND_ASKED;
@@ -72,6 +73,8 @@ static void round_failed(struct journal *j, int result, const char *what)
 {
 	struct waiter *w;
 
+	VDO_ASSERT(result < 0 && j->runs_pending == 0);
+	VDO_ASSERT(j->round == ROUND_FLUSH || j->round == ROUND_WRITE);
 	readonly_enter(j->readonly, result, "journal: %s failed, tail=%" PRIu64,
 		       what, j->tail);
 	while ((w = waitq_pop(&j->committing)) != NULL)
@@ -84,6 +87,7 @@ static void release_committed(struct journal *j)
 {
 	struct waiter *w;
 
+	VDO_ASSERT(j->batch == 0); /* its blocks are marked as durable */
 	counter_add(&j->counters.entries_committed, j->committing.count);
 	while ((w = waitq_pop(&j->committing)) != NULL)
 		completion_finish(&op_of(w)->done, 0);
@@ -91,6 +95,7 @@ static void release_committed(struct journal *j)
 
 static void round_end(struct journal *j)
 {
+	VDO_ASSERT(j->runs_pending == 0 && j->batch <= j->active);
 	counter_add(&j->counters.blocks_committed, j->batch);
 	ring_retire_full(j);
 	release_committed(j);
@@ -105,6 +110,8 @@ static void write_run(struct journal *j, struct run *run, unsigned first,
 {
 	pbn_t pbn = j->origin + (ring_block(j, first)->seq & (j->size - 1));
 
+	/* It does not go beyond the end of the ring. */
+	VDO_ASSERT(n > 0 && pbn - j->origin + n <= j->size);
 	completion_init(&run->mio.done, j->queue, run_done);
 	j->runs_pending++;
 	mio_writev(&run->mio, j->storage, MIO_JOURNAL, pbn, &j->iov[first], n,

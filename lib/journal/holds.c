@@ -32,6 +32,7 @@
 
 static inline struct holds *holds_of(struct journal *j, seq_t seq)
 {
+	VDO_CHECK(seq > 0);
 	return &j->holds[seq & (j->size - 1)];
 }
 
@@ -68,18 +69,22 @@ void holds_let_go(struct completion *c)
 {
 	struct journal *j = container_of(c, struct journal, let_go);
 
+	VDO_ASSERT(queue_is_current(j->queue));
+	VDO_CHECK(atomic_load(&j->notified));
 	atomic_exchange_explicit(&j->notified, false, memory_order_acq_rel);
 	round_ask(j);
 }
 
 bool holds_suspend(struct journal *j)
 {
+	VDO_ASSERT(queue_is_current(j->queue));
 	return !atomic_exchange_explicit(&j->notified, true,
 					 memory_order_acq_rel);
 }
 
 void holds_resume(struct journal *j)
 {
+	VDO_ASSERT(atomic_load(&j->notified)); /* since holds_suspend() */
 	atomic_exchange_explicit(&j->notified, false, memory_order_acq_rel);
 }
 
@@ -128,6 +133,7 @@ void holds_open(struct journal *j, seq_t seq)
 /* Without a notification: a round follows. */
 void holds_drop(struct journal *j, seq_t seq, unsigned n)
 {
+	VDO_ASSERT(n >= 1 && n <= JOURNAL_ENTRIES_PER_BLOCK + 1);
 	(void)drop(&holds_of(j, seq)->entries, n);
 }
 
@@ -138,6 +144,7 @@ bool holds_scan(struct journal *j)
 	bool saved = j->save && j->active == 0;
 	seq_t limit = saved ? j->tail : j->durable;
 
+	VDO_ASSERT(MAX(map, slab) <= j->durable + 1);
 	for (; map < limit; map++) {
 		struct holds *h = holds_of(j, map);
 

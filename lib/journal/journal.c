@@ -34,6 +34,7 @@ static void init_ring(struct journal *j, const struct journal_config *c)
 	j->origin = c->partition.start;
 	j->size = c->partition.count;
 	j->reserved = (unsigned)journal_reserved(j->size);
+	VDO_ASSERT(j->reserved <= RESERVED_MAX && j->reserved < j->size);
 	j->usable = j->size - j->reserved;
 	j->nonce = c->nonce;
 	j->recovery_count = c->recovery_count;
@@ -185,6 +186,7 @@ void journal_idle(struct journal *j)
 
 void journal_get_state(const struct journal *j, struct journal_state *state)
 {
+	VDO_ASSERT(MAX(j->map_head, j->slab_head) <= j->tail);
 	state->tail = j->tail;
 	state->map_head = j->map_head;
 	state->slab_head = j->slab_head;

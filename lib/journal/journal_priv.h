@@ -143,6 +143,7 @@ static inline struct block *ring_block(struct journal *j, unsigned i)
 {
 	unsigned at = j->oldest + i;
 
+	VDO_CHECK(i < j->reserved);
 	return &j->blocks[at < j->reserved ? at : at - j->reserved];
 }
 

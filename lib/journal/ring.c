@@ -31,6 +31,7 @@
 
 void ring_check_pressure(struct journal *j)
 {
+	VDO_ASSERT(j->slab_head <= j->tail);
 	if (likely(3 * (j->tail - j->slab_head) <= 2 * j->size))
 		return;
 	counter_inc(&j->counters.slab_journal_commits_requested);
@@ -40,6 +41,7 @@ void ring_check_pressure(struct journal *j)
 
 static bool has_space(struct journal *j)
 {
+	VDO_ASSERT(j->tail - MIN(j->map_head, j->slab_head) <= j->usable);
 	if (likely(j->tail - MIN(j->map_head, j->slab_head) < j->usable))
 		return true;
 	if (!j->full)
@@ -54,6 +56,8 @@ static bool open_block(struct journal *j)
 	bool first_of_all = MAX(j->map_head, j->slab_head) > j->durable;
 	struct block *b;
 
+	VDO_ASSERT(j->open == NULL ||
+		   j->open->assigned == JOURNAL_ENTRIES_PER_BLOCK);
 	if (j->active == (first_of_all ? 1 : j->reserved) || !has_space(j) ||
 	    readonly_entered(j->readonly))
 		return false;
@@ -91,6 +95,7 @@ bool ring_has_room(struct journal *j)
 
 static void count_usage(struct journal *j, const struct journal_entry *e)
 {
+	VDO_CHECK(mapping_valid(e->new_mapping));
 	if (e->operation == JOURNAL_BLOCK_MAP) {
 		j->block_map_data_blocks++;
 		return;
@@ -116,6 +121,7 @@ void ring_assign(struct journal *j, struct journal_op *op)
 
 void ring_assign_waiting(struct journal *j)
 {
+	VDO_CHECK(queue_is_current(j->queue));
 	while (!waitq_empty(&j->waiting) && ring_has_room(j))
 		ring_assign(j, op_of(waitq_pop(&j->waiting)));
 }
@@ -150,6 +156,7 @@ unsigned ring_encode(struct journal *j)
 
 static void retire_oldest(struct journal *j)
 {
+	VDO_ASSERT(j->active > 0 && ring_block(j, 0)->seq <= j->durable);
 	j->oldest = j->oldest + 1 == j->reserved ? 0 : j->oldest + 1;
 	j->active--;
 	if (j->active == 0)
