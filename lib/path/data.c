@@ -91,6 +91,7 @@ void data_fetch_user(struct request *r, struct mapping m, int next)
 
 int data_unpack(struct request *r, struct mapping m, uint8_t *to)
 {
+	VDO_CHECK(m.pbn != ZERO_BLOCK && to != r->block);
 	if (!mapping_is_compressed(m)) {
 		memcpy(to, r->block, BLOCK_SIZE);
 		return 0;

@@ -75,6 +75,7 @@ static struct logical_zone *zone_of(struct fanout_part *part)
 	struct path *p = container_of(part->fanout, struct path,
 				      flusher.fanout);
 
+	VDO_ASSERT(part->number < p->zone_count);
 	return &p->zones[part->number];
 }
 
@@ -105,6 +106,7 @@ static int visit_zones(struct flow *flow, completion_fn visit, int next)
 	struct path *p = path_of(flow);
 	struct flusher *f = &p->flusher;
 
+	VDO_ASSERT(f->busy);
 	flow_await(flow, &f->fanout.done, next);
 	fanout_zones(&f->fanout, f->parts, p->zones, p->zone_count, visit,
 		     &f->fanout.done);
@@ -126,6 +128,7 @@ static int flush_pack(struct flow *flow)
 {
 	struct path *p = path_of(flow);
 
+	VDO_ASSERT(p->flusher.busy && !waitq_empty(&p->flusher.covered));
 	pack_flush(p->config.packer, p->flusher.generation);
 	return F_WAIT;
 }
@@ -176,6 +179,7 @@ static void flush_arrived(struct completion *c)
 
 void flusher_submit(struct path *p, struct io *io)
 {
+	VDO_ASSERT(io->kind == IO_FLUSH);
 	io->engine = p;
 	completion_init(&io->go, p->config.packer_queue, flush_arrived);
 	completion_post(&io->go);
@@ -195,5 +199,6 @@ int flusher_init(struct path *p)
 
 void flusher_fini(struct path *p)
 {
+	VDO_ASSERT(!p->flusher.busy);
 	alloc_free(p->flusher.parts);
 }

@@ -37,6 +37,7 @@ static bool is_write(const struct request *r)
 /* Somebody waits for @holder: it must not stay in the packer. */
 static void hurry(struct request *holder, struct request *waiter)
 {
+	VDO_CHECK(holder != waiter && holder->zone == waiter->zone);
 	if (is_write(holder) && pack_cancel(&holder->pack))
 		pack_send_fetch(holder->path->config.packer, &waiter->lbn.fetch,
 				&holder->pack);

@@ -56,6 +56,7 @@ static int make_zone(struct path *p, unsigned n)
 
 	z->path = p;
 	z->queue = p->config.logical_queues[n];
+	VDO_ASSERT(z->queue != NULL);
 	z->number = n;
 	arrivals_init(z);
 	z->alloc_zone = n % depot_zone_count(p->config.depot);
@@ -86,6 +87,7 @@ static int copy_queues(struct path *p, unsigned hash_zones)
 	struct path_config *c = &p->config;
 	struct queue **q = alloc_zeroed(p->zone_count + hash_zones, sizeof(*q));
 
+	VDO_ASSERT(p->queues == NULL);
 	if (q == NULL)
 		return -ENOMEM;
 	memcpy(q, c->logical_queues, p->zone_count * sizeof(*q));
@@ -157,6 +159,7 @@ int path_lost_data(const struct path *p)
 
 void path_note_error(struct path *p, int result)
 {
+	VDO_ASSERT(result < 0);
 	if (result == -EIO && device_is_cut(p->config.storage->device))
 		readonly_enter(p->config.readonly, result,
 			       "data not read or written");

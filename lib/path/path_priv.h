@@ -77,6 +77,7 @@ static inline void request_place(struct request *r, enum place place, pbn_t pbn)
 {
 	const struct depot *depot = r->path->config.depot;
 
+	VDO_CHECK(is_data_block(depot_geometry(depot), pbn));
 	r->flow.queues[place] = depot_queue(depot, depot_zone_of(depot, pbn));
 }
 
@@ -87,6 +88,7 @@ static inline struct request *request_of(struct flow *f)
 
 static inline struct logical_zone *request_zone(const struct request *r)
 {
+	VDO_CHECK(r->zone < r->path->zone_count);
 	return &r->path->zones[r->zone];
 }
 

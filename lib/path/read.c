@@ -56,6 +56,7 @@ static int read_lock(struct flow *f)
 	struct logical_zone *z = request_zone(r);
 	struct request *writer = lbn_readable(z, r->what.lbn);
 
+	VDO_CHECK(r->what.kind == IO_READ && r->what.io != NULL);
 	counter_inc(&z->stats.reads);
 	if (writer != NULL) {
 		data_to_user(r, writer->data);
@@ -91,6 +92,7 @@ static int read_get(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_CHECK(r->map.op.page != ZERO_BLOCK);
 	flow_await(f, &r->map.op.done, R_FETCH);
 	return flow_over(f, &r->map.op.done,
 			 map_get(r->path->config.map, r->zone, &r->map.op));
@@ -101,6 +103,8 @@ static int read_fetch(struct flow *f)
 	struct request *r = request_of(f);
 	struct mapping m = r->map.op.value;
 
+	VDO_CHECK(mapping_plausible(depot_geometry(r->path->config.depot),
+				    m));
 	r->map.old = m;
 	if (m.pbn == ZERO_BLOCK) {
 		data_to_user(r, NULL);
@@ -119,6 +123,7 @@ static int read_deliver(struct flow *f)
 	struct request *r = request_of(f);
 	int result;
 
+	VDO_CHECK(r->map.old.pbn != ZERO_BLOCK);
 	if (r->what.user != NULL)
 		return flow_next(f, data_unpack(r, r->map.old, r->what.user),
 				    R_WAKE);
@@ -132,6 +137,7 @@ static int read_wake(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_CHECK(queue_is_current(request_zone(r)->queue));
 	if (unlikely(f->result != 0))
 		path_note_error(r->path, f->result);
 	lbn_unlock(request_zone(r), r);
@@ -142,6 +148,7 @@ static int read_done(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_CHECK(!r->owner && !r->member && !r->active);
 	request_acknowledge(r, r->flow.result);
 	request_recycle(r);
 	return FLOW_END;
@@ -188,6 +195,7 @@ static int probe_find(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_CHECK(r->what.io != NULL && r->what.kind == IO_READ);
 	flow_await(f, &r->map.op.done, P_DONE);
 	r->map.op.lbn = r->what.lbn;
 	r->map.op.allocate = false;
@@ -202,6 +210,7 @@ static int probe_done(struct flow *f)
 	lbn_t end = (r->what.lbn / MAP_PAGE_ENTRIES + 1) * MAP_PAGE_ENTRIES;
 	bool exists = r->flow.result != 0 || r->map.op.page != ZERO_BLOCK;
 
+	VDO_CHECK(io->kind == IO_DISCARD);
 	/* Behind an error the discard itself will meet it. */
 	r->what.io = NULL;
 	request_probed(io, end * BLOCK_SIZE, exists);

@@ -94,6 +94,7 @@ static void begin(struct request *r)
 {
 	const struct io_block *what = &r->what;
 
+	VDO_CHECK(!r->owner && !r->member && !r->active);
 	set_zone(r);
 	if (what->kind == IO_READ) {
 		read_start(r);
@@ -123,6 +124,7 @@ static bool needs_probe(const struct io *io)
  * with the answer. */
 static void begin_probe(struct request *r, struct io *io)
 {
+	VDO_CHECK(io->next < io->end && io->reserved == NULL);
 	r->what.lbn = io->next / BLOCK_SIZE;
 	r->what.kind = IO_READ;
 	r->what.io = io;
@@ -153,6 +155,7 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 	struct front *front = p->config.front;
 	bool last, more = true;
 
+	VDO_CHECK(io->kind != IO_FLUSH && max > 0);
 	while (max-- > 0 && more) {
 		struct request *r = take(p, io);
 
@@ -212,6 +215,7 @@ static int path_reserve(void *engine, struct io *io)
 
 static void path_flush(void *engine, struct io *io)
 {
+	VDO_CHECK(io->reserved == NULL);
 	flusher_submit(engine, io);
 }
 

@@ -49,6 +49,7 @@ void request_init_stages(struct request *r)
 void request_check_stages(struct request *r, const struct stage_rows *rows,
 			  int row)
 {
+	VDO_CHECK(r->valid < 1u << STAGES);
 	for (unsigned s = 0; s < STAGES; s++) {
 		bool is = flow_number(rows[s].first) <= flow_number(row) &&
 			  flow_number(row) <= flow_number(rows[s].last);

@@ -35,6 +35,7 @@ int write_lock(struct flow *f)
 	struct request *r = request_of(f);
 	struct logical_zone *z = request_zone(r);
 
+	VDO_CHECK(r->what.kind != IO_READ);
 	counter_inc(r->what.kind == IO_WRITE	    ? &z->stats.writes
 		    : r->what.kind == IO_DISCARD ? &z->stats.discards
 					    : &z->stats.zeroes);
@@ -50,6 +51,7 @@ int write_slot(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_CHECK(!r->active); /* it is counted from "enter" on */
 	if (unlikely(readonly_entered(r->path->config.readonly)))
 		return flow_fail(f, -VDO_EREADONLY);
 	if (unlikely(path_lost_data(r->path) != 0))
@@ -180,6 +182,7 @@ int write_release(struct flow *f)
 
 static void note_failure(struct request *r, struct path_counters *stats)
 {
+	VDO_CHECK(r->flow.result < 0);
 	counter_inc(&stats->fates[FATE_FAILED]);
 	path_note_error(r->path, r->flow.result);
 }

@@ -28,6 +28,7 @@ int write_allocated(struct flow *f)
 	struct request *r = request_of(f);
 	int result = r->alloc.done.result;
 
+	VDO_CHECK(!r->owner && (result != 0) == (r->alloc.lock == NULL));
 	if (likely(result == 0)) {
 		r->new.pbn = pbn_lock_pbn(r->alloc.lock);
 		r->flow.queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
@@ -114,6 +115,7 @@ static int route(struct request *r, enum dedupe_next next)
 /* The hash zone answered at once, unless it parked the request. */
 static int answered(struct request *r, enum dedupe_next next)
 {
+	VDO_CHECK(queue_is_current(r->flow.queues[ON_HASH]));
 	if (next != DEDUPE_PARKED)
 		flow_unpark(&r->flow);
 	return route(r, next);
@@ -210,6 +212,7 @@ int write_unlocked(struct flow *f)
 {
 	struct request *r = request_of(f);
 
+	VDO_CHECK(r->dedupe.lock == NULL);
 	flow_park(f, W_VERDICT);
 	return answered(r, dedupe_unlocked(r->path->config.dedupe,
 					   r->hash_zone, &r->dedupe));
@@ -285,6 +288,7 @@ static void stored(struct completion *c)
 {
 	struct request *r = container_of(c, struct request, mio.done);
 
+	VDO_CHECK(r->owner && !r->refused);
 	r->refused = error_is_no_space(c->result);
 	flow_resume(c);
 }
@@ -349,6 +353,7 @@ int write_publish(struct flow *f)
 	bool is_stored = r->mio.done.result == 0;
 	struct pack_op *op;
 
+	VDO_CHECK(r->owner && r->pack.verdict == PACK_LEAD);
 	if (is_stored) {
 		depot_lock_downgrade(r->path->config.depot, r->alloc.zone,
 				     r->alloc.lock, true);

@@ -130,6 +130,7 @@ int write_counts(struct flow *f)
 	bool up = r->new.pbn != ZERO_BLOCK;
 	bool down = r->map.old.pbn != ZERO_BLOCK;
 
+	VDO_CHECK(r->active);
 	atomic_store_explicit(&r->counts.failed, 0, memory_order_relaxed);
 	atomic_store_explicit(&r->counts.pending, up + down,
 			      memory_order_relaxed);
