@@ -74,6 +74,9 @@ static atomic_int interrupts;
 /* Readable from the first signal on. -1: none; poll() leaves those out. */
 static int wake_read = -1, wake_write = -1;
 
+/* What becomes of a signal instead, if not 0. */
+static int passed_on;
+
 /* On the second try somebody wonders why nothing happens. */
 static void say_wait(void)
 {
@@ -91,6 +94,11 @@ static void on_interrupt(int number)
 	int saved = errno;
 	int before = atomic_load(&interrupts);
 
+	if (passed_on != 0) {
+		kill(getpid(), passed_on);
+		errno = saved;
+		return;
+	}
 	if (before < 2)
 		atomic_fetch_add(&interrupts, 1);
 	if (wake_write >= 0 && write(wake_write, "", 1) < 0)
@@ -130,6 +138,14 @@ static void catch(int number, int kind)
 	sigaction(number, &action, NULL);
 }
 
+static void catch_all(void)
+{
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		catch(signals[i].number, signals[i].kind);
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		catch(number, ENDS);
+}
+
 void catch_interrupts(void)
 {
 	int fds[2];
@@ -138,10 +154,13 @@ void catch_interrupts(void)
 		wake_read = fds[0];
 		wake_write = fds[1];
 	}
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		catch(signals[i].number, signals[i].kind);
-	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
-		catch(number, ENDS);
+	catch_all();
+}
+
+void pass_interrupts_on(int number)
+{
+	passed_on = number;
+	catch_all();
 }
 
 bool interrupted(void)

@@ -33,6 +33,13 @@ void catch_interrupts(void);
 bool interrupted(void);
 
 /*
+ * For a module in a program that ends in its own good time when signal @number
+ * comes, and does not know of others: all that catch_interrupts() catches, and
+ * that nobody handles yet, becomes that one.
+ */
+void pass_interrupts_on(int number);
+
+/*
  * Wait until @fd can be read, or be written to. False: interrupted(), and no
  * signal comes too late for that.
  */

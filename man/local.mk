@@ -35,6 +35,7 @@ links_vdo_cq_new = \
 	%D%/links/vdo_cq_reap.3 \
 	%D%/links/vdo_cq_complete.3
 links_vdo_device_open = \
+	%D%/links/vdo_device_open_config.3 \
 	%D%/links/vdo_device_open_memory.3 \
 	%D%/links/vdo_device_open_custom.3 \
 	%D%/links/vdo_device_size.3 \

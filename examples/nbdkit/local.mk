@@ -3,7 +3,10 @@
 if HAVE_NBDKIT
 nbdkitplugindir = $(libdir)/nbdkit/plugins
 nbdkitplugin_LTLIBRARIES = examples/nbdkit/libnbdkit-vdo-plugin.la
-examples_nbdkit_libnbdkit_vdo_plugin_la_SOURCES = %D%/plugin.c
+examples_nbdkit_libnbdkit_vdo_plugin_la_SOURCES = \
+	%D%/given.c %D%/given.h \
+	%D%/plugin.c \
+	examples/process.c examples/process.h
 examples_nbdkit_libnbdkit_vdo_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
 examples_nbdkit_libnbdkit_vdo_plugin_la_LDFLAGS = -module -avoid-version \
 	-shared

@@ -9,19 +9,28 @@
  * other's completed writes. Requests come on many threads at once; each makes
  * one synchronous call.
  *
- * What the library would only say after the fork, when nobody may read the
- * messages any more, is looked for before it: the file is made (format=on) and
- * inspected in get_ready.
+ * After the fork nobody may read the messages any more, and under --run the
+ * command has begun and would wait for ever. So in get_ready the storage is
+ * opened, which keeps everybody else from it until the end, and the volume is
+ * opened and closed once as a trial: no other check knows all that opening
+ * may meet. It costs what opening costs, and writes nothing that opening for
+ * service would not.
+ *
+ *	get_ready     make the file (format=on); open the storage; try the volume
+ *	after_fork    open the volume; what fails here could not be foreseen
+ *	cleanup       close the volume, then the storage
  */
 #include "build.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #define NBDKIT_API_VERSION 2
@@ -29,12 +38,17 @@
 
 #include <vdo/vdo.h>
 
+#include "examples/process.h"
+#include "given.h"
+
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
 #define MAXIMUM_REQUEST (32u << 20) /* what nbdkit accepts */
 
 static struct vdo_config *config;
+static struct vdo_device *device;
 static struct vdo_volume *volume;
+static struct given given;
 static char *file;       /* absolute */
 static bool make_volume; /* format=on */
 static char help[8192];
@@ -134,8 +148,10 @@ static int plugin_config_complete(void)
 
 static int complain(const struct vdo_error *error)
 {
-	nbdkit_error("%s: %s (%s)", file, error->message,
-		     vdo_error_name(error->code));
+	bool named = strstr(error->message, file) != NULL;
+
+	nbdkit_error("%s%s%s (%s)", named ? "" : file, named ? "" : ": ",
+		     error->message, vdo_error_name(error->code));
 	return -1;
 }
 
@@ -156,38 +172,101 @@ static bool is_missing(void)
 	return S_ISREG(st.st_mode) && st.st_size == 0;
 }
 
-static int plugin_get_ready(void)
+/* The storage cannot be written to: -r may be what is wanted. */
+static int complain_unwritable(const struct vdo_error *error)
+{
+	nbdkit_error("%s; to serve it without writing, give nbdkit the option "
+		     "-r",
+		     error->message);
+	return -1;
+}
+
+static int open_storage(void)
 {
 	struct vdo_error error;
-	struct vdo_info info;
+	int r;
 
-	vdo_config_set_log(config, log_line, NULL);
 	if (make_volume && is_missing() &&
 	    vdo_format(file, config, &error) != 0)
 		return complain(&error);
-	if (vdo_inspect(file, &info, sizeof(info), &error) != 0)
+	if (given.read_only && vdo_config_set(config, "read-only", "on",
+					      &error) != 0)
 		return complain(&error);
-	return 0;
+	r = vdo_device_open_config(file, config, &device, &error);
+	if (r == -EACCES || r == -EPERM || r == -EROFS)
+		return complain_unwritable(&error);
+	return r == 0 ? 0 : complain(&error);
 }
 
-static int plugin_after_fork(void)
+static int open_volume(void)
 {
 	struct vdo_error error;
 
-	if (vdo_open(file, config, &volume, &error) == 0)
+	if (vdo_open_device(device, config, &volume, &error) == 0)
 		return 0;
 	volume = NULL;
 	return complain(&error);
 }
 
-static void plugin_cleanup(void)
+static int close_volume(void)
 {
 	int r = volume == NULL ? 0 : vdo_close(volume);
 
-	if (r != 0)
-		nbdkit_error("%s: close: %s (%s)", file, vdo_strerror(r),
-			     vdo_error_name(r));
 	volume = NULL;
+	if (r == 0)
+		return 0;
+	nbdkit_error("%s: close: %s (%s)", file, vdo_strerror(r),
+		     vdo_error_name(r));
+	return -1;
+}
+
+/* No signal ends us while the volume is open: it is delivered afterwards. */
+static int plugin_get_ready(void)
+{
+	sigset_t all, old;
+	int r;
+
+	given_read(&given);
+	vdo_config_set_log(config, log_line, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = open_storage();
+	if (r == 0)
+		r = open_volume();
+	if (r == 0)
+		r = close_volume();
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+/* nbdkit did it as well, but a child does not inherit locks of memory. */
+static int lock_memory(void)
+{
+	if (!given.swap || mlockall(MCL_CURRENT | MCL_FUTURE) == 0)
+		return 0;
+	nbdkit_error("--swap: cannot lock memory: %s; raise the limit "
+		     "(ulimit -l)",
+		     strerror(errno));
+	return -1;
+}
+
+/*
+ * Under --run our end would be seen by nobody: the parent holds the socket, on
+ * which the command would wait. So there we stay, and refuse connections.
+ */
+static int plugin_after_fork(void)
+{
+	pass_interrupts_on(SIGTERM);
+	if (lock_memory() == 0 && open_volume() == 0)
+		return 0;
+	return given.run ? 0 : -1;
+}
+
+static void plugin_cleanup(void)
+{
+	(void)close_volume();
+	vdo_device_close(device);
+	device = NULL;
 }
 
 /*
@@ -196,6 +275,10 @@ static void plugin_cleanup(void)
 
 static void *connection_open(int readonly)
 {
+	if (volume == NULL) {
+		nbdkit_error("%s: could not be opened, see above", file);
+		return NULL;
+	}
 	return NBDKIT_HANDLE_NOT_NEEDED;
 }
 

@@ -20,6 +20,7 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
+struct vdo_config;
 struct vdo_device;
 
 enum vdo_device_op {
@@ -87,6 +88,19 @@ struct vdo_device_ops {
 #define VDO_OPEN_CREATE    2u
 int vdo_device_open(const char *path, unsigned flags,
 		    struct vdo_device **device, struct vdo_error *error);
+
+/*
+ * The same as vdo_open() does it with @config (NULL: all defaults), whose
+ * options io-engine, io-threads and direct hold; read-only instead of
+ * VDO_OPEN_READ_ONLY. vdo_open_device() is the rest of vdo_open().
+ *
+ * A device has no threads while no volume has it: it may be opened before a
+ * fork(), tried with vdo_open_device() and vdo_close(), and used in one of the
+ * two processes afterwards.
+ */
+int vdo_device_open_config(const char *path, const struct vdo_config *config,
+			   struct vdo_device **device,
+			   struct vdo_error *error);
 
 /* @size_bytes of zeroed memory. Untouched parts cost nothing. */
 int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device);

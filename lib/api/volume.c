@@ -99,6 +99,10 @@ static int open_on(struct vdo_device *device, const struct settings *s,
 	struct executor *x;
 	int result = create_executor(s, &x);
 
+	if (result == -EAGAIN)
+		return error_set(error, result,
+				 "there can be no more threads; raise the "
+				 "limit of processes (ulimit -u)");
 	if (result != 0)
 		return result;
 	return handle_open(device, x, s, volume, error);
@@ -124,6 +128,31 @@ int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
 	return error_finish(error, result);
 }
 
+static int open_file(const char *path, const struct settings *s,
+		     struct vdo_device **device, struct vdo_error *error)
+{
+	return file_open(path, s->open.read_only ? VDO_OPEN_READ_ONLY : 0,
+			 &s->device, device, error);
+}
+
+int vdo_device_open_config(const char *path, const struct vdo_config *config,
+			   struct vdo_device **device, struct vdo_error *error)
+{
+	struct settings s;
+	int result;
+
+	error_clear(error);
+	if (device == NULL)
+		return error_missing(error, "device");
+	*device = NULL;
+	if (path == NULL)
+		return error_missing(error, "path");
+	result = host_config_apply(config, &s, error);
+	if (result == 0)
+		result = open_file(path, &s, device, error);
+	return error_finish(error, result);
+}
+
 int vdo_open(const char *path, const struct vdo_config *config,
 	     struct vdo_volume **volume, struct vdo_error *error)
 {
@@ -142,8 +171,7 @@ int vdo_open(const char *path, const struct vdo_config *config,
 	result = host_config_apply(config, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
-	result = file_open(path, s.open.read_only ? VDO_OPEN_READ_ONLY : 0,
-			   &s.device, &device, error);
+	result = open_file(path, &s, &device, error);
 	if (result != 0)
 		return error_finish(error, result);
 	result = open_on(device, &s, volume, error);

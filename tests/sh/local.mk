@@ -15,6 +15,7 @@ sh_tests = \
 	%D%/layers.sh \
 	%D%/man.sh \
 	%D%/nbdkit.sh \
+	%D%/nbdkit-options.sh \
 	%D%/options.sh \
 	%D%/same-storage.sh \
 	%D%/spdx.sh \

@@ -76,6 +76,11 @@ START_TEST(test_device)
 	REFUSED_SAYING("flags 0x4 ", vdo_device_open("/dev/null", 5, &d, e));
 	ck_assert_ptr_null(d);
 	REFUSED_SAYING("device", vdo_device_open("/dev/null", 0, NULL, e));
+	d = (struct vdo_device *)&said;
+	REFUSED_SAYING("path", vdo_device_open_config(NULL, NULL, &d, e));
+	ck_assert_ptr_null(d);
+	REFUSED_SAYING("device",
+		       vdo_device_open_config("/dev/null", NULL, NULL, e));
 	REFUSED(vdo_device_open_memory(B, NULL));
 	REFUSED(vdo_device_open_custom(NULL, NULL, &d));
 	REFUSED(vdo_device_open_custom(&ops, NULL, &d));
