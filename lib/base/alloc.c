@@ -77,6 +77,7 @@ static void *map_bytes(size_t bytes, int flags)
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
 
+	VDO_CHECK(p == MAP_FAILED || (uintptr_t)p % ALIGN_MAX == 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
@@ -85,6 +86,7 @@ static void *get_bytes(size_t align, size_t bytes, size_t *mapped)
 {
 	void *p;
 
+	VDO_CHECK(is_power_of_two(align) && bytes >= align);
 	*mapped = bytes >= LARGE_BYTES ? bytes : 0;
 	if (*mapped != 0)
 		return map_bytes(bytes, 0);
@@ -124,8 +126,7 @@ void *alloc_zeroed(size_t count, size_t size)
 
 void *alloc_aligned(size_t align, size_t count, size_t size)
 {
-	VDO_ASSERT(align >= 8 && align <= ALIGN_MAX &&
-		   (align & (align - 1)) == 0);
+	VDO_ASSERT(align >= 8 && align <= ALIGN_MAX && is_power_of_two(align));
 	return allocate(align, count, size);
 }
 
@@ -160,6 +161,7 @@ void *alloc_table(size_t bytes)
 void alloc_table_free(void *p, size_t bytes)
 {
 	VDO_ASSERT(p == NULL || bytes > 0);
+	VDO_ASSERT((uintptr_t)p % ALIGN_MAX == 0); /* else it is no table */
 	if (p != NULL)
 		munmap(p, bytes);
 }

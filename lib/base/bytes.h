@@ -118,6 +118,7 @@ static inline uint64_t read_u64(struct reader *r)
 
 static inline void read_bytes(struct reader *r, void *to, size_t n)
 {
+	VDO_CHECK((uint8_t *)to + n <= r->p || r->p + n <= (uint8_t *)to);
 	memcpy(to, r->p, n);
 	r->p += n;
 }
@@ -147,6 +148,8 @@ static inline void write_u64(struct writer *w, uint64_t v)
 
 static inline void write_bytes(struct writer *w, const void *from, size_t n)
 {
+	VDO_CHECK((const uint8_t *)from + n <= w->p ||
+		  w->p + n <= (const uint8_t *)from);
 	memcpy(w->p, from, n);
 	w->p += n;
 }

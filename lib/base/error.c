@@ -137,6 +137,7 @@ int error_set(struct vdo_error *e, int code, const char *fmt, ...)
 
 int error_missing(struct vdo_error *e, const char *argument)
 {
+	VDO_ASSERT(argument != NULL && *argument != '\0');
 	return error_set(e, -EINVAL, "argument %s must not be NULL", argument);
 }
 

@@ -18,6 +18,7 @@
 
 #include <vdo/error.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 
 /* Forget what an earlier call left in @e; NULL is fine. */
@@ -38,6 +39,7 @@ int error_missing(struct vdo_error *e, const char *argument);
  */
 static inline bool error_is_no_space(int result)
 {
+	VDO_CHECK(result <= 0);
 	return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
 }
 

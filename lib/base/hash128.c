@@ -28,6 +28,7 @@ struct lanes {
 
 static inline uint64_t rotate(uint64_t v, unsigned bits)
 {
+	VDO_CHECK(bits > 0 && bits < 64);
 	return v << bits | v >> (64 - bits);
 }
 

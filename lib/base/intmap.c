@@ -15,10 +15,12 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/bytes.h"
 
 /* Fibonacci hashing; the fold lets high bits of the key count as well. */
 static inline uint64_t home(const struct intmap *m, uint64_t key)
 {
+	VDO_CHECK(is_power_of_two(m->mask + 1));
 	key ^= key >> 32;
 	return (key * UINT64_C(0x9e3779b97f4a7c15)) >> 32 & m->mask;
 }
@@ -28,6 +30,8 @@ static inline uint64_t find(const struct intmap *m, uint64_t key)
 {
 	uint64_t i = home(m, key);
 
+	/* Or a search for what is not there would not end. */
+	VDO_CHECK(m->slots != NULL && m->count <= m->mask / 2 + 1);
 	while (m->slots[i].value != NULL && m->slots[i].key != key)
 		i = (i + 1) & m->mask;
 	return i;
@@ -72,6 +76,7 @@ void *intmap_put_new(struct intmap *m, uint64_t key, void *value)
 {
 	uint64_t i = find(m, key);
 
+	VDO_CHECK(value != NULL);
 	if (m->slots[i].value != NULL)
 		return m->slots[i].value;
 	fill(m, i, key, value);

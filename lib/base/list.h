@@ -28,6 +28,7 @@ static inline void list_init(struct list_node *n)
 
 static inline bool list_empty(const struct list_node *head)
 {
+	VDO_CHECK((head->next == head) == (head->prev == head));
 	return head->next == head;
 }
 
@@ -73,6 +74,7 @@ static inline struct list_node *list_pop(struct list_node *head)
 /* Move all of @from to the end of @to. */
 static inline void list_splice(struct list_node *to, struct list_node *from)
 {
+	VDO_CHECK(from->prev->next == from && to->prev->next == to);
 	VDO_ASSERT(to != from);
 	if (list_empty(from))
 		return;

@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/text.h"
@@ -26,5 +27,7 @@ void log_line(const struct log *log, enum vdo_log_level level, const char *fmt,
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	text_escape(line, sizeof(line), text);
+	/* What the host is promised. */
+	VDO_CHECK(strpbrk(line, "\n\r\033") == NULL);
 	log->fn(log->arg, level, line);
 }

@@ -32,6 +32,8 @@ void prioq_node_init(struct prioq_node *n)
 void prioq_put(struct prioq *q, struct prioq_node *n, unsigned priority)
 {
 	VDO_ASSERT(list_empty(&n->link));
+	VDO_CHECK(list_empty(&q->lists[priority]) ==
+		  ((q->used & bit_of(priority)) == 0));
 	n->priority = priority;
 	list_push_back(&q->lists[priority], &n->link);
 	q->used |= bit_of(priority);
@@ -41,6 +43,7 @@ struct prioq_node *prioq_best(const struct prioq *q, unsigned limit)
 {
 	uint64_t used = q->used;
 
+	VDO_CHECK(limit <= PRIOQ_LEVELS);
 	if (limit < PRIOQ_LEVELS)
 		used &= bit_of(limit) - 1;
 	if (used == 0)
@@ -55,6 +58,7 @@ void prioq_remove(struct prioq *q, struct prioq_node *n)
 	if (list_empty(&n->link))
 		return;
 	VDO_ASSERT(q->used & bit_of(n->priority));
+	VDO_CHECK(!list_empty(&q->lists[n->priority]));
 	list_remove(&n->link);
 	if (list_empty(&q->lists[n->priority]))
 		q->used &= ~bit_of(n->priority);

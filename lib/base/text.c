@@ -29,6 +29,7 @@ static size_t decode(const unsigned char *s, uint32_t *character)
 				    : 0;
 	uint32_t c = length == 1 ? *s : *s & (0x7fu >> length);
 
+	VDO_CHECK(*s != '\0');
 	for (size_t i = 1; i < length; i++) {
 		if ((s[i] & 0xc0) != 0x80)
 			return 0; /* the end of the text, too */
@@ -43,6 +44,7 @@ static size_t decode(const unsigned char *s, uint32_t *character)
 
 static int is_plain(uint32_t c)
 {
+	VDO_CHECK(c != 0 && c <= 0x10ffff);
 	return c != '\\' && c >= 0x20 && (c < 0x7f || c >= 0xa0) &&
 	       (c < 0x2028 || c > 0x202e) && (c < 0x2066 || c > 0x2069) &&
 	       c != 0x200e && c != 0x200f && c != 0x61c;
@@ -64,6 +66,7 @@ void text_escape(char *to, size_t size, const char *from)
 	size_t used = 0;
 
 	VDO_ASSERT(size > 0);
+	VDO_CHECK(to + size <= from || from + strlen(from) < to);
 	while (*s != '\0') {
 		char piece[20];
 		uint32_t c = 0;
@@ -84,5 +87,6 @@ void text_escape(char *to, size_t size, const char *from)
 		used += n;
 		s += length;
 	}
+	VDO_ASSERT(used < size);
 	to[used] = '\0';
 }

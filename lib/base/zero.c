@@ -17,6 +17,7 @@ typedef uint64_t words __attribute__((vector_size(32), aligned(1), may_alias));
 __attribute__((target("avx2"))) static bool rest_is_zero(const uint8_t *p,
 							  size_t n)
 {
+	VDO_CHECK(n % 16 == 0);
 	while (n >= 512) {
 		const words *w = (const words *)p;
 		words a = w[0] | w[1] | w[2] | w[3];

@@ -8,18 +8,22 @@
 
 void await_init(struct await *a, struct executor *x)
 {
+	VDO_ASSERT(x != NULL);
 	a->executor = x;
 	event_init(&a->event);
 }
 
 void await_tell(struct await *a, int result)
 {
+	VDO_CHECK(result <= 0);
+	VDO_CHECK(!event_is_set(&a->event)); /* once */
 	a->result = result;
 	executor_signal(a->executor, &a->event);
 }
 
 static void await_done(struct completion *c)
 {
+	VDO_CHECK(queue_is_current(c->home));
 	await_tell(c->owner, c->result);
 }
 
@@ -38,6 +42,7 @@ struct completion *await_on(struct await *a, struct queue *q)
 
 int await_end(struct await *a)
 {
+	VDO_ASSERT(queue_running == NULL); /* it would wait for itself */
 	executor_wait(a->executor, &a->event);
 	return a->result;
 }
@@ -53,6 +58,7 @@ static void call_runs(struct completion *c)
 {
 	struct call *call = container_of(c, struct call, go);
 
+	VDO_CHECK(queue_is_current(c->home));
 	call->run(call->arg, &call->await.done);
 }
 
@@ -60,6 +66,7 @@ int await_call(struct queue *q, await_call_fn run, void *arg)
 {
 	struct call call = {.run = run, .arg = arg};
 
+	VDO_ASSERT(q != NULL && run != NULL);
 	await_on(&call.await, q);
 	completion_init(&call.go, q, call_runs);
 	completion_post(&call.go);

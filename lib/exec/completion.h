@@ -57,6 +57,7 @@ struct queue {
 /* On @q, which is its home from now on. */
 static inline void queue_post(struct queue *q, struct completion *c)
 {
+	VDO_CHECK(c->fn != NULL);
 	q->post(q, c);
 }
 
@@ -71,6 +72,7 @@ static inline void completion_init(struct completion *c, struct queue *home,
 /* Remember an error; the first one stays. */
 static inline void completion_fail(struct completion *c, int result)
 {
+	VDO_CHECK(result <= 0);
 	if (unlikely(result != 0) && c->result == 0)
 		c->result = result;
 }
@@ -78,6 +80,7 @@ static inline void completion_fail(struct completion *c, int result)
 /* Run c->fn on c->home. */
 static inline void completion_post(struct completion *c)
 {
+	VDO_CHECK(c->home != NULL);
 	queue_post(c->home, c);
 }
 

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "base/assert.h"
 #include "exec/clock.h"
 #include "exec/futex.h"
 
@@ -23,11 +24,15 @@ void event_wait(struct event *e)
 			break;
 		futex_wait(&e->set, EVENT_AWAITED, NO_TIMEOUT);
 	}
+	VDO_CHECK(atomic_load(&e->set) == EVENT_SET);
 }
 
 void event_set(struct event *e)
 {
-	/* The waiter may be gone, and the event with it, before we wake. */
-	if (atomic_exchange(&e->set, EVENT_SET) == EVENT_AWAITED)
+	unsigned before = atomic_exchange(&e->set, EVENT_SET);
+
+	VDO_CHECK(before <= EVENT_AWAITED);
+	/* Whoever waited may be gone by now, and the event with them. */
+	if (before == EVENT_AWAITED)
 		futex_wake(&e->set, INT_MAX);
 }

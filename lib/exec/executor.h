@@ -122,6 +122,7 @@ static inline unsigned queue_own_lane(void)
 /* Run one completion as @q; for implementations. */
 static inline void queue_run(struct queue *q, struct completion *c)
 {
+	VDO_CHECK(queue_running == NULL && c->home == q);
 	queue_running = q;
 	c->fn(c);
 	queue_running = NULL;
@@ -130,11 +131,13 @@ static inline void queue_run(struct queue *q, struct completion *c)
 static inline int executor_queue(struct executor *x, const char *name,
 				 unsigned thread, struct queue **queue)
 {
+	VDO_ASSERT(queue_running == NULL);
 	return x->ops->queue_create(x, name, thread, queue);
 }
 
 static inline void executor_wait(struct executor *x, struct event *e)
 {
+	VDO_CHECK(queue_running == NULL);
 	x->ops->wait(x, e);
 }
 

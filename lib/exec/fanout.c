@@ -10,6 +10,7 @@ static void tell(struct fanout *f)
 {
 	struct completion *then = f->then;
 
+	VDO_ASSERT(then != NULL && atomic_load(&f->pending) == 0);
 	/* The fan-out may be gone, or begin anew, as soon as that is posted. */
 	f->then = NULL;
 	completion_finish(then, atomic_load_explicit(&f->result,
@@ -20,6 +21,7 @@ void fanout_start(struct fanout *f, struct fanout_part *parts,
 		  struct queue *const *queues, size_t stride, unsigned count,
 		  completion_fn fn, struct completion *then)
 {
+	VDO_ASSERT(fn != NULL && (count == 0 || stride >= sizeof(*queues)));
 	VDO_ASSERT(f->then == NULL && then != NULL);
 	f->then = then;
 	atomic_init(&f->pending, count);
@@ -29,6 +31,7 @@ void fanout_start(struct fanout *f, struct fanout_part *parts,
 		return;
 	}
 	for (unsigned i = 0; i < count; i++) {
+		VDO_ASSERT(*queues != NULL);
 		completion_init(&parts[i].run, *queues, fn);
 		parts[i].fanout = f;
 		parts[i].number = i;
@@ -45,6 +48,8 @@ void fanout_part_done(struct fanout_part *part, int result)
 	int none = 0;
 	unsigned before;
 
+	VDO_ASSERT(f != NULL && result <= 0);
+	VDO_CHECK(f->then != NULL);
 	if (result != 0)
 		atomic_compare_exchange_strong_explicit(&f->result, &none,
 							result,

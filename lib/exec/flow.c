@@ -47,10 +47,13 @@ void flow_run(struct flow *f)
 	struct queue *here = queue_running;
 	int next = f->at;
 
+	VDO_CHECK(here != NULL && next >= 0);
 	do {
 		const struct step *s = flow_row(f, next);
 		struct queue *q = f->queues[flow_place(next)];
 
+		VDO_CHECK((int)flow_number(next) < flow_table_of(f)->count);
+		VDO_CHECK(flow_place(next) == s->place);
 		/* None is known for ANYWHERE. */
 		if (q != here && q != NULL) {
 			f->at = next;
@@ -60,10 +63,12 @@ void flow_run(struct flow *f)
 		trace_row(&here->trace, f, s);
 		next = run_row(f, s, next);
 	} while (next >= 0);
+	VDO_CHECK(next == FLOW_WAIT || next == FLOW_END);
 }
 
 void flow_arrived(struct completion *c)
 {
+	VDO_CHECK(queue_is_current(c->home));
 	flow_run(container_of(c, struct flow, go));
 }
 
@@ -79,6 +84,7 @@ void flow_resume(struct completion *c)
 {
 	struct flow *f = c->owner;
 
+	VDO_CHECK(queue_is_current(c->home) && c->result <= 0);
 	if (unlikely(c->result != 0))
 		f->at = flow_fail(f, c->result);
 	flow_run(f);
@@ -86,5 +92,6 @@ void flow_resume(struct completion *c)
 
 void flow_resume_any(struct completion *c)
 {
+	VDO_CHECK(queue_is_current(c->home));
 	flow_run(c->owner);
 }

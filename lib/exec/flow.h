@@ -153,6 +153,7 @@ void flow_arrived(struct completion *c);
 
 static inline const struct step *flow_row(const struct flow *f, int at)
 {
+	VDO_CHECK(at >= 0 && flow_place(at) < FLOW_PLACES);
 	return (const struct step *)((const char *)f->rows + (uint16_t)at);
 }
 
@@ -160,6 +161,7 @@ static inline const struct step *flow_row(const struct flow *f, int at)
 static inline void flow_set_table(struct flow *f,
 				  const struct flow_table *table)
 {
+	VDO_CHECK(table->count > 0);
 	f->rows = table->rows;
 	f->at = FLOW_AT(0, table->rows[0].place);
 	f->result = 0;
@@ -198,6 +200,7 @@ static inline void flow_go(struct flow *f)
 /* Begin with the first row. Any thread. */
 static inline void flow_start(struct flow *f)
 {
+	VDO_CHECK(f->rows != NULL);
 	f->at = FLOW_AT(0, f->rows[0].place);
 	f->result = 0;
 	flow_go(f);
@@ -246,6 +249,7 @@ static inline void flow_arm(struct flow *f, struct completion *c, int next,
 				  ? queue_running
 				  : f->queues[flow_place(next)];
 
+	VDO_CHECK(q != NULL);
 	completion_init(c, q, resume);
 	c->owner = f;
 	flow_park(f, next);
@@ -270,6 +274,7 @@ int flow_fail(struct flow *f, int error);
 /* On to @next or, with an error, to the row for these. */
 static inline int flow_next(struct flow *f, int result, int next)
 {
+	VDO_CHECK(next >= 0 && result <= 0);
 	return likely(result == 0) ? next : flow_fail(f, result);
 }
 

@@ -15,6 +15,7 @@ int freelist_init(struct freelist *f, uint32_t count)
 	uint32_t i;
 
 	VDO_ASSERT(count < FREELIST_NONE);
+	f->count = count;
 	f->next = alloc_zeroed(count, sizeof(*f->next));
 	if (f->next == NULL)
 		return -ENOMEM;
@@ -42,6 +43,7 @@ static uint32_t lane_pop(struct freelist *f, _Atomic uint64_t *head)
 		if ((uint32_t)old == 0)
 			return FREELIST_NONE;
 		i = (uint32_t)old - 1;
+		VDO_CHECK(i < f->count);
 		new = ((old >> 32) + 1) << 32 |
 		      atomic_load_explicit(&f->next[i], memory_order_relaxed);
 	} while (!atomic_compare_exchange_weak_explicit(

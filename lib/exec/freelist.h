@@ -33,6 +33,7 @@ struct freelist_lane {
 struct freelist {
 	struct freelist_lane lanes[QUEUE_LANES];
 	_Atomic uint32_t *next; /* of all lanes: an object is in one at most */
+	uint32_t count;
 };
 
 /* @count objects, all free; the lowest number comes first. */
@@ -52,6 +53,7 @@ static inline void freelist_push(struct freelist *f, uint32_t i)
 	uint64_t old = atomic_load_explicit(head, memory_order_relaxed);
 	uint64_t new;
 
+	VDO_CHECK(i < f->count);
 	do {
 		atomic_store_explicit(&f->next[i], (uint32_t)old,
 				      memory_order_relaxed);

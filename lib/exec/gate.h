@@ -40,6 +40,7 @@ static inline void gate_check(struct gate *g)
 {
 	struct completion *c = g->drained;
 
+	VDO_CHECK(c == NULL || g->closed);
 	if (c == NULL || g->inside != 0)
 		return;
 	g->drained = NULL;

@@ -17,8 +17,10 @@ void inside_over(atomic_uint *word)
 
 void inside_wait(struct inside *i)
 {
-	unsigned v = atomic_fetch_or(&i->word, INSIDE_AWAITED) | INSIDE_AWAITED;
+	unsigned v = atomic_fetch_or(&i->word, INSIDE_AWAITED);
 
+	VDO_ASSERT((v & INSIDE_AWAITED) == 0); /* one waits at a time */
+	v |= INSIDE_AWAITED;
 	while (v != INSIDE_AWAITED) {
 		futex_wait(&i->word, v, NO_TIMEOUT);
 		v = atomic_load(&i->word);

@@ -21,6 +21,7 @@
 
 #include <stdatomic.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 
 #define INSIDE_THREAD  2u
@@ -52,6 +53,7 @@ static inline void inside_leave(struct inside *i)
 	unsigned before = atomic_fetch_sub_explicit(&i->word, INSIDE_THREAD,
 						    memory_order_acq_rel);
 
+	VDO_CHECK(before >= INSIDE_THREAD);
 	if (unlikely(before == (INSIDE_THREAD | INSIDE_AWAITED)))
 		inside_over(&i->word);
 }

@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/assert.h"
 #include "base/compiler.h"
 
 struct mpsc_node {
@@ -54,6 +55,7 @@ static inline void mpsc_put(struct mpsc *q, struct mpsc_node *n)
 
 	atomic_store_explicit(&n->next, NULL, memory_order_relaxed);
 	prev = atomic_exchange_explicit(&q->newest, n, memory_order_seq_cst);
+	VDO_CHECK(prev != n); /* it is in there already */
 	atomic_store_explicit(&prev->next, n, memory_order_release);
 }
 

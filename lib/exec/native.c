@@ -179,6 +179,7 @@ static void *thread_main(void *arg)
 {
 	struct native_thread *t = arg;
 
+	VDO_ASSERT(queue_running == NULL && t->run.ran == 0);
 	if (t->core >= 0)
 		bind_to_core(t->core);
 	while (!t->stop) {
@@ -195,6 +196,7 @@ static int native_queue_create(struct executor *base, const char *name,
 	struct native_executor *x = native_of(base);
 	struct native_queue *q = alloc_zeroed(1, sizeof(*q));
 
+	VDO_ASSERT(x->started == base->thread_count);
 	if (q == NULL)
 		return -ENOMEM;
 	queue_init(&q->queue, base, name, native_post);
@@ -209,12 +211,14 @@ static int native_queue_create(struct executor *base, const char *name,
 
 static void native_timer_arm(struct executor *base, struct timer *t)
 {
+	VDO_ASSERT(t->done.home->executor == base);
 	VDO_ASSERT(queue_is_current(t->done.home));
 	timers_add(&thread_of(t->done.home)->timers, t);
 }
 
 static bool native_timer_disarm(struct executor *base, struct timer *t)
 {
+	VDO_ASSERT(t->done.home->executor == base);
 	VDO_ASSERT(queue_is_current(t->done.home));
 	return timers_remove(&thread_of(t->done.home)->timers, t);
 }
@@ -277,6 +281,7 @@ static void join_threads(struct native_executor *x)
 {
 	struct completion stop;
 
+	VDO_ASSERT(queue_running == NULL);
 	for (unsigned i = 0; i < x->started; i++) {
 		completion_init(&stop, &x->threads[i].control.queue,
 				stop_thread);
@@ -355,6 +360,7 @@ int executor_native_create(const struct native_config *config,
 	unsigned count = config->threads != 0 ? config->threads : cores;
 	int r = 0;
 
+	VDO_ASSERT(queue_running == NULL);
 	VDO_ASSERT(cores > 0);
 	if (count > THREADS_MAX)
 		return -EINVAL;

@@ -11,6 +11,7 @@ unsigned runq_take_in(struct runq *r, size_t max)
 	struct mpsc_node *n;
 	unsigned i;
 
+	VDO_CHECK(r->first == NULL || r->last != NULL);
 	for (i = 0; i < max; i++) {
 		n = mpsc_poll(&r->inbox);
 		if (n == NULL)

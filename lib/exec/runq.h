@@ -38,6 +38,7 @@ static inline void runq_init(struct runq *r)
 /* The runner only. */
 static inline void runq_push(struct runq *r, struct mpsc_node *n)
 {
+	VDO_CHECK(r->first == NULL || r->last != n);
 	atomic_store_explicit(&n->next, NULL, memory_order_relaxed);
 	if (r->first == NULL)
 		r->first = n;

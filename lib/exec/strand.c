@@ -147,6 +147,7 @@ static void run_job(struct vdo_task *task)
 
 static void job_init(struct job *job, void (*fn)(struct job *))
 {
+	VDO_ASSERT(fn != NULL);
 	job->task.run = run_job;
 	job->fn = fn;
 }
@@ -169,6 +170,7 @@ static void become_idle(struct strand_executor *x)
 
 static void submit(struct strand *s)
 {
+	VDO_CHECK(atomic_load(&s->pending) > 0);
 	s->executor->pool.submit(s->executor->pool_arg, &s->job.task);
 }
 
@@ -218,6 +220,7 @@ static bool settle(struct strand *s)
 	size_t n = s->unsettled;
 	size_t before;
 
+	VDO_CHECK(queue_running != &s->queue);
 	if (s->run.first != NULL)
 		return false;
 	s->unsettled = 0;
@@ -281,6 +284,7 @@ static struct tick *plan_tick(struct strand_executor *x, uint64_t now_ns)
 static void submit_tick(struct strand_executor *x, struct tick *k,
 			uint64_t now_ns)
 {
+	VDO_CHECK(k == NULL || k->out);
 	if (k != NULL)
 		x->pool.submit_later(x->pool_arg, &k->job.task,
 				     k->due_ns > now_ns ? k->due_ns - now_ns
@@ -340,6 +344,7 @@ static int sleep_on_timers(struct strand_executor *x, uint64_t deadline_ns)
 		.tv_nsec = (long)(deadline_ns % NS_PER_SEC),
 	};
 
+	VDO_ASSERT(x->timer_thread_runs);
 	return pthread_cond_timedwait(&x->timers_changed, &x->lock, &ts);
 }
 
@@ -398,6 +403,7 @@ static void strand_timer_arm(struct executor *base, struct timer *t)
 	struct tick *tick = NULL;
 	uint64_t now = clock_ns();
 
+	VDO_ASSERT(t->done.home->executor == base);
 	VDO_ASSERT(queue_is_current(t->done.home));
 	pthread_mutex_lock(&x->lock);
 	timers_add(&x->timers, t);
@@ -415,6 +421,7 @@ static bool strand_timer_disarm(struct executor *base, struct timer *t)
 	struct strand_executor *x = strand_executor_of(base);
 	bool was_armed;
 
+	VDO_ASSERT(t->done.home->executor == base);
 	VDO_ASSERT(queue_is_current(t->done.home));
 	pthread_mutex_lock(&x->lock);
 	was_armed = timers_remove(&x->timers, t);
@@ -432,6 +439,7 @@ static int strand_queue_create(struct executor *base, const char *name,
 	struct strand_executor *x = strand_executor_of(base);
 	struct strand *s = alloc_aligned(CACHE_LINE, 1, sizeof(*s));
 
+	VDO_ASSERT(!x->stopping);
 	if (s == NULL)
 		return -ENOMEM;
 	queue_init(&s->queue, base, name, strand_post);
@@ -460,6 +468,7 @@ static void wait_for_idle(struct strand_executor *x)
 {
 	unsigned v = atomic_fetch_or(&x->active, ACTIVE_AWAITED);
 
+	VDO_ASSERT(queue_running == NULL && x->stopping);
 	while ((v | ACTIVE_AWAITED) != ACTIVE_AWAITED) {
 		futex_wait(&x->active, v | ACTIVE_AWAITED, NO_TIMEOUT);
 		v = atomic_load(&x->active);

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 
 #define CORES_MAX 65536
 
@@ -59,6 +60,7 @@ int system_thread_start(pthread_t *thread, const char *name,
 	sigset_t all, old;
 	int r;
 
+	VDO_ASSERT(name != NULL && fn != NULL);
 	if (b == NULL)
 		return -ENOMEM;
 	b->fn = fn;
@@ -229,6 +231,7 @@ unsigned system_cores(void)
 	if (allowed > 1 &&
 	    system_read_text("/proc/self/cgroup", groups, sizeof(groups)) > 0)
 		granted = system_cores_granted(groups, "/sys/fs/cgroup");
+	VDO_ASSERT(allowed > 0);
 	return granted != 0 ? MIN(granted, allowed) : allowed;
 }
 
@@ -249,6 +252,7 @@ unsigned system_fds_take(void)
 		else if (fd >= 0)
 			taken |= 1u << fd;
 	}
+	VDO_ASSERT(taken < 1u << SYSTEM_FD_FIRST);
 	return taken;
 }
 
@@ -256,6 +260,7 @@ void system_fds_release(unsigned taken)
 {
 	int saved = errno;
 
+	VDO_ASSERT(taken < 1u << SYSTEM_FD_FIRST);
 	for (int i = 0; i < SYSTEM_FD_FIRST; i++) {
 		if (taken & 1u << i)
 			close(i);
@@ -273,6 +278,7 @@ int system_fd_move(int fd)
 	saved = errno;
 	close(fd);
 	errno = saved;
+	VDO_ASSERT(moved < 0 || moved >= SYSTEM_FD_FIRST);
 	return moved;
 }
 
@@ -281,6 +287,7 @@ int system_open(const char *path, int flags, mode_t mode)
 	unsigned taken = system_fds_take();
 	int fd = system_fd_move(open(path, flags | O_CLOEXEC, mode));
 
+	VDO_ASSERT(fd < 0 || fd >= SYSTEM_FD_FIRST);
 	system_fds_release(taken);
 	return fd;
 }
@@ -290,12 +297,14 @@ int system_eventfd(int flags)
 	unsigned taken = system_fds_take();
 	int fd = system_fd_move(eventfd(0, flags | EFD_CLOEXEC));
 
+	VDO_ASSERT(fd < 0 || fd >= SYSTEM_FD_FIRST);
 	system_fds_release(taken);
 	return fd;
 }
 
 int system_random(void *p, size_t n)
 {
+	VDO_ASSERT(p != NULL && n <= 256); /* comes whole */
 	/* As little as this comes whole; a signal ends a wait at boot. */
 	for (;;) {
 		ssize_t got = getrandom(p, n, 0);
@@ -312,6 +321,7 @@ int system_read_text(const char *path, char *text, size_t size)
 	int fd = system_open(path, O_RDONLY | O_NOCTTY, 0);
 	size_t done = 0;
 
+	VDO_ASSERT(size > 1);
 	if (fd < 0)
 		return -1;
 	while (done < size - 1) {

@@ -23,6 +23,8 @@ void timers_add(struct timers *ts, struct timer *t)
 	*p = t;
 	if (t->next == NULL)
 		ts->last = t;
+	VDO_CHECK(ts->last->next == NULL &&
+		  ts->last->deadline_ns >= ts->first->deadline_ns);
 }
 
 bool timers_remove(struct timers *ts, struct timer *t)
@@ -31,6 +33,7 @@ bool timers_remove(struct timers *ts, struct timer *t)
 
 	if (!t->armed)
 		return false;
+	VDO_ASSERT(ts->first != NULL && ts->last != NULL);
 	if (ts->first == t) {
 		ts->first = t->next;
 	} else {

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/assert.h"
+
 struct waiter {
 	struct waiter *next;
 };
@@ -30,11 +32,13 @@ static inline void waitq_init(struct waitq *q)
 
 static inline bool waitq_empty(const struct waitq *q)
 {
+	VDO_CHECK((q->first == NULL) == (q->count == 0));
 	return q->first == NULL;
 }
 
 static inline void waitq_push(struct waitq *q, struct waiter *w)
 {
+	VDO_CHECK((q->count == 0) == (q->last == &q->first));
 	w->next = NULL;
 	*q->last = w;
 	q->last = &w->next;
@@ -47,6 +51,7 @@ static inline struct waiter *waitq_pop(struct waitq *q)
 
 	if (w == NULL)
 		return NULL;
+	VDO_CHECK(q->count > 0);
 	q->first = w->next;
 	if (q->first == NULL)
 		q->last = &q->first;
@@ -57,6 +62,7 @@ static inline struct waiter *waitq_pop(struct waitq *q)
 /* Move all of @from to the end of @to. */
 static inline void waitq_splice(struct waitq *to, struct waitq *from)
 {
+	VDO_CHECK(to != from);
 	if (from->first == NULL)
 		return;
 	*to->last = from->first;
