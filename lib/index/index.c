@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * An index as a whole: what it consists of, its requests, its states.
+ * An index as a whole: its requests, its states.
  *
- *	zone.c	     requests				each zone on its queue
+ *	serve.c	     requests				each zone on its queue
+ *	zone.c	     open chapters			each zone on its queue
  *	sparse.c     sparse cache			main queue, and zones
  *	writer.c     closed chapters			main queue, and zones
  *	opener.c loader.c rebuilder.c formatter.c
@@ -18,7 +19,7 @@
  */
 #include "build.h"
 
-#include "index/index.h"
+#include "index/index_priv.h"
 
 #include <errno.h>
 
@@ -26,16 +27,6 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/counter.h"
-#include "exec/fanout.h"
-#include "index/index_priv.h"
-#include "index/opener.h"
-#include "index/saver.h"
-#include "index/sparse.h"
-#include "index/writer.h"
-#include "index/zone.h"
-
-enum { ON_MAIN = 1 };
 
 /* Row, function, where it runs; what it does. */
 #define OPEN_ROWS(X)							       \
@@ -71,51 +62,9 @@ enum { STOP_ROWS(FLOW_ROW) };
 STOP_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(stop_table, STOP_END, STOP_ROWS);
 
-struct index {
-	struct index_config c;
-	struct index_geometry geometry;
-	struct index_media media;
-	struct index_failure failure;
-	atomic_int state;
-	atomic_bool stop;
-
-	/* What it knows. */
-	struct page_map page_map;
-	struct chapter_range range;
-	struct index_zone *zones;
-	struct index_contents contents; /* the above, for those who fill it */
-
-	/* Who works on it. */
-	struct index_saves saves;
-	struct stream stream; /* lent to one of them at a time, as pages */
-	uint8_t *pages;	      /* of a chapter */
-	struct index_opener opener;
-	struct index_saver saver;
-	struct sparse_cache sparse;
-	struct chapter_writer writer;
-
-	/* An operation that takes its time, as index.h says. */
-	struct flow flow;
-	struct completion *done; /* NULL: none is under way */
-	struct completion idle;	 /* the writer is */
-	struct fanout fanout;
-	struct fanout_part parts[INDEX_ZONES_MAX];
-	enum index_open how;
-	bool resume;	       /* rather than open */
-	bool save;	       /* when it stops */
-	enum index_state then; /* after a stop */
-	bool unsaved;	       /* more is known than the newest save says */
-};
-
 static struct index *index_of(struct flow *f)
 {
 	return container_of(f, struct index, flow);
-}
-
-static enum index_state get_state(const struct index *index)
-{
-	return (enum index_state)atomic_load_explicit(&index->state,
-						      memory_order_relaxed);
 }
 
 static void set_state(struct index *index, enum index_state state)
@@ -154,7 +103,7 @@ void index_start(struct index *index, struct index_op *op)
 {
 	int r = 0;
 
-	if (unlikely(get_state(index) != INDEX_ONLINE))
+	if (unlikely(index_state_of(index) != INDEX_ONLINE))
 		r = -VDO_EBUSY;
 	else if (unlikely(index_failure_get(&index->failure) != 0))
 		r = -EIO;
@@ -268,7 +217,7 @@ static int open_begin(struct flow *f)
 	struct index *index = index_of(f);
 	enum index_state from = index->resume ? INDEX_SUSPENDED : INDEX_IDLE;
 
-	if (get_state(index) != from)
+	if (index_state_of(index) != from)
 		return flow_fail(f, -VDO_EBUSY);
 	if (index->resume)
 		return OPEN_ACCEPT;
@@ -287,7 +236,7 @@ static int open_fill(struct flow *f)
 {
 	struct index *index = index_of(f);
 
-	VDO_ASSERT(get_state(index) == INDEX_OPENING);
+	VDO_ASSERT(index_state_of(index) == INDEX_OPENING);
 	flow_await_any(f, &index->opener.done, OPEN_FILLED);
 	opener_start(&index->opener, index->how);
 	return FLOW_WAIT;
@@ -299,7 +248,7 @@ static int open_filled(struct flow *f)
 	const struct chapter_range *range = &index->range;
 	int r = index->opener.done.result;
 
-	VDO_ASSERT(get_state(index) == INDEX_OPENING);
+	VDO_ASSERT(index_state_of(index) == INDEX_OPENING);
 	index->unsaved = index->opener.unsaved;
 	if (r != 0) {
 		set_state(index, INDEX_IDLE);
@@ -324,7 +273,7 @@ static int open_accept(struct flow *f)
 	struct index *index = index_of(f);
 	enum index_state from = index->resume ? INDEX_SUSPENDED : INDEX_OPENING;
 
-	VDO_ASSERT(get_state(index) == from);
+	VDO_ASSERT(index_state_of(index) == from);
 	return visit_zones(index, zone_accepts, OPEN_ONLINE);
 }
 
@@ -353,14 +302,14 @@ static int stop_zones(struct flow *f)
 	struct index *index = index_of(f);
 
 	VDO_ASSERT(index->then == INDEX_IDLE || index->then == INDEX_SUSPENDED);
-	switch (get_state(index)) {
+	switch (index_state_of(index)) {
 	case INDEX_ONLINE:
 		set_state(index, INDEX_SUSPENDING);
 		return visit_zones(index, zone_stops, STOP_WRITER);
 	case INDEX_SUSPENDED:
 		return STOP_SAVE;
 	default:
-		index->then = get_state(index); /* there is nothing to stop */
+		index->then = index_state_of(index); /* there is nothing to stop */
 		return STOP_END;
 	}
 }
@@ -369,7 +318,7 @@ static int stop_writer(struct flow *f)
 {
 	struct index *index = index_of(f);
 
-	VDO_ASSERT(get_state(index) == INDEX_SUSPENDING);
+	VDO_ASSERT(index_state_of(index) == INDEX_SUSPENDING);
 	flow_await(f, &index->idle, STOP_PASS);
 	writer_wait_idle(&index->writer, &index->idle);
 	return FLOW_WAIT;
@@ -414,7 +363,7 @@ static int stop_save(struct flow *f)
 
 static int stop_saved(struct flow *f)
 {
-	VDO_ASSERT(get_state(index_of(f)) != INDEX_ONLINE);
+	VDO_ASSERT(index_state_of(index_of(f)) != INDEX_ONLINE);
 	index_of(f)->unsaved = false;
 	return STOP_END;
 }
@@ -426,186 +375,6 @@ static int stop_end(struct flow *f)
 	VDO_ASSERT(index->then != INDEX_OPENING);
 	set_state(index, index->then);
 	return finish(index);
-}
-
-/* --------------------------------------------------------------------- life */
-
-static void init_media(struct index *index)
-{
-	const struct index_config *c = &index->c;
-
-	VDO_ASSERT(c->queue != NULL && c->storage != NULL && c->sync != NULL);
-	index->failure.log = c->log;
-	index->media = (struct index_media){
-		.geometry = &index->geometry,
-		.first_block = c->first_block,
-		.block_count = c->block_count,
-		.nonce = c->nonce,
-		.storage = c->storage,
-		.sync = c->sync,
-		.kind = c->kind,
-		.block = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE),
-		.log = c->log,
-	};
-}
-
-static int init_zones(struct index *index)
-{
-	const struct index_config *c = &index->c;
-	int r = 0;
-
-	VDO_ASSERT(c->zone_count <= INDEX_ZONES_MAX);
-	for (unsigned i = 0; i < c->zone_count && r == 0; i++) {
-		r = index_zone_init(&index->zones[i], &(struct zone_config){
-			.media = &index->media,
-			.page_map = &index->page_map,
-			.failure = &index->failure,
-			.sparse = &index->sparse,
-			.writer = &index->writer,
-			.queue = c->zones[i],
-			.number = i,
-			.zone_count = c->zone_count,
-		});
-		index->contents.volumes[i] = &index->zones[i].volume;
-	}
-	return r;
-}
-
-static void init_contents(struct index *index)
-{
-	index->contents.geometry = &index->geometry;
-	index->contents.page_map = &index->page_map;
-	index->contents.zone_count = index->c.zone_count;
-}
-
-static void init_opener(struct index *index)
-{
-	VDO_ASSERT(index->pages != NULL);
-	opener_init(&index->opener, &(struct opener_config){
-		.media = &index->media,
-		.saves = &index->saves,
-		.contents = &index->contents,
-		.range = &index->range,
-		.stream = &index->stream,
-		.pages = index->pages,
-		.stop = &index->stop,
-		.queue = index->c.queue,
-		.wall_ms = index->c.wall_ms,
-		.wall_arg = index->c.wall_arg,
-	});
-}
-
-static void init_saver(struct index *index)
-{
-	index_saves_forget(&index->saves);
-	saver_init(&index->saver, &(struct saver_config){
-		.media = &index->media,
-		.saves = &index->saves,
-		.contents = &index->contents,
-		.range = &index->range,
-		.stream = &index->stream,
-		.queue = index->c.queue,
-		.wall_ms = index->c.wall_ms,
-		.wall_arg = index->c.wall_arg,
-	});
-}
-
-static int init_sparse(struct index *index)
-{
-	return sparse_init(&index->sparse, &(struct sparse_config){
-		.media = &index->media,
-		.page_map = &index->page_map,
-		.range = &index->range,
-		.queue = index->c.queue,
-	});
-}
-
-static int init_writer(struct index *index)
-{
-	VDO_ASSERT(index->pages != NULL);
-	return writer_init(&index->writer, &(struct writer_config){
-		.media = &index->media,
-		.page_map = &index->page_map,
-		.range = &index->range,
-		.failure = &index->failure,
-		.saver = &index->saver,
-		.pages = index->pages,
-		.queue = index->c.queue,
-		.zones = index->c.zones,
-		.zone_count = index->c.zone_count,
-	});
-}
-
-/* Zones come last: they tell the sparse cache and the writer of themselves. */
-static int init_all(struct index *index)
-{
-	const struct index_config *c = &index->c;
-	int r = index_geometry_init(&index->geometry, c->memory, c->sparse,
-				    c->block_count);
-
-	if (r == 0 && index->geometry.total_blocks > c->block_count)
-		r = -ENOSPC;
-	if (r != 0)
-		return r;
-	init_media(index);
-	index->zones = alloc_aligned(CACHE_LINE, c->zone_count,
-				     sizeof(struct index_zone));
-	index->pages = alloc_aligned(BLOCK_SIZE, index->geometry.chapter_pages,
-				     PAGE_BYTES);
-	if (index->media.block == NULL || index->zones == NULL ||
-	    index->pages == NULL)
-		return -ENOMEM;
-	init_contents(index);
-	init_opener(index);
-	init_saver(index);
-	r = page_map_init(&index->page_map, &index->geometry);
-	if (r == 0)
-		r = stream_init(&index->stream, &index->media);
-	if (r == 0)
-		r = init_sparse(index);
-	if (r == 0)
-		r = init_writer(index);
-	if (r == 0)
-		r = init_zones(index);
-	return r;
-}
-
-int index_create(const struct index_config *c, struct index **result)
-{
-	struct index *index = alloc_zeroed(1, sizeof(*index));
-	int r;
-
-	VDO_ASSERT(c->zone_count >= 1 && c->zone_count <= INDEX_ZONES_MAX);
-	if (index == NULL)
-		return -ENOMEM;
-	index->c = *c;
-	flow_init(&index->flow, NULL);
-	index->flow.queues[ON_MAIN] = c->queue;
-	r = init_all(index);
-	if (r != 0) {
-		index_destroy(index);
-		return r;
-	}
-	*result = index;
-	return 0;
-}
-
-void index_destroy(struct index *index)
-{
-	if (index == NULL)
-		return;
-	VDO_ASSERT(index->done == NULL);
-	for (unsigned i = 0; index->zones != NULL && i < index->c.zone_count;
-	     i++)
-		index_zone_fini(&index->zones[i]);
-	writer_fini(&index->writer);
-	sparse_fini(&index->sparse);
-	stream_fini(&index->stream);
-	page_map_fini(&index->page_map);
-	alloc_free(index->pages);
-	alloc_free(index->zones);
-	alloc_free(index->media.block);
-	alloc_free(index);
 }
 
 /* ----------------------------------------------------------- looking inside */
@@ -622,7 +391,7 @@ const struct index_media *index_media_of(const struct index *index)
 
 struct index_contents *index_contents_of(struct index *index)
 {
-	VDO_ASSERT(get_state(index) != INDEX_OPENING);
+	VDO_ASSERT(index_state_of(index) != INDEX_OPENING);
 	gather_contents(index);
 	return &index->contents;
 }
@@ -637,7 +406,7 @@ int index_open_records(const struct index *index, struct index_record **records,
 {
 	uint32_t used = 0;
 
-	VDO_ASSERT(get_state(index) != INDEX_OPENING);
+	VDO_ASSERT(index_state_of(index) != INDEX_OPENING);
 	for (unsigned i = 0; i < index->c.zone_count; i++)
 		used += open_chapter_used(index->zones[i].open);
 	*count = 0;
@@ -656,71 +425,4 @@ int index_open_records(const struct index *index, struct index_record **records,
 		}
 	}
 	return 0;
-}
-
-/* --------------------------------------------------------------- statistics */
-
-static void add_zone(const struct index_zone *z, struct index_stats *s)
-{
-	const struct zone_counts *c = &z->counts;
-
-	s->posts_found += counter_get(&c->found[INDEX_POST]);
-	s->posts_not_found += counter_get(&c->not_found[INDEX_POST]);
-	s->in_memory_posts_found +=
-		counter_get(&c->posts_in[INDEX_OPEN_CHAPTER]);
-	s->dense_posts_found += counter_get(&c->posts_in[INDEX_DENSE]);
-	s->sparse_posts_found += counter_get(&c->posts_in[INDEX_SPARSE]);
-	s->updates_found += counter_get(&c->found[INDEX_UPDATE]);
-	s->updates_not_found += counter_get(&c->not_found[INDEX_UPDATE]);
-	s->deletions_found += counter_get(&c->found[INDEX_DELETE]);
-	s->deletions_not_found += counter_get(&c->not_found[INDEX_DELETE]);
-	s->queries_found += counter_get(&c->found[INDEX_QUERY]) +
-			    counter_get(&c->found[INDEX_QUERY_NO_UPDATE]);
-	s->queries_not_found +=
-		counter_get(&c->not_found[INDEX_QUERY]) +
-		counter_get(&c->not_found[INDEX_QUERY_NO_UPDATE]);
-	s->page_reads += counter_get(&z->cache.reads);
-}
-
-static uint64_t memory_of(const struct index *index)
-{
-	const struct index_geometry *g = &index->geometry;
-	uint64_t open = g->records * (uint64_t)(RECORD_BYTES + 8);
-	uint64_t sparse = g->sparse ? SPARSE_SLOTS * g->index_pages : 0;
-
-	return 2 * open + chapter_builder_bytes(&index->writer.builder) +
-	       PAGE_BYTES * ((uint64_t)g->cache_pages + g->chapter_pages +
-			     sparse);
-}
-
-void index_get_stats(const struct index *index, struct index_stats *stats)
-{
-	const struct index_rebuilder *rebuilder = &index->opener.rebuilder;
-	struct volume_index_counts v = {0};
-
-	*stats = (struct index_stats){
-		.state = get_state(index),
-		.error = index_failure_get(&index->failure),
-		.memory_used = memory_of(index),
-		.chapters_written =
-			counter_get(&index->writer.chapters_written),
-		.oldest_chapter = counter_get(&index->range.oldest),
-		.newest_chapter = counter_get(&index->range.newest),
-		.rebuild_done = counter_get(&rebuilder->chapters_done),
-		.rebuild_total = counter_get(&rebuilder->chapters_total),
-		.left_out = counter_get(&rebuilder->left_out),
-	};
-	for (unsigned i = 0; i < index->c.zone_count; i++) {
-		volume_index_count(&index->zones[i].volume, &v);
-		add_zone(&index->zones[i], stats);
-	}
-	stats->entries_indexed = v.entries;
-	stats->collisions = v.collisions;
-	stats->entries_discarded = v.discarded;
-	stats->early_flushes = v.early_flushes;
-	stats->memory_used += v.memory_bytes;
-	stats->requests = stats->posts_found + stats->posts_not_found +
-			  stats->updates_found + stats->updates_not_found +
-			  stats->deletions_found + stats->deletions_not_found +
-			  stats->queries_found + stats->queries_not_found;
 }

@@ -90,6 +90,11 @@ bool index_zone_serve(struct index_zone *z, struct index_op *op) MUST_CHECK;
 void index_zone_prefetch(const struct index_zone *z,
 			 const struct index_name *name);
 
+/* For serve.c: the open chapter is full. For zone.c: an op has what it waited for,
+ * so it is served from the start; @zone is its zone. */
+void index_zone_chapter_full(struct index_zone *z);
+void index_zone_serve_again(void *zone, struct waiter *w);
+
 /* Do its parts agree? Takes its time. On its queue, between requests. */
 bool index_zone_sane(const struct index_zone *z);
 

@@ -135,8 +135,10 @@ static void set_all(struct index_geometry *g, uint32_t pages, uint64_t base,
 }
 
 /*
- * The bytes that an index needs besides its page cache: the volume index with
- * its list headers, two open chapters, and what the chapter writer needs.
+ * A bound of the bytes that an index needs besides its page cache: the volume
+ * index with its list headers, two open chapters, and what the chapter writer
+ * needs. It decides the shape of indexes that are on disks, so it stays as it is
+ * whatever these structures become; index_get_stats() tells what they have.
  */
 static uint64_t small_memory(const struct index_geometry *g)
 {

@@ -42,6 +42,14 @@ void open_chapter_fini(struct open_chapter *o)
 	*o = (struct open_chapter){0};
 }
 
+uint64_t open_chapter_bytes(const struct open_chapter *o)
+{
+	VDO_CHECK(o->capacity > 0);
+	return ((uint64_t)o->slot_mask + 1) * sizeof(*o->slots) +
+	       (uint64_t)o->capacity * sizeof(*o->records) +
+	       (o->capacity / 64 + 1) * sizeof(uint64_t);
+}
+
 static void set_used(struct open_chapter *o, uint32_t used)
 {
 	VDO_CHECK(used <= o->capacity);

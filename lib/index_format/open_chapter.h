@@ -31,6 +31,9 @@ struct open_chapter {
 
 int open_chapter_init(struct open_chapter *o, uint32_t capacity) MUST_CHECK;
 void open_chapter_fini(struct open_chapter *o);
+/* The memory that it has. */
+uint64_t open_chapter_bytes(const struct open_chapter *o);
+
 void open_chapter_clear(struct open_chapter *o);
 
 /* Any thread: how many numbers had been given a moment ago. */
