@@ -196,7 +196,7 @@ static void serve(struct zone *z, struct advice_op *op)
 		op->location = mapping_decode(e.location);
 	} else if (op->request != ADVICE_QUERY) {
 		/* The zero block would look like no entry. */
-		VDO_ASSERT(op->location.pbn != ZERO_BLOCK);
+		VDO_CHECK(op->location.pbn != ZERO_BLOCK);
 		mapping_encode(e.location, op->location);
 	}
 	if (op->found)
@@ -210,7 +210,7 @@ void recent_serve(struct recent *r, unsigned zone, struct advice_op *op)
 	struct zone *z = &r->zones[zone];
 
 	VDO_CHECK(op->request <= ADVICE_UPDATE);
-	VDO_ASSERT(zone < r->zone_count);
+	VDO_CHECK(zone < r->zone_count);
 	op->found = false;
 	if (z->bucket_count != 0)
 		serve(z, op);

@@ -58,7 +58,7 @@ struct hash128 hash128(const void *data, size_t n, uint32_t seed)
 	struct hash128 name;
 	size_t left = n / STEP_SIZE;
 
-	VDO_ASSERT(n % STEP_SIZE == 0);
+	VDO_CHECK(n % STEP_SIZE == 0);
 	for (; left >= 4; left -= 4, p += 4 * STEP_SIZE) {
 		l = step(l, p);
 		l = step(l, p + STEP_SIZE);

@@ -39,8 +39,8 @@ static inline uint64_t find(const struct intmap *m, uint64_t key)
 
 static void fill(struct intmap *m, uint64_t i, uint64_t key, void *value)
 {
-	VDO_ASSERT(m->count < m->entries_max && value != NULL);
-	VDO_ASSERT(m->slots[i].value == NULL);
+	VDO_CHECK(m->count < m->entries_max && value != NULL);
+	VDO_CHECK(m->slots[i].value == NULL);
 	m->slots[i] = (struct intmap_slot){key, value};
 	m->count++;
 }
@@ -103,7 +103,7 @@ void *intmap_remove(struct intmap *m, uint64_t key)
 
 	if (old == NULL)
 		return NULL;
-	VDO_ASSERT(m->count > 0);
+	VDO_CHECK(m->count > 0);
 	for (uint64_t i = (gap + 1) & m->mask; m->slots[i].value != NULL;
 	     i = (i + 1) & m->mask) {
 		uint64_t from_home = i - home(m, m->slots[i].key);

@@ -36,7 +36,7 @@ __attribute__((target("avx2"))) static bool rest_is_zero(const uint8_t *p,
 
 bool zero_test(const void *p, size_t n)
 {
-	VDO_ASSERT(n > 0 && n % 16 == 0);
+	VDO_CHECK(n > 0 && n % 16 == 0);
 	if (get_u64(p) != 0)
 		return false;
 	if (!__builtin_cpu_supports("avx2"))

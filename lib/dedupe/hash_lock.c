@@ -62,7 +62,7 @@ static enum dedupe_next hand(struct dedupe_op *op,
 
 static void join(struct hash_lock *l, struct dedupe_op *op)
 {
-	VDO_ASSERT(op->hash_lock == NULL && l->state != LOCK_BYPASSING);
+	VDO_CHECK(op->hash_lock == NULL && l->state != LOCK_BYPASSING);
 	op->hash_lock = l;
 	list_push_back(&l->members, &op->member);
 	l->member_count++;
@@ -70,7 +70,7 @@ static void join(struct hash_lock *l, struct dedupe_op *op)
 
 static void leave(struct hash_lock *l, struct dedupe_op *op)
 {
-	VDO_ASSERT(op->hash_lock == l && l->member_count > 0);
+	VDO_CHECK(op->hash_lock == l && l->member_count > 0);
 	op->hash_lock = NULL;
 	list_remove(&op->member);
 	if (l->agent == op)
@@ -163,7 +163,7 @@ static enum dedupe_next out_of_space(struct hash_lock *l,
 static enum dedupe_next start_writing(struct hash_lock *l,
 				      const struct dedupe_op *caller)
 {
-	VDO_ASSERT(l->duplicate_lock == NULL && !l->verified);
+	VDO_CHECK(l->duplicate_lock == NULL && !l->verified);
 	if (l->agent->alloc_lock == NULL && !swap_agent(l))
 		return out_of_space(l, caller);
 	l->state = LOCK_WRITING;
@@ -181,7 +181,7 @@ static enum dedupe_next start_writing(struct hash_lock *l,
 static enum dedupe_next start_verifying(struct hash_lock *l,
 					const struct dedupe_op *caller)
 {
-	VDO_ASSERT(l->duplicate_lock == NULL && l->duplicate.pbn != ZERO_BLOCK);
+	VDO_CHECK(l->duplicate_lock == NULL && l->duplicate.pbn != ZERO_BLOCK);
 	l->state = LOCK_VERIFYING;
 	l->agent->candidate = l->duplicate;
 	l->agent->lock = NULL;
@@ -192,8 +192,8 @@ static enum dedupe_next start_verifying(struct hash_lock *l,
 static enum dedupe_next start_unlocking(struct hash_lock *l,
 					const struct dedupe_op *caller)
 {
-	VDO_ASSERT(l->agent != NULL && l->duplicate_lock != NULL);
-	VDO_ASSERT(l->agent->lock == NULL);
+	VDO_CHECK(l->agent != NULL && l->duplicate_lock != NULL);
+	VDO_CHECK(l->agent->lock == NULL);
 	l->state = LOCK_UNLOCKING;
 	l->agent->lock = l->duplicate_lock;
 	l->duplicate_lock = NULL;
@@ -204,7 +204,7 @@ static enum dedupe_next start_unlocking(struct hash_lock *l,
 static enum dedupe_next finish_unlocking(struct hash_lock *l,
 					 struct dedupe_op *op)
 {
-	VDO_ASSERT(l->duplicate_lock == NULL && l->agent == op);
+	VDO_CHECK(l->duplicate_lock == NULL && l->agent == op);
 	l->verified = false;
 	l->agent = op_of(waitq_pop(&l->waiters));
 	if (l->agent != NULL)
@@ -215,13 +215,13 @@ static enum dedupe_next finish_unlocking(struct hash_lock *l,
 
 enum dedupe_next hash_lock_unlocked(struct hash_lock *l, struct dedupe_op *op)
 {
-	VDO_ASSERT(l->state == LOCK_UNLOCKING || l->state == LOCK_BYPASSING);
+	VDO_CHECK(l->state == LOCK_UNLOCKING || l->state == LOCK_BYPASSING);
 	op->lock = NULL;
 	if (l->state == LOCK_BYPASSING) {
 		leave(l, op);
 		return DEDUPE_LEAVE;
 	}
-	VDO_ASSERT(l->agent == op);
+	VDO_CHECK(l->agent == op);
 	if (!l->verified)
 		return start_writing(l, op);
 	return finish_unlocking(l, op);
@@ -233,8 +233,8 @@ enum dedupe_next hash_lock_unlocked(struct hash_lock *l, struct dedupe_op *op)
 static enum dedupe_next share(struct hash_lock *l, struct dedupe_op *op,
 			      const struct dedupe_op *caller)
 {
-	VDO_ASSERT(l->state == LOCK_DEDUPING && l->verified);
-	VDO_ASSERT(op->hash_lock == l);
+	VDO_CHECK(l->state == LOCK_DEDUPING && l->verified);
+	VDO_CHECK(op->hash_lock == l);
 	op->location = l->duplicate;
 	op->lock = NULL;
 	return hand(op, caller, DEDUPE_SHARE);
@@ -280,7 +280,7 @@ static enum dedupe_next start_updating(struct hash_lock *l,
 static enum dedupe_next end_share(struct hash_lock *l, struct dedupe_op *op,
 				  const struct dedupe_op *caller)
 {
-	VDO_ASSERT(l->state == LOCK_DEDUPING && l->agent == NULL);
+	VDO_CHECK(l->state == LOCK_DEDUPING && l->agent == NULL);
 	if (l->member_count > 1) {
 		leave(l, op);
 		return hand(op, caller, DEDUPE_LEAVE);
@@ -305,7 +305,7 @@ static enum dedupe_next start_deduping(struct hash_lock *l, bool finished,
 		l->duplicate_lock = agent->alloc_lock;
 		agent->alloc_lock = NULL;
 	}
-	VDO_ASSERT(l->verified && l->duplicate_lock != NULL);
+	VDO_CHECK(l->verified && l->duplicate_lock != NULL);
 	VDO_CHECK(pbn_lock_is_read(l->duplicate_lock));
 	l->state = LOCK_DEDUPING;
 	l->agent = NULL;
@@ -321,7 +321,7 @@ static enum dedupe_next start_deduping(struct hash_lock *l, bool finished,
 enum dedupe_next hash_lock_verified(struct hash_lock *l, struct dedupe_op *op,
 				    bool equal)
 {
-	VDO_ASSERT(l->state == LOCK_VERIFYING && l->agent == op);
+	VDO_CHECK(l->state == LOCK_VERIFYING && l->agent == op);
 	l->duplicate_lock = op->lock;
 	op->lock = NULL;
 	if (l->duplicate_lock == NULL) {
@@ -344,7 +344,7 @@ enum dedupe_next hash_lock_verified(struct hash_lock *l, struct dedupe_op *op,
 
 enum dedupe_next hash_lock_written(struct hash_lock *l, struct dedupe_op *op)
 {
-	VDO_ASSERT(l->state == LOCK_WRITING && l->agent == op);
+	VDO_CHECK(l->state == LOCK_WRITING && l->agent == op);
 	l->duplicate = op->location;
 	l->verified = true;
 	if (op->lock != NULL) {
@@ -386,7 +386,7 @@ static bool start_advice(struct hash_lock *l, enum advice_request request,
 	struct advice_op *advice = &l->agent->advice;
 	struct dedupe *d = l->zone->dedupe;
 
-	VDO_ASSERT(l->advised && l->agent->hash_lock == l);
+	VDO_CHECK(l->advised && l->agent->hash_lock == l);
 	completion_init(&advice->done, l->zone->queue, done);
 	advice->request = request;
 	advice->name = &l->agent->name;
@@ -414,7 +414,7 @@ static enum dedupe_next query_over(struct hash_lock *l,
 {
 	const struct advice_op *advice = &l->agent->advice;
 
-	VDO_ASSERT(l->state == LOCK_QUERYING);
+	VDO_CHECK(l->state == LOCK_QUERYING);
 	counter_dec(&l->zone->stats.queries_pending);
 	if (usable(l, advice)) {
 		l->duplicate = advice->location;
@@ -441,7 +441,7 @@ enum dedupe_next hash_lock_start(struct hash_lock *l, struct dedupe_op *op)
 	enum advice_request request =
 		op->alloc_lock != NULL ? ADVICE_POST : ADVICE_QUERY;
 
-	VDO_ASSERT(l->member_count == 0 && l->agent == NULL);
+	VDO_CHECK(l->member_count == 0 && l->agent == NULL);
 	join(l, op);
 	l->agent = op;
 	if (!l->advised)
@@ -458,7 +458,7 @@ static enum dedupe_next update_over(struct hash_lock *l,
 {
 	struct dedupe_op *agent = l->agent;
 
-	VDO_ASSERT(l->state == LOCK_UPDATING);
+	VDO_CHECK(l->state == LOCK_UPDATING);
 	counter_dec(&l->zone->stats.queries_pending);
 	l->update_advice = false;
 	if (!waitq_empty(&l->waiters))
@@ -477,7 +477,7 @@ static void update_done(struct completion *c)
 static enum dedupe_next start_updating(struct hash_lock *l,
 				       const struct dedupe_op *caller)
 {
-	VDO_ASSERT(l->verified && waitq_empty(&l->waiters));
+	VDO_CHECK(l->verified && waitq_empty(&l->waiters));
 	l->state = LOCK_UPDATING;
 	if (start_advice(l, ADVICE_UPDATE, l->duplicate, update_done))
 		return update_over(l, caller);
@@ -507,7 +507,7 @@ enum dedupe_next hash_lock_shared(struct hash_lock *l, struct dedupe_op *op)
 {
 	if (l->state == LOCK_BYPASSING)
 		return leave_bypassing(l, op);
-	VDO_ASSERT(l->state == LOCK_DEDUPING);
+	VDO_CHECK(l->state == LOCK_DEDUPING);
 	return end_share(l, op, op);
 }
 

@@ -98,7 +98,7 @@ struct hash_lock *hash_zone_take_lock(struct hash_zone *z, uint64_t key)
 {
 	struct hash_lock *l = z->free;
 
-	VDO_ASSERT(l != NULL && l->state == LOCK_FREE);
+	VDO_CHECK(l != NULL && l->state == LOCK_FREE);
 	z->free = l->next_free;
 	*l = (struct hash_lock){.zone = z, .key = key};
 	list_init(&l->members);
@@ -108,8 +108,8 @@ struct hash_lock *hash_zone_take_lock(struct hash_zone *z, uint64_t key)
 
 void hash_zone_return_lock(struct hash_zone *z, struct hash_lock *l)
 {
-	VDO_ASSERT(l->member_count == 0 && !l->registered);
-	VDO_ASSERT(l->duplicate_lock == NULL && waitq_empty(&l->waiters));
+	VDO_CHECK(l->member_count == 0 && !l->registered);
+	VDO_CHECK(l->duplicate_lock == NULL && waitq_empty(&l->waiters));
 	l->state = LOCK_FREE;
 	l->next_free = z->free;
 	z->free = l;
@@ -132,7 +132,7 @@ void hash_zone_remove(struct hash_lock *l)
 	if (!l->registered)
 		return;
 	removed = intmap_remove(&l->zone->map, l->key);
-	VDO_ASSERT(removed == l);
+	VDO_CHECK(removed == l);
 	l->registered = false;
 }
 
@@ -140,7 +140,7 @@ void hash_zone_remove(struct hash_lock *l)
 
 static struct hash_zone *zone_of(struct dedupe *d, unsigned zone)
 {
-	VDO_ASSERT(zone < d->zone_count);
+	VDO_CHECK(zone < d->zone_count);
 	VDO_ASSERT(queue_is_current(d->zones[zone].queue));
 	return &d->zones[zone];
 }
@@ -150,7 +150,7 @@ static struct hash_lock *lock_of(struct dedupe *d, unsigned zone,
 {
 	struct hash_lock *l = op->hash_lock;
 
-	VDO_ASSERT(l != NULL && l->zone == zone_of(d, zone));
+	VDO_CHECK(l != NULL && l->zone == zone_of(d, zone));
 	VDO_CHECK(hash_lock_sane(l));
 	return l;
 }
@@ -177,7 +177,7 @@ enum dedupe_next dedupe_enter(struct dedupe *d, unsigned zone,
 	struct hash_zone *z = zone_of(d, zone);
 	struct hash_lock *l, *present;
 
-	VDO_ASSERT(op->data != NULL);
+	VDO_CHECK(op->data != NULL);
 	op->hash_lock = NULL;
 	op->lock = NULL;
 	if (op->private)

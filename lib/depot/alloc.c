@@ -260,7 +260,7 @@ static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 	if (unlikely(r != 0))
 		return r;
 	lock = pbnlock_get(z, z->open->start + offset, op->type);
-	VDO_ASSERT(lock != NULL); /* locks_max is enough for all requests */
+	VDO_CHECK(lock != NULL); /* locks_max is enough for all requests */
 	refs_claim(z->open, offset);
 	lock->provisional = true;
 	op->lock = lock;

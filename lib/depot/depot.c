@@ -176,7 +176,7 @@ unsigned depot_zone_of(const struct depot *d, pbn_t pbn)
 
 struct queue *depot_queue(const struct depot *d, unsigned zone)
 {
-	VDO_ASSERT(zone < d->zone_count);
+	VDO_CHECK(zone < d->zone_count);
 	return d->zones[zone].queue;
 }
 

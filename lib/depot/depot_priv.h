@@ -323,8 +323,8 @@ static inline bool zone_read_only(const struct depot_zone *z)
 
 static inline struct depot_zone *zone_check(struct depot *d, unsigned zone)
 {
-	VDO_ASSERT(zone < d->zone_count);
-	VDO_ASSERT(queue_is_current(d->zones[zone].queue));
+	VDO_CHECK(zone < d->zone_count);
+	VDO_CHECK(queue_is_current(d->zones[zone].queue));
 	return &d->zones[zone];
 }
 

@@ -52,7 +52,7 @@ struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
 	atomic_init(&lock->claims, 0);
 	lock->next_free = NULL;
 	other = intmap_put_new(&z->locks, pbn, lock);
-	VDO_ASSERT(other == NULL);
+	VDO_CHECK(other == NULL);
 	return lock;
 }
 
@@ -122,7 +122,7 @@ struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn)
 void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock)
 {
 	zone_check(d, zone);
-	VDO_ASSERT(lock->holders > 0);
+	VDO_CHECK(lock->holders > 0);
 	lock->holders++;
 }
 
@@ -130,8 +130,8 @@ void depot_lock_downgrade(struct depot *d, unsigned zone, struct pbn_lock *lock,
 			  bool compressed)
 {
 	zone_check(d, zone);
-	VDO_ASSERT(lock->holders > 0);
-	VDO_ASSERT(lock->type == PBN_LOCK_WRITE);
+	VDO_CHECK(lock->holders > 0);
+	VDO_CHECK(lock->type == PBN_LOCK_WRITE);
 	lock->type = PBN_LOCK_READ;
 	lock->limit = compressed ? REFS_MAX : REFS_MAX - 1;
 	atomic_store_explicit(&lock->claims, 0, memory_order_relaxed);
@@ -146,7 +146,7 @@ void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock)
 	if (--lock->holders > 0)
 		return;
 	removed = intmap_remove(&z->locks, lock->pbn);
-	VDO_ASSERT(removed == lock);
+	VDO_CHECK(removed == lock);
 	if (lock->provisional) {
 		struct slab *s = slab_at(d, lock->pbn);
 

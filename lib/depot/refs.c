@@ -90,14 +90,14 @@ static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
 
 void refs_claim(struct slab *s, uint32_t offset)
 {
-	VDO_ASSERT(s->counts[offset] == 0);
+	VDO_CHECK(s->counts[offset] == 0);
 	s->counts[offset] = COUNT_PROVISIONAL;
 	count_allocated(s, offset, 1);
 }
 
 void refs_unclaim(struct slab *s, uint32_t offset)
 {
-	VDO_ASSERT(s->counts[offset] == COUNT_PROVISIONAL);
+	VDO_CHECK(s->counts[offset] == COUNT_PROVISIONAL);
 	s->counts[offset] = 0;
 	count_allocated(s, offset, -1);
 }

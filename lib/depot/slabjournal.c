@@ -506,7 +506,7 @@ bool depot_adjust(struct depot *d, struct refs_op *op)
 		completion_fail(&op->done, adjust_error(d, op));
 		return true;
 	}
-	VDO_ASSERT(queue_is_current(sj->slab->zone->queue));
+	VDO_CHECK(queue_is_current(sj->slab->zone->queue));
 	if (likely(waitq_empty(&sj->waiting))) {
 		if (unlikely(expand(op) <= sj->last_point)) {
 			completion_fail(&op->done, out_of_order(sj, op));

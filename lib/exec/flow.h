@@ -193,7 +193,7 @@ static inline void flow_go(struct flow *f)
 {
 	struct queue *q = f->queues[flow_place(f->at)];
 
-	VDO_ASSERT(q != NULL);
+	VDO_CHECK(q != NULL);
 	queue_post(q, &f->go);
 }
 

@@ -54,7 +54,7 @@ static inline void gate_enter(struct gate *g)
 
 static inline void gate_leave(struct gate *g)
 {
-	VDO_ASSERT(g->inside > 0);
+	VDO_CHECK(g->inside > 0);
 	g->inside--;
 	gate_check(g);
 }

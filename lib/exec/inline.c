@@ -94,7 +94,7 @@ static void inline_post(struct queue *q, struct completion *c)
 	struct inline_executor *x = inline_of(q->executor);
 	const struct queue *from = queue_running;
 
-	VDO_ASSERT(c->fn != NULL);
+	VDO_CHECK(c->fn != NULL);
 	c->home = q;
 	if (likely(from != NULL && from->executor == &x->base)) {
 		runq_push(&x->run, &c->link);

@@ -23,17 +23,17 @@ void fragment_header_encode(uint8_t *block, const uint16_t *sizes,
 	struct writer w = {block};
 	unsigned total = 0;
 
-	VDO_ASSERT(count <= FRAGMENTS_MAX);
+	VDO_CHECK(count <= FRAGMENTS_MAX);
 	write_u32(&w, VERSION_MAJOR);
 	write_u32(&w, VERSION_MINOR);
 	for (unsigned i = 0; i < FRAGMENTS_MAX; i++) {
 		uint16_t size = i < count ? sizes[i] : 0;
 
-		VDO_ASSERT(size <= FRAGMENT_SIZE_MAX);
+		VDO_CHECK(size <= FRAGMENT_SIZE_MAX);
 		total += size;
 		write_u16(&w, size);
 	}
-	VDO_ASSERT(total <= FRAGMENT_PAYLOAD);
+	VDO_CHECK(total <= FRAGMENT_PAYLOAD);
 }
 
 int fragment_find(const uint8_t *block, uint8_t state, const uint8_t **data,

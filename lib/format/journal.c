@@ -81,7 +81,7 @@ void journal_block_put(uint8_t *block, unsigned i, uint8_t check,
 	uint8_t *sector =
 		block + SECTOR_SIZE * (1 + i / JOURNAL_ENTRIES_PER_SECTOR);
 
-	VDO_ASSERT(i < JOURNAL_ENTRIES_PER_BLOCK && check >= 0x80);
+	VDO_CHECK(i < JOURNAL_ENTRIES_PER_BLOCK && check >= 0x80);
 	if (in_sector == 0)
 		start_sector(sector, check, recovery_count);
 	sector[2] = (uint8_t)(in_sector + 1);
@@ -92,8 +92,8 @@ void journal_block_put(uint8_t *block, unsigned i, uint8_t check,
 /* The five bytes of a mapping as a number. */
 static inline uint64_t mapping_word(struct mapping m)
 {
-	VDO_ASSERT(m.pbn < PHYSICAL_BLOCKS_MAX);
-	VDO_ASSERT(m.state <= STATE_FRAGMENT_LAST);
+	VDO_CHECK(m.pbn < PHYSICAL_BLOCKS_MAX);
+	VDO_CHECK(m.state <= STATE_FRAGMENT_LAST);
 	return (m.state & 15) | (m.pbn >> 32 & 15) << 4 |
 	       (m.pbn & UINT32_MAX) << 8;
 }
@@ -103,7 +103,7 @@ void journal_entry_encode(const struct journal_entry *e, uint8_t *p)
 	uint64_t to = mapping_word(e->new_mapping);
 	uint64_t from = mapping_word(e->old_mapping);
 
-	VDO_ASSERT(e->slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(e->slot < MAP_PAGE_ENTRIES);
 	put_u64(p, ((uint64_t)e->operation & 3) | (uint64_t)e->slot << 2 |
 			   (e->page >> 32 & 15) << 12 |
 			   (e->page & UINT32_MAX) << 16 | to << 48);

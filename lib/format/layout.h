@@ -45,7 +45,7 @@ void slab_geometry_init(struct slab_geometry *g, const struct superblock *sb);
 
 static inline uint64_t slab_of(const struct slab_geometry *g, pbn_t pbn)
 {
-	VDO_ASSERT(pbn >= g->first_block);
+	VDO_CHECK(pbn >= g->first_block);
 	return (pbn - g->first_block) >> g->slab_shift;
 }
 

@@ -82,7 +82,7 @@ void tree_place_of(lbn_t lbn, unsigned root_count, struct tree_place *place)
 	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;
 	uint64_t page = leaf / root_count;
 
-	VDO_ASSERT(lbn < LOGICAL_BLOCKS_MAX && root_count > 0);
+	VDO_CHECK(lbn < LOGICAL_BLOCKS_MAX && root_count > 0);
 	place->root = (unsigned)(leaf % root_count);
 	place->page[0] = page;
 	place->slot[0] = (uint16_t)(lbn % MAP_PAGE_ENTRIES);
@@ -91,5 +91,5 @@ void tree_place_of(lbn_t lbn, unsigned root_count, struct tree_place *place)
 		page /= MAP_PAGE_ENTRIES;
 		place->page[level] = page;
 	}
-	VDO_ASSERT(page == 0);
+	VDO_CHECK(page == 0);
 }

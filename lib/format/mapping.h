@@ -46,13 +46,13 @@ static inline void mapping_encode(uint8_t *p, struct mapping m)
 
 static inline struct mapping map_page_get(const uint8_t *page, unsigned slot)
 {
-	VDO_ASSERT(slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(slot < MAP_PAGE_ENTRIES);
 	return mapping_decode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot);
 }
 
 static inline void map_page_put(uint8_t *page, unsigned slot, struct mapping m)
 {
-	VDO_ASSERT(slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(slot < MAP_PAGE_ENTRIES);
 	mapping_encode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot, m);
 }
 

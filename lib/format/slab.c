@@ -124,8 +124,8 @@ void slab_journal_put(uint8_t *block, unsigned i,
 {
 	uint8_t *p = block + HEADER_SIZE + ENTRY_SIZE * i;
 
-	VDO_ASSERT(i < (e->map ? SLAB_FULL_ENTRIES_MAX : SLAB_ENTRIES_MAX));
-	VDO_ASSERT(e->offset < UINT32_C(1) << SLAB_BITS_MAX);
+	VDO_CHECK(i < (e->map ? SLAB_FULL_ENTRIES_MAX : SLAB_ENTRIES_MAX));
+	VDO_CHECK(e->offset < UINT32_C(1) << SLAB_BITS_MAX);
 	p[0] = (uint8_t)e->offset;
 	p[1] = (uint8_t)(e->offset >> 8);
 	p[2] = (uint8_t)(e->offset >> 16 | (unsigned)e->increment << 7);

@@ -47,7 +47,7 @@ static inline bool drop(atomic_uint *counter, unsigned n)
 	unsigned old =
 		atomic_fetch_sub_explicit(counter, n, memory_order_acq_rel);
 
-	VDO_ASSERT(old >= n);
+	VDO_CHECK(old >= n);
 	return old == n;
 }
 

@@ -105,7 +105,7 @@ void journal_append(struct journal *j, struct journal_op *op)
 		completion_finish(&op->done, -VDO_EREADONLY);
 		return;
 	}
-	VDO_ASSERT(!j->draining);
+	VDO_CHECK(!j->draining);
 	if (likely(waitq_empty(&j->waiting) && ring_has_room(j)))
 		ring_assign(j, op);
 	else

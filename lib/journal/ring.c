@@ -108,7 +108,7 @@ void ring_assign(struct journal *j, struct journal_op *op)
 {
 	struct block *b = j->open;
 
-	VDO_ASSERT(b->assigned < JOURNAL_ENTRIES_PER_BLOCK);
+	VDO_CHECK(b->assigned < JOURNAL_ENTRIES_PER_BLOCK);
 	/* A new image of the block begins. */
 	if (b->assigned == b->encoded)
 		counter_inc(&j->counters.blocks_started);
@@ -144,7 +144,7 @@ unsigned ring_encode(struct journal *j)
 			b = ring_block(j, ++i);
 			check = journal_check(b->seq, j->size);
 		}
-		VDO_ASSERT(op->point.entry == b->encoded);
+		VDO_CHECK(op->point.entry == b->encoded);
 		journal_block_put(b->buffer, b->encoded++, check,
 				  j->recovery_count, &op->entry);
 	}

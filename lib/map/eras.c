@@ -88,7 +88,7 @@ bool eras_expire_all(struct map_zone *z)
 
 void eras_add(struct map_zone *z, struct page *p, seq_t seq)
 {
-	VDO_ASSERT(seq > 0);
+	VDO_CHECK(seq > 0);
 	if (likely(p->era != 0 && p->era <= seq))
 		return;
 	if (p->queued || p->again) {

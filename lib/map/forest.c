@@ -85,7 +85,7 @@ struct page *forest_make(struct forest *f, unsigned root, unsigned level,
 	struct page **slot = &f->pages[level][page * f->root_count + root];
 	struct tree_page *t;
 
-	VDO_ASSERT(level > 0 && page < f->page_count[level]);
+	VDO_CHECK(level > 0 && page < f->page_count[level]);
 	if (*slot != NULL)
 		return *slot;
 	t = alloc_zeroed(1, sizeof(*t));

@@ -338,8 +338,8 @@ bool map_get(struct map *m, unsigned zone, struct map_op *op)
 	struct map_zone *z = &m->zones[zone];
 	struct page *p = intmap_get(&z->leaves, op->page);
 
-	VDO_ASSERT(queue_is_current(z->queue));
-	VDO_ASSERT(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
 	counter_inc(&z->stats.read_count);
 	if (likely(p != NULL && page_loaded(p))) {
 		completion_fail(&op->done, read_entry(z, p, op));
@@ -356,8 +356,8 @@ bool map_put(struct map *m, unsigned zone, struct map_op *op)
 	struct page *p = intmap_get(&z->leaves, op->page);
 
 	VDO_ASSERT(queue_is_current(z->queue));
-	VDO_ASSERT(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
-	VDO_ASSERT(mapping_valid(op->value));
+	VDO_CHECK(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(mapping_valid(op->value));
 	counter_inc(&z->stats.write_count);
 	if (likely(p != NULL && page_loaded(p))) {
 		write_entry(z, p, op);

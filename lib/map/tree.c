@@ -159,12 +159,12 @@ bool map_find(struct map *m, unsigned zone, struct map_op *op)
 	struct map_zone *z = &m->zones[zone];
 	int r;
 
-	VDO_ASSERT(queue_is_current(z->queue));
-	VDO_ASSERT(op->lbn < m->forest.logical_blocks);
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(op->lbn < m->forest.logical_blocks);
 	if (likely(find_fast(m, op)))
 		return true;
 	tree_place_of(op->lbn, m->forest.root_count, &op->place);
-	VDO_ASSERT(op->place.root % m->zone_count == zone);
+	VDO_CHECK(op->place.root % m->zone_count == zone);
 	op->page = 0;
 	op_wait(z, op, MAP_FIND);
 	r = find_step(z, op);

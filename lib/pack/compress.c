@@ -42,7 +42,7 @@ bool pack_compress(struct compressor *c, struct pack_op *op,
 	LZ4_stream_t *stream = (LZ4_stream_t *)c;
 	int size;
 
-	VDO_ASSERT(op->bin == NULL);
+	VDO_CHECK(op->bin == NULL);
 	if (!pack_status_advance(op, STAGE_COMPRESSING))
 		return false;
 	LZ4_resetStream_fast(stream);
@@ -53,7 +53,7 @@ bool pack_compress(struct compressor *c, struct pack_op *op,
 		pack_status_end(op);
 		return false;
 	}
-	VDO_ASSERT(size <= (int)FRAGMENT_SIZE_MAX);
+	VDO_CHECK(size <= (int)FRAGMENT_SIZE_MAX);
 	op->size = (uint16_t)size;
 	return true;
 }

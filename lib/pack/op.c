@@ -45,13 +45,13 @@ void pack_assemble(struct pack_op *lead)
 	struct writer w = {lead->block + FRAGMENT_HEADER + lead->size};
 	unsigned count = 1;
 
-	VDO_ASSERT(lead->verdict == PACK_LEAD && lead->members != NULL);
+	VDO_CHECK(lead->verdict == PACK_LEAD && lead->members != NULL);
 	for (const struct pack_op *m = lead->members; m != NULL; m = m->next) {
-		VDO_ASSERT(m->slot == count && count < FRAGMENTS_MAX);
+		VDO_CHECK(m->slot == count && count < FRAGMENTS_MAX);
 		write_bytes(&w, m->block + FRAGMENT_HEADER, m->size);
 		sizes[count++] = m->size;
 	}
-	VDO_ASSERT(w.p <= lead->block + BLOCK_SIZE);
+	VDO_CHECK(w.p <= lead->block + BLOCK_SIZE);
 	fragment_header_encode(lead->block, sizes, count);
 }
 
@@ -59,9 +59,9 @@ struct pack_op *pack_next_member(struct pack_op *lead)
 {
 	struct pack_op *m = lead->members;
 
-	VDO_ASSERT(lead->verdict == PACK_LEAD || m == NULL);
+	VDO_CHECK(lead->verdict == PACK_LEAD || m == NULL);
 	if (m != NULL) {
-		VDO_ASSERT(m->bin == NULL);
+		VDO_CHECK(m->bin == NULL);
 		lead->members = m->next;
 		m->next = NULL;
 	}

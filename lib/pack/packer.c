@@ -92,7 +92,7 @@ void packer_destroy(struct packer *p)
 
 static inline void place(struct packer *p, struct pack_bin *b, unsigned i)
 {
-	VDO_ASSERT(i < p->bin_count);
+	VDO_CHECK(i < p->bin_count);
 	p->order[i] = b;
 	b->position = i;
 }
@@ -111,7 +111,7 @@ static void sort(struct packer *p, struct pack_bin *b)
 
 static void put(struct packer *p, struct pack_bin *b, struct pack_op *op)
 {
-	VDO_ASSERT(b->count < FRAGMENTS_MAX && op->size <= b->free);
+	VDO_CHECK(b->count < FRAGMENTS_MAX && op->size <= b->free);
 	op->bin = b;
 	op->slot = (uint8_t)b->count;
 	b->members[b->count++] = op;
@@ -124,9 +124,9 @@ static void take(struct packer *p, struct pack_bin *b, struct pack_op *op)
 {
 	struct pack_op *last = b->members[b->count - 1];
 
-	VDO_ASSERT(b->count > 0 && op->bin == b);
+	VDO_CHECK(b->count > 0 && op->bin == b);
 	b->count--;
-	VDO_ASSERT(b->members[op->slot] == op || last == op);
+	VDO_CHECK(b->members[op->slot] == op || last == op);
 	last->slot = op->slot;
 	b->members[op->slot] = last;
 	b->free += op->size;
@@ -180,7 +180,7 @@ static void give_out(struct packer *p, struct pack_bin *b)
 			last = &op->next;
 		}
 	}
-	VDO_ASSERT(b->free == FRAGMENT_PAYLOAD);
+	VDO_CHECK(b->free == FRAGMENT_PAYLOAD);
 	if (n < 2) {
 		if (lead != NULL)
 			alone(lead);
@@ -214,7 +214,7 @@ static struct pack_bin *choose(struct packer *p, unsigned size)
 	for (unsigned i = 0; i < p->bin_count; i++)
 		if (p->order[i]->free >= size)
 			return p->order[i];
-	VDO_ASSERT(fullest->count > 0);
+	VDO_CHECK(fullest->count > 0);
 	if (size >= FRAGMENT_PAYLOAD - fullest->free)
 		return NULL;
 	give_out(p, fullest);
@@ -231,8 +231,8 @@ void pack_submit(struct packer *p, struct pack_op *op)
 {
 	struct pack_bin *b;
 
-	VDO_ASSERT(queue_is_current(p->queue));
-	VDO_ASSERT(op->size > 0 && op->size <= FRAGMENT_SIZE_MAX);
+	VDO_CHECK(queue_is_current(p->queue));
+	VDO_CHECK(op->size > 0 && op->size <= FRAGMENT_SIZE_MAX);
 	b = admitted(p, op) ? choose(p, op->size) : NULL;
 	if (b == NULL) {
 		pack_status_end(op);

@@ -26,8 +26,8 @@ static void pump(struct completion *c)
 	struct logical_zone *z = container_of(c, struct logical_zone, pump);
 	unsigned n;
 
-	VDO_ASSERT(queue_is_current(z->queue));
-	VDO_ASSERT(atomic_load_explicit(&z->pumping, memory_order_relaxed));
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(atomic_load_explicit(&z->pumping, memory_order_relaxed));
 	for (n = 0; n < ARRIVALS_BATCH; n++) {
 		struct mpsc_node *node = mpsc_poll(&z->arrivals);
 
@@ -56,7 +56,7 @@ void arrivals_put(struct request *r)
 {
 	struct logical_zone *z = request_zone(r);
 
-	VDO_ASSERT(flow_number(r->flow.at) == 0 && r->flow.result == 0);
+	VDO_CHECK(flow_number(r->flow.at) == 0 && r->flow.result == 0);
 	mpsc_put(&z->arrivals, &r->flow.go.link);
 	if (!atomic_exchange(&z->pumping, true))
 		completion_post(&z->pump);

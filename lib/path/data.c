@@ -16,7 +16,7 @@
 static void copy_vectors(const struct iovec *iov, size_t offset,
 			 uint8_t *block, size_t n, bool to_user)
 {
-	VDO_ASSERT(n <= BLOCK_SIZE);
+	VDO_CHECK(n <= BLOCK_SIZE);
 	while (n > 0) {
 		size_t part = MIN(iov->iov_len - offset, n);
 		uint8_t *user = (uint8_t *)iov->iov_base + offset;
@@ -34,7 +34,7 @@ static void copy_vectors(const struct iovec *iov, size_t offset,
 
 void data_from_user(struct request *r)
 {
-	VDO_ASSERT(r->what.kind == IO_WRITE && r->what.io != NULL);
+	VDO_CHECK(r->what.kind == IO_WRITE && r->what.io != NULL);
 	copy_vectors(r->what.iov, r->what.iov_offset, r->data + r->what.part_offset,
 		     r->what.part_length, false);
 }
@@ -59,7 +59,7 @@ void data_name(struct request *r, bool known_not_zero)
 	const struct path_config *c = &r->path->config;
 	struct hash128 hash;
 
-	VDO_ASSERT(r->what.kind != IO_READ);
+	VDO_CHECK(r->what.kind != IO_READ);
 	r->zero = !known_not_zero && zero_test(r->data, BLOCK_SIZE);
 	if (r->zero)
 		return;
@@ -83,8 +83,8 @@ void data_fetch(struct request *r, struct mapping m, int next)
 
 void data_fetch_user(struct request *r, struct mapping m, int next)
 {
-	VDO_ASSERT(m.pbn != ZERO_BLOCK && r->what.user != NULL);
-	VDO_ASSERT(!mapping_is_compressed(m));
+	VDO_CHECK(m.pbn != ZERO_BLOCK && r->what.user != NULL);
+	VDO_CHECK(!mapping_is_compressed(m));
 	flow_await(&r->flow, &r->mio.done, next);
 	mio_read(&r->mio, r->path->config.storage, MIO_DATA, m.pbn, 1, r->what.user);
 }

@@ -26,7 +26,7 @@
 
 void flush_enter(struct logical_zone *z, struct request *r)
 {
-	VDO_ASSERT(queue_is_current(z->queue) && !r->active);
+	VDO_CHECK(queue_is_current(z->queue) && !r->active);
 	r->active = true;
 	r->parity = z->generation & 1;
 	r->pack.generation = z->generation;
@@ -40,8 +40,8 @@ void flush_leave(struct logical_zone *z, struct request *r)
 	if (!r->active)
 		return;
 	r->active = false;
-	VDO_ASSERT(queue_is_current(z->queue));
-	VDO_ASSERT(z->active[r->parity] > 0);
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(z->active[r->parity] > 0);
 	if (--z->active[r->parity] > 0 || part == NULL ||
 	    r->parity == (z->generation & 1))
 		return;

@@ -15,7 +15,7 @@
 
 static struct request **chain_of(struct logical_zone *z, lbn_t lbn)
 {
-	VDO_ASSERT(queue_is_current(z->queue));
+	VDO_CHECK(queue_is_current(z->queue));
 	/* Neighbours fall into neighbouring chains. */
 	return &z->locks[(lbn ^ lbn >> 16) & z->locks_mask];
 }
@@ -48,7 +48,7 @@ bool lbn_lock(struct logical_zone *z, struct request *r)
 	struct request **chain = chain_of(z, r->what.lbn);
 	struct request *holder = holder_of(chain, r->what.lbn);
 
-	VDO_ASSERT(request_zone(r) == z && r != holder);
+	VDO_CHECK(request_zone(r) == z && r != holder);
 	waitq_init(&r->lbn.waiters);
 	atomic_store_explicit(&r->lbn.readable, false, memory_order_relaxed);
 	if (likely(holder == NULL)) {

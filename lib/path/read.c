@@ -81,7 +81,7 @@ static int read_found(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(r->map.op.slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(r->map.op.slot < MAP_PAGE_ENTRIES);
 	if (r->map.op.page != ZERO_BLOCK)
 		return R_GET;
 	data_to_user(r, NULL);

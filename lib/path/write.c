@@ -68,7 +68,7 @@ int write_slotted(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(r->map.op.slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(r->map.op.slot < MAP_PAGE_ENTRIES);
 	if (r->map.op.page == ZERO_BLOCK)
 		return W_FINISH; /* a discard of what was never written */
 	return io_block_is_partial(&r->what) ? W_FETCH : W_ENTER;
@@ -127,8 +127,8 @@ static unsigned allocation_zone(struct logical_zone *z)
 	struct path *p = z->path;
 	unsigned zones = depot_zone_count(p->config.depot);
 
-	VDO_ASSERT(queue_is_current(z->queue));
-	VDO_ASSERT(z->alloc_zone < zones);
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(z->alloc_zone < zones);
 	if (zones > 1 && zones != p->zone_count && ++z->alloc_count == 128) {
 		z->alloc_count = 0;
 		z->alloc_zone = (z->alloc_zone + 1) % zones;
@@ -140,7 +140,7 @@ int write_enter(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(!r->owner && !r->member);
+	VDO_CHECK(!r->owner && !r->member);
 	flush_enter(request_zone(r), r);
 	if (!r->zero) {
 		r->alloc.zone = allocation_zone(request_zone(r));
@@ -174,7 +174,7 @@ int write_release(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(!r->member);
+	VDO_CHECK(!r->member);
 	depot_unlock(r->path->config.depot, r->alloc.zone, r->alloc.lock);
 	r->owner = false;
 	return W_WAKE;
@@ -189,7 +189,7 @@ static void note_failure(struct request *r, struct path_counters *stats)
 
 static void count_outcome(struct request *r, struct path_counters *stats)
 {
-	VDO_ASSERT(r->fate < FATES);
+	VDO_CHECK(r->fate < FATES);
 	if (r->flow.result == 0)
 		counter_inc(&stats->fates[r->fate]);
 	else
@@ -231,7 +231,7 @@ int write_wake(struct flow *f)
 	struct logical_zone *z = request_zone(r);
 
 	/* All other locks went back before (I30). */
-	VDO_ASSERT(!r->owner && !r->member);
+	VDO_CHECK(!r->owner && !r->member);
 	count_outcome(r, &z->stats);
 	if (unlikely(r->flow.result != 0) && r->what.io == NULL)
 		lose(r);
@@ -245,7 +245,7 @@ int write_done(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(!r->active);
+	VDO_CHECK(!r->active);
 	request_acknowledge(r, r->flow.result);
 	request_recycle(r);
 	return FLOW_END;
@@ -253,8 +253,8 @@ int write_done(struct flow *f)
 
 void write_start(struct request *r)
 {
-	VDO_ASSERT(r->what.kind != IO_READ && r->what.kind != IO_FLUSH);
-	VDO_ASSERT(r->zero || r->what.kind == IO_WRITE);
+	VDO_CHECK(r->what.kind != IO_READ && r->what.kind != IO_FLUSH);
+	VDO_CHECK(r->zero || r->what.kind == IO_WRITE);
 	flow_set_table(&r->flow, &write_table);
 	r->shared = false;
 	r->packed = false;

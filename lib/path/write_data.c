@@ -16,7 +16,7 @@ int write_allocate(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(!r->zero && !r->owner);
+	VDO_CHECK(!r->zero && !r->owner);
 	flow_await_any(f, &r->alloc.done, W_ALLOCATED);
 	r->alloc.type = PBN_LOCK_WRITE;
 	return flow_over_any(f, depot_allocate(r->path->config.depot,
@@ -58,7 +58,7 @@ int write_ack(struct flow *f)
 	struct request *r = request_of(f);
 
 	/* What is acknowledged cannot fail for want of space any more (I25). */
-	VDO_ASSERT(r->owner);
+	VDO_CHECK(r->owner);
 	if (write_acknowledges_early(r))
 		request_acknowledge(r, 0);
 	/* A fragment needs a hash lock, of its own if nothing is shared. */
@@ -79,7 +79,7 @@ static int no_block(const struct request *r)
 /* What the hash zone says is to be done; where that is done. */
 static int route(struct request *r, enum dedupe_next next)
 {
-	VDO_ASSERT(r->member);
+	VDO_CHECK(r->member);
 	switch (next) {
 	case DEDUPE_PARKED:
 		return FLOW_WAIT;
@@ -126,8 +126,8 @@ int write_dedupe(struct flow *f)
 	struct request *r = request_of(f);
 	struct dedupe_op *op = &r->dedupe;
 
-	VDO_ASSERT(!r->zero && !r->member);
-	VDO_ASSERT(r->hash_zone < r->path->config.hash_zones);
+	VDO_CHECK(!r->zero && !r->member);
+	VDO_CHECK(r->hash_zone < r->path->config.hash_zones);
 	flow_await_any(f, &op->done, W_VERDICT);
 	op->private = r->no_dedupe;
 	op->pack = &r->pack;
@@ -155,7 +155,7 @@ int write_verify(struct flow *f)
 	struct dedupe_op *op = &r->dedupe;
 	struct depot *depot = r->path->config.depot;
 
-	VDO_ASSERT(r->member);
+	VDO_CHECK(r->member);
 	op->lock = depot_lock_read(depot,
 				   depot_zone_of(depot, op->candidate.pbn),
 				   op->candidate.pbn);
@@ -174,7 +174,7 @@ int write_compare(struct flow *f)
 	uint8_t unpacked[BLOCK_SIZE];
 	const uint8_t *stored = r->block;
 
-	VDO_ASSERT(r->dedupe.lock != NULL); /* keeps the candidate as it is */
+	VDO_CHECK(r->dedupe.lock != NULL); /* keeps the candidate as it is */
 	r->verified = r->mio.done.result == 0;
 	if (r->verified && mapping_is_compressed(r->dedupe.candidate)) {
 		stored = unpacked;
@@ -202,7 +202,7 @@ int write_unlock(struct flow *f)
 	struct depot *depot = r->path->config.depot;
 	struct pbn_lock *lock = r->dedupe.lock;
 
-	VDO_ASSERT(lock != NULL);
+	VDO_CHECK(lock != NULL);
 	depot_unlock(depot, depot_zone_of(depot, pbn_lock_pbn(lock)), lock);
 	r->dedupe.lock = NULL;
 	return W_UNLOCKED;
@@ -226,7 +226,7 @@ int write_hand_over(struct flow *f)
 	enum dedupe_next next;
 
 	/* Without an error, the mapping says where the data is (I20). */
-	VDO_ASSERT(r->flow.result != 0 || r->new.pbn != ZERO_BLOCK);
+	VDO_CHECK(r->flow.result != 0 || r->new.pbn != ZERO_BLOCK);
 	flow_park(f, W_VERDICT);
 	op->location = r->new;
 	if (r->flow.result != 0)
@@ -246,7 +246,7 @@ int write_compress(struct flow *f)
 	struct request *r = request_of(f);
 
 	/* Only a hash lock can give a fragment a block (I31). */
-	VDO_ASSERT(r->member);
+	VDO_CHECK(r->member);
 	if (!may_compress(r))
 		return W_STORE;
 	if (pack_compress(r->path->compressors[r->hash_zone], &r->pack,
@@ -260,7 +260,7 @@ int write_pack(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(r->owner && r->what.io == NULL);
+	VDO_CHECK(r->owner && r->what.io == NULL);
 	flow_await_any(f, &r->pack.done, W_PACKED);
 	pack_submit(r->path->config.packer, &r->pack);
 	return FLOW_WAIT;
@@ -274,7 +274,7 @@ int write_packed(struct flow *f)
 	case PACK_LEAD:
 		return W_LEAD;
 	case PACK_MEMBER:
-		VDO_ASSERT(r->packed); /* its lead has set everything */
+		VDO_CHECK(r->packed); /* its lead has set everything */
 		return W_OLD;
 	case PACK_ALONE:
 		break;
@@ -297,7 +297,7 @@ int write_store(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(r->owner && !r->shared && !r->packed);
+	VDO_CHECK(r->owner && !r->shared && !r->packed);
 	r->fate = FATE_UNIQUE;
 	flow_await(f, &r->mio.done, W_OLD);
 	r->mio.done.fn = stored;
@@ -310,7 +310,7 @@ int write_lead(struct flow *f)
 {
 	struct request *r = request_of(f);
 
-	VDO_ASSERT(r->owner && r->pack.slot == 0);
+	VDO_CHECK(r->owner && r->pack.slot == 0);
 	pack_assemble(&r->pack);
 	flow_await_any(f, &r->mio.done, W_PUBLISH);
 	mio_write(&r->mio, r->path->config.storage, MIO_DATA,
@@ -328,7 +328,7 @@ static void claim_fragments(struct request *lead)
 	     op = op == &lead->pack ? op->members : op->next) {
 		bool claimed = pbn_lock_claim(lead->alloc.lock);
 
-		VDO_ASSERT(claimed);
+		VDO_CHECK(claimed);
 	}
 }
 
@@ -337,7 +337,7 @@ static void publish(struct request *lead, struct request *member)
 {
 	struct pbn_lock *lock = lead->alloc.lock;
 
-	VDO_ASSERT(!member->packed && member->pack.slot < FRAGMENTS_MAX);
+	VDO_CHECK(!member->packed && member->pack.slot < FRAGMENTS_MAX);
 	depot_lock_share(lead->path->config.depot, lead->alloc.zone, lock);
 	member->new.pbn = pbn_lock_pbn(lock);
 	member->new.state =

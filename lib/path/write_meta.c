@@ -14,7 +14,7 @@ int write_old(struct flow *f)
 	struct request *r = request_of(f);
 
 	/* Only zeroes and discards map to the zero block. */
-	VDO_ASSERT(r->zero == (r->new.pbn == ZERO_BLOCK));
+	VDO_CHECK(r->zero == (r->new.pbn == ZERO_BLOCK));
 	flow_await_any(f, &r->map.op.done, W_GOT_OLD);
 	return flow_over_any(f, map_get(r->path->config.map, r->zone,
 					&r->map.op));
@@ -45,9 +45,9 @@ int write_journal(struct flow *f)
 	struct request *r = request_of(f);
 	struct journal_entry *e = &r->counts.entry.entry;
 
-	VDO_ASSERT(r->map.op.page != ZERO_BLOCK);
-	VDO_ASSERT(r->map.op.slot < MAP_PAGE_ENTRIES);
-	VDO_ASSERT(r->active); /* a flush waits for the entry (I14) */
+	VDO_CHECK(r->map.op.page != ZERO_BLOCK);
+	VDO_CHECK(r->map.op.slot < MAP_PAGE_ENTRIES);
+	VDO_CHECK(r->active); /* a flush waits for the entry (I14) */
 	flow_await(f, &r->counts.entry.done, W_COUNTS);
 	e->operation = JOURNAL_DATA;
 	e->page = r->map.op.page;
@@ -67,7 +67,7 @@ static void counted(struct request *r, int result)
 		atomic_store(&r->counts.failed, result);
 	before = atomic_fetch_sub_explicit(&r->counts.pending, 1,
 					   memory_order_acq_rel);
-	VDO_ASSERT(before == 1 || before == 2);
+	VDO_CHECK(before == 1 || before == 2);
 	if (before == 1)
 		flow_go(&r->flow);
 }
@@ -88,7 +88,7 @@ static void increment(struct completion *c)
 	struct depot *depot = r->path->config.depot;
 
 	/* A block of our own may be shared from now on. */
-	VDO_ASSERT(r->owner || r->shared || r->packed);
+	VDO_CHECK(r->owner || r->shared || r->packed);
 	if (!r->shared && !r->packed)
 		depot_lock_downgrade(depot, r->alloc.zone, r->alloc.lock,
 				     false);
@@ -111,7 +111,7 @@ static void send_count(struct request *r, struct refs_op *op,
 	struct depot *depot = r->path->config.depot;
 	struct queue *q = depot_queue(depot, depot_zone_of(depot, pbn));
 
-	VDO_ASSERT(pbn != ZERO_BLOCK);
+	VDO_CHECK(pbn != ZERO_BLOCK);
 	completion_init(&op->done, q, done);
 	op->kind = kind;
 	op->pbn = pbn;
@@ -156,7 +156,7 @@ int write_map(struct flow *f)
 
 	if (unlikely(failed != 0))
 		return flow_fail(f, failed);
-	VDO_ASSERT(atomic_load_explicit(&r->counts.pending,
+	VDO_CHECK(atomic_load_explicit(&r->counts.pending,
 					memory_order_relaxed) == 0);
 	flow_await(f, &r->map.op.done, W_FINISH);
 	r->map.op.value = r->new;
