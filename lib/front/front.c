@@ -48,8 +48,8 @@
 #define LOAD_STOPPED (UINT64_C(1) << 62)
 #define LOAD_DRAIN   (UINT64_C(1) << 63) /* somebody waits for the last one */
 
-/* Neither count can overflow: more calls at once are refused. */
-#define LOAD_MAX (LOAD_HOLDS / 2)
+/* Neither count can overflow: calls are refused from half of that on. */
+#define LOAD_TOO_MUCH (UINT64_C(1) << 23 | UINT64_C(1) << 47)
 
 /* ------------------------------------------------------- what is under way */
 
@@ -64,7 +64,7 @@ static bool load_is_over(uint64_t load)
  * Something is over. Of a front that runs, only the last one touches the front
  * after it has counted itself out: it may be gone for all others.
  */
-static void unload(struct front *f, uint64_t what)
+static inline void unload(struct front *f, uint64_t what)
 {
 	uint64_t old = atomic_fetch_sub(&f->load, what);
 	struct completion *c;
@@ -77,10 +77,21 @@ static void unload(struct front *f, uint64_t what)
 		completion_post(c);
 }
 
+/* Note how many holds there are at the most; @old: without the newest one. */
+static inline void note_hold(struct front *f, uint64_t old)
+{
+	unsigned n = (old & LOAD_HOLDS) + 1;
+
+	if (unlikely(n > atomic_load_explicit(&f->holds_max,
+					      memory_order_relaxed)))
+		atomic_store_explicit(&f->holds_max, n, memory_order_relaxed);
+}
+
 static bool hold(struct front *f)
 {
 	uint64_t old = atomic_fetch_add(&f->load, LOAD_HOLD);
 
+	note_hold(f, old);
 	if (likely((old & LOAD_STOPPED) == 0))
 		return true;
 	unload(f, LOAD_HOLD);
@@ -92,7 +103,8 @@ bool front_hold_more(struct front *f)
 	uint64_t old = atomic_fetch_add_explicit(&f->load, LOAD_HOLD,
 						 memory_order_relaxed);
 
-	VDO_ASSERT((old & LOAD_HOLDS) != 0);
+	VDO_CHECK((old & LOAD_HOLDS) != 0);
+	note_hold(f, old);
 	return (old & LOAD_STOPPED) == 0;
 }
 
@@ -110,6 +122,11 @@ unsigned front_holds(const struct front *f)
 {
 	return atomic_load_explicit(&f->load, memory_order_relaxed) &
 	       LOAD_HOLDS;
+}
+
+unsigned front_holds_max(const struct front *f)
+{
+	return atomic_load_explicit(&f->holds_max, memory_order_relaxed);
 }
 
 bool front_has_waiters(const struct front *f)
@@ -227,8 +244,7 @@ static bool on_own_queue(const struct front *f)
 /* Refuse what may not wait and would have to, and what is too much. */
 static int check(struct front *f, struct io *io, uint64_t load, bool held)
 {
-	if (unlikely((load & LOAD_HOLDS) > LOAD_MAX ||
-		     (load & LOAD_IOS) > LOAD_MAX * LOAD_IO))
+	if (unlikely((load & LOAD_TOO_MUCH) != 0))
 		return -ENOMEM;
 	if (likely((io->flags & VDO_IO_NOWAIT) == 0))
 		return 0;
@@ -265,6 +281,7 @@ int front_submit(struct front *f, const struct io_request *q)
 	bool held = (load & LOAD_STOPPED) == 0;
 	int result;
 
+	note_hold(f, load);
 	if (unlikely(!held))
 		front_release(f);
 	result = take_in(f, q, load, held);
@@ -329,6 +346,7 @@ int front_create(const struct front_config *c, struct front **front)
 	atomic_init(&f->load, LOAD_STOPPED);
 	atomic_init(&f->drained, NULL);
 	atomic_init(&f->waiting, 0);
+	atomic_init(&f->holds_max, 0);
 	pthread_mutex_init(&f->lock, NULL);
 	waitq_init(&f->line);
 	f->ios = alloc_aligned(CACHE_LINE, c->depth, sizeof(*f->ios));

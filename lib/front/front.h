@@ -119,4 +119,7 @@ int front_submit(struct front *f, const struct io_request *q) MUST_CHECK;
 /* Holds: blocks, flushes and calls without blocks that are under way. */
 unsigned front_holds(const struct front *f);
 
+/* The most of them at a time, so far. */
+unsigned front_holds_max(const struct front *f);
+
 #endif

@@ -21,6 +21,7 @@ struct front {
 	_Atomic(struct completion *) drained; /* to be told, once */
 	/* Mostly read. */
 	_Alignas(CACHE_LINE) atomic_uint waiting; /* ios in line */
+	atomic_uint holds_max;
 	pthread_mutex_t lock; /* guards line, and the taking from it */
 	struct waitq line;
 };

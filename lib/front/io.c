@@ -24,7 +24,9 @@ static bool keep_vectors(struct io *io, const struct io_request *q)
 			return false;
 		io->heap_iov = copy;
 	}
-	if (q->iov_count > 0)
+	if (likely(q->iov_count == 1))
+		*copy = *q->iov;
+	else if (q->iov_count > 1)
 		memcpy(copy, q->iov, q->iov_count * sizeof(*copy));
 	io->iov = copy;
 	return true;
@@ -61,19 +63,25 @@ struct io *io_create(struct front *f, const struct io_request *q)
 	return NULL;
 }
 
-void io_destroy(struct io *io)
+static inline void drop(struct io *io)
 {
-	alloc_free(io->heap_iov);
+	if (unlikely(io->heap_iov != NULL))
+		alloc_free(io->heap_iov);
 	if (io->number == FREELIST_NONE)
 		alloc_free(io);
 	else
 		freelist_push(&io->front->free_ios, io->number);
 }
 
+void io_destroy(struct io *io)
+{
+	drop(io);
+}
+
 /* Step over @n bytes of the user's vectors. */
 static void advance(struct io *io, size_t n)
 {
-	VDO_ASSERT(io->iov_offset <= io->iov->iov_len);
+	VDO_CHECK(io->iov_offset <= io->iov->iov_len);
 	while (n > 0) {
 		size_t part = MIN(io->iov->iov_len - io->iov_offset, n);
 
@@ -99,15 +107,19 @@ static void find_bytes(struct io *io, struct io_block *b)
 	if (b->part_length == BLOCK_SIZE &&
 	    io->iov->iov_len - io->iov_offset >= BLOCK_SIZE)
 		b->user = (uint8_t *)io->iov->iov_base + io->iov_offset;
-	advance(io, b->part_length);
+	/* The next call steps over a vector that ends here. */
+	if (likely(io->iov->iov_len - io->iov_offset >= b->part_length))
+		io->iov_offset += b->part_length;
+	else
+		advance(io, b->part_length);
 }
 
 bool io_next(struct io *io, struct io_block *b)
 {
 	bool last;
 
-	VDO_ASSERT(io->next < io->end);
-	VDO_ASSERT(atomic_load_explicit(&io->pending, memory_order_relaxed) >
+	VDO_CHECK(io->next < io->end);
+	VDO_CHECK(atomic_load_explicit(&io->pending, memory_order_relaxed) >
 		   0);
 	b->kind = io->kind;
 	b->flags = io->flags;
@@ -135,19 +147,19 @@ void io_end_block(struct io *io, int result)
 	int none = 0;
 	unsigned before;
 
-	VDO_ASSERT(result <= 0);
+	VDO_CHECK(result <= 0);
 	if (unlikely(result != 0))
 		atomic_compare_exchange_strong(&io->result, &none, result);
 	before = atomic_fetch_sub_explicit(&io->pending, 1,
 					   memory_order_acq_rel);
-	VDO_ASSERT(before > 0);
+	VDO_CHECK(before > 0);
 	if (before != 1)
 		return;
-	VDO_ASSERT(io->reserved == NULL);
+	VDO_CHECK(io->reserved == NULL);
 	result = atomic_load_explicit(&io->result, memory_order_relaxed);
 	counted = io->counted;
 	held = io->held;
-	io_destroy(io);
+	drop(io);
 	callback(arg, result);
 	if (unlikely(counted))
 		front_forget(f);

@@ -47,6 +47,7 @@ struct mem {
 	uint64_t size_bytes;
 	size_t page_bytes;
 	unsigned part_shift;
+	unsigned part_enough; /* blocks of a part that make a look worth while */
 	/* By part: blocks written since it was looked at, or PART_IS_DENSE. */
 	atomic_uint *written;
 };
@@ -115,13 +116,19 @@ static void densify(struct mem *m, uint64_t part)
 			      memory_order_relaxed);
 }
 
+/* Was enough written to @part to have looked at it already? */
+static inline bool is_noted(const struct mem *m, uint64_t part)
+{
+	return atomic_load_explicit(&m->written[part], memory_order_relaxed) >=
+	       m->part_enough;
+}
+
 static void note_written(struct mem *m, uint64_t part, unsigned blocks)
 {
-	unsigned enough = (1u << (m->part_shift - BLOCK_SHIFT)) / DENSE;
-	unsigned before = atomic_load_explicit(&m->written[part],
-					       memory_order_relaxed);
+	unsigned enough = m->part_enough;
+	unsigned before;
 
-	if (likely(before >= enough))
+	if (is_noted(m, part))
 		return;
 	before = atomic_fetch_add_explicit(&m->written[part], blocks,
 					   memory_order_relaxed);
@@ -134,6 +141,10 @@ static void note_all_written(struct mem *m, uint64_t offset, uint64_t length)
 {
 	uint64_t end = offset + length;
 
+	/* All but always: a few blocks, where many were written before. */
+	if (likely((end - 1) >> m->part_shift == offset >> m->part_shift &&
+		   is_noted(m, offset >> m->part_shift)))
+		return;
 	while (offset < end) {
 		uint64_t part = offset >> m->part_shift;
 		uint64_t n = MIN((part + 1) << m->part_shift, end) - offset;
@@ -198,6 +209,7 @@ static int map(struct mem *m)
 	m->part_shift = PART_SHIFT_MIN;
 	while (m->size_bytes >> m->part_shift >= PARTS_MAX)
 		m->part_shift++;
+	m->part_enough = (1u << (m->part_shift - BLOCK_SHIFT)) / DENSE;
 	m->written = alloc_zeroed((m->size_bytes >> m->part_shift) + 1,
 				  sizeof(*m->written));
 	if (m->written == NULL)

@@ -33,7 +33,7 @@ static struct mio_lane *own_lane(struct storage *s)
  * From the device, on any thread. The mio may be gone after the post, and the
  * storage with it.
  */
-static void finish(struct mio *m, int result)
+static inline void finish(struct mio *m, int result)
 {
 	struct vdo_device *d = m->storage->device;
 
@@ -58,7 +58,7 @@ static void flush_done(struct vdo_device_io *io, int result)
 static void prepare(struct mio *m, struct storage *s, enum mio_kind kind,
 		    enum vdo_device_op op)
 {
-	VDO_ASSERT(kind < MIO_KINDS && m->done.fn != NULL);
+	VDO_CHECK(kind < MIO_KINDS && m->done.fn != NULL);
 	m->storage = s;
 	m->kind = kind;
 	m->io.op = op;
@@ -72,7 +72,7 @@ static int place(struct mio *m, pbn_t pbn, uint64_t block_count)
 	const struct storage *s = m->storage;
 	uint64_t block = pbn - s->bio_offset;
 
-	VDO_ASSERT(block_count > 0);
+	VDO_CHECK(block_count > 0);
 	if (unlikely(pbn < s->bio_offset || block >= s->block_count ||
 		     block_count > s->block_count - block))
 		return -ERANGE;
@@ -93,7 +93,7 @@ static void start_io(struct mio *m)
 {
 	struct vdo_device *d = m->storage->device;
 
-	VDO_ASSERT(m->io.op == VDO_DEVICE_FLUSH || m->io.length > 0);
+	VDO_CHECK(m->io.op == VDO_DEVICE_FLUSH || m->io.length > 0);
 	d->submit(d->ctx, &m->io);
 }
 
@@ -103,17 +103,18 @@ static uint64_t iov_blocks(const struct iovec *iov, unsigned iov_count)
 
 	for (unsigned i = 0; i < iov_count; i++)
 		bytes += iov[i].iov_len;
-	VDO_ASSERT(bytes % BLOCK_SIZE == 0);
+	VDO_CHECK(bytes % BLOCK_SIZE == 0);
 	return bytes >> BLOCK_SHIFT;
 }
 
-void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
-	       const struct iovec *iov, unsigned iov_count)
+static inline void read_blocks(struct mio *m, struct storage *s,
+			       enum mio_kind kind, pbn_t pbn, uint64_t count,
+			       const struct iovec *iov, unsigned iov_count)
 {
 	int r;
 
 	prepare(m, s, kind, VDO_DEVICE_READ);
-	r = place(m, pbn, iov_blocks(iov, iov_count));
+	r = place(m, pbn, count);
 	if (unlikely(r != 0)) {
 		completion_finish(&m->done, r);
 		return;
@@ -124,13 +125,15 @@ void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	start_io(m);
 }
 
-void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
-		const struct iovec *iov, unsigned iov_count, bool fua)
+static inline void write_blocks(struct mio *m, struct storage *s,
+				enum mio_kind kind, pbn_t pbn, uint64_t count,
+				const struct iovec *iov, unsigned iov_count,
+				bool fua)
 {
 	int r;
 
 	prepare(m, s, kind, VDO_DEVICE_WRITE);
-	r = place(m, pbn, iov_blocks(iov, iov_count));
+	r = place(m, pbn, count);
 	if (r == 0)
 		r = may_write(m);
 	if (unlikely(r != 0)) {
@@ -147,23 +150,37 @@ void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	start_io(m);
 }
 
+void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
+	       const struct iovec *iov, unsigned iov_count)
+{
+	read_blocks(m, s, kind, pbn, iov_blocks(iov, iov_count), iov,
+		    iov_count);
+}
+
+void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
+		const struct iovec *iov, unsigned iov_count, bool fua)
+{
+	write_blocks(m, s, kind, pbn, iov_blocks(iov, iov_count), iov,
+		     iov_count, fua);
+}
+
 void mio_read(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	      uint64_t count, void *buf)
 {
-	VDO_ASSERT(buf != NULL);
+	VDO_CHECK(buf != NULL);
 	m->vec.iov_base = buf;
 	m->vec.iov_len = count << BLOCK_SHIFT;
-	mio_readv(m, s, kind, pbn, &m->vec, 1);
+	read_blocks(m, s, kind, pbn, count, &m->vec, 1);
 }
 
 void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	       uint64_t count, const void *buf, bool fua)
 {
-	VDO_ASSERT(buf != NULL);
+	VDO_CHECK(buf != NULL);
 	/* struct iovec knows no const; nobody writes through it. */
 	m->vec.iov_base = (void *)buf;
 	m->vec.iov_len = count << BLOCK_SHIFT;
-	mio_writev(m, s, kind, pbn, &m->vec, 1, fua);
+	write_blocks(m, s, kind, pbn, count, &m->vec, 1, fua);
 }
 
 void mio_flush(struct mio *m, struct storage *s)

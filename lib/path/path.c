@@ -193,7 +193,8 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 	}
 	stats->flushes = counter_get(&p->flusher.count);
 	stats->in_progress = MIN(front_holds(p->config.front), p->config.depth);
-	stats->in_progress_max = atomic_load(&p->requests_max);
+	stats->in_progress_max =
+		MIN(front_holds_max(p->config.front), p->config.depth);
 	/* What has not begun is in progress, but not counted by kind yet. */
 	stats->acknowledged = stats->reads + stats->writes + stats->discards +
 			      stats->zeroes;

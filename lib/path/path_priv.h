@@ -69,7 +69,6 @@ struct path {
 	struct request *requests;
 	void *buffers;
 	struct freelist free_requests;
-	atomic_uint requests_max; /* most requests at a time, so far */
 };
 
 /* Rows ON_PHYSICAL, ON_CANDIDATE and ON_SHARED run where @pbn belongs. */

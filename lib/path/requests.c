@@ -38,29 +38,15 @@ static struct request *take(struct path *p, struct io *io)
 		return r;
 	}
 	n = freelist_pop(&p->free_requests);
-	VDO_ASSERT(n == FREELIST_NONE || n < p->config.depth);
+	VDO_CHECK(n == FREELIST_NONE || n < p->config.depth);
 	return n == FREELIST_NONE ? NULL : &p->requests[n];
-}
-
-/* Note how many requests are under way at the most. */
-static void note_used(struct path *p)
-{
-	unsigned used = front_holds(p->config.front);
-	unsigned max;
-
-	/* A request that is just being given back still has its hold. */
-	used = MIN(used, p->config.depth);
-	max = atomic_load_explicit(&p->requests_max, memory_order_relaxed);
-	if (unlikely(used > max))
-		atomic_store_explicit(&p->requests_max, used,
-				      memory_order_relaxed);
 }
 
 void request_acknowledge(struct request *r, int result)
 {
 	struct io *io = r->what.io;
 
-	VDO_ASSERT(result <= 0);
+	VDO_CHECK(result <= 0);
 	if (io == NULL)
 		return;
 	r->what.io = NULL;
@@ -72,8 +58,8 @@ void request_recycle(struct request *r)
 	struct path *p = r->path;
 	struct front *front = p->config.front;
 
-	VDO_ASSERT(r->what.io == NULL); /* its end has been told */
-	VDO_ASSERT(r->path == p && &p->requests[r->number] == r);
+	VDO_CHECK(r->what.io == NULL); /* its end has been told */
+	VDO_CHECK(r->path == p && &p->requests[r->number] == r);
 	freelist_push(&p->free_requests, r->number);
 	if (unlikely(front_has_waiters(front)))
 		front_feed(front);
@@ -85,7 +71,7 @@ void request_recycle(struct request *r)
 static void set_zone(struct request *r)
 {
 	r->zone = map_zone_of(r->path->config.map, r->what.lbn);
-	VDO_ASSERT(r->zone < r->path->zone_count);
+	VDO_CHECK(r->zone < r->path->zone_count);
 	r->flow.queues[ON_LOGICAL] = request_zone(r)->queue;
 }
 
@@ -161,7 +147,6 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 
 		if (r == NULL)
 			break;
-		note_used(p);
 		if (needs_probe(io)) {
 			begin_probe(r, io);
 			return true;
