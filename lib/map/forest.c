@@ -2,7 +2,7 @@
 /*
  * Directories of interior pages.
  *
- * Pages are made one by one when they are needed: a volume of 4 PiB has 1.7
+ * Pages come one by one when they are needed: a volume of 4 PiB has 1.7
  * million interior pages, 6.9 GB, and a directory of 13 MB, of which untouched
  * parts are no memory either. The directories are shared by all zones, which
  * is safe because each element belongs to one tree and so to one zone.
@@ -79,24 +79,27 @@ void forest_fini(struct forest *f)
 	}
 }
 
-struct page *forest_make(struct forest *f, unsigned root, unsigned level,
-			 uint64_t page)
+struct tree_page *forest_page(void)
 {
-	struct page **slot = &f->pages[level][page * f->root_count + root];
-	struct tree_page *t;
+	struct tree_page *t = alloc_zeroed(1, sizeof(*t));
 
-	VDO_CHECK(level > 0 && page < f->page_count[level]);
-	if (*slot != NULL)
-		return *slot;
-	t = alloc_zeroed(1, sizeof(*t));
 	if (t == NULL)
 		return NULL;
 	t->page.bytes = t->bytes;
-	t->page.level = (uint8_t)level;
 	t->page.state = PAGE_FREE;
 	list_init(&t->page.link);
 	list_init(&t->page.lru);
 	waitq_init(&t->page.waiters);
-	*slot = &t->page;
-	return *slot;
+	return t;
+}
+
+void forest_put(struct forest *f, unsigned root, unsigned level, uint64_t page,
+		struct page *p)
+{
+	struct page **slot = &f->pages[level][page * f->root_count + root];
+
+	VDO_ASSERT(level > 0 && page < f->page_count[level]);
+	VDO_ASSERT(*slot == NULL && list_empty(&p->link));
+	p->level = (uint8_t)level;
+	*slot = p;
 }

@@ -190,7 +190,7 @@ static void make_page(struct map_zone *z, struct page *p, struct map_op *op)
 	map_page_format(p->bytes, z->map->nonce, p->pbn, false);
 	page_set_state(z, p, PAGE_RESIDENT);
 	lru_add(z, p);
-	eras_add(z, p, op->entry.point.seq);
+	eras_add(z, p, op->seq);
 	op_finish(op, 0);
 }
 

@@ -43,6 +43,8 @@ static int zone_init(struct map *m, unsigned number, const struct map_config *c)
 	if (r == 0)
 		r = tree_init(z);
 	if (r == 0)
+		r = create_init(z);
+	if (r == 0)
 		r = eras_init(z, c->journal_tail);
 	if (r == 0)
 		r = pageio_init(z);
@@ -53,6 +55,7 @@ static void zone_fini(struct map_zone *z)
 {
 	pageio_fini(z);
 	eras_fini(z);
+	create_fini(z);
 	tree_fini(z);
 	leaves_fini(z);
 }

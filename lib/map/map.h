@@ -71,25 +71,22 @@ struct map_op {
 	pbn_t page;     /* the leaf page; 0: there is none */
 	uint16_t slot;
 	struct mapping value; /* get: out; put: in */
-	seq_t seq;      /* put: journal block whose entry hold is taken over */
+	seq_t seq;      /* put: journal block whose entry hold is taken over;
+			 * find: private */
 
 	/* private: waiting for a page; climbing and descending the tree */
 	struct waiter link;
 	struct map_zone *zone;
-	void *wanted;
 	struct tree_place place;
 	unsigned level;
 	unsigned operation;
-	struct alloc_op alloc;
-	struct journal_op entry;
-	struct refs_op refs;
 };
 
 /*
  * Find the leaf page and slot of op->lbn. Without allocate, page is 0 when the
- * leaf does not exist. Result 0, as depot_allocate(), -VDO_EREADONLY, -VDO_EMAPPING, -EIO,
- * -ENOMEM (no place for a tree page; only this operation fails). On the zone's
- * queue. True: over at once.
+ * leaf does not exist. Result 0, as depot_allocate(), -VDO_EREADONLY,
+ * -VDO_EMAPPING, -EIO, -ENOMEM (no memory for a tree page; only this operation
+ * fails). On the zone's queue. True: over at once.
  */
 bool map_find(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 

@@ -4,7 +4,8 @@
  *
  *	map.c     create, destroy, drains, statistics
  *	forest.c  where interior pages are found in memory
- *	tree.c    from LBN to leaf page: find, load and create tree pages
+ *	tree.c    from LBN to leaf page: find and load tree pages
+ *	create.c  how a page comes into being
  *	leaves.c  the cache of leaf pages: get, put, eviction
  *	eras.c    which page must be written by when
  *	pageio.c  reading and writing pages of both kinds
@@ -15,8 +16,8 @@
  *      no list.
  *  (2) page.era is 0 exactly if memory holds no change that is not in an image
  *      on its way to disk.
- *  (3) The gate of a zone counts operations that wait, and pages that are
- *      queued for I/O or under I/O.
+ *  (3) The gate of a zone counts operations that wait, pages that are queued
+ *      for I/O or under I/O, and the message that refills the spare pages.
  *  (4) Buffers that are free and operations that wait for one never exist at
  *      the same time.
  *
@@ -40,6 +41,9 @@
 
 /* Tree pages that a zone creates at the same time; more wait. */
 #define CREATING_MAX 512u
+
+/* Tree pages that a zone has ready for those that it meets next. */
+#define SPARES_MAX 8u
 
 /*
  * Leaf pages per zone, at least. Operations never pin a page, so any number
@@ -133,8 +137,18 @@ struct map_zone {
 	struct waitq wanting; /* operations that wait for a buffer */
 	uint64_t evicting;    /* pages with evict set */
 
-	/* tree pages being created: (level, page) -> leading operation */
+	/* memory for tree pages */
+	struct list_node spares;
+	unsigned spare_count;
+	struct completion refill;
+	bool refilling;		/* it is on its way; the gate counts it */
+	struct waitq spareless; /* operations that wait for it */
+
+	/* pages being created: (level, page) -> creation */
 	struct intmap creating;
+	struct creation *creations;
+	struct creation *free_creation;
+	unsigned creations_used; /* of the array, so far */
 	struct waitq creators; /* beyond CREATING_MAX */
 
 	/* eras: a ring of buckets by journal block */
@@ -228,9 +242,12 @@ static inline struct page *forest_get(const struct forest *f, unsigned root,
 	return f->pages[level][page * f->root_count + root];
 }
 
-/* The page, made if it is not there yet; NULL when memory is short. */
-struct page *forest_make(struct forest *f, unsigned root, unsigned level,
-			 uint64_t page) MUST_CHECK;
+/* A page without content, that is nowhere; NULL when memory is short. */
+struct tree_page *forest_page(void) MUST_CHECK;
+
+/* Put such a one where there is none. */
+void forest_put(struct forest *f, unsigned root, unsigned level, uint64_t page,
+		struct page *p);
 
 /* tree.c */
 int tree_init(struct map_zone *z) MUST_CHECK;
@@ -238,13 +255,28 @@ void tree_fini(struct map_zone *z);
 /* A tree page was read; wakes who waits for it. */
 void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 		    int result);
+/* Go on with a find that waited; finishes @op. */
+void tree_resume(struct map_zone *z, struct map_op *op);
+
+/* create.c */
+int create_init(struct map_zone *z) MUST_CHECK;
+void create_fini(struct map_zone *z);
+/*
+ * Create the page below @parent that op->place leads to: @child, or a leaf. @op
+ * waits for it.
+ */
+void create_page(struct map_zone *z, struct map_op *op, struct page *parent,
+		 struct page *child);
+/* Are creations as they should be? Adds the operations that wait. */
+bool create_sane(const struct map_zone *z, uint64_t *waiting);
 
 /* leaves.c */
 int leaves_init(struct map_zone *z, uint64_t cache_size) MUST_CHECK;
 void leaves_fini(struct map_zone *z);
 void leaves_load_done(struct map_zone *z, struct page *p, int result);
 void leaves_write_done(struct map_zone *z, struct page *p);
-/* Have op->page, just created, in memory as an empty page; finishes @op. */
+/* Have op->page, just created by an entry of op->seq, in memory as an empty page;
+ * finishes @op. */
 void leaves_make(struct map_zone *z, struct map_op *op);
 /* Give buffers to those who wait for them, as far as possible. */
 void leaves_pump(struct map_zone *z);

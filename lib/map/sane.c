@@ -175,25 +175,19 @@ static bool trees_sane(const struct map_zone *z, struct tally *t)
 	return true;
 }
 
-/* Each leader stands under its key, with its followers after it. */
-static bool creators_sane(const struct map_zone *z, struct tally *t)
+static bool spares_sane(const struct map_zone *z, struct tally *t)
 {
-	for (uint64_t i = 0; i <= z->creating.mask; i++) {
-		const struct map_op *op = z->creating.slots[i].value;
-		const struct waiter *w, *last = NULL;
+	unsigned n = 0;
 
-		if (op == NULL)
-			continue;
-		for (w = &op->link; w != NULL; last = w, w = w->next)
-			t->waiting++;
-		if (op->wanted != last || op->zone != z)
+	list_for_each (node, &z->spares) {
+		const struct page *p = list_entry(node, struct page, link);
+
+		if (p->state != PAGE_FREE || ++n > z->spare_count)
 			return false;
 	}
-	t->waiting += z->creators.count;
-	/* Who waits in line does so because too many are under way. */
-	return intmap_sane(&z->creating) && z->creating.count <= CREATING_MAX &&
-	       (waitq_empty(&z->creators) ||
-		z->creating.count == CREATING_MAX);
+	t->waiting += z->spareless.count;
+	return n == z->spare_count && n <= SPARES_MAX &&
+	       (z->refilling || waitq_empty(&z->spareless));
 }
 
 /* ------------------------------------------------------------ eras and I/O */
@@ -234,7 +228,8 @@ static bool io_sane(const struct map_zone *z, const struct tally *t)
 	/* Nothing waits for what is there. Invariant 3. */
 	return idle + busy == PAGE_IOS_MAX && pending == t->queued &&
 	       (pending == 0 || idle == 0) &&
-	       z->gate.inside == t->waiting + pending + busy;
+	       z->gate.inside ==
+		       t->waiting + pending + busy + z->refilling;
 }
 
 bool map_zone_sane(const struct map_zone *z)
@@ -242,7 +237,8 @@ bool map_zone_sane(const struct map_zone *z)
 	struct tally t = {.waiting = 0};
 
 	return leaves_sane(z, &t) && trees_sane(z, &t) &&
-	       creators_sane(z, &t) && eras_sane(z, &t) && io_sane(z, &t);
+	       spares_sane(z, &t) && create_sane(z, &t.waiting) &&
+	       eras_sane(z, &t) && io_sane(z, &t);
 }
 
 bool map_sane(const struct map *m)

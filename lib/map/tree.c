@@ -6,23 +6,13 @@
  *
  *	[find_step] --> entry leads to a leaf: over
  *	   ^  |-------> page not in memory: read it, wait      [load_child]
- *	   |  '-------> no entry: over, or create the child    [create_child]
+ *	   |  '-------> no entry: over, or create the child    [create_page]
  *	   |                                  |
- *	   '--------- [find_resume] <---------'
+ *	   '--------- [tree_resume] <---------'
  *
- * Creating a child; one operation leads, others that need the same page are
- * chained to it (leader.link first, leader.wanted last):
- *
- *	physical zone  [create_allocate]  a block, with a MAP_WRITE lock
- *	journal        [create_append]    entry: parent, slot := block
- *	journal        [create_durable]   in the order of entries ...
- *	physical zone  [create_adjust]    ... count := 254
- *	physical zone  [create_unlock]
- *	logical zone   [create_done]      parent's entry, in memory; the child
- *
- * create_durable() posts to the physical zone itself: FIFO delivery keeps the
- * references in journal order (I11). After a failure the hold of a finished
- * entry is kept: the volume is read-only, and nothing may be reaped.
+ * Pages in memory are made from spare ones [make_page]. More of these are had in
+ * a message of its own [refill], so that a request does not ask for memory; if
+ * none is left it waits for that message.
  */
 #include "build.h"
 
@@ -32,19 +22,105 @@
 
 #include <vdo/error.h>
 
+#include "base/alloc.h"
+
+/* ------------------------------------------------------------ spare pages */
+
+/* As many as there should be, or -ENOMEM. */
+static int add_spares(struct map_zone *z)
+{
+	while (z->spare_count < SPARES_MAX) {
+		struct tree_page *t = forest_page();
+
+		if (t == NULL)
+			return -ENOMEM;
+		list_push_back(&z->spares, &t->page.link);
+		z->spare_count++;
+	}
+	return 0;
+}
+
+static void refill(struct completion *c)
+{
+	struct map_zone *z = container_of(c, struct map_zone, refill);
+	struct waitq taken;
+	struct waiter *w;
+	int r;
+
+	VDO_ASSERT(z->refilling);
+	z->refilling = false;
+	r = add_spares(z);
+	waitq_take_all(&z->spareless, &taken);
+	while ((w = waitq_pop(&taken)) != NULL) {
+		struct map_op *op = container_of(w, struct map_op, link);
+
+		if (r != 0 && z->spare_count == 0)
+			op_finish(op, r);
+		else
+			tree_resume(z, op);
+	}
+	gate_leave(&z->gate);
+}
+
+static void refill_soon(struct map_zone *z)
+{
+	if (z->refilling)
+		return;
+	z->refilling = true;
+	gate_enter(&z->gate);
+	completion_post(&z->refill);
+}
+
+/* Page number place.page[@level] of @op; NULL: there is no spare one now. */
+static struct page *make_page(struct map_zone *z, const struct map_op *op,
+			      unsigned level)
+{
+	struct forest *f = &z->map->forest;
+	const struct tree_place *at = &op->place;
+	struct page *p = forest_get(f, at->root, level, at->page[level]);
+	struct list_node *spare;
+
+	if (p != NULL)
+		return p;
+	spare = list_pop(&z->spares);
+	if (spare == NULL)
+		return NULL;
+	z->spare_count--;
+	if (z->spare_count <= SPARES_MAX / 2)
+		refill_soon(z);
+	p = list_entry(spare, struct page, link);
+	forest_put(f, at->root, level, at->page[level], p);
+	return p;
+}
+
+static int await_spare(struct map_zone *z, struct map_op *op)
+{
+	VDO_ASSERT(z->spare_count == 0);
+	waitq_push(&z->spareless, &op->link);
+	refill_soon(z);
+	return 1;
+}
+
 int tree_init(struct map_zone *z)
 {
-	waitq_init(&z->creators);
-	return intmap_init(&z->creating, CREATING_MAX);
+	waitq_init(&z->spareless);
+	list_init(&z->spares);
+	completion_init(&z->refill, z->queue, refill);
+	return add_spares(z);
 }
 
 void tree_fini(struct map_zone *z)
 {
-	intmap_fini(&z->creating);
+	struct list_node *n;
+
+	while (z->spare_count > 0) {
+		n = list_pop(&z->spares);
+		alloc_free(list_entry(n, struct tree_page, page.link));
+		z->spare_count--;
+	}
 }
 
-static void create_child(struct map_zone *z, struct map_op *op,
-			 struct page *parent);
+/* ---------------------------------------------------------------- finding */
 
 /*
  * An interior entry leads nowhere, or to a data block. 1, 0 for no entry,
@@ -77,11 +153,10 @@ static void bad_entry(struct map *m, const struct page *p, unsigned slot)
 static int load_child(struct map_zone *z, struct map_op *op, unsigned level,
 		      pbn_t pbn)
 {
-	struct page *p = forest_make(&z->map->forest, op->place.root, level,
-				     op->place.page[level]);
+	struct page *p = make_page(z, op, level);
 
 	if (p == NULL)
-		return -ENOMEM;
+		return await_spare(z, op);
 	waitq_push(&p->waiters, &op->link);
 	if (p->state != PAGE_INCOMING) {
 		p->pbn = pbn;
@@ -103,7 +178,7 @@ static struct page *place_page(const struct map_zone *z,
 static int find_step(struct map_zone *z, struct map_op *op)
 {
 	struct map *m = z->map;
-	struct page *p = NULL;
+	struct page *p = NULL, *below = NULL;
 	unsigned level = 1;
 	pbn_t child;
 	int r;
@@ -131,10 +206,12 @@ static int find_step(struct map_zone *z, struct map_op *op)
 	}
 	if (readonly_entered(m->readonly))
 		return -VDO_EREADONLY;
-	if (level > 1 && forest_make(&m->forest, op->place.root, level - 1,
-				     op->place.page[level - 1]) == NULL)
-		return -ENOMEM;
-	create_child(z, op, p);
+	if (level > 1) {
+		below = make_page(z, op, level - 1);
+		if (below == NULL)
+			return await_spare(z, op);
+	}
+	create_page(z, op, p, below);
 	return 1;
 }
 
@@ -175,7 +252,7 @@ bool map_find(struct map *m, unsigned zone, struct map_op *op)
 	return true;
 }
 
-static void find_resume(struct map_zone *z, struct map_op *op)
+void tree_resume(struct map_zone *z, struct map_op *op)
 {
 	int r = find_step(z, op);
 
@@ -219,192 +296,5 @@ void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 	}
 	page_set_state(z, p, PAGE_RESIDENT);
 	while ((w = waitq_pop(&taken)) != NULL)
-		find_resume(z, container_of(w, struct map_op, link));
-}
-
-/* ------------------------------------------------------- creating a page */
-
-static uint64_t child_key(const struct map *m, const struct map_op *op)
-{
-	unsigned level = op->level - 1;
-	uint64_t page = op->place.page[level];
-
-	page = page * m->forest.root_count + op->place.root;
-	return page * MAP_LEVELS + level;
-}
-
-static void follow(struct map_op *leader, struct map_op *op)
-{
-	struct waiter *last = leader->wanted;
-
-	op->link.next = NULL;
-	last->next = &op->link;
-	leader->wanted = &op->link;
-}
-
-/* Hop to @queue; op->refs.done is the vehicle, and carries the result. */
-static void hop(struct map_op *op, struct queue *queue, completion_fn fn)
-{
-	op->refs.done.fn = fn;
-	op->refs.done.home = queue;
-	completion_post(&op->refs.done);
-}
-
-static struct map_op *op_of(struct completion *c)
-{
-	return container_of(c, struct map_op, refs.done);
-}
-
-static void create_allocate(struct completion *c);
-
-static void create_child(struct map_zone *z, struct map_op *op,
-			 struct page *parent)
-{
-	struct map *m = z->map;
-	uint64_t key = child_key(m, op);
-	struct map_op *leader = intmap_get(&z->creating, key);
-
-	if (leader != NULL) {
-		follow(leader, op);
-		return;
-	}
-	if (z->creating.count == CREATING_MAX) {
-		waitq_push(&z->creators, &op->link);
-		return;
-	}
-	VDO_ASSERT(op->alloc_zone < depot_zone_count(m->depot));
-	(void)intmap_put_new(&z->creating, key, op);
-	op->link.next = NULL;
-	op->wanted = &op->link;
-	op->entry.entry = (struct journal_entry){
-		.operation = JOURNAL_BLOCK_MAP,
-		.page = parent->pbn,
-		.slot = op->place.slot[op->level],
-	};
-	completion_init(&op->refs.done, NULL, NULL);
-	hop(op, depot_queue(m->depot, op->alloc_zone), create_allocate);
-}
-
-static void create_append(struct completion *c);
-static void create_durable(struct completion *c);
-static void create_adjust(struct completion *c);
-static void create_unlock(struct completion *c);
-static void create_done(struct completion *c);
-
-static void create_allocate(struct completion *c)
-{
-	struct map_op *op = op_of(c);
-	struct map *m = op->zone->map;
-
-	completion_init(&op->alloc.done, m->journal_queue, create_append);
-	op->alloc.type = PBN_LOCK_MAP_WRITE;
-	op->alloc.zone = op->alloc_zone;
-	op->alloc.lock = NULL;
-	if (depot_allocate(m->depot, &op->alloc))
-		completion_post(&op->alloc.done);
-}
-
-static void create_append(struct completion *c)
-{
-	struct map_op *op = container_of(c, struct map_op, alloc.done);
-	struct map *m = op->zone->map;
-
-	if (c->result != 0) {
-		completion_fail(&op->refs.done, c->result);
-		hop(op, op->zone->queue, create_done);
-		return;
-	}
-	op->entry.entry.new_mapping = (struct mapping){
-		.pbn = pbn_lock_pbn(op->alloc.lock),
-		.state = STATE_UNCOMPRESSED,
-	};
-	completion_init(&op->entry.done, m->journal_queue, create_durable);
-	journal_append(m->journal, &op->entry);
-}
-
-static void create_durable(struct completion *c)
-{
-	struct map_op *op = container_of(c, struct map_op, entry.done);
-	struct queue *q = depot_queue(op->zone->map->depot, op->alloc.zone);
-
-	completion_fail(&op->refs.done, c->result);
-	hop(op, q, c->result == 0 ? create_adjust : create_unlock);
-}
-
-static void create_adjust(struct completion *c)
-{
-	struct map_op *op = op_of(c);
-
-	op->refs.done.fn = create_unlock;
-	op->refs.kind = REFS_MAP_INCREMENT;
-	op->refs.pbn = pbn_lock_pbn(op->alloc.lock);
-	op->refs.point = op->entry.point;
-	if (depot_adjust(op->zone->map->depot, &op->refs))
-		create_unlock(&op->refs.done);
-}
-
-static void create_unlock(struct completion *c)
-{
-	struct map_op *op = op_of(c);
-
-	depot_unlock(op->zone->map->depot, op->alloc.zone, op->alloc.lock);
-	op->alloc.lock = NULL;
-	hop(op, op->zone->queue, create_done);
-}
-
-/* Enter the child in its parent and make it ready for use. */
-static void attach_child(struct map_zone *z, struct map_op *op)
-{
-	struct page *parent = place_page(z, op, op->level);
-	struct mapping to = op->entry.entry.new_mapping;
-	seq_t seq = op->entry.point.seq;
-	struct page *p;
-
-	VDO_ASSERT(parent != NULL);
-	map_page_put(parent->bytes, op->place.slot[op->level], to);
-	eras_add_entry(z, parent, seq);
-	if (op->level == 1) {
-		op->page = to.pbn;
-		return;
-	}
-	p = forest_get(&z->map->forest, op->place.root, op->level - 1,
-		       op->place.page[op->level - 1]);
-	VDO_ASSERT(p != NULL && p->state == PAGE_FREE);
-	p->pbn = to.pbn;
-	map_page_format(p->bytes, z->map->nonce, to.pbn, false);
-	page_set_state(z, p, PAGE_RESIDENT);
-}
-
-static void create_done(struct completion *c)
-{
-	struct map_op *op = op_of(c);
-	struct map_zone *z = op->zone;
-	int result = c->result;
-	struct waiter *w = op->link.next;
-
-	VDO_ASSERT(queue_is_current(z->queue));
-	(void)intmap_remove(&z->creating, child_key(z->map, op));
-	if (result == 0) {
-		attach_child(z, op);
-		if (op->level == 1)
-			leaves_make(z, op);
-		else
-			find_resume(z, op);
-	} else {
-		op_finish(op, result);
-	}
-	/* The chain is detached: who follows may wait anew, or be gone. */
-	while (w != NULL) {
-		struct map_op *next = container_of(w, struct map_op, link);
-
-		w = w->next;
-		if (result == 0)
-			find_resume(z, next);
-		else
-			op_finish(next, result);
-	}
-	/* One has ended; those in line may find the page, fail, or begin. */
-	while (z->creating.count < CREATING_MAX &&
-	       (w = waitq_pop(&z->creators)) != NULL)
-		find_resume(z, container_of(w, struct map_op, link));
+		tree_resume(z, container_of(w, struct map_op, link));
 }

@@ -51,9 +51,9 @@ START_TEST(ends_fit)
 		struct page *p = forest_get(&f, place.root, level, n);
 
 		ck_assert_ptr_null(p);
-		p = forest_make(&f, place.root, level, n);
+		p = &forest_page()->page;
 		ck_assert_ptr_nonnull(p);
-		ck_assert_ptr_eq(forest_make(&f, place.root, level, n), p);
+		forest_put(&f, place.root, level, n, p);
 		ck_assert_ptr_eq(forest_get(&f, place.root, level, n), p);
 		ck_assert_uint_eq(p->level, level);
 		ck_assert(!page_loaded(p));
@@ -75,10 +75,8 @@ START_TEST(memory_is_short)
 		ck_assert(r == -ENOMEM || n == MAP_LEVELS);
 	}
 	alloc_fail_at(1);
-	ck_assert_ptr_null(forest_make(&f, 0, 4, 0));
+	ck_assert_ptr_null(forest_page());
 	alloc_fail_at(0);
-	ck_assert_ptr_null(forest_get(&f, 0, 4, 0));
-	ck_assert_ptr_nonnull(forest_make(&f, 0, 4, 0));
 	forest_fini(&f);
 }
 END_TEST

@@ -22,6 +22,18 @@ static struct fx_req read_req, more[3];
 
 #define DAMAGE(field, value) UNIT_DAMAGE(map_sane(fx->map), field, value)
 
+/* Somebody stands in line where nobody may. */
+static void stand_in(struct waitq *line)
+{
+	static struct fx_req stranger;
+
+	ck_assert(waitq_empty(line));
+	waitq_push(line, &stranger.op.link);
+	ck_assert(!map_sane(fx->map));
+	(void)waitq_pop(line);
+	ck_assert(map_sane(fx->map));
+}
+
 static bool reads(struct fx *f, enum vdo_device_op op, pbn_t pbn)
 {
 	return op == VDO_DEVICE_READ;
@@ -136,11 +148,11 @@ START_TEST(operations)
 {
 	ck_assert_uint_eq(incoming->waiters.count, 2);
 	DAMAGE(incoming->waiters.count, 1);
-	DAMAGE(clean->waiters.first, &read_req.op.link);
+	stand_in(&clean->waiters);
 	DAMAGE(z->gate.inside, z->gate.inside - 1);
 	DAMAGE(z->gate.inside, z->gate.inside + 1);
-	DAMAGE(z->wanting.first, &read_req.op.link);
-	DAMAGE(z->creators.first, &read_req.op.link);
+	stand_in(&z->wanting);
+	stand_in(&z->creators);
 	DAMAGE(z->free_io, z->free_io->next_free);
 	DAMAGE(z->free_io->page, clean);
 }
@@ -159,25 +171,26 @@ START_TEST(tree_pages)
 	DAMAGE(p->era, 1);
 	DAMAGE(p->evict, true);
 	DAMAGE(root->bytes, NULL);
-	DAMAGE(root->waiters.first, &read_req.op.link);
+	stand_in(&root->waiters);
 }
 END_TEST
 
 START_TEST(creations)
 {
-	struct map_op *leader;
+	struct map_op *first = &more[1].op;
 
 	/* Two need the same new page, while the journal's queue stands still. */
 	more[1].create = more[2].create = true;
 	fx_start(fx, &more[1], leaf(5));
 	fx_start(fx, &more[2], leaf(5) + 1);
-	while (z->creating.count == 0 || more[1].op.link.next == NULL)
+	while (z->creating.count == 0 || first->link.next == NULL)
 		ck_assert_uint_eq(sim_executor_run(fx->x, 1), 1);
-	leader = &more[1].op;
-	DAMAGE(leader->wanted, NULL);
-	DAMAGE(leader->link.next, NULL);
-	DAMAGE(leader->zone, NULL);
+	DAMAGE(first->link.next, NULL);
+	DAMAGE(first->zone, NULL);
 	DAMAGE(z->creating.count, 0);
+	DAMAGE(z->creations_used, z->creations_used + 1);
+	DAMAGE(z->spare_count, z->spare_count - 1);
+	stand_in(&z->spareless);
 	fx_run(fx);
 }
 END_TEST
