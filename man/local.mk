@@ -41,7 +41,9 @@ links_vdo_device_open = \
 	%D%/links/vdo_device_size.3 \
 	%D%/links/vdo_device_close.3
 links_vdo_format = \
-	%D%/links/vdo_format_device.3
+	%D%/links/vdo_format_device.3 \
+	%D%/links/vdo_format_plan.3 \
+	%D%/links/vdo_format_plan_device.3
 links_vdo_index_inspect = \
 	%D%/links/vdo_index_fault_name.3 \
 	%D%/links/vdo_index_inspect_device.3 \

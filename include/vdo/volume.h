@@ -39,6 +39,38 @@ int vdo_format_device(struct vdo_device *device,
 		      const struct vdo_config *config,
 		      struct vdo_error *error);
 
+/* What formatting makes; for vdo_format_plan(). */
+struct vdo_plan {
+	const char *profile;         /* "kernel" or "small", static text */
+	int32_t index_memory;        /* code: N GB; -N: N MB; 0: no index */
+	bool index_sparse;
+	uint64_t logical_blocks;     /* that can be addressed */
+	uint64_t recovery_journal_blocks;
+	uint64_t slab_blocks, slab_count;
+	/* of a slab */
+	uint64_t slab_data_blocks, slab_journal_blocks, reference_count_blocks;
+	/* All blocks: the sum of what follows. */
+	uint64_t physical_blocks;
+	uint64_t data_blocks;        /* for data that save nothing */
+	uint64_t block_map_blocks;   /* of the block map that leads to them */
+	uint64_t index_blocks;
+	uint64_t metadata_blocks;    /* journals, counts, and all else */
+	uint64_t unused_blocks;      /* too few for another slab */
+};
+
+/*
+ * What vdo_format() with this file or block device would make, or what it would
+ * be refused for. Nothing is changed. If @path is NULL or not there, it is a new
+ * file of option size. @size is sizeof(struct vdo_plan). Errors as vdo_format().
+ */
+int vdo_format_plan(const char *path, const struct vdo_config *config,
+		    struct vdo_plan *plan, size_t size,
+		    struct vdo_error *error);
+int vdo_format_plan_device(struct vdo_device *device,
+			   const struct vdo_config *config,
+			   struct vdo_plan *plan, size_t size,
+			   struct vdo_error *error);
+
 /*
  * Open a volume. vdo_open() opens the file or block device by itself;
  * vdo_open_device() borrows @device until the volume is closed.

@@ -46,7 +46,7 @@ static bool parse_index_memory(const char *value, struct settings *s);
 
 static const struct row rows[] = {
 	{OPTION("profile", CHOICE, FORMAT, "auto", "auto|kernel|small",
-		"kind of volume; auto: small for files under 8 GiB"),
+		"kind of volume; auto: small for files under 256 GiB"),
 	 FIELD(format.profile)},
 	{OPTION("size", SIZE, FORMAT, "auto", "auto, 1M..256T, 4K steps",
 		"size of the volume; auto: that of the file or device"),

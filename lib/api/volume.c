@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "exec/executor.h"
 #include "io/device.h"
+#include "io/file.h"
 
 /* ------------------------------------------------------------------- format */
 
@@ -66,6 +67,67 @@ int vdo_format(const char *path, const struct vdo_config *config,
 	result = volume_format(device, &s, error);
 	if (result != 0)
 		device_remove_created(device);
+	vdo_device_close(device);
+	return error_finish(error, result);
+}
+
+/* @device: NULL for a new file. */
+static int plan_on(struct vdo_device *device, const struct settings *s,
+		   struct vdo_plan *plan, size_t size, struct vdo_error *error)
+{
+	struct vdo_plan whole;
+	int result = volume_plan(device, s, &whole, error);
+
+	if (result == 0)
+		memcpy(plan, &whole, MIN(size, sizeof(whole)));
+	return result;
+}
+
+int vdo_format_plan_device(struct vdo_device *device,
+			   const struct vdo_config *config,
+			   struct vdo_plan *plan, size_t size,
+			   struct vdo_error *error)
+{
+	struct settings s;
+	int result;
+
+	error_clear(error);
+	if (device == NULL)
+		return error_missing(error, "device");
+	if (plan == NULL)
+		return error_missing(error, "plan");
+	result = host_config_apply(config, &s, error);
+	if (result == 0 && device_is_claimed(device))
+		result = error_set(error, -VDO_EINUSE,
+				   "the storage is in use by an open volume");
+	if (result == 0)
+		result = plan_on(device, &s, plan, size, error);
+	return error_finish(error, result);
+}
+
+int vdo_format_plan(const char *path, const struct vdo_config *config,
+		    struct vdo_plan *plan, size_t size,
+		    struct vdo_error *error)
+{
+	struct vdo_device *device = NULL;
+	struct settings s;
+	int result;
+
+	error_clear(error);
+	if (plan == NULL)
+		return error_missing(error, "plan");
+	result = host_config_apply(config, &s, error);
+	if (result == 0 && path != NULL) {
+		result = file_open(path, VDO_OPEN_READ_ONLY, &s.device, &device,
+				   error);
+		/* It would be made. */
+		if (result == -ENOENT && s.format.size_bytes != 0) {
+			error_clear(error);
+			result = 0;
+		}
+	}
+	if (result == 0)
+		result = plan_on(device, &s, plan, size, error);
 	vdo_device_close(device);
 	return error_finish(error, result);
 }

@@ -156,13 +156,20 @@ static void set_superblock(const struct layout_request *r,
 	sb->root_count = ROOT_COUNT;
 }
 
+/* Geometry, index, super block, roots, journal, summary. */
+uint64_t layout_around(const struct layout_request *r)
+{
+	return 1 + r->index_blocks + 1 + ROOT_COUNT +
+	       r->recovery_journal_blocks + r->spare_blocks + SUMMARY_BLOCKS;
+}
+
 int layout_compute(const struct layout_request *r, struct geometry *g,
 		   struct superblock *sb, uint64_t *minimum_blocks,
 		   const char **why)
 {
 	const char *text;
 	uint64_t slabs_min = 1;
-	uint64_t around, minimum, depot_blocks, slab_count;
+	uint64_t around, minimum, slab_count;
 	struct slab_config c;
 	int result;
 
@@ -177,9 +184,7 @@ int layout_compute(const struct layout_request *r, struct geometry *g,
 		return refuse(why, "slabs are too small for their journal",
 			      -VDO_ECONFLICT);
 
-	/* Geometry, index, super block, roots, journal, summary. */
-	around = 1 + r->index_blocks + 1 + ROOT_COUNT +
-		 r->recovery_journal_blocks + SUMMARY_BLOCKS;
+	around = layout_around(r);
 	if (r->logical_blocks == 0)
 		slabs_min = div_up(DATA_BLOCKS_MIN, c.data_blocks);
 	minimum = around + slabs_min * c.slab_blocks;
@@ -187,15 +192,15 @@ int layout_compute(const struct layout_request *r, struct geometry *g,
 		*minimum_blocks = minimum;
 	if (r->physical_blocks < minimum)
 		return refuse(why, "storage is too small", -ENOSPC);
-	depot_blocks = r->physical_blocks - around;
-	slab_count = depot_blocks >> r->slab_bits;
+	slab_count = (r->physical_blocks - around) >> r->slab_bits;
 	if (slab_count > SLABS_MAX)
 		return refuse(why, "more than 8192 slabs: choose larger ones",
 			      -VDO_ECONFLICT);
 
 	memset(sb, 0, sizeof(*sb));
 	set_geometry(r, g);
-	set_partitions(r, g->data_start, depot_blocks, sb);
+	set_partitions(r, g->data_start,
+		       r->physical_blocks - around + r->spare_blocks, sb);
 	set_superblock(r, &c, slab_count, sb);
 	VDO_ASSERT(superblock_validate(sb, g, why) == 0);
 	return 0;

@@ -15,6 +15,7 @@ struct layout_request {
 	uint64_t slab_journal_blocks;
 	uint64_t recovery_journal_blocks;
 	uint64_t index_blocks;    /* size of the index region; may be 0 */
+	uint64_t spare_blocks;    /* to stay unused after the last slab */
 	int32_t index_memory;
 	bool index_sparse;
 	uint64_t nonce;
@@ -29,6 +30,9 @@ struct layout_request {
 int layout_compute(const struct layout_request *r, struct geometry *g,
 		   struct superblock *sb, uint64_t *minimum_blocks,
 		   const char **why) MUST_CHECK;
+
+/* The blocks that no slab can have. */
+uint64_t layout_around(const struct layout_request *r);
 
 /* V 4.4; 0 if the block map would take all there is. */
 uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks);

@@ -47,6 +47,7 @@ struct vdo_device {
 	uint64_t needed_bytes; /* by the volume that has claimed it; or 0 */
 	atomic_bool cut;       /* found to be shorter than that */
 	unsigned flags; /* VDO_DEVICE_* */
+	bool block_device;
 	atomic_int use; /* an enum device_use */
 	/* The host's: its threads complete, and nothing of ours joins them. */
 	bool foreign;

@@ -341,6 +341,7 @@ static int set_up(struct file *f, const char *path, bool read_only, bool direct,
 	f->named = !f->block_device && fstat(f->fd, &st) == 0 && st.st_nlink > 0;
 	if (direct)
 		f->direct_fd = open_direct(f, read_only);
+	d->block_device = f->block_device;
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;
 	if (read_only)
 		d->flags |= VDO_DEVICE_READ_ONLY;

@@ -2,15 +2,11 @@
 /*
  * Making a volume: sizes from options, then the writes of V 4.5 in their order.
  *
- *	choose     profile, slab size, journals, index region
  *	check      nothing is there, unless forced (content.c)
+ *	plan       profile, slab size, journals, index region (plan.c)
  *	zero       start of the index region, block 0, roots, recovery journal
  *	super      the super block, state NEW
  *	geometry   block 0, last: it makes the volume exist (D12)
- *
- * The small profile keeps the proportions of a volume of a few dozen MB sane:
- * at least eight slabs, so that zones have something to share out, short
- * journals, and an index region of 1/64 of the volume.
  */
 #include "build.h"
 
@@ -23,87 +19,10 @@
 #include "base/error.h"
 #include "exec/system.h"
 #include "exec/clock.h"
-#include "index_format/geometry.h"
 #include "volume/content.h"
+#include "volume/plan.h"
 
-#define SMALL_PROFILE_BYTES (UINT64_C(8) << 30)
-#define ZERO_CHUNK	    (UINT64_C(1) << 20)
-#define GIB_BLOCKS	    (UINT64_C(1) << 18)
-
-/* ------------------------------------------------------------------ choose */
-
-static bool is_small(const struct format_settings *f, uint64_t size_bytes)
-{
-	if (f->profile == PROFILE_AUTO)
-		return size_bytes < SMALL_PROFILE_BYTES &&
-		       (f->index_memory == 0 ||
-			index_geometry_kernel_blocks(f->index_memory, false) == 0);
-	return f->profile == PROFILE_SMALL;
-}
-
-static void choose_index(const struct format_settings *f, bool small,
-			 struct layout_request *r)
-{
-	uint64_t gib = div_up(r->physical_blocks, GIB_BLOCKS);
-
-	r->index_sparse = f->index_sparse;
-	if (f->no_index)
-		return;
-	r->index_memory = f->index_memory;
-	if (r->index_memory == 0)
-		r->index_memory = small ? -(int32_t)MIN(MAX(gib, 2), 255)
-					: -256;
-	r->index_blocks = index_geometry_kernel_blocks(r->index_memory, r->index_sparse);
-	if (r->index_blocks == 0) /* a code that Linux does not know */
-		r->index_blocks = div_up(r->physical_blocks, 64) + 64;
-}
-
-static void choose_journals(const struct format_settings *f, bool small,
-			    struct layout_request *r)
-{
-	r->recovery_journal_blocks = f->recovery_journal_blocks;
-	if (r->recovery_journal_blocks == 0 && !small)
-		r->recovery_journal_blocks = 32768;
-	if (r->recovery_journal_blocks == 0) {
-		r->recovery_journal_blocks = 64;
-		while (r->recovery_journal_blocks < 8192 &&
-		       r->recovery_journal_blocks * 64 < r->physical_blocks)
-			r->recovery_journal_blocks *= 2;
-	}
-}
-
-/* A short journal for a short slab: 1/64 of it. */
-static uint64_t slab_journal_for(const struct format_settings *f, bool small,
-				 unsigned bits)
-{
-	uint64_t blocks = (UINT64_C(1) << bits) / 64;
-
-	if (f->slab_journal_blocks != 0)
-		return f->slab_journal_blocks;
-	return small ? MIN(MAX(blocks, 16), 224) : 224;
-}
-
-static void choose_slabs(const struct format_settings *f, bool small,
-			 struct layout_request *r)
-{
-	uint64_t fixed = 2 + r->index_blocks + ROOT_COUNT +
-			 r->recovery_journal_blocks + 64;
-	uint64_t left = r->physical_blocks > fixed
-				? r->physical_blocks - fixed : 0;
-	unsigned least = small ? 10 : 13;
-	unsigned wanted = small ? 8 : 4;
-
-	r->slab_bits = f->slab_bits;
-	if (r->slab_bits == 0) {
-		r->slab_bits = small ? 15 : 19;
-		while (r->slab_bits > least && left >> r->slab_bits < wanted)
-			r->slab_bits--;
-		while (r->slab_bits < SLAB_BITS_MAX &&
-		       left >> r->slab_bits > SLABS_MAX)
-			r->slab_bits++;
-	}
-	r->slab_journal_blocks = slab_journal_for(f, small, r->slab_bits);
-}
+#define ZERO_CHUNK (UINT64_C(1) << 20)
 
 /* Version 4 of RFC 9562: all but six bits are random. */
 static int random_uuid(uint8_t uuid[16])
@@ -113,41 +32,6 @@ static int random_uuid(uint8_t uuid[16])
 	uuid[6] = (uint8_t)(0x40 | (uuid[6] & 0x0f));
 	uuid[8] = (uint8_t)(0x80 | (uuid[8] & 0x3f));
 	return result;
-}
-
-static int choose(const struct format_settings *f, uint64_t size_bytes,
-		  struct geometry *g, struct superblock *sb,
-		  struct vdo_error *error)
-{
-	bool small = is_small(f, size_bytes);
-	struct layout_request r = {
-		.physical_blocks = size_bytes / BLOCK_SIZE,
-		.logical_blocks = f->logical_size_bytes / BLOCK_SIZE,
-		.nonce = clock_wall_us(),
-	};
-	uint64_t minimum = 0;
-	const char *why = NULL;
-	int result;
-
-	result = random_uuid(r.uuid);
-	if (result != 0)
-		return error_set(error, result, "no random numbers: %s",
-				 vdo_strerror(result));
-	choose_index(f, small, &r);
-	choose_journals(f, small, &r);
-	choose_slabs(f, small, &r);
-	result = layout_compute(&r, g, sb, &minimum, &why);
-	if (result == -ENOSPC)
-		return error_set(error, result,
-				 "a volume with these options needs at least "
-				 "%llu MiB, but there are %llu; give it more, "
-				 "or choose profile=small or smaller slabs",
-				 (unsigned long long)div_up(minimum, 256),
-				 (unsigned long long)(size_bytes >> 20));
-	if (result != 0)
-		return error_set(error, result, "these sizes do not work: %s",
-				 why != NULL ? why : vdo_strerror(result));
-	return 0;
 }
 
 /* --------------------------------------------------------------- the writes */
@@ -210,23 +94,24 @@ static int write_volume(struct vdo_device *device, const struct geometry *g,
 	return write_block(device, 0, block);
 }
 
+static int cannot_grow(const struct vdo_device *device, uint64_t size,
+		       int result, struct vdo_error *error)
+{
+	return error_set(error, result == -ENOTSUP ? -VDO_ESIZE : result,
+			 "the storage has %llu bytes and cannot be grown to "
+			 "%llu: %s",
+			 (unsigned long long)device->size_bytes,
+			 (unsigned long long)size, vdo_strerror(result));
+}
+
 static int prepare_size(struct vdo_device *device, uint64_t size,
 			struct vdo_error *error)
 {
-	uint64_t now = device->size_bytes;
-	int result;
+	int result = 0;
 
-	if (size <= now)
-		return 0;
-	result = device_grow(device, size);
-	if (result == 0)
-		return 0;
-	return error_set(error,
-			 result == -ENOTSUP ? -VDO_ESIZE : result,
-			 "the storage has %llu bytes and cannot be grown to "
-			 "%llu: %s",
-			 (unsigned long long)now, (unsigned long long)size,
-			 vdo_strerror(result));
+	if (size > device->size_bytes)
+		result = device_grow(device, size);
+	return result == 0 ? 0 : cannot_grow(device, size, result, error);
 }
 
 /* What is written before the first block of data is, if that is a hole now. */
@@ -287,44 +172,84 @@ static void undo(struct vdo_device *device, const struct geometry *g,
 	device_ungrow(device, old_size);
 }
 
-int volume_format(struct vdo_device *device, const struct settings *s,
-		  struct vdo_error *error)
+/* Everything that can be refused is refused before anything changes. */
+static int prepare(struct vdo_device *device, const struct settings *s,
+		   struct plan *p, struct vdo_error *error)
 {
 	const struct format_settings *f = &s->format;
-	uint64_t old_size = device->size_bytes;
-	struct geometry g;
-	struct superblock sb;
 	uint64_t size;
-	int result = 0;
+	int result = f->force ? 0 : content_check(device, error);
 
-	if ((device->flags & VDO_DEVICE_READ_ONLY) != 0)
-		return error_set(error, -EROFS, "the storage is read-only");
-	if (!f->force)
-		result = content_check(device, error);
 	if (result != 0)
 		return result;
-	/* Everything that can be refused is refused before anything changes. */
-	size = f->size_bytes != 0 ? f->size_bytes : old_size;
+	size = f->size_bytes != 0 ? f->size_bytes : device->size_bytes;
 	size -= size % BLOCK_SIZE;
 	if (size == 0)
 		return error_set(error, -VDO_ESIZE,
 				 "the file is empty; give option size");
-	result = choose(f, size, &g, &sb, error);
+	if (size > device->size_bytes &&
+	    (device->file == NULL || device->block_device))
+		return cannot_grow(device, size, -ENOTSUP, error);
+	result = plan_make(p, f, size, device->block_device, error);
+	return result != 0 ? result
+			   : check_space(device, size, &p->sb, &s->log, error);
+}
+
+int volume_plan(struct vdo_device *device, const struct settings *s,
+		struct vdo_plan *plan, struct vdo_error *error)
+{
+	struct settings silent = *s;
+	struct plan p;
+	int result;
+
+	silent.log = (struct log){0}; /* formatting says it */
+	if (device == NULL && s->format.size_bytes == 0)
+		return error_set(error, -VDO_ESIZE,
+				 "there is no file; give option size");
+	result = device != NULL ? prepare(device, &silent, &p, error)
+				: plan_make(&p, &s->format,
+					    s->format.size_bytes, false, error);
 	if (result == 0)
-		result = check_space(device, size, &sb, &s->log, error);
+		plan_describe(&p, plan);
+	return result;
+}
+
+static int identify(struct plan *p, struct vdo_error *error)
+{
+	int result = random_uuid(p->geometry.uuid);
+
+	p->geometry.nonce = p->sb.nonce = clock_wall_us();
+	return result == 0 ? 0
+			   : error_set(error, result, "no random numbers: %s",
+				       vdo_strerror(result));
+}
+
+int volume_format(struct vdo_device *device, const struct settings *s,
+		  struct vdo_error *error)
+{
+	uint64_t old_size = device->size_bytes;
+	struct plan p;
+	int result;
+
+	if ((device->flags & VDO_DEVICE_READ_ONLY) != 0)
+		return error_set(error, -EROFS, "the storage is read-only");
+	result = prepare(device, s, &p, error);
 	if (result == 0)
-		result = prepare_size(device, size, error);
+		result = identify(&p, error);
+	if (result == 0)
+		result = prepare_size(device,
+				      p.sb.physical_blocks * BLOCK_SIZE, error);
 	if (result != 0)
 		return result;
-	result = write_volume(device, &g, &sb);
+	result = write_volume(device, &p.geometry, &p.sb);
 	if (result != 0) {
-		undo(device, &g, old_size);
+		undo(device, &p.geometry, old_size);
 		return error_set(error, result,
 				 "writing the new volume failed: %s",
 				 vdo_strerror(result));
 	}
 	log_info(&s->log, "volume: formatted, physical=%llu logical=%llu",
-		 (unsigned long long)sb.physical_blocks,
-		 (unsigned long long)sb.logical_blocks);
+		 (unsigned long long)p.sb.physical_blocks,
+		 (unsigned long long)p.sb.logical_blocks);
 	return 0;
 }

@@ -17,7 +17,7 @@
 #include "io/file.h"
 
 enum settings_profile {
-	PROFILE_AUTO, /* small for files under 8 GiB, else kernel */
+	PROFILE_AUTO, /* small for files under 256 GiB, else kernel */
 	PROFILE_KERNEL,
 	PROFILE_SMALL,
 };

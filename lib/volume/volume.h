@@ -34,6 +34,11 @@ unsigned volume_thread_count(const struct settings *s);
 int volume_format(struct vdo_device *device, const struct settings *s,
 		  struct vdo_error *error) MUST_CHECK;
 
+/* What that would make, or why it would be refused. Without a device it would be
+ * a new file. */
+int volume_plan(struct vdo_device *device, const struct settings *s,
+		struct vdo_plan *plan, struct vdo_error *error) MUST_CHECK;
+
 /* Read geometry and super block; for vdo_inspect(). */
 int volume_inspect(struct vdo_device *device, struct vdo_info *info,
 		   struct vdo_error *error) MUST_CHECK;

@@ -72,10 +72,35 @@ for arguments in "info $dir/$esc" "info --x$esc" "info -$esc" "info --json=$esc"
 	# shellcheck disable=SC2086
 	"$vdoctl" $arguments >"$dir/out" 2>"$dir/err" && failed=1
 	has "$dir/err" '\\033'
-	grep -q "$esc" "$dir/err" && failed=1
+	grep -qF "$esc" "$dir/err" && failed=1
 done
 expect 0 "$vdoctl" format "$dir/$esc" --size 64M
 has "$dir/out" '\\033\[31m: 64.00 MiB'
+
+# What will be made: nothing is changed, and nothing else is made.
+expect 0 "$vdoctl" format -n "$dir/planned" --size 8G
+has "$dir/out" 'would be 8.00 GiB of storage, 7\.[67]. GiB can be addressed'
+has "$dir/out" '^holds 7\.[67]. GiB of 8.00 GiB (9[56]\..%); index 128'
+test ! -e "$dir/planned" || failed=1
+expect 0 "$vdoctl" format -n "$dir/planned" --size 8G --json
+cp "$dir/out" "$dir/plan"
+has "$dir/plan" '"dry_run": true'
+expect 0 "$vdoctl" format "$dir/planned" --size 8G --json
+sed 's/"dry_run": true/"dry_run": false/' "$dir/plan" | cmp - "$dir/out" ||
+	failed=1
+expect 1 "$vdoctl" format -n "$dir/planned"
+has "$dir/err" ESIGNATURE
+expect 0 "$vdoctl" info "$dir/planned" --json
+for name in logical_blocks physical_blocks slab_count slab_blocks \
+	slab_data_blocks recovery_journal_blocks; do
+	value=$(sed -n "s/^ *\"$name\": \([0-9]*\),*/\1/p" "$dir/plan")
+	has "$dir/out" "\"$name\": $value,\{0,1\}\$"
+done
+expect 1 "$vdoctl" format -n "$dir/tiny" --size 1M
+has "$dir/err" 'needs at least'
+expect 1 "$vdoctl" format -n "$dir/tiny"
+has "$dir/err" ENOENT
+rm "$dir/planned"
 
 # A volume
 expect 1 "$vdoctl" info "$volume"

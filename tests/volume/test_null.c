@@ -94,11 +94,16 @@ START_TEST(test_life)
 {
 	struct vdo_volume *v = (struct vdo_volume *)&said;
 	struct vdo_info info;
+	struct vdo_plan plan;
 	struct vdo_device *d;
 
 	ck_assert_int_eq(vdo_device_open_memory(8 << 20, &d), 0);
 	REFUSED_SAYING("path", vdo_format(NULL, NULL, e));
 	REFUSED_SAYING("device", vdo_format_device(NULL, NULL, e));
+	REFUSED_SAYING("plan", vdo_format_plan(NULL, NULL, NULL, 8, e));
+	REFUSED_SAYING("device",
+		       vdo_format_plan_device(NULL, NULL, &plan, 8, e));
+	REFUSED_SAYING("plan", vdo_format_plan_device(d, NULL, NULL, 8, e));
 	REFUSED_SAYING("path", vdo_open(NULL, NULL, &v, e));
 	ck_assert_ptr_null(v);
 	REFUSED_SAYING("volume", vdo_open("/dev/null", NULL, NULL, e));
