@@ -31,6 +31,7 @@
 #include <vdo/io.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "exec/system.h"
 
 struct vdo_cq {
@@ -91,6 +92,7 @@ static void set_readable(struct vdo_cq *q)
 	uint64_t one = 1;
 	ssize_t n = write(q->fd, &one, sizeof(one));
 
+	VDO_ASSERT(q->fd >= SYSTEM_FD_FIRST);
 	(void)n;
 }
 
@@ -99,6 +101,7 @@ static void set_unreadable(struct vdo_cq *q)
 	uint64_t count;
 	ssize_t n = read(q->fd, &count, sizeof(count));
 
+	VDO_ASSERT(q->fd >= SYSTEM_FD_FIRST && q->first == NULL);
 	(void)n;
 }
 
@@ -112,6 +115,7 @@ void vdo_cq_complete(void *arg, int result)
 	e->result = result;
 	e->next = NULL;
 	pthread_mutex_lock(&q->mutex);
+	VDO_CHECK(*q->last == NULL); /* (2) */
 	if (q->first == NULL)
 		set_readable(q);
 	*q->last = e;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
 #include "format/types.h"
@@ -34,6 +35,7 @@ static void mark_here(struct vdo_volume *v)
 	void *p = mmap(NULL, page, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	VDO_ASSERT(v->here == NULL);
 	v->pid = getpid();
 	if (p == MAP_FAILED)
 		return;
@@ -47,6 +49,7 @@ static void mark_here(struct vdo_volume *v)
 
 static void unmark_here(struct vdo_volume *v)
 {
+	VDO_ASSERT(v->here == NULL || atomic_load(v->here) != 0);
 	if (v->here != NULL)
 		munmap((void *)v->here, (size_t)sysconf(_SC_PAGESIZE));
 }
@@ -69,6 +72,7 @@ int handle_open(struct vdo_device *device, struct executor *x,
 	struct vdo_volume *v = alloc_zeroed(1, sizeof(*v));
 	int result = -ENOMEM;
 
+	VDO_ASSERT(queue_running == NULL);
 	if (v == NULL)
 		goto no_handle;
 	result = device_claim(device, x);
@@ -83,6 +87,7 @@ int handle_open(struct vdo_device *device, struct executor *x,
 	v->executor = x;
 	v->device = device;
 	v->alignment = s->open.alignment;
+	VDO_ASSERT(v->alignment == 512 || v->alignment == BLOCK_SIZE);
 	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
 	mark_here(v);
 	*volume = v;
@@ -99,6 +104,8 @@ no_handle:
 
 void handle_free(struct vdo_volume *v)
 {
+	VDO_ASSERT(queue_running == NULL);
+	VDO_ASSERT(v->own_device == NULL || v->own_device == v->device);
 	device_release(v->device);
 	executor_destroy(v->executor);
 	vdo_device_close(v->own_device);

@@ -53,6 +53,7 @@ int vdo_config_set(struct vdo_config *config, const char *name,
 	i = options_find(name, error);
 	if (i < 0)
 		return i;
+	VDO_ASSERT(i < OPTIONS_MAX);
 	r = options_set((size_t)i, value, &scratch, error);
 	if (r != 0)
 		return r;
@@ -103,6 +104,7 @@ int vdo_config_set_pool(struct vdo_config *config,
 	copy.size = sizeof(copy);
 	if (copy.submit == NULL)
 		return -EINVAL;
+	VDO_ASSERT(config->pool.size == 0 || config->pool.submit != NULL);
 	r = vdo_config_set(config, "executor", "pool", NULL);
 	if (r != 0)
 		return r;
@@ -131,5 +133,6 @@ int host_config_apply(const struct vdo_config *config, struct settings *s,
 		s->pool = config->pool;
 		s->pool_arg = config->pool_arg;
 	}
+	VDO_ASSERT(s->pool.size == 0 || s->pool.submit != NULL);
 	return options_check(s, error);
 }

@@ -13,6 +13,7 @@
 #include "api/host_config.h"
 #include "api/job.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
 #include "volume/reindex.h"
@@ -31,11 +32,13 @@ static struct index_job *index_job(struct vdo_job *job)
 
 static int verify_run(struct vdo_job *job, struct vdo_error *error)
 {
+	VDO_ASSERT(queue_running == NULL);
 	return reindex_verify(index_job(job)->work, error);
 }
 
 static int rebuild_run(struct vdo_job *job, struct vdo_error *error)
 {
+	VDO_ASSERT(queue_running == NULL);
 	return reindex_rebuild(index_job(job)->work, error);
 }
 
@@ -53,6 +56,7 @@ static void job_destroy(struct vdo_job *job)
 {
 	struct index_job *j = index_job(job);
 
+	VDO_ASSERT(queue_running == NULL);
 	reindex_destroy(j->work);
 	vdo_device_close(j->own_device);
 	alloc_free(j);
@@ -80,6 +84,8 @@ static int start_on(struct vdo_device *device, struct vdo_device *own,
 	struct index_job *j = alloc_zeroed(1, sizeof(*j));
 	int r;
 
+	VDO_ASSERT(ops == &verify_ops || ops == &rebuild_ops);
+	VDO_ASSERT(own == NULL || own == device);
 	if (j == NULL)
 		return -ENOMEM;
 	r = volume_reindex_create(device, s, ops == &rebuild_ops, &j->work,
@@ -106,6 +112,7 @@ static int start(const char *path, struct vdo_device *device,
 	struct settings s;
 	int r = -EDEADLK;
 
+	VDO_ASSERT(path == NULL || device == NULL);
 	error_clear(error);
 	if (job == NULL)
 		return error_missing(error, "job");
@@ -233,6 +240,7 @@ int vdo_index_inspect_device(struct vdo_device *device,
 	r = volume_index_inspect(device, &whole, error);
 	if (r == 0) {
 		whole.state_name = vdo_index_state_name(whole.state);
+		VDO_ASSERT(whole.state_name != NULL);
 		memcpy(info, &whole, MIN(size, sizeof(whole)));
 	}
 	return error_finish(error, r);

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 
+#include "base/assert.h"
+#include "base/bytes.h"
 #include "exec/await.h"
 #include "front/front.h"
 
@@ -19,6 +21,7 @@
 static int check_range(const struct vdo_volume *v, uint64_t offset,
 		       uint64_t length)
 {
+	VDO_CHECK(is_power_of_two(v->alignment));
 	if ((offset | length) % v->alignment != 0)
 		return -EINVAL;
 	if (offset > v->size_bytes || length > v->size_bytes - offset)
@@ -52,6 +55,8 @@ static int submit(struct vdo_volume *v, const struct io_request *q)
 		result = -EINVAL;
 	if (result == 0 && q->kind != IO_FLUSH)
 		result = check_range(v, q->offset, q->length);
+	VDO_CHECK(result != 0 || q->kind == IO_FLUSH ||
+		  q->offset + q->length <= v->size_bytes);
 	return result != 0 ? result : front_submit(volume_front(v->volume), q);
 }
 
@@ -72,6 +77,7 @@ static int vectored(struct vdo_volume *v, enum io_kind kind,
 	};
 	int result = sum_vectors(iov, count, &q.length);
 
+	VDO_CHECK(kind == IO_READ || kind == IO_WRITE);
 	return result != 0 ? result : submit(v, &q);
 }
 
@@ -88,6 +94,7 @@ static int ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
 		.arg = arg,
 	};
 
+	VDO_CHECK(kind == IO_FLUSH || kind == IO_DISCARD || kind == IO_ZERO);
 	return submit(v, &q);
 }
 
@@ -146,6 +153,7 @@ int vdo_aio_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 
 static void wake(void *arg, int result)
 {
+	VDO_CHECK(result <= 0);
 	await_tell(arg, result);
 }
 
@@ -153,6 +161,7 @@ static int begin(struct vdo_volume *v, struct await *w)
 {
 	int result = handle_check(v, true);
 
+	VDO_CHECK(result != 0 || queue_running == NULL);
 	if (result == 0)
 		await_init(w, v->executor);
 	return result;
@@ -160,6 +169,7 @@ static int begin(struct vdo_volume *v, struct await *w)
 
 static int end(struct await *w, int result)
 {
+	VDO_CHECK(result <= 0);
 	return result != 0 ? result : await_end(w);
 }
 

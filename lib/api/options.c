@@ -175,6 +175,7 @@ static bool parse_digits(const char *text, const char *end, uint64_t *value)
 {
 	uint64_t n = 0;
 
+	VDO_ASSERT(text <= end);
 	if (text == end)
 		return false;
 	for (; text < end; text++) {
@@ -191,6 +192,7 @@ static bool parse_digits(const char *text, const char *end, uint64_t *value)
 /* A fraction is rounded down to what the option can have. */
 static bool parse_size(const struct row *row, const char *text, uint64_t *value)
 {
+	VDO_ASSERT(row->option.type == VDO_OPTION_SIZE);
 	if (vdo_size_parse(text, value) != 0)
 		return false;
 	if (row->multiple != 0 && strchr(text, '.') != NULL)
@@ -219,6 +221,7 @@ static bool parse_choice(const char *text, const char *words, uint64_t *value)
 {
 	size_t length = strlen(text);
 
+	VDO_ASSERT(*words != '\0');
 	for (uint64_t place = 0;; place++) {
 		size_t n = strcspn(words, "|");
 
@@ -263,6 +266,7 @@ static bool parse_index_memory(const char *value, struct settings *s)
 
 	if (!index_memory_code(value, &code))
 		return false;
+	VDO_ASSERT(code <= 1024 && code >= -768); /* as in the format */
 	s->format.index_memory = code;
 	s->format.no_index = strcmp(value, "none") == 0;
 	return true;
@@ -270,6 +274,7 @@ static bool parse_index_memory(const char *value, struct settings *s)
 
 static bool check_number(const struct row *row, uint64_t n)
 {
+	VDO_ASSERT(row->min <= row->max);
 	if (n < row->min || n > row->max)
 		return false;
 	if (row->power_of_two && (n & (n - 1)) != 0)
@@ -280,6 +285,7 @@ static bool check_number(const struct row *row, uint64_t n)
 static bool parse_value(const struct row *row, const char *text,
 			uint64_t *value)
 {
+	VDO_ASSERT(!row->can_be_auto || row->min > 0); /* 0 is auto */
 	if (row->can_be_auto && strcmp(text, "auto") == 0) {
 		*value = 0;
 		return true;
@@ -305,6 +311,7 @@ static void store(const struct row *row, uint64_t value, struct settings *s)
 {
 	char *field = (char *)s + row->offset;
 
+	VDO_ASSERT(row->offset + row->size <= sizeof(*s));
 	if (row->size == sizeof(uint64_t)) {
 		memcpy(field, &value, sizeof(value));
 	} else if (row->size == sizeof(uint32_t)) {
@@ -392,6 +399,8 @@ int options_check(const struct settings *s, struct vdo_error *error)
 	for (size_t i = 0; i < ARRAY_SIZE(conflicts); i++) {
 		const struct conflict *c = &conflicts[i];
 
+		VDO_CHECK(options_find(c->a, NULL) >= 0 &&
+			  options_find(c->b, NULL) >= 0);
 		if (c->exists(s))
 			return error_set(error, -VDO_ECONFLICT,
 					 "options %s and %s contradict each "

@@ -9,6 +9,8 @@
  */
 #include "build.h"
 
+#include "base/assert.h"
+
 #include <vdo/config.h>
 
 #include <errno.h>
@@ -71,6 +73,7 @@ static bool take_fraction(const char **text, struct fraction *f)
 		f->over = f->over * 10 + (unsigned)(*p - '0');
 		f->under *= 10;
 	}
+	VDO_ASSERT(f->over < f->under);
 	*text = p;
 	return true;
 }
@@ -89,6 +92,7 @@ static bool parse_unit(const char *text, unsigned *shift)
 	if (*shift == 0)
 		return *text == '\0' ||
 		       (is_letter(*text, 'b') && text[1] == '\0');
+	VDO_ASSERT(*shift <= 60);
 	text++;
 	if (is_letter(*text, 'i') && is_letter(text[1], 'b'))
 		text += 2;
@@ -100,6 +104,7 @@ static uint64_t scale(struct fraction f, unsigned shift)
 {
 	uint64_t n = 0;
 
+	VDO_ASSERT(f.over < f.under && shift <= 60);
 	for (; shift > 0; shift--) {
 		f.over *= 2;
 		n *= 2;

@@ -11,6 +11,7 @@
 
 #include "api/handle.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "volume/stats.h"
 
 static const struct row {
@@ -38,6 +39,7 @@ static uint64_t value_of(const struct volume_stats *s, const struct row *row)
 	const char *p = (const char *)s + row->offset;
 	uint64_t v = 0;
 
+	VDO_ASSERT(row->size == sizeof(bool) || row->size == sizeof(v));
 	/* bool or uint64_t, on a little- or big-endian machine */
 	if (row->size == sizeof(bool))
 		v = *(const bool *)p;
@@ -49,6 +51,8 @@ static uint64_t value_of(const struct volume_stats *s, const struct row *row)
 static void add(struct vdo_stats *stats, const char *name, const char *label,
 		const char *help, uint64_t value)
 {
+	VDO_ASSERT(stats->count < ARRAY_SIZE(stats->stats));
+	VDO_ASSERT(name != NULL && *name != '\0');
 	stats->stats[stats->count++] = (struct vdo_stat){
 		.name = name, .label = label, .help = help, .value = value};
 }
@@ -109,6 +113,7 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 		add(s, rows[i].name, rows[i].label, rows[i].help,
 		    value_of(&values, &rows[i]));
 	add_derived(s, &values);
+	VDO_ASSERT(s->count == ARRAY_SIZE(s->stats));
 	*stats = s;
 	return 0;
 }

@@ -37,6 +37,7 @@
 #undef BLOCK_SIZE
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/system.h"
 
@@ -49,6 +50,7 @@
 static int fail_errno(struct vdo_error *error, const char *path,
 		      const char *what, int err)
 {
+	VDO_ASSERT(err > 0);
 	return error_set(error, -err, "cannot %s %.150s: %s", what, path,
 			 vdo_strerror(err));
 }
@@ -77,6 +79,7 @@ static bool wait_to_claim(unsigned n)
 {
 	struct timespec ts = {.tv_nsec = 500000L << n};
 
+	VDO_ASSERT(n <= CLAIM_TRIES);
 	if (n == CLAIM_TRIES)
 		return false;
 	if (n > 0)
@@ -116,6 +119,7 @@ static int follow(const char *path, char *where)
 		if ((size_t)(to - where) + (size_t)n >= PATH_MAX)
 			return -ENAMETOOLONG;
 		memcpy(to, target, (size_t)n + 1);
+		VDO_ASSERT(strlen(where) < PATH_MAX);
 	}
 	return -ELOOP;
 }
@@ -126,6 +130,7 @@ static int make(struct file *f, const char *path, int mode)
 	char where[PATH_MAX];
 	int r = follow(path, where);
 
+	VDO_ASSERT(f->created == NULL && f->fd < 0);
 	if (r != 0)
 		return r;
 	f->created = alloc_strdup(where);
@@ -143,6 +148,7 @@ static int make(struct file *f, const char *path, int mode)
 static int open_failed(const char *path, bool read_only, int err,
 		       struct vdo_error *error)
 {
+	VDO_ASSERT(err > 0);
 	if (err == EBUSY)
 		return error_set(error, -VDO_EINUSE,
 				 "%.150s is in use: it is mounted, part of "
@@ -166,6 +172,7 @@ static int open_path(struct file *f, const char *path, unsigned flags,
 	struct stat st;
 	int r;
 
+	VDO_ASSERT(f->fd < 0);
 	if (stat(path, &st) == 0) {
 		r = check_type(path, st.st_mode, error);
 		if (r != 0)
@@ -191,6 +198,7 @@ static int lock_file(struct file *f, const char *path, bool read_only,
 		.l_whence = SEEK_SET,
 	};
 
+	VDO_ASSERT(!f->block_device && f->fd >= SYSTEM_FD_FIRST);
 	errno = EAGAIN;
 	for (unsigned n = 0; (errno == EAGAIN || errno == EACCES) &&
 			     wait_to_claim(n); n++) {
@@ -212,6 +220,7 @@ static int check_fd(struct file *f, const char *path, bool read_only,
 	int locked = 0;
 	int r;
 
+	VDO_ASSERT(f->fd >= SYSTEM_FD_FIRST);
 	if (fstat(f->fd, &st) != 0 || fcntl(f->fd, F_SETFL, 0) != 0)
 		return fail_errno(error, path, "use", errno);
 	r = check_type(path, st.st_mode, error);
@@ -239,6 +248,7 @@ static bool was_used(const struct file *f)
 {
 	struct stat st;
 
+	VDO_ASSERT(f->fd >= 0);
 	return fstat(f->fd, &st) != 0 || st.st_size != 0;
 }
 
@@ -247,6 +257,7 @@ static bool leads_to(const char *path, bool itself, int fd)
 {
 	struct stat named, open;
 
+	VDO_ASSERT(fd >= 0);
 	return fstatat(AT_FDCWD, path, &named,
 		       itself ? AT_SYMLINK_NOFOLLOW : 0) == 0 &&
 	       fstat(fd, &open) == 0 && named.st_dev == open.st_dev &&
@@ -264,6 +275,7 @@ static void unlock(struct file *f)
 {
 	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 
+	VDO_ASSERT(f->fd >= 0);
 	if (!f->block_device)
 		fcntl(f->fd, F_OFD_SETLK, &lock);
 }
@@ -303,6 +315,7 @@ int claim_take(struct file *f, const char *path, unsigned flags,
 {
 	int r = -EEXIST;
 
+	VDO_ASSERT(f->fd < 0 && f->created == NULL);
 	for (unsigned n = 0; r == -EEXIST && wait_to_claim(n); n++)
 		r = try_once(f, path, flags, error);
 	if (r == -EEXIST)
@@ -310,5 +323,6 @@ int claim_take(struct file *f, const char *path, unsigned flags,
 				 "%.150s is in use: somebody replaces it again "
 				 "and again",
 				 path);
+	VDO_ASSERT((r == 0) == (f->fd >= SYSTEM_FD_FIRST));
 	return r;
 }

@@ -58,6 +58,7 @@ uint64_t vdo_device_size(const struct vdo_device *device)
 
 static void destroy(struct vdo_device *d)
 {
+	VDO_ASSERT(atomic_load(&d->use) != DEVICE_IS_CLAIMED);
 	if (d->close != NULL)
 		d->close(d->ctx);
 	alloc_free(d);
@@ -163,6 +164,7 @@ void device_remove_created(struct vdo_device *d)
 
 int device_find_data(struct vdo_device *d, uint64_t *offset)
 {
+	VDO_ASSERT(*offset <= d->size_bytes);
 	return d->file != NULL ? d->file->find_data(d->ctx, offset) : -ENOTSUP;
 }
 
@@ -197,6 +199,7 @@ static void blocking_done(struct vdo_device_io *io, int result)
 
 static int submit_and_wait(struct vdo_device *d, struct blocking_io *b)
 {
+	VDO_ASSERT(b->io.length % BLOCK_SIZE == 0); /* all that a host knows */
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->cond, NULL);
 	b->io.complete = blocking_done;
@@ -224,6 +227,7 @@ static int run_blocking(struct vdo_device *d, enum vdo_device_op op,
 		},
 	};
 
+	VDO_ASSERT(queue_running == NULL); /* it sleeps */
 	if (d->blocking != NULL)
 		return d->blocking(d->ctx, &b.io);
 	return submit_and_wait(d, &b);
@@ -249,6 +253,7 @@ static int run_bounced(struct vdo_device *d, enum vdo_device_op op,
 			memcpy(buf + at, copy, part);
 	}
 	alloc_free(copy);
+	VDO_ASSERT(r <= 0);
 	return r;
 }
 

@@ -56,6 +56,7 @@ static unsigned fill_window(struct iovec *window,
 		done = 0;
 		n++;
 	}
+	VDO_ASSERT(n > 0); /* the vectors are as long as the operation */
 	return n;
 }
 
@@ -76,6 +77,7 @@ static int retry_sync(int fd)
 {
 	int r;
 
+	VDO_ASSERT(fd >= SYSTEM_FD_FIRST);
 	do
 		r = fdatasync(fd);
 	while (r != 0 && errno == EINTR);
@@ -157,6 +159,7 @@ int file_run(struct file *f, struct vdo_device_io *io, uint64_t done)
 /* While no volume has claimed it there is no engine. */
 static void submit_unattached(void *ctx, struct vdo_device_io *io)
 {
+	VDO_ASSERT(((struct file *)ctx)->engine == NULL);
 	io->complete(io, file_run(ctx, io, 0));
 }
 
@@ -184,6 +187,7 @@ static int file_attach(void *ctx, struct executor *x)
 		f->engine = NULL;
 		return r;
 	}
+	VDO_ASSERT(f->state != NULL);
 	f->device->submit = f->engine->submit;
 	return 0;
 }
@@ -195,6 +199,7 @@ static void file_detach(void *ctx)
 	VDO_ASSERT(f->engine != NULL);
 	f->device->submit = submit_unattached;
 	f->engine->stop(f);
+	VDO_ASSERT(f->state == NULL);
 	f->engine = NULL;
 }
 
@@ -202,6 +207,7 @@ static void file_close(void *ctx)
 {
 	struct file *f = ctx;
 
+	VDO_ASSERT(f->fd >= 0 && f->fd != f->direct_fd);
 	VDO_ASSERT(f->engine == NULL);
 	if (f->direct_fd >= 0)
 		close(f->direct_fd);
@@ -249,6 +255,7 @@ static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
 	struct file *f = ctx;
 	int r;
 
+	VDO_ASSERT(offset <= INT64_MAX && length <= INT64_MAX - offset);
 	VDO_ASSERT((f->device->flags & VDO_DEVICE_READ_ONLY) == 0);
 	if (f->block_device)
 		return 0;
@@ -265,6 +272,7 @@ static int file_find_data(void *ctx, uint64_t *offset)
 	struct file *f = ctx;
 	off_t at;
 
+	VDO_ASSERT(*offset <= INT64_MAX);
 	if (f->block_device)
 		return -ENOTSUP;
 	at = lseek(f->fd, (off_t)*offset, SEEK_DATA);
@@ -335,6 +343,7 @@ static int set_up(struct file *f, const char *path, bool read_only, bool direct,
 	struct stat st;
 	int r = file_measure(f, &d->size_bytes);
 
+	VDO_ASSERT(f->fd >= SYSTEM_FD_FIRST && f->direct_fd < 0);
 	if (r != 0)
 		return error_set(error, r, "cannot measure %.150s: %s", path,
 				 vdo_strerror(r));
@@ -356,6 +365,7 @@ int file_open(const char *path, unsigned flags,
 	struct file *f = alloc_zeroed(1, sizeof(*f));
 	int r;
 
+	VDO_ASSERT((flags & ~(VDO_OPEN_READ_ONLY | VDO_OPEN_CREATE)) == 0);
 	*device = NULL;
 	if (d == NULL || f == NULL) {
 		r = error_set(error, -ENOMEM, "out of memory");

@@ -90,6 +90,7 @@ static uint64_t pages_in_use(const struct mem *m, char *start, uint64_t bytes)
 	uint64_t in_use = 0;
 	unsigned char seen[512];
 
+	VDO_CHECK((uintptr_t)start % m->page_bytes == 0);
 	for (uint64_t at = 0; at < bytes; at += sizeof(seen) * m->page_bytes) {
 		uint64_t n = MIN(sizeof(seen) * m->page_bytes, bytes - at);
 
@@ -110,6 +111,7 @@ static void densify(struct mem *m, uint64_t part)
 	bool dense = pages_in_use(m, m->base + at, bytes) * m->page_bytes >=
 		     size / DENSE;
 
+	VDO_CHECK(at < m->size_bytes);
 	if (dense)
 		(void)madvise(m->base + at, bytes, MADV_HUGEPAGE);
 	atomic_store_explicit(&m->written[part], dense ? PART_IS_DENSE : 0,
@@ -128,6 +130,7 @@ static void note_written(struct mem *m, uint64_t part, unsigned blocks)
 	unsigned enough = m->part_enough;
 	unsigned before;
 
+	VDO_CHECK(blocks > 0 && part <= m->size_bytes >> m->part_shift);
 	if (is_noted(m, part))
 		return;
 	before = atomic_fetch_add_explicit(&m->written[part], blocks,
@@ -141,6 +144,7 @@ static void note_all_written(struct mem *m, uint64_t offset, uint64_t length)
 {
 	uint64_t end = offset + length;
 
+	VDO_CHECK(end >= offset && end <= m->size_bytes);
 	/* All but always: a few blocks, where many were written before. */
 	if (likely((end - 1) >> m->part_shift == offset >> m->part_shift &&
 		   is_noted(m, offset >> m->part_shift)))
@@ -174,6 +178,7 @@ static int transfer(struct mem *m, struct vdo_device_io *io)
 			copy_out(at, v->iov_base, v->iov_len);
 		at += v->iov_len;
 	}
+	VDO_CHECK(at == m->base + io->offset + io->length);
 	if (io->op == VDO_DEVICE_WRITE)
 		note_all_written(m, io->offset, io->length);
 	return 0;
@@ -221,6 +226,8 @@ static int map(struct mem *m)
 	m->mapping = p;
 	at = ((uintptr_t)p + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
 	m->base = (char *)p + (at - (uintptr_t)p);
+	VDO_ASSERT((uintptr_t)m->base % HUGE_BYTES == 0);
+	VDO_ASSERT((uintptr_t)m->base - (uintptr_t)p < HUGE_BYTES);
 	(void)madvise(m->base, m->size_bytes, MADV_NOHUGEPAGE);
 	return 0;
 }

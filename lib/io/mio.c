@@ -26,6 +26,7 @@ static void bump(atomic_ullong *counter)
 
 static struct mio_lane *own_lane(struct storage *s)
 {
+	VDO_CHECK(s->device != NULL);
 	return &s->lanes[queue_own_lane()];
 }
 
@@ -46,18 +47,21 @@ static void io_done(struct vdo_device_io *io, int result)
 {
 	struct mio *m = container_of(io, struct mio, io);
 
+	VDO_CHECK(m->kind < MIO_KINDS);
 	bump(&own_lane(m->storage)->completed[m->kind]);
 	finish(m, result);
 }
 
 static void flush_done(struct vdo_device_io *io, int result)
 {
+	VDO_CHECK(io->op == VDO_DEVICE_FLUSH && io->length == 0);
 	finish(container_of(io, struct mio, io), result);
 }
 
 static void prepare(struct mio *m, struct storage *s, enum mio_kind kind,
 		    enum vdo_device_op op)
 {
+	VDO_CHECK(m->done.home != NULL && m->done.result == 0);
 	VDO_CHECK(kind < MIO_KINDS && m->done.fn != NULL);
 	m->storage = s;
 	m->kind = kind;
@@ -78,6 +82,7 @@ static int place(struct mio *m, pbn_t pbn, uint64_t block_count)
 		return -ERANGE;
 	m->io.offset = block << BLOCK_SHIFT;
 	m->io.length = block_count << BLOCK_SHIFT;
+	VDO_CHECK(m->io.offset + m->io.length <= s->device->size_bytes);
 	return 0;
 }
 
@@ -113,6 +118,7 @@ static inline void read_blocks(struct mio *m, struct storage *s,
 {
 	int r;
 
+	VDO_CHECK(iov_count > 0);
 	prepare(m, s, kind, VDO_DEVICE_READ);
 	r = place(m, pbn, count);
 	if (unlikely(r != 0)) {
@@ -132,6 +138,7 @@ static inline void write_blocks(struct mio *m, struct storage *s,
 {
 	int r;
 
+	VDO_CHECK(iov_count > 0);
 	prepare(m, s, kind, VDO_DEVICE_WRITE);
 	r = place(m, pbn, count);
 	if (r == 0)

@@ -17,6 +17,7 @@
 void readonly_init(struct readonly *r, struct storage *storage,
 		   const struct log *log, void (*enter)(void *arg), void *arg)
 {
+	VDO_ASSERT(storage != NULL);
 	r->storage = storage;
 	r->log = log;
 	atomic_init(&r->reason, 0);
@@ -37,6 +38,7 @@ static enum line remember(struct readonly *r, const char *text)
 
 	for (const char *c = text; *c != '\0'; c++)
 		name = (name ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+	VDO_ASSERT(*text != '\0');
 	name |= 1; /* 0 stands for nothing */
 	for (unsigned i = 0; i < READONLY_LINES_MAX; i++) {
 		unsigned long long there = 0;
@@ -63,6 +65,7 @@ static void tell(struct readonly *r, bool first, int reason, const char *text)
 {
 	const char *advice = advice_for(r, reason);
 
+	VDO_ASSERT(reason < 0 && reason != -VDO_EREADONLY);
 	switch (remember(r, text)) {
 	case LINE_NEW:
 		log_error(r->log, "volume: %s, reason=%d: %s%s%s",

@@ -21,6 +21,7 @@ static void finish_all(struct waitq *q, int result)
 	struct waitq taken;
 	struct waiter *w;
 
+	VDO_ASSERT(result <= 0);
 	waitq_take_all(q, &taken);
 	while ((w = waitq_pop(&taken)) != NULL) {
 		struct sync_op *op = container_of(w, struct sync_op, link);
@@ -81,6 +82,7 @@ static void arrived(struct completion *c)
 void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 	       void (*on_failure)(void *arg, int result), void *arg)
 {
+	VDO_ASSERT(storage != NULL && on_failure != NULL);
 	VDO_ASSERT(queue != NULL);
 	s->queue = queue;
 	s->storage = storage;
@@ -94,6 +96,7 @@ void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 
 void sync_request(struct sync *s, struct sync_op *op)
 {
+	VDO_CHECK(op->done.result == 0);
 	VDO_ASSERT(op->done.fn != NULL && op->done.home != NULL);
 	if (!s->storage->volatile_cache) {
 		completion_finish(&op->done, 0);

@@ -45,6 +45,7 @@ static struct vdo_device_io *take(struct threads *t)
 		t->idle--;
 	}
 	io = t->first;
+	VDO_ASSERT(io != NULL || t->stopping);
 	if (io != NULL)
 		t->first = io->host_data[0];
 	return io;
@@ -55,6 +56,7 @@ static void *worker(void *arg)
 	struct threads *t = arg;
 	struct vdo_device_io *io;
 
+	VDO_ASSERT(queue_running == NULL);
 	pthread_mutex_lock(&t->lock);
 	while ((io = take(t)) != NULL) {
 		pthread_mutex_unlock(&t->lock);
@@ -67,6 +69,7 @@ static void *worker(void *arg)
 
 void threads_submit(struct threads *t, struct vdo_device_io *io)
 {
+	VDO_CHECK(t->count > 0 && io->complete != NULL);
 	io->host_data[0] = NULL;
 	pthread_mutex_lock(&t->lock);
 	VDO_ASSERT(!t->stopping);
@@ -93,6 +96,7 @@ void threads_destroy(struct threads *t)
 	for (unsigned i = 0; i < t->count; i++)
 		pthread_join(t->threads[i], NULL);
 	VDO_ASSERT(t->first == NULL);
+	VDO_ASSERT(t->idle == 0);
 	pthread_cond_destroy(&t->work);
 	pthread_mutex_destroy(&t->lock);
 	alloc_free(t);
@@ -131,6 +135,7 @@ static int engine_start(struct file *f, struct executor *x)
 	struct threads *t;
 	int r = threads_create(f, &t);
 
+	VDO_ASSERT(f->state == NULL);
 	f->state = t;
 	return r;
 }
@@ -139,11 +144,13 @@ static void engine_submit(void *ctx, struct vdo_device_io *io)
 {
 	struct file *f = ctx;
 
+	VDO_CHECK(f->state != NULL);
 	threads_submit(f->state, io);
 }
 
 static void engine_stop(struct file *f)
 {
+	VDO_ASSERT(f->state != NULL);
 	threads_destroy(f->state);
 	f->state = NULL;
 }

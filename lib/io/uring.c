@@ -92,6 +92,7 @@ static int setup_ring(struct uring *u)
 
 static int start_reaping(struct uring *u, struct executor *x)
 {
+	VDO_ASSERT(u->ring.ring_fd >= SYSTEM_FD_FIRST);
 	if (x != NULL && x->ops->poller_add != NULL) {
 		u->polled_by = x;
 		u->poller.poll = uring_poll;
@@ -107,6 +108,7 @@ static int uring_start(struct file *f, struct executor *x)
 	struct uring *u = alloc_zeroed(1, sizeof(*u));
 	int r;
 
+	VDO_ASSERT(f->state == NULL);
 	if (u == NULL)
 		return -ENOMEM;
 	u->file = f;
@@ -148,6 +150,7 @@ static void uring_stop(struct file *f)
 {
 	struct uring *u = f->state;
 
+	VDO_ASSERT(u != NULL && u->file == f);
 	if (u->polled_by != NULL) {
 		u->polled_by->ops->poller_remove(u->polled_by, &u->poller);
 	} else {

@@ -27,6 +27,7 @@ struct reaped {
  */
 static bool is_undone(enum vdo_device_op op, int res)
 {
+	VDO_CHECK(op <= VDO_DEVICE_DISCARD);
 	switch (res) {
 	case -EBADF:
 	case -ECANCELED:
@@ -61,6 +62,7 @@ static void finish(struct uring *u, struct vdo_device_io *io, int res)
 	bool transfer = io->op == VDO_DEVICE_READ || io->op == VDO_DEVICE_WRITE;
 	int r = res;
 
+	VDO_CHECK(io->op != VDO_DEVICE_DISCARD);
 	if (transfer && res >= 0) {
 		uint64_t done = MIN((uint64_t)res, io->length);
 
@@ -83,6 +85,7 @@ static unsigned take_batch(struct uring *u, struct reaped *batch)
 
 	while (n < REAP_BATCH && io_uring_peek_cqe(&u->ring, &cqe) == 0) {
 		batch[n].io = io_uring_cqe_get_data(cqe);
+		VDO_CHECK(batch[n].io != NULL);
 		batch[n].res = cqe->res;
 		n++;
 		io_uring_cqe_seen(&u->ring, cqe);
@@ -120,6 +123,7 @@ static unsigned reap(struct uring *u)
 		if (n == 0)
 			break;
 		pthread_mutex_lock(&u->lock);
+		VDO_ASSERT(u->in_flight >= n);
 		u->in_flight -= n;
 		if (u->pending > 0)
 			uring_pump(u);
@@ -151,6 +155,7 @@ void *uring_reaper(void *arg)
 {
 	struct uring *u = arg;
 
+	VDO_ASSERT(u->polled_by == NULL);
 	while (!atomic_load(&u->stopping)) {
 		if (reap(u) == 0)
 			sleep_on_ring(u, NULL);
@@ -164,6 +169,7 @@ static bool fall_asleep(struct uring *u)
 	bool asleep;
 
 	pthread_mutex_lock(&u->lock);
+	VDO_ASSERT(!u->sleeping);
 	u->sleeping = !u->woken;
 	asleep = u->sleeping;
 	uring_pump(u);
@@ -187,6 +193,7 @@ int uring_poll(struct poller *p, uint64_t timeout_ns)
 	};
 	unsigned n;
 
+	VDO_CHECK(queue_running == NULL && u->polled_by != NULL);
 	pthread_mutex_lock(&u->lock);
 	uring_pump(u);
 	pthread_mutex_unlock(&u->lock);

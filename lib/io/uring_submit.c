@@ -19,6 +19,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "exec/system.h"
+
 /* With a poller: so much pending is sent without waiting for a poll. */
 #define DEFER_MAX 32u
 
@@ -32,6 +34,7 @@ static void fill_sqe(struct uring *u, struct io_uring_sqe *sqe,
 	unsigned n = MIN(io->iov_count, IOV_MAX);
 	int fd = file_fd(f, io);
 
+	VDO_CHECK(io->op == VDO_DEVICE_FLUSH || n > 0);
 	if (u->fixed_files)
 		fd = fd == f->fd ? 0 : 1;
 	switch (io->op) {
@@ -79,6 +82,7 @@ static unsigned fill_ring(struct uring *u)
 		u->batch[u->batched++] = io;
 		fill_sqe(u, sqe, io);
 	}
+	VDO_CHECK(u->in_flight <= IN_FLIGHT_MAX && u->batched <= u->in_flight);
 	return u->batched;
 }
 
@@ -87,6 +91,7 @@ static bool enter(struct uring *u)
 {
 	unsigned tries = 0;
 
+	VDO_CHECK(u->submitting);
 	while (io_uring_sq_ready(&u->ring) > 0) {
 		int r = io_uring_submit(&u->ring);
 
@@ -110,6 +115,7 @@ static void take_back(struct uring *u)
 {
 	unsigned left = MIN(io_uring_sq_ready(&u->ring), u->batched);
 
+	VDO_ASSERT(u->given_up && u->in_flight >= left);
 	while (left-- > 0) {
 		struct vdo_device_io *io = u->batch[--u->batched];
 
@@ -126,6 +132,7 @@ void uring_ring_bell(struct uring *u)
 {
 	uint64_t one = 1;
 
+	VDO_CHECK(u->wake_fd >= SYSTEM_FD_FIRST);
 	/* It can only fail when the counter is full, and so not zero. */
 	(void)!write(u->wake_fd, &one, sizeof(one));
 }
@@ -134,6 +141,7 @@ struct vdo_device_io *uring_take_pending(struct uring *u)
 {
 	struct vdo_device_io *io = u->first;
 
+	VDO_CHECK((io == NULL) == (u->pending == 0));
 	if (io != NULL) {
 		u->first = io->host_data[0];
 		u->pending--;
@@ -146,6 +154,7 @@ static void divert(struct uring *u)
 {
 	struct vdo_device_io *io;
 
+	VDO_ASSERT(u->given_up && !u->submitting);
 	/* A host that runs us inline wants no threads. */
 	if (u->threads == NULL && u->polled_by == NULL && u->pending > 0 &&
 	    threads_create(u->file, &u->threads) != 0)
@@ -184,6 +193,7 @@ void uring_submit(void *ctx, struct vdo_device_io *io)
 	struct uring *u = f->state;
 	bool defer;
 
+	VDO_CHECK(io->complete != NULL);
 	if (io->op == VDO_DEVICE_DISCARD) {
 		io->complete(io, -EOPNOTSUPP);
 		return;
