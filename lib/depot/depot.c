@@ -88,7 +88,7 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	const struct superblock *sb = c->sb;
 	const struct slab_config *slab = &sb->slab;
 
-	slab_geometry_init(&d->geo, sb);
+	layout_slab_geometry_init(&d->geo, sb);
 	d->slab = *slab;
 	d->nonce = sb->nonce;
 	d->saved = sb->state == VOLUME_CLEAN || sb->state == VOLUME_RECOVERING;

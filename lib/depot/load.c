@@ -196,7 +196,7 @@ static bool tail_begin(struct loader *l)
 	struct slab *s = l->slab;
 	uint64_t size = s->zone->depot->slab.slab_journal_blocks;
 	struct summary_entry e = summary_get(s);
-	const char *wrong = summary_check(e, size);
+	const char *wrong = slab_summary_check(e, size);
 	int r;
 
 	s->state = SLAB_REQUIRES_SCRUBBING;
@@ -563,7 +563,8 @@ static void load_begin(struct completion *c)
 	struct depot_load *load = container_of(c, struct depot_load, go);
 	struct depot *d = load->depot;
 	struct summary_entry initial = {
-		.hint = summary_hint(d->geo.slab_shift, d->geo.data_blocks),
+		.hint = slab_summary_hint(d->geo.slab_shift,
+					  d->geo.data_blocks),
 	};
 
 	if (!load->is_new) {
@@ -573,7 +574,8 @@ static void load_begin(struct completion *c)
 		return;
 	}
 	for (unsigned i = 0; i < SLABS_MAX; i++)
-		summary_encode(load->buf + i * SUMMARY_ENTRY_SIZE, initial);
+		slab_summary_encode(load->buf + i * SUMMARY_ENTRY_SIZE,
+				    initial);
 	write_all(load);
 }
 

@@ -45,8 +45,8 @@ void summary_fini(struct depot_zone *z)
 
 struct summary_entry summary_get(const struct slab *s)
 {
-	return summary_decode(s->zone->summary.entries +
-			      s->number * SUMMARY_ENTRY_SIZE);
+	return slab_summary_decode(s->zone->summary.entries +
+				   s->number * SUMMARY_ENTRY_SIZE);
 }
 
 unsigned summary_write_number(const struct slab *s)
@@ -124,8 +124,9 @@ void summary_update(struct slab *s, struct summary_entry e,
 	struct summary_block *b =
 		&z->summary.blocks[s->number / SUMMARY_PER_BLOCK];
 
-	e.hint = summary_hint(z->depot->geo.slab_shift, s->free_count);
-	summary_encode(z->summary.entries + s->number * SUMMARY_ENTRY_SIZE, e);
+	e.hint = slab_summary_hint(z->depot->geo.slab_shift, s->free_count);
+	slab_summary_encode(z->summary.entries + s->number * SUMMARY_ENTRY_SIZE,
+			    e);
 	waitq_push(&b->waiting, &op->link);
 	if (!b->writing)
 		begin(b);

@@ -24,7 +24,8 @@
 /* Below this many data blocks the block map would leave none for data. */
 #define DATA_BLOCKS_MIN 182
 
-uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks)
+uint64_t layout_default_logical_blocks(uint64_t slab_count,
+				       uint64_t data_blocks)
 {
 	uint64_t n = slab_count * data_blocks;
 	uint64_t pages = div_up(MAX(div_up(n, MAP_PAGE_ENTRIES), 1), ROOT_COUNT);
@@ -42,7 +43,8 @@ uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks)
 	return n - forest;
 }
 
-void slab_geometry_init(struct slab_geometry *g, const struct superblock *sb)
+void layout_slab_geometry_init(struct slab_geometry *g,
+			       const struct superblock *sb)
 {
 	VDO_ASSERT(is_power_of_two(sb->slab.slab_blocks));
 	VDO_ASSERT(sb->depot_last_block > sb->depot_first_block);
@@ -138,10 +140,10 @@ static void set_superblock(const struct layout_request *r,
 
 	VDO_ASSERT(slab_count >= 1 && slab_count <= SLABS_MAX);
 	sb->state = VOLUME_NEW;
-	sb->logical_blocks =
-		r->logical_blocks != 0
-			? r->logical_blocks
-			: default_logical_blocks(slab_count, c->data_blocks);
+	sb->logical_blocks = r->logical_blocks != 0
+				     ? r->logical_blocks
+				     : layout_default_logical_blocks(
+					       slab_count, c->data_blocks);
 	sb->physical_blocks = r->physical_blocks;
 	sb->slab_size = c->slab_blocks;
 	sb->recovery_journal_size = r->recovery_journal_blocks;

@@ -35,7 +35,8 @@ int layout_compute(const struct layout_request *r, struct geometry *g,
 uint64_t layout_around(const struct layout_request *r);
 
 /* V 4.4; 0 if the block map would take all there is. */
-uint64_t default_logical_blocks(uint64_t slab_count, uint64_t data_blocks);
+uint64_t layout_default_logical_blocks(uint64_t slab_count,
+				       uint64_t data_blocks);
 
 /* Slabs: arithmetic on PBNs that everybody needs. */
 struct slab_geometry {
@@ -45,7 +46,8 @@ struct slab_geometry {
 	uint64_t data_blocks;
 };
 
-void slab_geometry_init(struct slab_geometry *g, const struct superblock *sb);
+void layout_slab_geometry_init(struct slab_geometry *g,
+			       const struct superblock *sb);
 
 static inline uint64_t slab_of(const struct slab_geometry *g, pbn_t pbn)
 {

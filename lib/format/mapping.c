@@ -31,8 +31,8 @@ static bool version_is_right(const uint8_t *page)
 	       get_u32(page + 4) == VERSION_MINOR;
 }
 
-enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
-				      pbn_t pbn)
+enum map_page_validity mapping_page_check(const uint8_t *page, uint64_t nonce,
+					  pbn_t pbn)
 {
 	bool in_place = get_u64(page + PBN_OFFSET) == pbn;
 
@@ -46,11 +46,11 @@ enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
 							 : MAP_PAGE_BAD;
 }
 
-enum map_page_validity map_root_check(const uint8_t *page, uint64_t nonce,
-				      pbn_t pbn)
+enum map_page_validity mapping_root_check(const uint8_t *page, uint64_t nonce,
+					  pbn_t pbn)
 {
 	static const uint8_t unwritten[MAP_PAGE_HEADER];
-	enum map_page_validity validity = map_page_check(page, nonce, pbn);
+	enum map_page_validity validity = mapping_page_check(page, nonce, pbn);
 
 	/* The header is in one sector, so no crash leaves a part of it. */
 	if (validity != MAP_PAGE_INVALID ||
@@ -62,8 +62,8 @@ enum map_page_validity map_root_check(const uint8_t *page, uint64_t nonce,
 		       : MAP_PAGE_BAD;
 }
 
-void map_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
-		     bool initialised)
+void mapping_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
+			 bool initialised)
 {
 	struct writer w = {page};
 
@@ -77,7 +77,8 @@ void map_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
 	VDO_ASSERT(w.p == page + BLOCK_SIZE);
 }
 
-void tree_place_of(lbn_t lbn, unsigned root_count, struct tree_place *place)
+void mapping_tree_place(lbn_t lbn, unsigned root_count,
+			struct tree_place *place)
 {
 	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;
 	uint64_t page = leaf / root_count;

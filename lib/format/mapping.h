@@ -44,13 +44,15 @@ static inline void mapping_encode(uint8_t *p, struct mapping m)
 	put_u32(p + 1, (uint32_t)m.pbn);
 }
 
-static inline struct mapping map_page_get(const uint8_t *page, unsigned slot)
+static inline struct mapping mapping_page_get(const uint8_t *page,
+					      unsigned slot)
 {
 	VDO_CHECK(slot < MAP_PAGE_ENTRIES);
 	return mapping_decode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot);
 }
 
-static inline void map_page_put(uint8_t *page, unsigned slot, struct mapping m)
+static inline void mapping_page_put(uint8_t *page, unsigned slot,
+				    struct mapping m)
 {
 	VDO_CHECK(slot < MAP_PAGE_ENTRIES);
 	mapping_encode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot, m);
@@ -67,23 +69,23 @@ enum map_page_validity {
  * may be anything, but for something of this volume: so only what carries our
  * nonce can be told to be damaged.
  */
-enum map_page_validity map_page_check(const uint8_t *page, uint64_t nonce,
-				      pbn_t pbn);
+enum map_page_validity mapping_page_check(const uint8_t *page, uint64_t nonce,
+					  pbn_t pbn);
 
 /* A root, whose block was zeroed when the volume was formatted. */
-enum map_page_validity map_root_check(const uint8_t *page, uint64_t nonce,
-				      pbn_t pbn);
+enum map_page_validity mapping_root_check(const uint8_t *page, uint64_t nonce,
+					  pbn_t pbn);
 
 /* Make @page an empty page (all 4096 bytes); the flag is as told. */
-void map_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
-		     bool initialised);
+void mapping_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
+			 bool initialised);
 
-static inline bool map_page_initialised(const uint8_t *page)
+static inline bool mapping_page_initialised(const uint8_t *page)
 {
 	return page[32] != 0;
 }
 
-static inline void map_page_set_initialised(uint8_t *page, bool on)
+static inline void mapping_page_set_initialised(uint8_t *page, bool on)
 {
 	page[32] = on;
 }
@@ -97,6 +99,7 @@ struct tree_place {
 	uint16_t slot[MAP_LEVELS];
 };
 
-void tree_place_of(lbn_t lbn, unsigned root_count, struct tree_place *place);
+void mapping_tree_place(lbn_t lbn, unsigned root_count,
+			struct tree_place *place);
 
 #endif

@@ -146,7 +146,7 @@ void slab_journal_get(const uint8_t *block, bool has_map_increments,
 		 (block[BITMAP_OFFSET + i / 8] >> i % 8 & 1);
 }
 
-void summary_encode(uint8_t *p, struct summary_entry e)
+void slab_summary_encode(uint8_t *p, struct summary_entry e)
 {
 	VDO_ASSERT(e.hint <= HINT_MAX);
 	p[0] = e.tail_offset;
@@ -154,7 +154,7 @@ void summary_encode(uint8_t *p, struct summary_entry e)
 			 (e.dirty ? DIRTY_BIT : 0));
 }
 
-struct summary_entry summary_decode(const uint8_t *p)
+struct summary_entry slab_summary_decode(const uint8_t *p)
 {
 	return (struct summary_entry){
 		.tail_offset = p[0],
@@ -164,7 +164,7 @@ struct summary_entry summary_decode(const uint8_t *p)
 	};
 }
 
-const char *summary_check(struct summary_entry e, uint64_t ring)
+const char *slab_summary_check(struct summary_entry e, uint64_t ring)
 {
 	if (e.tail_offset >= ring)
 		return "tail offset";
@@ -174,7 +174,7 @@ const char *summary_check(struct summary_entry e, uint64_t ring)
 	return NULL;
 }
 
-uint8_t summary_hint(unsigned slab_shift, uint64_t free_blocks)
+uint8_t slab_summary_hint(unsigned slab_shift, uint64_t free_blocks)
 {
 	unsigned shift = slab_shift > HINT_BITS ? slab_shift - HINT_BITS : 0;
 	uint64_t hint = free_blocks >> shift;

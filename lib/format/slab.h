@@ -95,14 +95,14 @@ void slab_journal_put(uint8_t *block, unsigned i,
 void slab_journal_get(const uint8_t *block, bool has_map_increments,
 		      unsigned i, struct slab_journal_entry *e);
 
-void summary_encode(uint8_t *p, struct summary_entry e);
-struct summary_entry summary_decode(const uint8_t *p);
+void slab_summary_encode(uint8_t *p, struct summary_entry e);
+struct summary_entry slab_summary_decode(const uint8_t *p);
 
 /* Can this stand in the summary of slabs with journals of @ring blocks (V 7.5)?
  * NULL, or what is wrong. */
-const char *summary_check(struct summary_entry e, uint64_t ring);
+const char *slab_summary_check(struct summary_entry e, uint64_t ring);
 
 /* The fullness hint of a slab (V 7.3). */
-uint8_t summary_hint(unsigned slab_shift, uint64_t free_blocks);
+uint8_t slab_summary_hint(unsigned slab_shift, uint64_t free_blocks);
 
 #endif

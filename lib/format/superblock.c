@@ -409,7 +409,7 @@ int superblock_validate(const struct superblock *sb, const struct geometry *g,
 	return 0;
 }
 
-const char *volume_state_name(uint32_t state)
+const char *superblock_state_name(uint32_t state)
 {
 	static const char *const names[] = {
 		[VOLUME_DIRTY] = "dirty",

@@ -84,6 +84,6 @@ int superblock_decode(const uint8_t *block, pbn_t data_start,
 int superblock_validate(const struct superblock *sb, const struct geometry *g,
 			const char **why) MUST_CHECK;
 
-const char *volume_state_name(uint32_t state);
+const char *superblock_state_name(uint32_t state);
 
 #endif

@@ -218,13 +218,13 @@ static void attach_child(struct creation *c)
 	struct map_zone *z = c->zone;
 	struct mapping to = c->entry.entry.new_mapping;
 
-	map_page_put(c->parent->bytes, c->slot, to);
+	mapping_page_put(c->parent->bytes, c->slot, to);
 	eras_add_entry(z, c->parent, c->entry.point.seq);
 	if (c->child == NULL)
 		return;
 	VDO_ASSERT(c->child->state == PAGE_FREE);
 	c->child->pbn = to.pbn;
-	map_page_format(c->child->bytes, z->map->nonce, to.pbn, false);
+	mapping_page_format(c->child->bytes, z->map->nonce, to.pbn, false);
 	page_set_state(z, c->child, PAGE_RESIDENT);
 }
 

@@ -157,7 +157,7 @@ static int read_entry(struct map_zone *z, struct page *p, struct map_op *op)
 	p->referenced = true;
 	if (p->state == PAGE_OUTGOING)
 		counter_inc(&z->stats.read_outgoing);
-	op->value = map_page_get(p->bytes, op->slot);
+	op->value = mapping_page_get(p->bytes, op->slot);
 	return likely(mapping_plausible(z->map->slabs, op->value))
 		       ? 0
 		       : -VDO_EMAPPING;
@@ -166,7 +166,7 @@ static int read_entry(struct map_zone *z, struct page *p, struct map_op *op)
 static void write_entry(struct map_zone *z, struct page *p, struct map_op *op)
 {
 	p->referenced = true;
-	map_page_put(p->bytes, op->slot, op->value);
+	mapping_page_put(p->bytes, op->slot, op->value);
 	eras_add_entry(z, p, op->seq);
 }
 
@@ -187,7 +187,7 @@ static void make_page(struct map_zone *z, struct page *p, struct map_op *op)
 {
 	p->pbn = op->page;
 	(void)intmap_put_new(&z->leaves, p->pbn, p);
-	map_page_format(p->bytes, z->map->nonce, p->pbn, false);
+	mapping_page_format(p->bytes, z->map->nonce, p->pbn, false);
 	page_set_state(z, p, PAGE_RESIDENT);
 	lru_add(z, p);
 	eras_add(z, p, op->seq);
@@ -281,11 +281,11 @@ static int check_image(struct map_zone *z, struct page *p)
 {
 	struct map *m = z->map;
 
-	switch (map_page_check(p->bytes, m->nonce, p->pbn)) {
+	switch (mapping_page_check(p->bytes, m->nonce, p->pbn)) {
 	case MAP_PAGE_VALID:
 		break;
 	case MAP_PAGE_INVALID:
-		map_page_format(p->bytes, m->nonce, p->pbn, false);
+		mapping_page_format(p->bytes, m->nonce, p->pbn, false);
 		break;
 	case MAP_PAGE_BAD:
 		return pageio_damaged(z, p, p->bytes);

@@ -177,7 +177,7 @@ static void write_succeeded(struct map_zone *z, struct page_io *io)
 {
 	struct page *p = io->page;
 
-	map_page_set_initialised(p->bytes, true);
+	mapping_page_set_initialised(p->bytes, true);
 	if (io->hold != 0)
 		journal_release_map(z->map->journal, io->hold);
 	page_set_state(z, p, p->era != 0 ? PAGE_DIRTY : PAGE_RESIDENT);
@@ -228,11 +228,11 @@ static void write_done(struct completion *c)
 {
 	struct page_io *io = container_of(c, struct page_io, mio.done);
 
-	if (c->result != 0 || map_page_initialised(io->buffer)) {
+	if (c->result != 0 || mapping_page_initialised(io->buffer)) {
 		write_end(io, c->result);
 		return;
 	}
-	map_page_set_initialised(io->buffer, true);
+	mapping_page_set_initialised(io->buffer, true);
 	request_flush(io);
 }
 

@@ -129,7 +129,7 @@ void tree_fini(struct map_zone *z)
 static int read_child(const struct map *m, const struct page *p, unsigned slot,
 		      pbn_t *child)
 {
-	struct mapping e = map_page_get(p->bytes, slot);
+	struct mapping e = mapping_page_get(p->bytes, slot);
 
 	*child = e.pbn;
 	if (likely(e.state == STATE_UNCOMPRESSED &&
@@ -140,7 +140,7 @@ static int read_child(const struct map *m, const struct page *p, unsigned slot,
 
 static void bad_entry(struct map *m, const struct page *p, unsigned slot)
 {
-	struct mapping e = map_page_get(p->bytes, slot);
+	struct mapping e = mapping_page_get(p->bytes, slot);
 
 	readonly_enter(m->readonly, -VDO_EMAPPING,
 		       "map: damaged entry of a tree page, pbn=%llu level=%u "
@@ -240,7 +240,7 @@ bool map_find(struct map *m, unsigned zone, struct map_op *op)
 	VDO_CHECK(op->lbn < m->forest.logical_blocks);
 	if (likely(find_fast(m, op)))
 		return true;
-	tree_place_of(op->lbn, m->forest.root_count, &op->place);
+	mapping_tree_place(op->lbn, m->forest.root_count, &op->place);
 	VDO_CHECK(op->place.root % m->zone_count == zone);
 	op->page = 0;
 	op_wait(z, op, MAP_FIND);
@@ -266,15 +266,15 @@ static int take_image(struct map_zone *z, struct page *p, const uint8_t *image)
 	struct map *m = z->map;
 	enum map_page_validity validity =
 		p->level == MAP_LEVELS - 1
-			? map_root_check(image, m->nonce, p->pbn)
-			: map_page_check(image, m->nonce, p->pbn);
+			? mapping_root_check(image, m->nonce, p->pbn)
+			: mapping_page_check(image, m->nonce, p->pbn);
 
 	if (validity == MAP_PAGE_BAD)
 		return pageio_damaged(z, p, image);
 	if (validity == MAP_PAGE_VALID)
 		memcpy(p->bytes, image, BLOCK_SIZE);
 	else
-		map_page_format(p->bytes, m->nonce, p->pbn, false);
+		mapping_page_format(p->bytes, m->nonce, p->pbn, false);
 	return 0;
 }
 

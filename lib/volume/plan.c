@@ -221,7 +221,8 @@ void plan_describe(const struct plan *p, struct vdo_plan *plan)
 		.slab_data_blocks = c->data_blocks,
 		.slab_journal_blocks = c->slab_journal_blocks,
 		.reference_count_blocks = c->reference_count_blocks,
-		.data_blocks = default_logical_blocks(slabs, c->data_blocks),
+		.data_blocks =
+			layout_default_logical_blocks(slabs, c->data_blocks),
 		.metadata_blocks = 2 + ROOT_COUNT + sb->recovery_journal_size +
 				   SUMMARY_BLOCKS +
 				   slabs * (used - c->data_blocks),

@@ -167,7 +167,7 @@ int volume_inspect(struct vdo_device *device, struct vdo_info *i,
 	i->index_memory = g.index_memory;
 	i->index_sparse = g.index_sparse;
 	i->state = sb.state;
-	i->state_name = volume_state_name(sb.state);
+	i->state_name = superblock_state_name(sb.state);
 	i->complete_recoveries = sb.complete_recoveries;
 	i->read_only_recoveries = sb.read_only_recoveries;
 	i->logical_blocks = sb.logical_blocks;

@@ -24,7 +24,7 @@ static void check_entries(const uint8_t *page)
 	memcpy(again, page, BLOCK_SIZE);
 	memset(again + MAP_PAGE_HEADER, 0, BLOCK_SIZE - MAP_PAGE_HEADER);
 	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++) {
-		struct mapping m = map_page_get(page, i);
+		struct mapping m = mapping_page_get(page, i);
 
 		FUZZ_CHECK(m.pbn < PHYSICAL_BLOCKS_MAX);
 		FUZZ_CHECK(!mapping_valid(m) ||
@@ -32,7 +32,7 @@ static void check_entries(const uint8_t *page)
 				   (m.state <= STATE_UNCOMPRESSED));
 		if (mapping_plausible(&s, m) && m.pbn != ZERO_BLOCK)
 			FUZZ_CHECK(m.pbn >= 1000 && m.pbn < 1000 + 16 * 512);
-		map_page_put(again, i, m);
+		mapping_page_put(again, i, m);
 	}
 	FUZZ_CHECK(memcmp(page, again, BLOCK_SIZE) == 0);
 }
@@ -42,7 +42,7 @@ static void check_place(lbn_t lbn, unsigned roots)
 	struct tree_place p;
 	uint64_t page = 0;
 
-	tree_place_of(lbn, roots, &p);
+	mapping_tree_place(lbn, roots, &p);
 	FUZZ_CHECK(p.root < roots);
 	for (unsigned level = MAP_LEVELS; level-- > 0;) {
 		FUZZ_CHECK(p.slot[level] < MAP_PAGE_ENTRIES);
@@ -69,19 +69,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_place(lbn % ((uint64_t)roots * MAP_PAGE_ENTRIES *
 			   MAP_PAGE_ENTRIES * MAP_PAGE_ENTRIES),
 		    roots);
-	switch (map_page_check(page, nonce, pbn)) {
+	switch (mapping_page_check(page, nonce, pbn)) {
 	case MAP_PAGE_VALID:
-		FUZZ_CHECK(map_page_initialised(page));
-		map_page_set_initialised(page, false);
-		FUZZ_CHECK(map_page_check(page, nonce, pbn) ==
+		FUZZ_CHECK(mapping_page_initialised(page));
+		mapping_page_set_initialised(page, false);
+		FUZZ_CHECK(mapping_page_check(page, nonce, pbn) ==
 			   MAP_PAGE_INVALID);
 		break;
 	case MAP_PAGE_BAD:
 		FUZZ_CHECK(get_u64(page + 8) == nonce);
 		break;
 	default:
-		map_page_format(page, nonce, pbn, true);
-		FUZZ_CHECK(map_page_check(page, nonce, pbn) == MAP_PAGE_VALID);
+		mapping_page_format(page, nonce, pbn, true);
+		FUZZ_CHECK(mapping_page_check(page, nonce, pbn) ==
+			   MAP_PAGE_VALID);
 	}
 	return 0;
 }
@@ -96,8 +97,8 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 	put_u64(input + 8, 77 + i);
 	put_u64(input + 16, UINT64_C(123456789));
 	input[21] = 59;
-	map_page_format(page, 4711, 77, true);
+	mapping_page_format(page, 4711, 77, true);
 	for (unsigned k = 0; k < 15; k++)
-		map_page_put(page, k, (struct mapping){1000 + k, k + 1});
+		mapping_page_put(page, k, (struct mapping){1000 + k, k + 1});
 	return 22 + MAP_PAGE_HEADER + 20 * MAPPING_SIZE;
 }

@@ -43,10 +43,10 @@ static void check_summary(const uint8_t *block)
 {
 	for (unsigned i = 0; i < SUMMARY_PER_BLOCK; i++) {
 		const uint8_t *p = block + SUMMARY_ENTRY_SIZE * i;
-		struct summary_entry e = summary_decode(p);
+		struct summary_entry e = slab_summary_decode(p);
 		uint8_t again[SUMMARY_ENTRY_SIZE];
 
-		summary_encode(again, e);
+		slab_summary_encode(again, e);
 		FUZZ_CHECK(memcmp(p, again, sizeof(again)) == 0);
 		FUZZ_CHECK(e.hint < 64);
 	}
@@ -61,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_fill(&f, block, sizeof(block));
 	check_summary(block);
 	shift = block[0] % (SLAB_BITS_MAX + 1);
-	hint = summary_hint(shift, get_u32(block + 1) >> (32 - shift - 1) >> 1);
+	hint = slab_summary_hint(shift,
+				 get_u32(block + 1) >> (32 - shift - 1) >> 1);
 	FUZZ_CHECK(hint < 64);
 	check_journal(block);
 	return 0;

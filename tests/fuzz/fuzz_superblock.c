@@ -37,7 +37,7 @@ static void check_valid(const struct superblock *sb, const struct geometry *g)
 	struct slab_geometry s;
 	pbn_t last;
 
-	slab_geometry_init(&s, sb);
+	layout_slab_geometry_init(&s, sb);
 	FUZZ_CHECK(s.slab_count >= 1 && s.slab_count <= SLABS_MAX);
 	FUZZ_CHECK(s.data_blocks >= 1 &&
 		   s.data_blocks <= UINT64_C(1) << s.slab_shift);
@@ -51,7 +51,7 @@ static void check_valid(const struct superblock *sb, const struct geometry *g)
 	for (unsigned i = 0; i < PARTITION_COUNT; i++)
 		FUZZ_CHECK(p[i].start > g->data_start &&
 			   p[i].start + p[i].count <= sb->physical_blocks);
-	FUZZ_CHECK(volume_state_name(sb->state)[0] != '\0');
+	FUZZ_CHECK(superblock_state_name(sb->state)[0] != '\0');
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -185,7 +185,7 @@ static void add_slab(struct golden *g, const struct slab_geometry *s,
 	for (uint64_t i = 0; i < c->data_blocks; i++) {
 		const uint8_t *p = g->overlay.image + (start + i) * BLOCK_SIZE;
 
-		if (map_page_check(p, NONCE, start + i) == MAP_PAGE_VALID)
+		if (mapping_page_check(p, NONCE, start + i) == MAP_PAGE_VALID)
 			add(g, PAGES, start + i, 1);
 		else if (p[0] != 0 || p[100] != 0)
 			add(g, DATA, start + i, 1);
@@ -208,7 +208,7 @@ static struct golden *setup(bool index)
 	fix_nonce(g);
 	store(g);
 	load(g);
-	slab_geometry_init(&s, &g->sb);
+	layout_slab_geometry_init(&s, &g->sb);
 	add(g, GEOMETRY, 0, 1);
 	add(g, SUPER, g->geometry.data_start, 1);
 	add(g, INDEX, 1, g->geometry.data_start - 1);

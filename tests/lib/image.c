@@ -69,7 +69,7 @@ static uint8_t *page_at(struct image *im, pbn_t pbn)
 		return page;
 	page = im->pages[pbn] = must(malloc(BLOCK_SIZE));
 	peek(im, pbn, page);
-	switch (map_page_check(page, im->sb.nonce, pbn)) {
+	switch (mapping_page_check(page, im->sb.nonce, pbn)) {
 	case MAP_PAGE_VALID:
 		break;
 	case MAP_PAGE_BAD:
@@ -77,7 +77,7 @@ static uint8_t *page_at(struct image *im, pbn_t pbn)
 			(unsigned long long)pbn);
 		/* fall through */
 	case MAP_PAGE_INVALID:
-		map_page_format(page, im->sb.nonce, pbn, false);
+		mapping_page_format(page, im->sb.nonce, pbn, false);
 		break;
 	}
 	return page;
@@ -89,11 +89,11 @@ struct mapping image_lookup(struct image *im, lbn_t lbn)
 	struct mapping m;
 	unsigned level;
 
-	tree_place_of(lbn, (unsigned)im->sb.root_count, &place);
+	mapping_tree_place(lbn, (unsigned)im->sb.root_count, &place);
 	m.pbn = im->sb.root_origin + place.root;
 	m.state = STATE_UNCOMPRESSED;
 	for (level = MAP_LEVELS; level-- > 0;) {
-		m = map_page_get(page_at(im, m.pbn), place.slot[level]);
+		m = mapping_page_get(page_at(im, m.pbn), place.slot[level]);
 		if (m.pbn == ZERO_BLOCK)
 			break;
 	}
@@ -251,7 +251,7 @@ static void load_summary(struct image *im, uint64_t slab)
 
 	peek(im, im->sb.partitions[PARTITION_SUMMARY].start + byte / BLOCK_SIZE,
 	     block);
-	im->slab[slab].summary = summary_decode(block + byte % BLOCK_SIZE);
+	im->slab[slab].summary = slab_summary_decode(block + byte % BLOCK_SIZE);
 }
 
 static void load_slab(struct image *im, uint64_t slab)
@@ -308,7 +308,7 @@ void image_open(struct image *im, image_peek_fn peek_fn, void *arg,
 		problem(im, "super block: %s", why != NULL ? why : "unusable");
 		return;
 	}
-	slab_geometry_init(&im->slabs, &im->sb);
+	layout_slab_geometry_init(&im->slabs, &im->sb);
 	im->logical_blocks_used = im->sb.logical_blocks_used;
 	im->block_map_data_blocks = im->sb.block_map_data_blocks;
 	im->slab = must(calloc(im->slabs.slab_count, sizeof(*im->slab)));
@@ -458,7 +458,7 @@ static void replay_entry(struct ring *r, seq_t q, unsigned i,
 	}
 	im->entries++;
 	if (q >= r->map_head)
-		map_page_put(page_at(im, e->page), e->slot, e->new_mapping);
+		mapping_page_put(page_at(im, e->page), e->slot, e->new_mapping);
 	if (q >= r->slab_head) {
 		replay_slab_entry(im, e->new_mapping.pbn, true, map,
 				  q << 16 | 2 * i);

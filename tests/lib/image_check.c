@@ -70,7 +70,7 @@ static void check_interior(struct check *c, pbn_t pbn)
 	const uint8_t *page = map_page(c, pbn);
 
 	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++) {
-		struct mapping m = map_page_get(page, i);
+		struct mapping m = mapping_page_get(page, i);
 
 		if (m.pbn == ZERO_BLOCK)
 			continue;
@@ -94,14 +94,14 @@ static bool check_way(struct check *c, lbn_t lbn, uint8_t *seen)
 	struct tree_place t;
 	pbn_t pbn;
 
-	tree_place_of(lbn, (unsigned)im->sb.root_count, &t);
+	mapping_tree_place(lbn, (unsigned)im->sb.root_count, &t);
 	pbn = im->sb.root_origin + t.root;
 	(void)image_lookup(im, lbn);
 	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != 0; level--) {
 		if (!seen[pbn])
 			check_interior(c, pbn);
 		seen[pbn] = 1;
-		pbn = map_page_get(map_page(c, pbn), t.slot[level]).pbn;
+		pbn = mapping_page_get(map_page(c, pbn), t.slot[level]).pbn;
 	}
 	return pbn != 0;
 }
@@ -153,7 +153,7 @@ static void check_summary(struct check *c, uint64_t slab)
 	for (uint64_t i = 0; i < im->slabs.data_blocks; i++)
 		free_blocks +=
 			im->counts[slab * im->slabs.data_blocks + i] == 0;
-	hint = summary_hint(im->slabs.slab_shift, free_blocks);
+	hint = slab_summary_hint(im->slabs.slab_shift, free_blocks);
 	if (im->sb.state != VOLUME_CLEAN)
 		return;
 	if (hint > s->hint + 1u || s->hint > hint + 1u)

@@ -100,13 +100,13 @@ static void check_order(struct fx *fx, const uint8_t *image, pbn_t pbn)
 
 	ck_assert_uint_eq(get_u64(image + 16), pbn);
 	ck_assert(!storage_is_read_only(&fx->storage));
-	if (!map_page_initialised(image))
+	if (!mapping_page_initialised(image))
 		return;
-	if (map_page_check(block_at(fx->durable, pbn), FX_NONCE, pbn) ==
+	if (mapping_page_check(block_at(fx->durable, pbn), FX_NONCE, pbn) ==
 	    MAP_PAGE_VALID)
 		return;
 	memcpy(first, image, BLOCK_SIZE);
-	map_page_set_initialised(first, false);
+	mapping_page_set_initialised(first, false);
 	ck_assert_mem_eq(first, block_at(fx->durable, pbn), BLOCK_SIZE);
 }
 

@@ -902,7 +902,7 @@ static void crash_once(unsigned seed, unsigned journal_blocks)
 	for (unsigned i = 0; i < w->count; i++)
 		points[i] = commit_point(w->changes[i].pbn);
 	for (unsigned n = 0; n < 4; n++)
-		load[n] = summary_decode(fx_entry(f, 0, n)).load;
+		load[n] = slab_summary_decode(fx_entry(f, 0, n)).load;
 	ck_assert_msg(fx_load(f, false) == 0, "seed=%u size=%u", seed,
 		      journal_blocks);
 	for (unsigned i = 0; i < w->count; i++) {
@@ -947,7 +947,7 @@ START_TEST(first_block_survives)
 	fx_run(f);
 	ck_assert_uint_eq(f->d->slabs[0].journal->summarized, 2);
 	/* We read the tail block of any dirty slab, others go by V 7.5. */
-	entry = summary_decode(fx_entry(f, 0, 0));
+	entry = slab_summary_decode(fx_entry(f, 0, 0));
 	ck_assert(entry.dirty && (entry.load || entry.tail_offset != 0));
 	memcpy(f->dev.durable, f->dev.data, f->dev.blocks * BLOCK_SIZE);
 	fx_crash(f, 1, &(unsigned){1});

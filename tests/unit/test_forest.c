@@ -45,7 +45,7 @@ START_TEST(ends_fit)
 
 	ck_assert_int_eq(
 		forest_init(&f, sizes[_i].logical_blocks, ROOT_COUNT), 0);
-	tree_place_of(last, ROOT_COUNT, &place);
+	mapping_tree_place(last, ROOT_COUNT, &place);
 	for (unsigned level = MAP_LEVELS - 1; level > 0; level--) {
 		uint64_t n = place.page[level];
 		struct page *p = forest_get(&f, place.root, level, n);

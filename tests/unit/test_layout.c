@@ -188,9 +188,9 @@ END_TEST
 START_TEST(logical_of_small_depots)
 {
 	for (uint64_t n = 0; n <= 181; n++)
-		ck_assert_uint_eq(default_logical_blocks(1, n), 0);
-	ck_assert_uint_eq(default_logical_blocks(1, 182), 1);
-	ck_assert_uint_eq(default_logical_blocks(1, 7966), 7776);
+		ck_assert_uint_eq(layout_default_logical_blocks(1, n), 0);
+	ck_assert_uint_eq(layout_default_logical_blocks(1, 182), 1);
+	ck_assert_uint_eq(layout_default_logical_blocks(1, 7966), 7776);
 }
 END_TEST
 
@@ -338,7 +338,7 @@ START_TEST(data_blocks)
 	};
 
 	ck_assert_int_eq(layout_compute(&r, &g, &sb, NULL, NULL), 0);
-	slab_geometry_init(&s, &sb);
+	layout_slab_geometry_init(&s, &sb);
 	ck_assert_uint_eq(s.slab_count, 9);
 	ck_assert_uint_eq(s.slab_shift, 13);
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++)

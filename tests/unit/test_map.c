@@ -132,17 +132,19 @@ static void replay_and_compare(struct fx *fx)
 
 		if (want[e->page] == NULL) {
 			want[e->page] = malloc(BLOCK_SIZE);
-			map_page_format(want[e->page], FX_NONCE, e->page, true);
+			mapping_page_format(want[e->page], FX_NONCE, e->page,
+					    true);
 			ck_assert_int_ne(
-				map_page_check(image, FX_NONCE, e->page),
+				mapping_page_check(image, FX_NONCE, e->page),
 				MAP_PAGE_BAD);
-			if (map_page_check(image, FX_NONCE, e->page) !=
+			if (mapping_page_check(image, FX_NONCE, e->page) !=
 			    MAP_PAGE_VALID)
-				map_page_format(image, FX_NONCE, e->page, true);
+				mapping_page_format(image, FX_NONCE, e->page,
+						    true);
 		}
-		map_page_put(want[e->page], e->slot, e->new_mapping);
+		mapping_page_put(want[e->page], e->slot, e->new_mapping);
 		if (j->log[i].seq >= j->durable_head)
-			map_page_put(image, e->slot, e->new_mapping);
+			mapping_page_put(image, e->slot, e->new_mapping);
 	}
 	for (pbn_t pbn = 0; pbn < FX_BLOCKS; pbn++) {
 		if (want[pbn] != NULL)
@@ -344,7 +346,7 @@ START_TEST(drain_waits_for_lookups)
 	ck_assert(drain.ended && req.done);
 	ck_assert_int_eq(req.result, 0);
 	ck_assert_uint_eq(fx_map_holds(fx), 0);
-	ck_assert(map_page_initialised(fx_block(fx, FX_ROOT_ORIGIN)));
+	ck_assert(mapping_page_initialised(fx_block(fx, FX_ROOT_ORIGIN)));
 	fx_destroy(fx);
 }
 END_TEST
@@ -401,9 +403,9 @@ START_TEST(page_bytes)
 	for (unsigned level = 4; level > 0; level--) {
 		const uint8_t *page = fx_block(fx, child);
 
-		ck_assert_int_eq(map_page_check(page, FX_NONCE, child),
+		ck_assert_int_eq(mapping_page_check(page, FX_NONCE, child),
 				 MAP_PAGE_VALID);
-		m = map_page_get(page, 0);
+		m = mapping_page_get(page, 0);
 		ck_assert_uint_eq(m.state, STATE_UNCOMPRESSED);
 		ck_assert_uint_eq(fx->depot.refs[m.pbn], REFS_MAX);
 		child = m.pbn;

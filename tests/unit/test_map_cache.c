@@ -189,9 +189,9 @@ START_TEST(new_leaf_is_not_read)
 	pbn_t page;
 
 	for (pbn_t pbn = FX_FIRST_BLOCK; pbn < FX_BLOCKS; pbn++) {
-		map_page_format(fx_block(fx, pbn), FX_NONCE, 3, true);
-		map_page_format(fx->durable + pbn * BLOCK_SIZE, FX_NONCE, 3,
-				true);
+		mapping_page_format(fx_block(fx, pbn), FX_NONCE, 3, true);
+		mapping_page_format(fx->durable + pbn * BLOCK_SIZE, FX_NONCE, 3,
+				    true);
 	}
 	for (unsigned i = 0; i < 3 * CACHE; i++) {
 		ck_assert_int_eq(fx_make(fx, lbn_of(i), &page), 0);

@@ -37,18 +37,18 @@ START_TEST(golden_pages)
 		{679193, 1}, {0, 1}, {679193, 1}, {0, 0}, {0, 0}};
 
 	load(root_dump);
-	ck_assert_int_eq(map_page_check(page, GOLDEN_NONCE, 679129),
+	ck_assert_int_eq(mapping_page_check(page, GOLDEN_NONCE, 679129),
 			 MAP_PAGE_VALID);
-	ck_assert(mapping_equal(map_page_get(page, 0),
+	ck_assert(mapping_equal(mapping_page_get(page, 0),
 				(struct mapping){679189, 1}));
 	load(leaf_dump);
-	ck_assert_int_eq(map_page_check(page, GOLDEN_NONCE, 679192),
+	ck_assert_int_eq(mapping_page_check(page, GOLDEN_NONCE, 679192),
 			 MAP_PAGE_VALID);
 	memset(got, 0xee, sizeof(got));
-	map_page_format(got, GOLDEN_NONCE, 679192, true);
+	mapping_page_format(got, GOLDEN_NONCE, 679192, true);
 	for (unsigned i = 0; i < ARRAY_SIZE(leaf); i++) {
-		ck_assert(mapping_equal(map_page_get(page, i), leaf[i]));
-		map_page_put(got, i, leaf[i]);
+		ck_assert(mapping_equal(mapping_page_get(page, i), leaf[i]));
+		mapping_page_put(got, i, leaf[i]);
 	}
 	ck_assert_mem_eq(got, page, sizeof(page));
 }
@@ -66,7 +66,7 @@ START_TEST(each_byte_damaged)
 	for (unsigned at = 0; at < 64; at++) {
 		load(leaf_dump);
 		page[at] ^= 0xff;
-		ck_assert_int_eq(map_page_check(page, GOLDEN_NONCE, 679192),
+		ck_assert_int_eq(mapping_page_check(page, GOLDEN_NONCE, 679192),
 				 damage_result(at));
 	}
 }
@@ -74,20 +74,20 @@ END_TEST
 
 START_TEST(initialised_flag)
 {
-	map_page_format(page, 5, 6, false);
-	ck_assert(!map_page_initialised(page));
-	ck_assert_int_eq(map_page_check(page, 5, 6), MAP_PAGE_INVALID);
+	mapping_page_format(page, 5, 6, false);
+	ck_assert(!mapping_page_initialised(page));
+	ck_assert_int_eq(mapping_page_check(page, 5, 6), MAP_PAGE_INVALID);
 	/* Empty rather than misplaced. */
-	ck_assert_int_eq(map_page_check(page, 5, 7), MAP_PAGE_INVALID);
-	map_page_set_initialised(page, true);
-	ck_assert(map_page_initialised(page));
-	ck_assert_int_eq(map_page_check(page, 5, 6), MAP_PAGE_VALID);
-	ck_assert_int_eq(map_page_check(page, 5, 7), MAP_PAGE_BAD);
-	ck_assert_int_eq(map_page_check(page, 4, 6), MAP_PAGE_INVALID);
-	map_page_set_initialised(page, false);
+	ck_assert_int_eq(mapping_page_check(page, 5, 7), MAP_PAGE_INVALID);
+	mapping_page_set_initialised(page, true);
+	ck_assert(mapping_page_initialised(page));
+	ck_assert_int_eq(mapping_page_check(page, 5, 6), MAP_PAGE_VALID);
+	ck_assert_int_eq(mapping_page_check(page, 5, 7), MAP_PAGE_BAD);
+	ck_assert_int_eq(mapping_page_check(page, 4, 6), MAP_PAGE_INVALID);
+	mapping_page_set_initialised(page, false);
 	ck_assert_uint_eq(page[32], 0);
 	memset(page, 0, sizeof(page));
-	ck_assert_int_eq(map_page_check(page, 5, 6), MAP_PAGE_INVALID);
+	ck_assert_int_eq(mapping_page_check(page, 5, 6), MAP_PAGE_INVALID);
 }
 END_TEST
 
@@ -95,25 +95,25 @@ END_TEST
 START_TEST(roots)
 {
 	memset(page, 0, sizeof(page));
-	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_INVALID);
+	ck_assert_int_eq(mapping_root_check(page, 5, 6), MAP_PAGE_INVALID);
 	/* The first write was torn. */
 	page[4095] = 1;
-	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_INVALID);
-	map_page_format(page, 5, 6, false);
-	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_INVALID);
-	map_page_set_initialised(page, true);
-	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_VALID);
+	ck_assert_int_eq(mapping_root_check(page, 5, 6), MAP_PAGE_INVALID);
+	mapping_page_format(page, 5, 6, false);
+	ck_assert_int_eq(mapping_root_check(page, 5, 6), MAP_PAGE_INVALID);
+	mapping_page_set_initialised(page, true);
+	ck_assert_int_eq(mapping_root_check(page, 5, 6), MAP_PAGE_VALID);
 	for (unsigned at = 0; at < 64; at++) {
 		bool header = at < 24 || at == 32;
 
 		page[at] ^= 2;
-		ck_assert_int_eq(map_root_check(page, 5, 6),
+		ck_assert_int_eq(mapping_root_check(page, 5, 6),
 				 header ? MAP_PAGE_BAD : MAP_PAGE_VALID);
 		page[at] ^= 2;
 	}
 	memset(page, 0, 35);
 	page[35] = 1;
-	ck_assert_int_eq(map_root_check(page, 5, 6), MAP_PAGE_BAD);
+	ck_assert_int_eq(mapping_root_check(page, 5, 6), MAP_PAGE_BAD);
 }
 END_TEST
 
@@ -146,15 +146,17 @@ END_TEST
 /* Every slot is its own, and the last one ends the page. */
 START_TEST(slots)
 {
-	map_page_format(page, 1, 2, true);
+	mapping_page_format(page, 1, 2, true);
 	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
-		map_page_put(page, i, (struct mapping){i * 5309u + 1, i % 15 + 1});
+		mapping_page_put(page, i,
+				 (struct mapping){i * 5309u + 1, i % 15 + 1});
 	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
 		ck_assert(mapping_equal(
-			map_page_get(page, i),
+			mapping_page_get(page, i),
 			(struct mapping){i * 5309u + 1, i % 15 + 1}));
-	ck_assert_int_eq(map_page_check(page, 1, 2), MAP_PAGE_VALID);
-	map_page_put(page, 811, (struct mapping){UINT64_C(0xfffffffff), 15});
+	ck_assert_int_eq(mapping_page_check(page, 1, 2), MAP_PAGE_VALID);
+	mapping_page_put(page, 811,
+			 (struct mapping){UINT64_C(0xfffffffff), 15});
 	ck_assert_uint_eq(page[4091], 0xff);
 	ck_assert_uint_eq(page[4095], 0xff);
 }
@@ -183,7 +185,7 @@ START_TEST(place)
 {
 	struct tree_place p;
 
-	tree_place_of(places[_i].lbn, 60, &p);
+	mapping_tree_place(places[_i].lbn, 60, &p);
 	ck_assert_uint_eq(p.root, places[_i].root);
 	for (unsigned level = 0; level < MAP_LEVELS; level++) {
 		ck_assert_uint_eq(p.page[level], places[_i].page[level]);

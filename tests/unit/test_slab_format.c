@@ -159,10 +159,10 @@ static const struct {
 
 START_TEST(summary)
 {
-	struct summary_entry e = summary_decode(summaries[_i].bytes);
+	struct summary_entry e = slab_summary_decode(summaries[_i].bytes);
 	uint8_t p[2];
 
-	summary_encode(p, summaries[_i].e);
+	slab_summary_encode(p, summaries[_i].e);
 	ck_assert_mem_eq(p, summaries[_i].bytes, 2);
 	ck_assert_uint_eq(e.tail_offset, summaries[_i].e.tail_offset);
 	ck_assert_uint_eq(e.hint, summaries[_i].e.hint);
@@ -184,7 +184,7 @@ static const struct {
 
 START_TEST(hint)
 {
-	ck_assert_uint_eq(summary_hint(hints[_i].shift, hints[_i].free),
+	ck_assert_uint_eq(slab_summary_hint(hints[_i].shift, hints[_i].free),
 			  hints[_i].want);
 }
 END_TEST

@@ -314,11 +314,11 @@ END_TEST
 
 START_TEST(state_names)
 {
-	ck_assert_str_eq(volume_state_name(VOLUME_DIRTY), "dirty");
-	ck_assert_str_eq(volume_state_name(VOLUME_READ_ONLY), "read-only");
-	ck_assert_str_eq(volume_state_name(7), "rebuild-for-upgrade");
-	ck_assert_str_eq(volume_state_name(8), "unknown");
-	ck_assert_str_eq(volume_state_name(UINT32_MAX), "unknown");
+	ck_assert_str_eq(superblock_state_name(VOLUME_DIRTY), "dirty");
+	ck_assert_str_eq(superblock_state_name(VOLUME_READ_ONLY), "read-only");
+	ck_assert_str_eq(superblock_state_name(7), "rebuild-for-upgrade");
+	ck_assert_str_eq(superblock_state_name(8), "unknown");
+	ck_assert_str_eq(superblock_state_name(UINT32_MAX), "unknown");
 }
 END_TEST
 

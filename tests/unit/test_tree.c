@@ -15,7 +15,7 @@ static struct page *interior(struct fx *fx, lbn_t lbn, unsigned level)
 {
 	struct tree_place place;
 
-	tree_place_of(lbn, ROOT_COUNT, &place);
+	mapping_tree_place(lbn, ROOT_COUNT, &place);
 	return forest_get(&fx->map->forest, place.root, level,
 			  place.page[level]);
 }
@@ -172,7 +172,7 @@ START_TEST(damaged_interior_entry)
 	page = interior(fx, 9, level)->pbn;
 	ck_assert_int_eq(fx_drain(fx, true), 0);
 	fx_reopen(fx);
-	map_page_put(fx_block(fx, page), 0, bad_entries[_i / 4].entry);
+	mapping_page_put(fx_block(fx, page), 0, bad_entries[_i / 4].entry);
 	ck_assert_int_eq(fx_read(fx, 9, &m), -VDO_EMAPPING);
 	ck_assert(readonly_entered(&fx->readonly));
 	/* The same answer from memory. */
@@ -288,11 +288,12 @@ START_TEST(changed_during_write)
 	/* First write in two images; what came later is not yet due. */
 	ck_assert_uint_eq(fx->writes[parent->pbn], 2);
 	ck_assert_int_eq(parent->state, PAGE_DIRTY);
-	ck_assert_uint_eq(map_page_get(fx_block(fx, parent->pbn), 1).pbn, 0);
+	ck_assert_uint_eq(mapping_page_get(fx_block(fx, parent->pbn), 1).pbn,
+			  0);
 	ck_assert_int_eq(fx_drain(fx, true), 0);
 	for (unsigned i = 0; i < 3; i++)
 		ck_assert_uint_eq(
-			map_page_get(fx_block(fx, parent->pbn), i).pbn,
+			mapping_page_get(fx_block(fx, parent->pbn), i).pbn,
 			pages[i]);
 	ck_assert_uint_eq(fx->writes[parent->pbn], 3);
 	fx_destroy(fx);

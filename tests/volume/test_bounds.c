@@ -130,13 +130,14 @@ static void find_pages(void)
 {
 	struct tree_place t;
 
-	tree_place_of(0, (unsigned)sb.root_count, &t);
+	mapping_tree_place(0, (unsigned)sb.root_count, &t);
 	pages[LEVELS - 1] = sb.root_origin + t.root;
 	for (unsigned level = LEVELS - 1; level > 0; level--)
 		pages[level - 1] =
-			map_page_get(block_at(pages[level]), t.slot[level]).pbn;
+			mapping_page_get(block_at(pages[level]), t.slot[level])
+				.pbn;
 	for (unsigned slot = 0; slot < 400; slot++) {
-		struct mapping m = map_page_get(block_at(pages[0]), slot);
+		struct mapping m = mapping_page_get(block_at(pages[0]), slot);
 
 		if (m.state != STATE_FRAGMENT_0)
 			continue;
@@ -177,7 +178,7 @@ static void setup(void)
 	ck_assert_int_eq(superblock_decode(block_at(geometry.data_start),
 					   geometry.data_start, &sb),
 			 0);
-	slab_geometry_init(&slabs, &sb);
+	layout_slab_geometry_init(&slabs, &sb);
 	find_pages();
 	find_index();
 	overlay_keep(&o);

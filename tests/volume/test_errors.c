@@ -51,10 +51,10 @@ static void find_places(struct fixture *f, struct places *p)
 	p->sb = im.sb;
 	p->slabs = im.slabs;
 	p->lbn0 = image_lookup(&im, 0);
-	tree_place_of(0, (unsigned)im.sb.root_count, &t);
+	mapping_tree_place(0, (unsigned)im.sb.root_count, &t);
 	pbn = im.sb.root_origin + t.root;
 	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != 0; level--)
-		pbn = map_page_get(im.pages[pbn], t.slot[level]).pbn;
+		pbn = mapping_page_get(im.pages[pbn], t.slot[level]).pbn;
 	p->leaf0 = pbn;
 	image_close(&im);
 }
@@ -431,10 +431,10 @@ START_TEST(test_damaged_map)
 	fixture_close(&f);
 	find_places(&f, &p);
 	sim_device_peek(f.sd, p.leaf0, page);
-	map_page_put(page, 3, (struct mapping){1, STATE_UNCOMPRESSED});
-	map_page_put(page, 4, (struct mapping){p.lbn0.pbn, STATE_UNMAPPED});
-	map_page_put(page, 5, (struct mapping){1, STATE_UNCOMPRESSED});
-	map_page_put(page, 6, (struct mapping){2, STATE_UNCOMPRESSED});
+	mapping_page_put(page, 3, (struct mapping){1, STATE_UNCOMPRESSED});
+	mapping_page_put(page, 4, (struct mapping){p.lbn0.pbn, STATE_UNMAPPED});
+	mapping_page_put(page, 5, (struct mapping){1, STATE_UNCOMPRESSED});
+	mapping_page_put(page, 6, (struct mapping){2, STATE_UNCOMPRESSED});
 	sim_device_poke(f.sd, p.leaf0, page);
 	f.no_check = true;
 	fixture_open(&f, "");
