@@ -10,7 +10,8 @@
  *	 v
  *	failed: nothing is known until the volume is opened again
  *
- * Closing ends a rebuild, waits for questions, then closes the index.
+ * Draining ends that, waits for questions, then suspends the index; resuming
+ * takes up either.
  */
 #include "build.h"
 
@@ -35,12 +36,16 @@ struct advice {
 	bool local; /* hash zones are the index's zones */
 	atomic_int failed; /* why the index could not be opened */
 
-	/* Opening and closing, on queue. */
+	/* Loading, draining and resuming, on queue. */
 	struct completion step;
-	struct completion *opening; /* who waits for advice_open() */
-	struct completion *closing;
-	bool busy; /* index_open() is under way */
+	struct completion *loading; /* who waits for that */
+	struct completion *draining;
+	struct completion *resuming;
+	bool busy;   /* index_open() is under way */
+	bool online; /* it has succeeded */
+	bool again;  /* it was cut short by a drain */
 	bool save;
+	atomic_bool stopped;
 };
 
 /* Does each hash zone run on the queue of the index zone with its number? */
@@ -99,30 +104,71 @@ void advice_destroy(struct advice *a)
 	alloc_free(a);
 }
 
-/* ------------------------------------------------------------------ opening */
+/* ------------------------------------------------------------------ loading */
 
 static void opened(struct completion *c);
 
+static bool is_stopped(const struct advice *a)
+{
+	return atomic_load(&a->stopped);
+}
+
 static void start_opening(struct advice *a, enum index_open how)
 {
-	VDO_ASSERT(!a->busy);
+	VDO_ASSERT(!a->busy && !a->online);
 	a->busy = true;
 	completion_init(&a->step, a->queue, opened);
 	index_open(a->index, how, &a->step);
+	/* The index forgets what came before: advice_stop() says it first to
+	 * us, then to the index, so one of the two is not too early. */
+	if (is_stopped(a))
+		index_stop(a->index);
 }
 
 /* Whoever waits for the index need not wait any longer. */
-static void settle(struct advice *a)
+static void settle(struct advice *a, int result)
 {
-	struct completion *done = a->opening;
+	struct completion *done = a->loading;
 
 	VDO_ASSERT(queue_is_current(a->queue));
-	a->opening = NULL;
+	a->loading = NULL;
 	if (done != NULL)
-		completion_finish(done, 0);
+		completion_finish(done, result);
 }
 
-static void close_index(struct advice *a);
+static void drain_index(struct advice *a);
+
+/* Opening has come to an end that is for good, or to one that is not. */
+static bool go_on(struct advice *a, int result)
+{
+	switch (result) {
+	case -VDO_EDIRTY:
+		log_info(a->log, "index: was not saved, is being rebuilt");
+		settle(a, 0);
+		start_opening(a, INDEX_REBUILD);
+		return true;
+	case -VDO_ENOINDEX:
+		log_info(a->log, "index: there is none, making one");
+		start_opening(a, INDEX_FORMAT);
+		return true;
+	case 0:
+		a->online = true;
+		return false;
+	default:
+		log_error(a->log,
+			  "index: cannot be used, nothing is deduplicated "
+			  "against what is stored, error=%d", result);
+		atomic_store_explicit(&a->failed, result, memory_order_relaxed);
+		return false;
+	}
+}
+
+static bool is_cut_short(const struct advice *a, int result)
+{
+	return (a->draining != NULL || is_stopped(a)) &&
+	       (result == -ECANCELED || result == -VDO_EDIRTY ||
+		result == -VDO_ENOINDEX);
+}
 
 static void opened(struct completion *c)
 {
@@ -131,56 +177,46 @@ static void opened(struct completion *c)
 
 	VDO_ASSERT(a->busy && queue_is_current(a->queue));
 	a->busy = false;
-	if (a->closing != NULL) {
-		settle(a);
-		close_index(a);
+	a->again = is_cut_short(a, result);
+	if (a->again)
+		settle(a, -ECANCELED);
+	else if (go_on(a, result))
 		return;
-	}
-	switch (result) {
-	case -VDO_EDIRTY:
-		log_info(a->log, "index: was not saved, is being rebuilt");
-		settle(a);
-		start_opening(a, INDEX_REBUILD);
-		return;
-	case -VDO_ENOINDEX:
-		log_info(a->log, "index: there is none, making one");
-		start_opening(a, INDEX_FORMAT);
-		return;
-	case 0:
-		break;
-	default:
-		log_error(a->log,
-			  "index: cannot be used, nothing is deduplicated "
-			  "against what is stored, error=%d", result);
-		atomic_store_explicit(&a->failed, result, memory_order_relaxed);
-		break;
-	}
-	settle(a);
+	settle(a, 0);
+	if (a->draining != NULL)
+		drain_index(a);
 }
 
-void advice_open(struct advice *a, bool wait, struct completion *done)
+void advice_load(struct advice *a, bool wait, struct completion *done)
 {
-	VDO_ASSERT(a->opening == NULL);
-	VDO_ASSERT(a->index != NULL);
-	a->opening = done;
+	VDO_ASSERT(a->index != NULL && done != NULL);
+	VDO_ASSERT(queue_is_current(a->queue) && a->loading == NULL);
+	a->loading = done;
 	if (!wait)
-		settle(a);
+		settle(a, 0);
 	start_opening(a, INDEX_LOAD_SAVED);
 }
 
-/* ------------------------------------------------------------------ closing */
+void advice_stop(struct advice *a)
+{
+	VDO_ASSERT(a->index != NULL);
+	atomic_store(&a->stopped, true);
+	index_stop(a->index);
+}
 
-static void closed(struct completion *c)
+/* ------------------------------------------------------ draining, resuming */
+
+static void suspended(struct completion *c)
 {
 	struct advice *a = container_of(c, struct advice, step);
-	struct completion *done = a->closing;
+	struct completion *done = a->draining;
 
-	VDO_ASSERT(a->closing != NULL);
+	VDO_ASSERT(a->draining != NULL && a->loading == NULL);
 	if (c->result != 0)
 		log_error(a->log,
 			  "index: not saved, will be rebuilt, error=%d",
 			  c->result);
-	a->closing = NULL;
+	a->draining = NULL;
 	completion_finish(done, c->result);
 }
 
@@ -188,28 +224,55 @@ static void drained(struct completion *c)
 {
 	struct advice *a = container_of(c, struct advice, step);
 
-	VDO_ASSERT(a->closing != NULL && !a->busy);
-	completion_init(&a->step, a->queue, closed);
-	index_close(a->index, a->save, &a->step);
+	VDO_ASSERT(a->draining != NULL && !a->busy);
+	completion_init(&a->step, a->queue, suspended);
+	index_suspend(a->index, a->save, &a->step);
 }
 
-static void close_index(struct advice *a)
+static void drain_index(struct advice *a)
 {
-	VDO_ASSERT(!a->busy && a->opening == NULL);
+	VDO_ASSERT(!a->busy && a->loading == NULL);
 	completion_init(&a->step, a->queue, drained);
 	asks_drain(a->asks, &a->step);
 }
 
-void advice_close(struct advice *a, bool save, struct completion *done)
+void advice_drain(struct advice *a, bool save, struct completion *done)
 {
-	VDO_ASSERT(a->closing == NULL && done != NULL);
-	VDO_ASSERT(a->index != NULL);
+	VDO_ASSERT(a->draining == NULL && done != NULL);
+	VDO_ASSERT(a->index != NULL && queue_is_current(a->queue));
 	a->save = save;
-	a->closing = done;
+	a->draining = done;
 	if (a->busy)
 		index_stop(a->index); /* opened() goes on */
 	else
-		close_index(a);
+		drain_index(a);
+}
+
+static void resumed(struct completion *c)
+{
+	struct advice *a = container_of(c, struct advice, step);
+
+	struct completion *done = a->resuming;
+
+	VDO_ASSERT(c->result == 0 && done != NULL);
+	a->resuming = NULL;
+	completion_finish(done, 0);
+}
+
+void advice_resume(struct advice *a, struct completion *done)
+{
+	VDO_ASSERT(queue_is_current(a->queue) && !a->busy);
+	VDO_ASSERT(a->draining == NULL && a->loading == NULL);
+	if (a->online) {
+		a->resuming = done;
+		completion_init(&a->step, a->queue, resumed);
+		index_resume(a->index, &a->step);
+		return;
+	}
+	if (a->again)
+		start_opening(a, INDEX_LOAD_SAVED);
+	a->again = false;
+	completion_finish(done, 0); /* or nothing is known, as before */
 }
 
 /* ----------------------------------------------------------------- requests */

@@ -12,12 +12,14 @@
  * While the index is being rebuilt, or after an error of it, nothing is known
  * and nothing is remembered. No request fails.
  *
- *	advice_open -> served .. -> advice_close	(index only)
+ *	advice_load -> served .. -> advice_drain		(index only)
+ *	                 ^               |
+ *	                 '-- advice_resume
  *
  * Runs on: advice_start() on the hash zone's queue, an op that is not over at
- * once finishes on done.home; opening and closing on the index's main queue.
- * Lifetime: advice_create() to advice_destroy(), which needs advice_close()
- * first if advice_open() was called; ops belong to callers.
+ * once finishes on done.home; loading, draining and resuming on the index's main
+ * queue. Lifetime: advice_create() to advice_destroy(), which needs
+ * advice_drain() first if advice_load() was called; ops belong to callers.
  */
 #ifndef ADVICE_ADVICE_H
 #define ADVICE_ADVICE_H
@@ -63,13 +65,24 @@ void advice_destroy(struct advice *a);
 /*
  * Load the index, make one where there is none, or rebuild it. @done finishes
  * with 0 at once or, with @wait, when it is open or all that is left is a
- * rebuild. Errors are logged, and there is no advice then.
+ * rebuild. Errors are logged, and there is no advice then. -ECANCELED, with
+ * @wait: after advice_stop().
  */
-void advice_open(struct advice *a, bool wait, struct completion *done);
+void advice_load(struct advice *a, bool wait, struct completion *done);
 
-/* Wait for questions that are out, then save the index or, without @save, leave
- * it as after a crash. Nobody may ask any more. */
-void advice_close(struct advice *a, bool save, struct completion *done);
+/* Let loading, now or later, end soon, for good. Any thread. */
+void advice_stop(struct advice *a);
+
+/*
+ * Wait for questions that are out, then save the index or, without @save, leave
+ * it as after a crash. Nobody may ask until advice_resume(). Loading ends, and
+ * begins anew then. This may be done again, and changes nothing then. The error,
+ * which is logged, says that the index was not saved.
+ */
+void advice_drain(struct advice *a, bool save, struct completion *done);
+
+/* Answer again, after a drain. @done finishes with 0. */
+void advice_resume(struct advice *a, struct completion *done);
 
 /*
  * Any thread: take @hash apart, once for all questions about it. Returns its

@@ -65,9 +65,9 @@ int handle_check(const struct vdo_volume *v, bool waits)
 	return 0;
 }
 
-int handle_open(struct vdo_device *device, struct executor *x,
-		const struct settings *s, struct vdo_volume **volume,
-		struct vdo_error *error)
+int handle_create(struct vdo_device *device, struct executor *x,
+		  const struct settings *s, struct vdo_volume **volume,
+		  struct vdo_error *error)
 {
 	struct vdo_volume *v = alloc_zeroed(1, sizeof(*v));
 	int result = -ENOMEM;
@@ -81,9 +81,9 @@ int handle_open(struct vdo_device *device, struct executor *x,
 			  "the storage is in use by another open volume");
 	if (result != 0)
 		goto not_claimed;
-	result = volume_open(device, x, s, &v->volume, error);
+	result = volume_create(device, x, s, &v->volume, error);
 	if (result != 0)
-		goto not_open;
+		goto not_made;
 	v->executor = x;
 	v->device = device;
 	v->alignment = s->open.alignment;
@@ -93,12 +93,31 @@ int handle_open(struct vdo_device *device, struct executor *x,
 	*volume = v;
 	return 0;
 
-not_open:
+not_made:
 	device_release(device);
 not_claimed:
 	alloc_free(v);
 no_handle:
 	executor_destroy(x);
+	return result;
+}
+
+int handle_open(struct vdo_device *device, struct executor *x,
+		const struct settings *s, struct vdo_volume **volume,
+		struct vdo_error *error)
+{
+	struct vdo_volume *v;
+	int result = handle_create(device, x, s, &v, error);
+
+	if (result != 0)
+		return result;
+	result = volume_open(v->volume, error);
+	if (result == 0) {
+		*volume = v;
+		return 0;
+	}
+	volume_destroy(v->volume);
+	handle_free(v);
 	return result;
 }
 

@@ -26,15 +26,21 @@ struct vdo_volume {
 };
 
 /*
- * Open the volume on @device, run by @x, which is the handle's from now on and
- * gone if this fails. Executors of any kind will do: this is how tests open
- * volumes on theirs. -VDO_EINUSE, -ENOMEM, and what volume_open() says.
+ * Make a handle for the volume on @device, run by @x, which is the handle's from
+ * now on and gone if this fails. volume_open() is still to come. -VDO_EINUSE,
+ * -ENOMEM, and what volume_create() says.
  */
+int handle_create(struct vdo_device *device, struct executor *x,
+		  const struct settings *s, struct vdo_volume **volume,
+		  struct vdo_error *error) MUST_CHECK;
+
+/* The same, and open it. Executors of any kind will do: this is how tests open
+ * volumes on theirs. */
 int handle_open(struct vdo_device *device, struct executor *x,
 		const struct settings *s, struct vdo_volume **volume,
 		struct vdo_error *error) MUST_CHECK;
 
-/* After the volume is closed: the rest of what handle_open() made. */
+/* After the volume is gone: the rest of what handle_create() made. */
 void handle_free(struct vdo_volume *v);
 
 /*

@@ -103,6 +103,7 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 		1 + log2_floor(MAX(d->geo.data_blocks * 3 / 4, 1));
 	d->zone_count = c->zone_count;
 	d->locks_max = c->locks_max;
+	d->stop = c->stop;
 	d->storage = c->storage;
 	d->sync = c->sync;
 	d->readonly = c->readonly;

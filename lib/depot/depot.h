@@ -51,6 +51,7 @@ struct depot_config {
 	struct journal *journal;
 	const struct superblock *sb; /* copied */
 	unsigned locks_max; /* per zone: two per request that can exist */
+	const atomic_bool *stop; /* true: a load shall end soon; or NULL */
 };
 
 int depot_create(const struct depot_config *c, struct depot **depot)
@@ -61,9 +62,15 @@ void depot_destroy(struct depot *d);
  * Load: NEW writes an initial summary; otherwise the summary copies are merged
  * and written back, tail blocks and reference counts read, dirty slabs
  * scrubbed (V 7.4, 7.5, 10.1). Everything is ready for service when @done runs.
- * To be called from outside of the zones or on any queue.
+ * -ECANCELED if the configuration's stop became true meanwhile. To be called
+ * from outside of the zones or on any queue.
  */
 void depot_load(struct depot *d, bool is_new, struct completion *done);
+
+/* How far that is, in bytes that were read and are to be read; 0 of 0: not
+ * known yet. Any thread. */
+void depot_load_progress(const struct depot *d, uint64_t *done,
+			 uint64_t *total);
 
 /*
  * Drain all zones. With @save, everything is written: tails, counts, summary

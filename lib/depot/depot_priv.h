@@ -258,6 +258,7 @@ struct depot_zone {
 	_Atomic(uint64_t) commit_head;
 
 	struct zone_load *load;
+	counter_t loaded; /* blocks of the load that are done */
 	int load_result;
 	struct sync_op sync;
 };
@@ -288,6 +289,8 @@ struct depot {
 	struct fanout_part parts[PHYSICAL_ZONES_MAX]; /* one a zone */
 	struct completion *done;
 	struct depot_load *load;
+	const atomic_bool *stop; /* or NULL */
+	counter_t load_total;	 /* blocks, of all zones; 0: not known yet */
 	bool save;
 };
 

@@ -46,6 +46,7 @@ struct zone_load {
 	struct depot_zone *zone;
 	const struct slab *last;	 /* handed to a loader */
 	bool (*begin)(struct loader *l); /* phase; false: slab is finished */
+	uint32_t blocks;		 /* of a slab, in this phase */
 	unsigned running, loader_count;
 	int result;
 	struct loader *loaders;
@@ -67,10 +68,18 @@ static void leave(struct zone_load *load)
 		phase_done(load);
 }
 
+static bool is_stopped(const struct depot *d)
+{
+	return d->stop != NULL &&
+	       atomic_load_explicit(d->stop, memory_order_relaxed);
+}
+
 static struct slab *take(struct zone_load *load)
 {
 	struct slab *s = NULL;
 
+	if (load->result == 0 && is_stopped(load->zone->depot))
+		load->result = -ECANCELED;
 	if (load->result != 0)
 		return NULL;
 	do {
@@ -84,6 +93,8 @@ static struct slab *take(struct zone_load *load)
 static void next(struct loader *l)
 {
 	do {
+		if (l->slab != NULL)
+			counter_add(&l->load->zone->loaded, l->load->blocks);
 		l->slab = take(l->load);
 		if (l->slab == NULL) {
 			leave(l->load);
@@ -92,9 +103,12 @@ static void next(struct loader *l)
 	} while (!l->load->begin(l));
 }
 
+static bool tail_begin(struct loader *l);
+
 static void start_phase(struct zone_load *load, bool (*begin)(struct loader *))
 {
 	load->begin = begin;
+	load->blocks = begin == tail_begin ? 1 : load->zone->depot->ref_blocks;
 	load->last = NULL;
 	load->running = load->loader_count + 1;
 	for (unsigned i = 0; i < load->loader_count; i++)
@@ -488,12 +502,18 @@ static void zones_done(struct completion *c)
 
 static void start_zones(struct depot *d)
 {
+	uint64_t blocks = 0;
+
 	completion_init(&d->fanout.done, d->zones[0].queue, zones_done);
 	for (unsigned i = 0; i < d->zone_count; i++) {
 		struct depot_zone *z = &d->zones[i];
 
 		memcpy(z->summary.entries, d->load->buf, SUMMARY_ZONE_BYTES);
+		for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
+		     s = zone_next_slab(z, s))
+			blocks += used(s) ? 1 + d->ref_blocks : 0;
 	}
+	counter_add(&d->load_total, blocks);
 	fanout_zones(&d->fanout, d->parts, d->zones, d->zone_count, zone_begin,
 		     &d->fanout.done);
 }
@@ -577,6 +597,17 @@ static void load_begin(struct completion *c)
 		slab_summary_encode(load->buf + i * SUMMARY_ENTRY_SIZE,
 				    initial);
 	write_all(load);
+}
+
+void depot_load_progress(const struct depot *d, uint64_t *done,
+			 uint64_t *total)
+{
+	uint64_t blocks = 0;
+
+	for (unsigned i = 0; i < d->zone_count; i++)
+		blocks += counter_get(&d->zones[i].loaded);
+	*done = blocks * BLOCK_SIZE;
+	*total = counter_get(&d->load_total) * BLOCK_SIZE;
 }
 
 void depot_load(struct depot *d, bool is_new, struct completion *done)

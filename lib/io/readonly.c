@@ -28,6 +28,13 @@ void readonly_init(struct readonly *r, struct storage *storage,
 	r->arg = arg;
 }
 
+void readonly_open(struct readonly *r)
+{
+	VDO_ASSERT(!readonly_entered(r));
+	atomic_store(&r->reason, -VDO_EREADONLY);
+	storage_set_read_only(r->storage);
+}
+
 /* What was said before need not be said again: remember the line. */
 enum line { LINE_NEW, LINE_KNOWN, LINE_TOO_MANY };
 

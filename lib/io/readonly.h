@@ -43,6 +43,9 @@ struct readonly {
 void readonly_init(struct readonly *r, struct storage *storage,
 		   const struct log *log, void (*enter)(void *arg), void *arg);
 
+/* Be in that mode from the start, for no error. Before anybody can enter. */
+void readonly_open(struct readonly *r);
+
 /*
  * Enter read-only mode because of @reason (negative): one line of log, also where
  * that mode was entered before, unless the same was logged already.

@@ -139,7 +139,14 @@ void journal_read_only(struct journal *j)
 void journal_drain(struct journal *j, bool save, struct completion *done)
 {
 	VDO_ASSERT(queue_is_current(j->queue));
-	VDO_ASSERT(!j->draining && j->drained == NULL);
+	VDO_ASSERT(j->drained == NULL && done != NULL);
+	if (j->draining) {
+		VDO_ASSERT(!save || j->save);
+		completion_finish(done, save && readonly_entered(j->readonly)
+						? -VDO_EREADONLY
+						: 0);
+		return;
+	}
 	j->draining = true;
 	j->save = save;
 	j->drained = done;

@@ -98,6 +98,7 @@ static int create_depot(struct volume *v)
 		.journal = v->journal,
 		.sb = &v->sb,
 		.locks_max = 2 * v->settings.open.depth,
+		.stop = &v->stop,
 	};
 
 	return depot_create(&c, &v->depot);
@@ -258,7 +259,6 @@ int components_create(struct volume *v)
 	    (result = create_front(v)) != 0 || (result = create_path(v)) != 0)
 		return result;
 	journal_set_holders(v->journal, &holders);
-	front_start(v->front, &path_engine, v->path);
 	return 0;
 }
 

@@ -1,225 +1,285 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Opening a volume: the table.
+ * Opening a volume that create.c has made, and resuming one that save.c has
+ * suspended.
  *
- *	geometry     blocks 0 and D are read and checked
- *	state        can it be served as it is?
- *	topology     queues and zones
- *	components   journal, depot, map, packer, dedupe, path
- *	reserve      of a sparse file: storage for roots, journal and summary
- *	depot        summary, slab journals, reference counts
- *	dirty        the super block says that the volume is in use (I13)
- *	index        loaded, or made; a rebuild goes on while the volume is used
+ * Until the super block says DIRTY opening has changed nothing that matters:
+ * what the depot writes when it is loaded (the merged summary, scrubbed counts)
+ * is good in any state, and an index that was made where there was none is as
+ * good as none. So it can fail, or be cancelled, up to there, and leaves the
+ * storage as it was; after that it succeeds.
  *
- * An error leaves the disk as it was before "depot"; what that phase writes (the
- * merged summary, scrubbed counts) is good in any state.
+ * Resuming always brings the volume back: if the super block cannot be written,
+ * in read-only mode.
  */
 #include "build.h"
 
 #include "volume/volume_priv.h"
 
 #include <errno.h>
-#include <string.h>
 
-#include "base/alloc.h"
+#include <vdo/error.h>
+#include <vdo/job.h>
+
 #include "base/error.h"
 
-static int load_geometry(struct volume *v)
-{
-	int result = super_read(v->device, &v->geometry, &v->sb, v->error);
+/* ------------------------------------------------------------------ opening */
 
-	if (result == 0)
-		v->device->needed_bytes = v->sb.physical_blocks * BLOCK_SIZE;
-	return result;
+/* Row, function, where it runs; what it does. */
+#define OPEN_ROWS(X)							       \
+	/* summary, slab journals, reference counts */			       \
+	X(OPEN_DEPOT, open_depot, ON_JOURNAL)				       \
+	X(OPEN_DEPOT_LOADED, open_depot_loaded, ON_JOURNAL)		       \
+	/* loaded, or made; a rebuild goes on while the volume is used */      \
+	X(OPEN_INDEX, open_index, ON_INDEX)				       \
+	/* the super block says that the volume is in use (I13) */	       \
+	X(OPEN_DIRTY, open_dirty, ON_JOURNAL)				       \
+	/* calls are carried out */					       \
+	X(OPEN_START, open_start, ON_JOURNAL)				       \
+	X(OPEN_END, open_end, ON_JOURNAL)				       \
+	/* errors: all comes to rest, nothing is saved */		       \
+	X(OPEN_UNDO, open_undo, ON_JOURNAL)
+
+enum { OPEN_ROWS(FLOW_ROW) };
+OPEN_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(open_table, OPEN_UNDO, OPEN_ROWS);
+
+static bool is_cancelled(const struct volume *v)
+{
+	return atomic_load(&v->stop);
 }
 
-static int refuse(struct volume *v, int result, const char *what)
+static int open_depot(struct flow *f)
 {
-	return error_set(v->error, result, "the volume %s", what);
-}
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
 
-static int load_state(struct volume *v)
-{
-	v->opened_read_only = v->settings.open.read_only;
-	if ((v->device->flags & VDO_DEVICE_READ_ONLY) != 0 &&
-	    !v->opened_read_only)
-		return error_set(v->error, -EROFS,
-				 "the storage is read-only; open the volume "
-				 "with option read-only=on");
-	switch (v->sb.state) {
-	case VOLUME_DIRTY:
-	case VOLUME_REPLAYING:
-		return refuse(v, -VDO_EDIRTY,
-			      "was not closed and needs recovery, which this "
-			      "version cannot do; start and stop it once with "
-			      "Linux's dm-vdo");
-	case VOLUME_FORCE_REBUILD:
-	case VOLUME_REBUILD_FOR_UPGRADE:
-		return refuse(v, -VDO_EREBUILD,
-			      "is marked for a rebuild, which this version "
-			      "cannot do; start and stop it once with Linux's "
-			      "dm-vdo");
-	case VOLUME_READ_ONLY:
-		v->opened_read_only = true;
-		log_warning(&v->log,
-			    "volume: in read-only mode since an earlier "
-			    "error; until it is rebuilt, blocks may have "
-			    "older contents or those of other blocks");
-		break;
-	default:
-		break;
-	}
-	storage_init(&v->storage, v->device, v->geometry.bio_offset);
-	return 0;
-}
-
-static int load_topology(struct volume *v)
-{
-	uint64_t slabs = (v->sb.depot_last_block - v->sb.depot_first_block) /
-			 v->sb.slab.slab_blocks;
-	struct index_config index;
-	int result;
-
-	v->has_index = !v->opened_read_only &&
-		       v->settings.open.index == INDEX_AUTO &&
-		       volume_index_config(&v->geometry, &index);
-	result = topology_create(&v->topology, v->executor, &v->settings.open,
-				 slabs, v->has_index);
-	return result != 0 ? result : read_only_init(v);
-}
-
-static int load_components(struct volume *v)
-{
-	v->super_block = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE);
-	if (v->super_block == NULL)
-		return -ENOMEM;
-	return components_create(v);
-}
-
-static int reserve(struct volume *v, unsigned id)
-{
-	const struct partition *p = &v->sb.partitions[id];
-
-	return device_reserve(v->device,
-			      (p->start - v->geometry.bio_offset) * BLOCK_SIZE,
-			      p->count * BLOCK_SIZE);
-}
-
-/* What could not be written later would put the volume into read-only mode. */
-static int load_reserve(struct volume *v)
-{
-	int result;
-
-	if (v->opened_read_only)
-		return 0;
-	result = reserve(v, PARTITION_BLOCK_MAP);
-	if (result == 0)
-		result = reserve(v, PARTITION_JOURNAL);
-	if (result == 0)
-		result = reserve(v, PARTITION_SUMMARY);
-	if (result == 0)
-		return 0;
-	return error_set(v->error, result,
-			 "no storage for the journal and summary: %s",
-			 error_space_advice(result));
-}
-
-static void start_depot(struct volume *v, struct completion *done)
-{
-	depot_load(v->depot, v->sb.state == VOLUME_NEW, done);
-}
-
-static int load_depot(struct volume *v)
-{
-	int result;
-
+	VDO_ASSERT(v->service == SERVICE_NOT_YET);
+	if (is_cancelled(v))
+		return flow_fail(f, -ECANCELED);
 	if (v->opened_read_only) {
-		atomic_store(&v->readonly.reason, -VDO_EREADONLY);
-		storage_set_read_only(&v->storage);
-		return 0;
+		readonly_open(&v->readonly);
+		return OPEN_START;
 	}
-	result = await_run(v, v->topology.journal, start_depot);
+	life_does(l, "loading the slab depot");
+	flow_await_any(f, &l->step, OPEN_DEPOT_LOADED);
+	depot_load(v->depot, v->sb.state == VOLUME_NEW, &l->step);
+	return FLOW_WAIT;
+}
+
+static int open_depot_loaded(struct flow *f)
+{
+	struct life *l = life_of(f);
+	int result = l->step.result;
+
 	if (result == -VDO_ECORRUPT || result == -VDO_EREADONLY)
-		return error_set(v->error, -VDO_ECORRUPT,
-				 "a slab's metadata is damaged (the log says "
-				 "which); open it with read-only=on to save "
-				 "its data");
-	if (error_is_no_space(result))
-		return error_set(v->error, result,
-				 "no storage for the journal and counts of a "
-				 "slab: %s; or open it with read-only=on",
-				 error_space_advice(result));
-	return result;
+		result = error_set(l->volume->error, -VDO_ECORRUPT,
+				   "a slab's metadata is damaged (the log says "
+				   "which); open it with read-only=on to save "
+				   "its data");
+	else if (error_is_no_space(result))
+		error_set(l->volume->error, result,
+			  "no storage for the journal and counts of a slab: %s; "
+			  "or open it with read-only=on",
+			  error_space_advice(result));
+	return flow_next(f, result, OPEN_INDEX);
 }
 
-static int load_dirty(struct volume *v)
+static int open_index(struct flow *f)
 {
-	int result;
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
 
-	if (v->opened_read_only)
-		return 0;
-	v->sb.state = VOLUME_DIRTY;
-	v->sb.zone_count = (uint8_t)v->topology.physical_zones;
-	v->sb.unused = v->geometry.unused;
-	result = super_write(v);
-	/* If that failed, the state on disk is as good as it was. */
-	if (result == 0)
-		v->online = true;
-	return result;
-}
-
-static void open_index(struct volume *v, struct completion *done)
-{
-	advice_open(v->advice, v->settings.open.index_wait, done);
-}
-
-static int load_index(struct volume *v)
-{
+	if (is_cancelled(v))
+		return flow_fail(f, -ECANCELED);
 	if (!v->has_index)
-		return 0;
-	v->index_open = true;
-	return await_run(v, v->topology.index, open_index);
+		return OPEN_DIRTY;
+	life_does(l, "opening the index");
+	advice_load(v->advice, v->settings.open.index_wait,
+		    life_await(l, OPEN_DIRTY));
+	return FLOW_WAIT;
 }
 
-static const struct phase load_phases[] = {
-	{load_geometry, "reading geometry and super block"},
-	{load_state, "checking the state"},
-	{load_topology, "making queues"},
-	{load_components, "making components"},
-	{load_reserve, "reserving storage"},
-	{load_depot, "loading the slab depot"},
-	{load_dirty, "marking the volume as in use"},
-	{load_index, "opening the index"},
-	{NULL, NULL},
-};
-
-int volume_open(struct vdo_device *device, struct executor *x,
-		const struct settings *s, struct volume **volume,
-		struct vdo_error *error)
+static int open_dirty(struct flow *f)
 {
-	struct volume *v = alloc_aligned(CACHE_LINE, 1, sizeof(*v));
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (is_cancelled(v))
+		return flow_fail(f, -ECANCELED);
+	life_does(l, "marking the volume as in use");
+	flow_await(f, &v->mark.done, OPEN_START);
+	super_mark_dirty(v);
+	return FLOW_WAIT;
+}
+
+static void start_service(struct volume *v)
+{
+	VDO_ASSERT(v->service != SERVICE_ON);
+	VDO_ASSERT(v->opened_read_only || readonly_entered(&v->readonly) ||
+		   super_writer_get(&v->super)->state == VOLUME_DIRTY);
+	v->service = SERVICE_ON;
+	front_start(v->front, &path_engine, v->path);
+}
+
+static int open_start(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	life_does(l, NULL);
+	start_service(l->volume);
+	return OPEN_END;
+}
+
+static int open_end(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	VDO_ASSERT((f->result == 0) == (l->volume->service == SERVICE_ON));
+	return life_end(l);
+}
+
+static int open_undo(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	VDO_ASSERT(l->volume->service == SERVICE_NOT_YET);
+	life_log(l);
+	flow_await_any(f, &l->step, OPEN_END);
+	volume_start_suspend(l->volume, false, &l->step);
+	return FLOW_WAIT;
+}
+
+void life_init_open(struct volume *v)
+{
+	life_init(&v->opening, v, &open_table);
+}
+
+int volume_open(struct volume *v, struct vdo_error *error)
+{
 	int result;
 
-	*volume = NULL;
-	if (v == NULL)
-		return -ENOMEM;
-	v->device = device;
-	v->executor = x;
-	v->settings = *s;
-	v->log = s->log;
 	v->error = error;
-	result = phases_run(v, load_phases);
+	result = life_run(&v->opening);
 	v->error = NULL;
-	if (result != 0) {
-		volume_abandon(v);
-		return result;
-	}
-	log_info(&v->log,
-		 "volume: opened, logical=%llu physical=%llu zones=%u/%u/%u",
-		 (unsigned long long)v->sb.logical_blocks,
-		 (unsigned long long)v->sb.physical_blocks,
-		 v->topology.logical_zones, v->topology.physical_zones,
-		 v->topology.hash_zones);
-	*volume = v;
-	return 0;
+	if (result == 0)
+		log_info(&v->log,
+			 "volume: opened, logical=%llu physical=%llu "
+			 "zones=%u/%u/%u",
+			 (unsigned long long)v->sb.logical_blocks,
+			 (unsigned long long)v->sb.physical_blocks,
+			 v->topology.logical_zones, v->topology.physical_zones,
+			 v->topology.hash_zones);
+	return result;
+}
+
+void volume_open_stop(struct volume *v)
+{
+	atomic_store(&v->stop, true);
+	if (v->has_index)
+		advice_stop(v->advice);
+}
+
+void volume_open_progress(const struct volume *v, struct vdo_job_progress *p)
+{
+	const char *does = atomic_load_explicit(&v->opening.does,
+						memory_order_relaxed);
+
+	p->phase = does != NULL ? does : "";
+	depot_load_progress(v->depot, &p->done, &p->total);
+}
+
+/* ----------------------------------------------------------------- resuming */
+
+/* Row, function, where it runs; what it does. */
+#define RESUME_ROWS(X)							       \
+	/* the super block says that the volume is in use (I13) */	       \
+	X(RESUME_DIRTY, resume_dirty, ON_JOURNAL)			       \
+	X(RESUME_MARKED, resume_marked, ON_JOURNAL)			       \
+	/* blocks are opened, entries made */				       \
+	X(RESUME_JOURNAL, resume_journal, ON_JOURNAL)			       \
+	/* fragments are parked */					       \
+	X(RESUME_PACKER, resume_packer, ON_PACKER)			       \
+	/* questions are answered; loading that was cut short begins anew */   \
+	X(RESUME_INDEX, resume_index, ON_INDEX)				       \
+	/* calls are carried out, those that wait first */		       \
+	X(RESUME_START, resume_start, ON_JOURNAL)
+
+enum { RESUME_ROWS(FLOW_ROW) };
+RESUME_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(resume_table, RESUME_JOURNAL, RESUME_ROWS);
+
+static int resume_dirty(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	VDO_ASSERT(v->service == SERVICE_STOPPED);
+	if (readonly_entered(&v->readonly) ||
+	    (super_writer_get(&v->super)->state == VOLUME_DIRTY &&
+	     !super_writer_unsure(&v->super)))
+		return RESUME_JOURNAL;
+	life_does(l, "marking the volume as in use");
+	flow_await_any(f, &v->mark.done, RESUME_MARKED);
+	super_mark_dirty(v);
+	return FLOW_WAIT;
+}
+
+static int resume_marked(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+	int result = v->mark.done.result;
+
+	if (result == 0)
+		return RESUME_JOURNAL;
+	flow_fail(f, result);
+	life_log(l);
+	readonly_enter(&v->readonly, result,
+		       "the super block cannot be written");
+	return RESUME_JOURNAL;
+}
+
+static int resume_journal(struct flow *f)
+{
+	journal_resume(life_of(f)->volume->journal);
+	return RESUME_PACKER;
+}
+
+static int resume_packer(struct flow *f)
+{
+	packer_resume(life_of(f)->volume->packer);
+	return RESUME_INDEX;
+}
+
+static int resume_index(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (!v->has_index)
+		return RESUME_START;
+	flow_await_any(f, &l->step, RESUME_START);
+	advice_resume(v->advice, &l->step);
+	return FLOW_WAIT;
+}
+
+static int resume_start(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	VDO_ASSERT(l->volume->service == SERVICE_STOPPED);
+	start_service(l->volume);
+	return life_end(l);
+}
+
+void life_init_resume(struct volume *v)
+{
+	life_init(&v->resuming, v, &resume_table);
+}
+
+int volume_resume(struct volume *v)
+{
+	VDO_ASSERT(v->suspending.done == NULL);
+	return life_run(&v->resuming);
 }

@@ -5,10 +5,10 @@
  * damaged, the storage is as after a crash, and recovery loses nothing that was
  * flushed. READ_ONLY would be for good, and its map is without the journal.
  *
- * The upcall may come from any thread, so it only posts. The first message goes
- * to the journal's queue, which releases its waiters and then sends one message
- * to each zone; the last zone to answer writes the super block. Only the first
- * reason gets here (io/readonly.c).
+ * The upcall may come from any thread, so it only starts the flow; that it comes
+ * once is for io/readonly.c to see to. The record goes to the one writer of the
+ * super block, which lets nothing else out after it. If the storage does not say
+ * DIRTY there is nothing to record: the volume has not changed.
  */
 #include "build.h"
 
@@ -18,90 +18,108 @@
 
 #include "base/alloc.h"
 
-static void super_block_written(struct completion *c)
-{
-	struct volume *v = container_of(c, struct volume, super_mio.done);
+/* Row, function, where it runs; what it does. */
+#define ENTER_ROWS(X)							       \
+	/* the journal lets go of who waits */				       \
+	X(ENTER_JOURNAL, enter_journal, ON_JOURNAL)			       \
+	/* so does each zone */						       \
+	X(ENTER_ZONES, enter_zones, ON_JOURNAL)				       \
+	/* the super block says it, unless only space is missing, or it too */ \
+	X(ENTER_RECORD, enter_record, ON_JOURNAL)			       \
+	/* whoever waits for that goes on */				       \
+	X(ENTER_END, enter_end, ON_JOURNAL)
 
-	if (c->result != 0)
-		log_error(&v->log,
-			  "volume: read-only state not recorded, result=%d",
-			  c->result);
-	await_tell(&v->read_only_done, 0);
+enum { ENTER_ROWS(FLOW_ROW) };
+ENTER_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(enter_table, ENTER_END, ENTER_ROWS);
+
+static struct volume *volume_of(struct flow *f)
+{
+	struct volume *v = container_of(f, struct volume, entering.flow);
+
+	VDO_ASSERT(queue_is_current(v->topology.journal));
+	VDO_ASSERT(readonly_by_error(&v->readonly) && !v->entering.over);
+	return v;
 }
 
-static void record_now(struct completion *c)
+static int enter_journal(struct flow *f)
 {
-	struct volume *v = container_of(c, struct volume, enter_read_only);
+	journal_read_only(volume_of(f)->journal);
+	return ENTER_ZONES;
+}
+
+static void visit(struct completion *c)
+{
+	struct fanout_part *part = fanout_part_of(c);
+	struct volume *v = container_of(part->fanout, struct volume,
+					entering.fanout);
+	unsigned logical = v->topology.logical_zones;
+
+	if (part->number < logical)
+		map_read_only(v->map, part->number);
+	else
+		depot_read_only(v->depot, part->number - logical);
+	fanout_part_done(part, 0);
+}
+
+static int enter_zones(struct flow *f)
+{
+	struct volume *v = volume_of(f);
+	const struct topology *t = &v->topology;
+	struct entering *e = &v->entering;
+
+	/* Their queues follow each other in one array. */
+	VDO_ASSERT(t->physical == t->logical + t->logical_zones);
+	flow_await(f, &e->fanout.done, ENTER_RECORD);
+	fanout_start(&e->fanout, e->parts, t->logical, sizeof(*t->logical),
+		     t->logical_zones + t->physical_zones, visit,
+		     &e->fanout.done);
+	return FLOW_WAIT;
+}
+
+static bool record(struct super_op *op, struct superblock *sb)
+{
+	struct volume *v = container_of(op, struct volume, entering.record);
 	struct journal_state state;
 
-	/* Before it was online nothing was changed: leave the state alone. In
-	 * storage that was cut short there may be no volume to write to. */
-	if (!v->online || readonly_for_space(&v->readonly) ||
-	    device_is_cut(v->device)) {
-		await_tell(&v->read_only_done, 0);
-		return;
-	}
+	if (sb->state != VOLUME_DIRTY)
+		return false;
 	journal_get_state(v->journal, &state);
-	v->sb.state = VOLUME_READ_ONLY;
-	v->sb.journal_start = MIN(state.map_head, state.slab_head);
-	v->sb.logical_blocks_used = state.logical_blocks_used;
-	v->sb.block_map_data_blocks = state.block_map_data_blocks;
-	superblock_encode(&v->sb, v->super_block);
-	completion_init(&v->super_mio.done, v->topology.journal,
-			super_block_written);
-	mio_write(&v->super_mio, &v->storage, MIO_SUPER, v->geometry.data_start,
-		  1, v->super_block, true);
+	sb->state = VOLUME_READ_ONLY;
+	sb->journal_start = MIN(state.map_head, state.slab_head);
+	sb->logical_blocks_used = state.logical_blocks_used;
+	sb->block_map_data_blocks = state.block_map_data_blocks;
+	return true;
 }
 
-/* One zone has been told. */
-static void zone_told(struct volume *v)
+static int enter_record(struct flow *f)
 {
-	if (atomic_fetch_sub(&v->visits_pending, 1) != 1)
-		return;
-	v->enter_read_only.fn = record_now;
-	completion_post(&v->enter_read_only);
+	struct volume *v = volume_of(f);
+	struct entering *e = &v->entering;
+
+	VDO_ASSERT(e->record.change == record);
+	/* In storage that was cut short there may be no volume to write to. */
+	if (readonly_for_space(&v->readonly) || device_is_cut(v->device))
+		return ENTER_END;
+	flow_await(f, &e->record.done, ENTER_END);
+	super_writer_write(&v->super, &e->record);
+	return FLOW_WAIT;
 }
 
-static void visit_physical(struct completion *c)
+static int enter_end(struct flow *f)
 {
-	struct zone_visit *visit = container_of(c, struct zone_visit, go);
+	struct volume *v = volume_of(f);
+	struct completion *waiter = v->entering.waiter;
 
-	depot_read_only(visit->volume->depot, visit->zone);
-	zone_told(visit->volume);
-}
-
-static void visit_logical(struct completion *c)
-{
-	struct zone_visit *visit = container_of(c, struct zone_visit, go);
-
-	map_read_only(visit->volume->map, visit->zone);
-	zone_told(visit->volume);
-}
-
-static void send_visit(struct volume *v, struct zone_visit *visit,
-		       unsigned zone, struct queue *q, completion_fn fn)
-{
-	visit->volume = v;
-	visit->zone = zone;
-	completion_init(&visit->go, q, fn);
-	completion_post(&visit->go);
-}
-
-/* On the journal's queue. */
-static void begin(struct completion *c)
-{
-	struct volume *v = container_of(c, struct volume, enter_read_only);
-	struct topology *t = &v->topology;
-	struct zone_visit *visit = v->zone_visits;
-	unsigned i;
-
-	journal_read_only(v->journal);
-	atomic_store(&v->visits_pending,
-		     t->physical_zones + t->logical_zones);
-	for (i = 0; i < t->physical_zones; i++)
-		send_visit(v, visit++, i, t->physical[i], visit_physical);
-	for (i = 0; i < t->logical_zones; i++)
-		send_visit(v, visit++, i, t->logical[i], visit_logical);
+	if (f->result != 0)
+		log_error(&v->log,
+			  "volume: read-only state not recorded, result=%d",
+			  f->result);
+	v->entering.over = true;
+	v->entering.waiter = NULL;
+	if (waiter != NULL)
+		completion_finish(waiter, 0);
+	return FLOW_END;
 }
 
 /* The upcall of struct readonly. Any thread. */
@@ -109,31 +127,41 @@ static void enter(void *arg)
 {
 	struct volume *v = arg;
 
-	completion_post(&v->enter_read_only);
+	flow_start(&v->entering.flow);
 }
 
 int read_only_init(struct volume *v)
 {
-	struct topology *t = &v->topology;
+	const struct topology *t = &v->topology;
+	struct entering *e = &v->entering;
 
-	v->zone_visits = alloc_zeroed(t->physical_zones + t->logical_zones,
-				      sizeof(*v->zone_visits));
-	if (v->zone_visits == NULL)
+	VDO_ASSERT(t->journal != NULL && e->parts == NULL);
+	e->parts = alloc_zeroed(t->physical_zones + t->logical_zones,
+				sizeof(*e->parts));
+	if (e->parts == NULL)
 		return -ENOMEM;
-	completion_init(&v->enter_read_only, t->journal, begin);
-	await_init(&v->read_only_done, v->executor);
+	e->record.change = record;
+	flow_init(&e->flow, &enter_table);
+	e->flow.queues[ON_JOURNAL] = t->journal;
 	readonly_init(&v->readonly, &v->storage, &v->log, enter, v);
 	return 0;
 }
 
 void read_only_fini(struct volume *v)
 {
-	alloc_free(v->zone_visits);
-	v->zone_visits = NULL;
+	VDO_ASSERT(v->entering.waiter == NULL);
+	alloc_free(v->entering.parts);
+	v->entering.parts = NULL;
 }
 
-void read_only_wait(struct volume *v)
+void read_only_wait(struct volume *v, struct completion *done)
 {
-	if (!v->opened_read_only && readonly_entered(&v->readonly))
-		(void)await_end(&v->read_only_done);
+	struct entering *e = &v->entering;
+
+	VDO_ASSERT(queue_is_current(v->topology.journal));
+	VDO_ASSERT(e->waiter == NULL && done != NULL);
+	if (readonly_by_error(&v->readonly) && !e->over)
+		e->waiter = done;
+	else
+		completion_finish(done, 0);
 }

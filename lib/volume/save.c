@@ -1,212 +1,246 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Closing a volume: the table (V 10.2, E 10.5; the order is a must).
+ * Suspending a volume (V 10.2, E 10.5; the order is a must): calls wait in the
+ * front, all components come to rest, and what they know is saved. The storage
+ * then holds the whole volume, and says so: a copy of it can be opened.
  *
- *	packer     nothing is parked any more
- *	requests   all are over, also the acknowledged ones
- *	look       the storage is still what was opened
- *	sync       what they wrote is durable
- *	map        all pages are written
- *	journal    the open block is closed
- *	depot      slab journals, reference counts, summary
- *	index      saved, unless in read-only mode
- *	look       once more
- *	clean      the super block says so
- *	named      the file can still be found
+ * What cannot be saved, because something fails on the way or the volume is in
+ * read-only mode, is not; but whatever happens, everything is at rest at the
+ * end. So a row that fails leads to the rows that drain once more, without
+ * saving; components at rest have nothing to do in these.
  *
- * In read-only mode nothing can be saved; the phases then just wait for what is
- * under way, and the last one is left out. If that is for want of space, also
- * in the last one, the volume stays DIRTY.
+ * In read-only mode nothing can be saved. If that is for want of space, also
+ * at the last moment, the volume stays DIRTY.
  */
 #include "build.h"
 
 #include "volume/volume_priv.h"
 
 #include <errno.h>
+
 #include <vdo/error.h>
 
-#include "base/alloc.h"
+/* Row, function, where it runs; what it does. */
+#define SUSPEND_ROWS(X)							       \
+	/* calls wait from now on */					       \
+	X(SUSPEND_STOP, suspend_stop, ON_JOURNAL)			       \
+	/* nothing is parked any more */				       \
+	X(SUSPEND_PACKER, suspend_packer, ON_PACKER)			       \
+	/* all requests are over, also the acknowledged ones */		       \
+	X(SUSPEND_REQUESTS, suspend_requests, ON_JOURNAL)		       \
+	/* can anything be saved, and is it the same storage? */	       \
+	X(SUSPEND_LOOK, suspend_look, ON_JOURNAL)			       \
+	/* what they wrote is durable */				       \
+	X(SUSPEND_SYNC, suspend_sync, ON_JOURNAL)			       \
+	/* all pages are written */					       \
+	X(SUSPEND_MAP, suspend_map, ON_JOURNAL)				       \
+	/* the open block is closed */					       \
+	X(SUSPEND_JOURNAL, suspend_journal, ON_JOURNAL)			       \
+	/* slab journals, reference counts, summary */			       \
+	X(SUSPEND_DEPOT, suspend_depot, ON_JOURNAL)			       \
+	/* one that is not saved is rebuilt later */			       \
+	X(SUSPEND_INDEX, suspend_index, ON_INDEX)			       \
+	/* is it still the same storage? */				       \
+	X(SUSPEND_LOOK_TWICE, suspend_look_twice, ON_JOURNAL)		       \
+	/* the super block says so */					       \
+	X(SUSPEND_CLEAN, suspend_clean, ON_JOURNAL)			       \
+	/* wait until read-only mode, if that is why, is entered */	       \
+	X(SUSPEND_SETTLE, suspend_settle, ON_JOURNAL)			       \
+	X(SUSPEND_END, suspend_end, ON_JOURNAL)				       \
+	/* errors: once more from "map", without saving */		       \
+	X(SUSPEND_FAILED, suspend_failed, ON_JOURNAL)
 
-static void start_packer(struct volume *v, struct completion *done)
+enum { SUSPEND_ROWS(FLOW_ROW) };
+SUSPEND_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(suspend_table, SUSPEND_FAILED, SUSPEND_ROWS);
+
+/* Without saving no result matters, since nothing is kept. */
+static struct completion *await_drain(struct life *l, int next)
 {
-	packer_drain(v->packer, done);
-}
-
-static void start_path(struct volume *v, struct completion *done)
-{
-	front_drain(v->front, done);
-}
-
-static void start_map(struct volume *v, struct completion *done)
-{
-	map_drain(v->map, true, done);
-}
-
-static void start_journal(struct volume *v, struct completion *done)
-{
-	v->journal_drained = true;
-	journal_drain(v->journal, true, done);
-}
-
-static void start_depot(struct volume *v, struct completion *done)
-{
-	depot_drain(v->depot, true, done);
-}
-
-static int save_packer(struct volume *v)
-{
-	return await_run(v, v->topology.packer, start_packer);
-}
-
-static int save_requests(struct volume *v)
-{
-	int result = await_run(v, v->topology.journal, start_path);
-
-	front_join(v->front);
-	return result;
-}
-
-static int save_map(struct volume *v)
-{
-	return await_run(v, v->topology.journal, start_map);
-}
-
-static int save_journal(struct volume *v)
-{
-	return await_run(v, v->topology.journal, start_journal);
-}
-
-static int save_depot(struct volume *v)
-{
-	return await_run(v, v->topology.journal, start_depot);
-}
-
-static void start_saving_index(struct volume *v, struct completion *done)
-{
-	v->index_open = false;
-	advice_close(v->advice, true, done);
-}
-
-/* One that was not saved is rebuilt; the log says so. */
-static int save_index(struct volume *v)
-{
-	if (v->index_open)
-		(void)await_run(v, v->topology.index, start_saving_index);
-	/* But a flush for it may have failed. */
-	return readonly_entered(&v->readonly) ? -VDO_EREADONLY : 0;
-}
-
-static int save_look(struct volume *v)
-{
-	return await_run(v, v->topology.journal, still_there);
-}
-
-static int save_clean(struct volume *v)
-{
-	struct journal_state state;
-
-	journal_get_state(v->journal, &state);
-	v->sb.state = VOLUME_CLEAN;
-	v->sb.journal_start = state.tail;
-	v->sb.logical_blocks_used = state.logical_blocks_used;
-	v->sb.block_map_data_blocks = state.block_map_data_blocks;
-	return super_write(v);
-}
-
-static const struct phase quiesce_phases[] = {
-	{save_packer, "emptying the packer"},
-	{save_requests, "waiting for requests"},
-	{NULL, NULL},
-};
-
-static const struct phase save_phases[] = {
-	{save_look, "looking after the storage"},
-	{await_sync, "flushing the storage"},
-	{save_map, "saving the block map"},
-	{save_journal, "closing the recovery journal"},
-	{save_depot, "saving the slab depot"},
-	{save_index, "saving the index"},
-	{save_look, "looking after the storage once more"},
-	{save_clean, "marking the volume as clean"},
-	{still_named, "looking for the file's name"},
-	{NULL, NULL},
-};
-
-/* Without saving: wait until nothing refers to the components any more. */
-static void drain_map(struct volume *v, struct completion *done)
-{
-	map_drain(v->map, false, done);
-}
-
-static void drain_journal(struct volume *v, struct completion *done)
-{
-	journal_drain(v->journal, false, done);
-}
-
-static void drain_depot(struct volume *v, struct completion *done)
-{
-	depot_drain(v->depot, false, done);
-}
-
-static void drop_index(struct volume *v, struct completion *done)
-{
-	v->index_open = false;
-	advice_close(v->advice, false, done);
-}
-
-static void drain_all(struct volume *v)
-{
-	struct queue *q = v->topology.journal;
-
-	/* Results do not matter: nothing is kept. */
-	if (v->index_open)
-		await_run(v, v->topology.index, drop_index);
-	await_run(v, q, drain_map);
-	if (!v->journal_drained)
-		await_run(v, q, drain_journal);
-	await_run(v, q, drain_depot);
-}
-
-void volume_free(struct volume *v)
-{
-	read_only_wait(v);
-	components_destroy(v);
-	read_only_fini(v);
-	topology_destroy(&v->topology);
-	alloc_free(v->super_block);
-	alloc_free(v);
-}
-
-int volume_close(struct volume *v)
-{
-	int result = phases_run(v, quiesce_phases);
-
-	if (result == 0 && !v->opened_read_only) {
-		result = readonly_entered(&v->readonly)
-				 ? -VDO_EREADONLY
-				 : phases_run(v, save_phases);
-		if (result == 0)
-			log_info(&v->log, "volume: closed clean");
-	}
-	if (result != 0 || v->opened_read_only)
-		drain_all(v);
+	if (l->volume->save)
+		flow_await(&l->flow, &l->step, next);
 	else
-		result = path_lost_data(v->path); /* saved, but for that */
-	if (readonly_for_space(&v->readonly))
-		result = readonly_reason(&v->readonly);
-	if (device_is_cut(v->device))
-		result = -VDO_EGONE;
-	volume_free(v);
-	return result;
+		flow_await_any(&l->flow, &l->step, next);
+	return &l->step;
 }
 
-void volume_abandon(struct volume *v)
+static int suspend_stop(struct flow *f)
 {
-	/* Before all components were there, none had been started. */
-	if (v->path != NULL) {
-		await_run(v, v->topology.packer, start_packer);
-		(void)save_requests(v);
-		drain_all(v);
+	struct volume *v = life_of(f)->volume;
+
+	if (v->service == SERVICE_ON)
+		front_stop(v->front);
+	v->service = SERVICE_STOPPED;
+	return SUSPEND_PACKER;
+}
+
+static int suspend_packer(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	life_does(l, "emptying the packer");
+	packer_drain(l->volume->packer, life_await(l, SUSPEND_REQUESTS));
+	return FLOW_WAIT;
+}
+
+static int suspend_requests(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	life_does(l, "waiting for requests");
+	front_drain(l->volume->front, life_await(l, SUSPEND_LOOK));
+	return FLOW_WAIT;
+}
+
+static int suspend_look(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (!v->save)
+		return SUSPEND_MAP;
+	if (readonly_entered(&v->readonly)) {
+		life_does(l, NULL); /* the log says why */
+		return flow_fail(f, -VDO_EREADONLY);
 	}
-	volume_free(v);
+	life_does(l, "looking after the storage");
+	still_there(v, life_await(l, SUSPEND_SYNC));
+	return FLOW_WAIT;
+}
+
+static int suspend_sync(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	life_does(l, "flushing the storage");
+	flow_await(f, &v->sync_op.done, SUSPEND_MAP);
+	sync_request(&v->sync, &v->sync_op);
+	return FLOW_WAIT;
+}
+
+static int suspend_map(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (v->save)
+		life_does(l, "saving the block map");
+	map_drain(v->map, v->save, await_drain(l, SUSPEND_JOURNAL));
+	return FLOW_WAIT;
+}
+
+static int suspend_journal(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (v->save)
+		life_does(l, "closing the recovery journal");
+	journal_drain(v->journal, v->save, await_drain(l, SUSPEND_DEPOT));
+	return FLOW_WAIT;
+}
+
+static int suspend_depot(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (v->save)
+		life_does(l, "saving the slab depot");
+	depot_drain(v->depot, v->save, await_drain(l, SUSPEND_INDEX));
+	return FLOW_WAIT;
+}
+
+static int suspend_index(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (!v->has_index)
+		return SUSPEND_LOOK_TWICE;
+	if (v->save)
+		life_does(l, "saving the index");
+	/* No error of the index is one of the volume, and it is logged. */
+	flow_await_any(f, &l->step, SUSPEND_LOOK_TWICE);
+	advice_drain(v->advice, v->save, &l->step);
+	return FLOW_WAIT;
+}
+
+static int suspend_look_twice(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	if (!v->save)
+		return SUSPEND_SETTLE;
+	/* But a flush for the index may have failed. */
+	if (readonly_entered(&v->readonly))
+		return flow_fail(f, -VDO_EREADONLY);
+	life_does(l, "looking after the storage once more");
+	still_there(v, life_await(l, SUSPEND_CLEAN));
+	return FLOW_WAIT;
+}
+
+static int suspend_clean(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	VDO_ASSERT(v->save);
+	life_does(l, "marking the volume as clean");
+	flow_await(f, &v->mark.done, SUSPEND_SETTLE);
+	super_mark_clean(v);
+	return FLOW_WAIT;
+}
+
+static int suspend_settle(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	read_only_wait(l->volume, life_await(l, SUSPEND_END));
+	return FLOW_WAIT;
+}
+
+static int suspend_end(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	VDO_ASSERT(v->service == SERVICE_STOPPED);
+	VDO_ASSERT(!v->save || f->result == 0);
+	VDO_ASSERT(!v->save ||
+		   super_writer_get(&v->super)->state == VOLUME_CLEAN);
+	return life_end(l);
+}
+
+static int suspend_failed(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	VDO_ASSERT(l->volume->save); /* and so this happens once */
+	life_log(l);
+	l->volume->save = false;
+	return SUSPEND_MAP;
+}
+
+void life_init_suspend(struct volume *v)
+{
+	life_init(&v->suspending, v, &suspend_table);
+}
+
+void volume_start_suspend(struct volume *v, bool save, struct completion *done)
+{
+	VDO_ASSERT(v->suspending.done == NULL && v->resuming.done == NULL);
+	v->save = save && !v->opened_read_only;
+	life_start(&v->suspending, done);
+}
+
+int volume_suspend(struct volume *v, bool save)
+{
+	struct await a;
+
+	VDO_ASSERT(queue_running == NULL);
+	volume_start_suspend(v, save, await_on(&a, v->topology.journal));
+	return await_end(&a);
 }

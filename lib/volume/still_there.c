@@ -35,7 +35,6 @@
 	/* who asked is told */						       \
 	X(L_END, look_end, ON_JOURNAL)
 
-enum { ON_JOURNAL = ANYWHERE + 1 };
 enum { LOOK_ROWS(FLOW_ROW) };
 LOOK_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(look_table, L_END, LOOK_ROWS);
@@ -107,7 +106,8 @@ static int look_same(struct flow *f)
 
 	if (v->look.mio.done.result != 0)
 		return gone(v, "the super block became unreadable");
-	if (memcmp(v->look.block, v->super_block, BLOCK_SIZE) != 0)
+	if (memcmp(v->look.block, super_writer_image(&v->super),
+		   BLOCK_SIZE) != 0)
 		return gone(v, "the super block was overwritten");
 	return L_SUMMARY;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Geometry and super block: reading them with errors that people can use, and
- * writing the super block.
+ * the states that the super block goes through (super_writer.c writes it).
  */
 #include "build.h"
 
@@ -111,19 +111,49 @@ int super_read(struct vdo_device *device, struct geometry *g,
 	return result;
 }
 
-int super_write(struct volume *v)
-{
-	struct await a;
-	struct mio mio;
-	int result = await_sync(v);
+/* ------------------------------------------------------------------ writing */
 
-	if (result != 0)
-		return result;
-	superblock_encode(&v->sb, v->super_block);
-	await_arm(&a, &mio.done, v->topology.journal);
-	mio_write(&mio, &v->storage, MIO_SUPER, v->geometry.data_start, 1,
-		  v->super_block, true);
-	return await_end(&a);
+static struct volume *volume_of(struct super_op *op)
+{
+	return container_of(op, struct volume, mark);
+}
+
+static bool to_dirty(struct super_op *op, struct superblock *sb)
+{
+	struct volume *v = volume_of(op);
+
+	VDO_ASSERT(sb->state != VOLUME_READ_ONLY);
+	sb->state = VOLUME_DIRTY;
+	sb->zone_count = (uint8_t)v->topology.physical_zones;
+	sb->unused = v->geometry.unused;
+	return true;
+}
+
+static bool to_clean(struct super_op *op, struct superblock *sb)
+{
+	struct journal_state state;
+
+	VDO_ASSERT(sb->state == VOLUME_DIRTY);
+	journal_get_state(volume_of(op)->journal, &state);
+	sb->state = VOLUME_CLEAN;
+	sb->journal_start = state.tail;
+	sb->logical_blocks_used = state.logical_blocks_used;
+	sb->block_map_data_blocks = state.block_map_data_blocks;
+	return true;
+}
+
+void super_mark_dirty(struct volume *v)
+{
+	VDO_ASSERT(v->service != SERVICE_ON && !v->opened_read_only);
+	v->mark.change = to_dirty;
+	super_writer_write(&v->super, &v->mark);
+}
+
+void super_mark_clean(struct volume *v)
+{
+	VDO_ASSERT(v->service == SERVICE_STOPPED && v->save);
+	v->mark.change = to_clean;
+	super_writer_write(&v->super, &v->mark);
 }
 
 /* -------------------------------------------------------------- inspection */

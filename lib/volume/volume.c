@@ -13,11 +13,6 @@ struct front *volume_front(struct volume *v)
 	return v->front;
 }
 
-struct executor *volume_executor(struct volume *v)
-{
-	return v->executor;
-}
-
 uint64_t volume_logical_blocks(const struct volume *v)
 {
 	return v->sb.logical_blocks;
@@ -28,22 +23,22 @@ bool volume_is_read_only(const struct volume *v)
 	return readonly_entered(&v->readonly);
 }
 
-static void compression_on(struct volume *v, struct completion *done)
+static void compression_on(void *arg, struct completion *done)
 {
-	pack_enable(v->packer, true);
+	pack_enable(arg, true);
 	completion_post(done);
 }
 
-static void compression_off(struct volume *v, struct completion *done)
+static void compression_off(void *arg, struct completion *done)
 {
-	pack_enable(v->packer, false);
+	pack_enable(arg, false);
 	completion_post(done);
 }
 
 void volume_set_compression(struct volume *v, bool on)
 {
-	(void)await_run(v, v->topology.packer,
-			on ? compression_on : compression_off);
+	(void)await_call(v->topology.packer,
+			 on ? compression_on : compression_off, v->packer);
 }
 
 void volume_set_deduplication(struct volume *v, bool on)

@@ -2,17 +2,23 @@
 /*
  * A volume: all components, and their life together.
  *
- * volume_open() runs the table of load.c, volume_close() that of save.c, each
- * a list of named phases run one after the other by the calling thread, which
- * waits for what happens on the queues. In between the volume serves requests
- * (path/).
+ *	volume_create --> not yet -- volume_open --> on <---------------.
+ *	                                              |                 |
+ *	                               volume_suspend |  volume_resume  |
+ *	                                              v                 |
+ *	          gone <-- volume_close (from on)  stopped -------------'
+ *
+ * Each of the four is a flow, a table of rows that run on the volume's queues;
+ * the caller waits once, for its end. While the volume is on it serves requests
+ * (front/, path/).
  *
  * Invariants
  *  (1) The super block says DIRTY before the first journal block is written, and
  *      CLEAN only when everything is saved (I13).
  *  (2) READ_ONLY is recorded once, and nothing is written after it (I42).
+ *  (3) The super block has one writer (super_writer.h).
  *
- * Runs on: open, close and abandon outside of any queue; the rest anywhere.
+ * Runs on: what waits outside of any queue; the rest anywhere.
  * Lifetime: the executor and the device are the caller's and outlive it.
  */
 #ifndef VOLUME_VOLUME_H
@@ -43,9 +49,32 @@ int volume_plan(struct vdo_device *device, const struct settings *s,
 int volume_inspect(struct vdo_device *device, struct vdo_info *info,
 		   struct vdo_error *error) MUST_CHECK;
 
-int volume_open(struct vdo_device *device, struct executor *x,
-		const struct settings *s, struct volume **volume,
-		struct vdo_error *error) MUST_CHECK;
+/*
+ * Read geometry and super block, and make what serves such a volume (create.c).
+ * Nothing is written; what the caller has done wrong, and what the volume cannot
+ * be opened for, is found out here. Outside of any queue.
+ */
+int volume_create(struct vdo_device *device, struct executor *x,
+		  const struct settings *s, struct volume **volume,
+		  struct vdo_error *error) MUST_CHECK;
+
+/* Drop what was made, and is not open. Outside of any queue. */
+void volume_destroy(struct volume *v);
+
+/*
+ * Load all that is needed and bring it into service (load.c), once. After an
+ * error, -ECANCELED among them, only volume_destroy() may follow. @error may be
+ * NULL.
+ */
+int volume_open(struct volume *v, struct vdo_error *error) MUST_CHECK;
+
+/* Any thread, from volume_create() to the end of volume_open(): let that end
+ * soon, with -ECANCELED, if it has changed nothing yet. */
+void volume_open_stop(struct volume *v);
+
+/* How far it is. Any thread, as long as the volume exists. */
+struct vdo_job_progress;
+void volume_open_progress(const struct volume *v, struct vdo_job_progress *p);
 
 /* Save and drop. The error, if any, says that it was not saved. */
 int volume_close(struct volume *v);
@@ -53,9 +82,24 @@ int volume_close(struct volume *v);
 /* Wait for what is under way, save nothing, drop. */
 void volume_abandon(struct volume *v);
 
+/*
+ * Bring everything to rest (save.c): calls wait in the front until
+ * volume_resume(). With @save the storage then holds the whole volume, and its
+ * super block says CLEAN, so that a copy of it can be opened; an error says that
+ * it does not, though all is at rest. Of a volume that was opened read-only
+ * nothing is to be saved.
+ */
+int volume_suspend(struct volume *v, bool save) MUST_CHECK;
+
+/*
+ * Serve again, the calls that wait first (load.c). This never fails; an error
+ * says that the super block could not be written, so that the volume is in
+ * read-only mode now.
+ */
+int volume_resume(struct volume *v);
+
 /* Where calls are submitted. */
 struct front *volume_front(struct volume *v);
-struct executor *volume_executor(struct volume *v);
 uint64_t volume_logical_blocks(const struct volume *v);
 bool volume_is_read_only(const struct volume *v);
 

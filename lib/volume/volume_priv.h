@@ -7,6 +7,7 @@
 
 #include "exec/executor.h"
 #include "exec/await.h"
+#include "exec/fanout.h"
 #include "exec/flow.h"
 #include "format/geometry.h"
 #include "format/layout.h"
@@ -16,6 +17,7 @@
 #include "io/readonly.h"
 #include "io/sync.h"
 #include "volume/stats.h"
+#include "volume/super_writer.h"
 #include "volume/volume.h"
 
 /* Which queues there are, and which zone runs on which. */
@@ -32,11 +34,35 @@ struct topology {
 	struct queue *index;     /* all of the index but its zones, or NULL */
 };
 
-/* A message to one zone: read-only mode was entered. */
-struct zone_visit {
-	struct completion go;
+/* Where the rows of flows of a whole volume run. */
+enum { ON_JOURNAL = 1, ON_PACKER, ON_INDEX };
+
+/* Is there anybody who carries calls out? */
+enum service {
+	SERVICE_NOT_YET, /* it is being opened */
+	SERVICE_ON,
+	SERVICE_STOPPED, /* calls wait in the front */
+};
+
+/* An operation on the whole volume, that goes through one table of rows. */
+struct life {
+	struct flow flow;
 	struct volume *volume;
-	unsigned zone;
+	struct completion step;	 /* what a row waits for */
+	struct completion *done; /* of who waits for the end; NULL: idle */
+	/* What it is about, for the log and for whoever asks; NULL: nothing
+	 * that could fail. */
+	_Atomic(const char *) does;
+};
+
+/* Entering read-only mode (readonly.c). */
+struct entering {
+	struct flow flow;
+	struct fanout fanout;
+	struct fanout_part *parts; /* one a logical zone, one a physical one */
+	struct super_op record;
+	bool over;
+	struct completion *waiter; /* for that */
 };
 
 /* Looking whether the storage is still what was opened; still_there.c */
@@ -57,14 +83,13 @@ struct volume {
 	struct readonly readonly;
 	struct topology topology;
 	struct geometry geometry;
-	struct superblock sb; /* as on disk, as far as we know */
+	struct superblock sb; /* as on disk when it was opened */
 	bool opened_read_only;
 	bool has_index;       /* and it is to be used */
-	bool index_open;
-	bool online;          /* the super block says DIRTY */
 	uint64_t cache_bytes; /* of leaf pages */
-	bool journal_drained; /* which can be done only once */
-	struct vdo_error *error; /* the caller's, during open */
+	enum service service;
+	struct vdo_error *error; /* the caller's, while it is opened */
+	atomic_bool stop;        /* and that shall end soon */
 
 	struct journal *journal;
 	struct depot *depot;
@@ -75,13 +100,14 @@ struct volume {
 	struct front *front;
 	struct path *path;
 
-	/* Entering read-only mode, on the journal's queue. */
-	struct completion enter_read_only;
-	struct mio super_mio;
-	void *super_block; /* buffer of one block */
-	atomic_uint visits_pending;
-	struct zone_visit *zone_visits; /* one a zone, depot then map */
-	struct await read_only_done;
+	struct super_writer super;
+	struct super_op mark;	/* of what opens, suspends and resumes */
+	struct sync_op sync_op; /* and their flush */
+	struct entering entering;
+
+	struct life opening, closing, suspending, resuming;
+	bool save; /* when it is suspended, as far as nothing fails */
+	bool keep; /* when it is closed */
 
 	struct look look;
 };
@@ -93,14 +119,42 @@ int topology_create(struct topology *t, struct executor *x,
 		    bool has_index) MUST_CHECK;
 void topology_destroy(struct topology *t);
 
-/* ---------------------------------------------------------------- waiting */
+/* ------------------------------------------------------ operations, life.c */
 
-/* Run @call on @q; it arranges for @done to be finished. Wait for that. */
-typedef void (*volume_call)(struct volume *v, struct completion *done);
-int await_run(struct volume *v, struct queue *q, volume_call call);
+/* Set @l up for @table. The queues are known. */
+void life_init(struct life *l, struct volume *v,
+	       const struct flow_table *table);
 
-/* A device flush through the durability service. */
-int await_sync(struct volume *v);
+/* Begin. @done finishes once it is over. Any thread. */
+void life_start(struct life *l, struct completion *done);
+
+/* The same from outside of the queues: wait for the end, and return its
+ * result. */
+int life_run(struct life *l) MUST_CHECK;
+
+/* For rows: the operation of @f; what it is about from now on; what it has to
+ * wait for, where the one that is asked has no op of its own. */
+struct life *life_of(struct flow *f);
+void life_does(struct life *l, const char *text);
+struct completion *life_await(struct life *l, int next);
+
+/* The last row: tell who waits. */
+int life_end(struct life *l);
+
+/* Have the log say what failed, unless it was cancelled, or for a reason that
+ * was logged before (life_does(l, NULL)). */
+void life_log(struct life *l);
+
+/*
+ * The tables. Opening is for once, the rest as often as wanted, one at a time;
+ * who starts a suspension sets what is to be kept.
+ */
+void life_init_open(struct volume *v);	    /* load.c */
+void life_init_resume(struct volume *v);
+void life_init_suspend(struct volume *v);   /* save.c */
+void life_init_close(struct volume *v);	    /* close.c */
+void volume_start_suspend(struct volume *v, bool save,
+			  struct completion *done);
 
 /* ------------------------------------------------------------ super block */
 
@@ -112,8 +166,10 @@ int geometry_read(struct vdo_device *device, struct geometry *g,
 int super_read(struct vdo_device *device, struct geometry *g,
 	       struct superblock *sb, struct vdo_error *error) MUST_CHECK;
 
-/* Write v->sb, durably; before it, all that was written. */
-int super_write(struct volume *v) MUST_CHECK;
+/* Have the super block say that the volume is in use, or is clean; finishes
+ * v->mark.done. On the journal's queue. */
+void super_mark_dirty(struct volume *v);
+void super_mark_clean(struct volume *v);
 
 /*
  * Look whether the storage is still what was opened. On any queue. @done gets 0
@@ -141,8 +197,10 @@ bool volume_index_config(const struct geometry *g, struct index_config *c)
 
 int read_only_init(struct volume *v) MUST_CHECK;
 void read_only_fini(struct volume *v);
-/* Wait until entering, if it has begun, is over. */
-void read_only_wait(struct volume *v);
+
+/* If entering has begun, finish @done when it is over; else at once. On the
+ * journal's queue. */
+void read_only_wait(struct volume *v, struct completion *done);
 
 /* -------------------------------------------------------------- components */
 
@@ -153,14 +211,5 @@ const char *volume_insane(const struct volume *v);
 int components_create(struct volume *v) MUST_CHECK;
 void components_destroy(struct volume *v);
 void volume_free(struct volume *v);
-
-/* A phase of open or close. */
-struct phase {
-	int (*run)(struct volume *v);
-	const char *name;
-};
-
-/* Run phases until one fails; NULL name ends the table. */
-int phases_run(struct volume *v, const struct phase *phases) MUST_CHECK;
 
 #endif

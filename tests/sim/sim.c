@@ -3,11 +3,12 @@
  * Simulation: whole volumes, a seed decides everything.
  *
  * A run formats a volume of random shape and opens it a few times with random
- * options. Each time random operations go on at once, watched by the model;
- * then the volume is closed, abandoned, or loses power in the middle, and the
- * image that is left is recovered and checked independently of the engine
- * (image.h): every block must hold what the model allows (I1, I14, I24), and
- * counts, journals, summary and totals must agree (I16).
+ * options. Each time random operations go on at once, watched by the model, and
+ * the volume is suspended now and then; then it is closed, abandoned, or loses
+ * power in the middle, and the image that is left is recovered and checked
+ * independently of the engine (image.h): every block must hold what the model
+ * allows (I1, I14, I24), and counts, journals, summary and totals must agree
+ * (I16).
  *
  *	./sim             a few runs, from seed 1 on
  *	./sim N           N runs from a random seed on
@@ -526,7 +527,9 @@ static void wait_all(struct run *r)
 	walk(r);
 }
 
-static void check_image(struct run *r, const char *when)
+typedef bool (*allowed_fn)(struct model *m, uint64_t lbn, const void *block);
+
+static void check_blocks(struct run *r, const char *when, allowed_fn allowed)
 {
 	uint8_t block[BLOCK_SIZE];
 	struct image im;
@@ -543,12 +546,18 @@ static void check_image(struct run *r, const char *when)
 	for (uint64_t i = 0; i < r->lbns; i++) {
 		if (!image_read(&im, i, block))
 			die(r, "lbn %" PRIu64 " cannot be read %s", i, when);
-		if (model_may_survive(r->model, i, block))
+		if (allowed(r->model, i, block))
 			continue;
 		model_print(r->model, i, block);
 		die(r, "lbn %" PRIu64 " is wrong %s", i, when);
 	}
 	image_close(&im);
+}
+
+/* The volume is gone: what is there is the only thing that is. */
+static void check_image(struct run *r, const char *when)
+{
+	check_blocks(r, when, model_may_survive);
 }
 
 static void drop_device(struct run *r)
@@ -679,6 +688,29 @@ static void spring_trap(struct run *r)
 	sim_device_crash_at(r->sd, 1 + dice(r, 12));
 }
 
+/* All comes to rest, calls wait, and it goes on. */
+static void suspend_and_resume(struct run *r)
+{
+	bool save = percent(r, 70);
+	int result = volume_suspend(r->v->volume, save);
+
+	say(r, "  suspended%s: %s", save ? ", saved" : "",
+	    vdo_error_name(result));
+	if (result != 0 && !sim_device_crashed(r->sd) && !read_only(r) &&
+	    !r->faulty)
+		die(r, "suspend: %s", vdo_error_name(result));
+	if (result == 0 && save && !sim_device_crashed(r->sd)) {
+		model_flushed(r->model, model_now(r->model));
+		check_blocks(r, "suspended", model_may_hold);
+	}
+	for (uint64_t i = dice(r, 4); i > 0; i--)
+		start_op(r);
+	run_steps(r, dice(r, 40));
+	result = volume_resume(r->v->volume);
+	if (result != 0 && !sim_device_crashed(r->sd) && !r->faulty)
+		die(r, "resume: %s", vdo_error_name(result));
+}
+
 static void run_ops(struct run *r)
 {
 	uint64_t n = dice(r, r->is_long ? 6000 : 600);
@@ -689,6 +721,8 @@ static void run_ops(struct run *r)
 	for (uint64_t i = 0; i < n; i++) {
 		if (percent(r, 1))
 			switch_something(r);
+		if (dice(r, 300) == 0)
+			suspend_and_resume(r);
 		while (r->under_way >= r->under_way_max)
 			if (sim_executor_run(r->v->executor,
 					     1 + dice(r, 50)) == 0)

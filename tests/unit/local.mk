@@ -10,4 +10,5 @@ include tests/unit/depot.mk
 include tests/unit/map.mk
 include tests/unit/dedupe.mk
 include tests/unit/front.mk
+include tests/unit/volume.mk
 include tests/unit/api.mk

@@ -27,7 +27,8 @@ VOLUME_TESTS = \
 	tests/volume/test_open \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
-	tests/volume/test_space
+	tests/volume/test_space \
+	tests/volume/test_suspend
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
@@ -73,4 +74,6 @@ tests_volume_test_gone_SOURCES = %D%/test_gone.c
 tests_volume_test_gone_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c
 tests_volume_test_full_LDADD = $(UNIT_LIBS)
+tests_volume_test_suspend_SOURCES = %D%/test_suspend.c
+tests_volume_test_suspend_LDADD = $(UNIT_LIBS)
 endif

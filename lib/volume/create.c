@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Before a volume can be opened: what is there, and the components in memory.
+ *
+ *	geometry     blocks 0 and D are read and checked
+ *	state        can it be served as it is?
+ *	topology     queues and zones
+ *	components   journal, depot, map, packer, dedupe, front, path
+ *	reserve      of a sparse file: storage for roots, journal and summary
+ *
+ * This runs on the thread of the caller. The two blocks tell which queues there
+ * are to be, so no queue could read them; the rest takes no I/O, except that a
+ * file system is asked for space. Nothing is written: all that changes a volume
+ * is in the table of load.c, which runs on its queues.
+ */
+#include "build.h"
+
+#include "volume/volume_priv.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+
+static int read_blocks(struct volume *v)
+{
+	int result = super_read(v->device, &v->geometry, &v->sb, v->error);
+
+	if (result == 0)
+		v->device->needed_bytes = v->sb.physical_blocks * BLOCK_SIZE;
+	return result;
+}
+
+static int refuse(struct volume *v, int result, const char *what)
+{
+	return error_set(v->error, result, "the volume %s", what);
+}
+
+static int check_state(struct volume *v)
+{
+	v->opened_read_only = v->settings.open.read_only;
+	if ((v->device->flags & VDO_DEVICE_READ_ONLY) != 0 &&
+	    !v->opened_read_only)
+		return error_set(v->error, -EROFS,
+				 "the storage is read-only; open the volume "
+				 "with option read-only=on");
+	switch (v->sb.state) {
+	case VOLUME_DIRTY:
+	case VOLUME_REPLAYING:
+		return refuse(v, -VDO_EDIRTY,
+			      "was not closed and needs recovery, which this "
+			      "version cannot do; start and stop it once with "
+			      "Linux's dm-vdo");
+	case VOLUME_FORCE_REBUILD:
+	case VOLUME_REBUILD_FOR_UPGRADE:
+		return refuse(v, -VDO_EREBUILD,
+			      "is marked for a rebuild, which this version "
+			      "cannot do; start and stop it once with Linux's "
+			      "dm-vdo");
+	case VOLUME_READ_ONLY:
+		v->opened_read_only = true;
+		log_warning(&v->log,
+			    "volume: in read-only mode since an earlier "
+			    "error; until it is rebuilt, blocks may have "
+			    "older contents or those of other blocks");
+		break;
+	default:
+		break;
+	}
+	storage_init(&v->storage, v->device, v->geometry.bio_offset);
+	return 0;
+}
+
+static int make_queues(struct volume *v)
+{
+	uint64_t slabs = (v->sb.depot_last_block - v->sb.depot_first_block) /
+			 v->sb.slab.slab_blocks;
+	struct index_config index;
+	int result;
+
+	v->has_index = !v->opened_read_only &&
+		       v->settings.open.index == INDEX_AUTO &&
+		       volume_index_config(&v->geometry, &index);
+	result = topology_create(&v->topology, v->executor, &v->settings.open,
+				 slabs, v->has_index);
+	return result != 0 ? result : read_only_init(v);
+}
+
+static void init_lives(struct volume *v)
+{
+	VDO_ASSERT(v->service == SERVICE_NOT_YET);
+	life_init_open(v);
+	life_init_close(v);
+	life_init_suspend(v);
+	life_init_resume(v);
+}
+
+static int make_components(struct volume *v)
+{
+	struct super_writer_config c = {
+		.queue = v->topology.journal,
+		.storage = &v->storage,
+		.sync = &v->sync,
+		.readonly = &v->readonly,
+		.pbn = v->geometry.data_start,
+		.sb = &v->sb,
+	};
+	int result = super_writer_init(&v->super, &c);
+
+	if (result != 0)
+		return result;
+	init_lives(v);
+	return components_create(v);
+}
+
+static int reserve(struct volume *v, unsigned id)
+{
+	const struct partition *p = &v->sb.partitions[id];
+
+	return device_reserve(v->device,
+			      (p->start - v->geometry.bio_offset) * BLOCK_SIZE,
+			      p->count * BLOCK_SIZE);
+}
+
+/* What could not be written later would put the volume into read-only mode. */
+static int reserve_storage(struct volume *v)
+{
+	int result;
+
+	if (v->opened_read_only)
+		return 0;
+	result = reserve(v, PARTITION_BLOCK_MAP);
+	if (result == 0)
+		result = reserve(v, PARTITION_JOURNAL);
+	if (result == 0)
+		result = reserve(v, PARTITION_SUMMARY);
+	if (result == 0)
+		return 0;
+	return error_set(v->error, result,
+			 "no storage for the journal and summary: %s",
+			 error_space_advice(result));
+}
+
+/* What is done, in order, and what the log calls it. */
+static const struct {
+	int (*run)(struct volume *v);
+	const char *name;
+} steps[] = {
+	{read_blocks, "reading geometry and super block"},
+	{check_state, "checking the state"},
+	{make_queues, "making queues"},
+	{make_components, "making components"},
+	{reserve_storage, "reserving storage"},
+};
+
+int volume_create(struct vdo_device *device, struct executor *x,
+		  const struct settings *s, struct volume **volume,
+		  struct vdo_error *error)
+{
+	struct volume *v = alloc_aligned(CACHE_LINE, 1, sizeof(*v));
+	int result = 0;
+
+	VDO_ASSERT(device != NULL && x != NULL && queue_running == NULL);
+	*volume = NULL;
+	if (v == NULL)
+		return -ENOMEM;
+	v->device = device;
+	v->executor = x;
+	v->settings = *s;
+	v->log = s->log;
+	v->error = error;
+	for (size_t i = 0; i < ARRAY_SIZE(steps) && result == 0; i++) {
+		result = steps[i].run(v);
+		if (result != 0)
+			log_error(&v->log, "volume: %s failed, result=%d",
+				  steps[i].name, result);
+	}
+	v->error = NULL;
+	if (result != 0)
+		volume_destroy(v);
+	else
+		*volume = v;
+	return result;
+}
