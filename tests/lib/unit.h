@@ -49,6 +49,17 @@ unsigned unit_share(unsigned n);
 		ck_assert(sane);                                               \
 	} while (0)
 
+/* With @w in the queue @q, does the walk @sane see it? */
+#define UNIT_DAMAGE_QUEUE(sane, q, w)                                          \
+	do {                                                                   \
+		__typeof__(*(q)) was_ = *(q);                                  \
+		ck_assert(sane);                                               \
+		*(q) = (__typeof__(was_)){(w), &(w)->next, 1};                 \
+		ck_assert_msg(!(sane), "not seen: %s in %s", #w, #q);          \
+		*(q) = was_;                                                   \
+		ck_assert(sane);                                               \
+	} while (0)
+
 /* Run all cases; the value for main() to return. */
 int unit_run(void);
 

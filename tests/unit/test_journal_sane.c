@@ -113,9 +113,7 @@ START_TEST(ops_and_round)
 	DAMAGE(j->runs_pending, 0);
 	DAMAGE(j->batch, 0);
 	/* A place is free, and somebody waits for one. */
-	j->waiting.first = &op->link;
-	ck_assert(!journal_sane(j));
-	j->waiting.first = NULL;
+	UNIT_DAMAGE_QUEUE(journal_sane(j), &j->waiting, &op->link);
 }
 END_TEST
 

@@ -21,6 +21,7 @@ static struct page *dirty, *clean, *incoming;
 static struct fx_req read_req, more[3];
 
 #define DAMAGE(field, value) UNIT_DAMAGE(map_sane(fx->map), field, value)
+#define DAMAGE_QUEUE(q, w)   UNIT_DAMAGE_QUEUE(map_sane(fx->map), q, w)
 
 /* Somebody stands in line where nobody may. */
 static void stand_in(struct waitq *line)
