@@ -252,8 +252,8 @@ void asks_drain(struct asks *a, struct completion *done)
 
 /* --------------------------------------------------------------------- life */
 
-static int zone_init(struct ask_zone *z, struct asks *a, struct queue *queue,
-		     unsigned asks_max)
+static int ask_zone_init(struct ask_zone *z, struct asks *a,
+			 struct queue *queue, unsigned asks_max)
 {
 	VDO_ASSERT(asks_max > 0);
 	z->asks = a;
@@ -291,7 +291,7 @@ int asks_create(struct index *index, unsigned zone_count, struct queue **queues,
 	if (a->zones == NULL || a->parts == NULL)
 		goto fail;
 	for (unsigned i = 0; i < zone_count; i++)
-		if (zone_init(&a->zones[i], a, queues[i], asks_max) != 0)
+		if (ask_zone_init(&a->zones[i], a, queues[i], asks_max) != 0)
 			goto fail;
 	*asks = a;
 	return 0;

@@ -76,7 +76,7 @@ struct recent {
 	struct zone *zones;
 };
 
-static int zone_init(struct zone *z, uint64_t entries)
+static int recent_zone_init(struct zone *z, uint64_t entries)
 {
 	uint64_t n = MIN(div_up(entries, ENTRIES_PER_BUCKET), BUCKETS_MAX);
 
@@ -102,8 +102,8 @@ int recent_create(unsigned zone_count, uint64_t entries_max,
 	if (r->zones == NULL)
 		goto fail;
 	for (unsigned i = 0; i < zone_count; i++)
-		if (zone_init(&r->zones[i], div_up(entries_max, zone_count)) !=
-		    0)
+		if (recent_zone_init(&r->zones[i],
+				     div_up(entries_max, zone_count)) != 0)
 			goto fail;
 	*recent = r;
 	return 0;

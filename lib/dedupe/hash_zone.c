@@ -18,7 +18,8 @@
 #include "dedupe/dedupe_priv.h"
 #include "exec/executor.h"
 
-static int zone_init(struct hash_zone *z, struct dedupe *d, struct queue *queue)
+static int hash_zone_init(struct hash_zone *z, struct dedupe *d,
+			  struct queue *queue)
 {
 	z->dedupe = d;
 	z->queue = queue;
@@ -61,7 +62,7 @@ int dedupe_create(const struct dedupe_config *c, struct dedupe **dedupe)
 	if (d->zones == NULL)
 		goto fail;
 	for (unsigned i = 0; i < c->zone_count; i++)
-		if (zone_init(&d->zones[i], d, c->queues[i]) != 0)
+		if (hash_zone_init(&d->zones[i], d, c->queues[i]) != 0)
 			goto fail;
 	*dedupe = d;
 	return 0;

@@ -173,7 +173,7 @@ void index_stop(struct index *index)
 }
 
 /* The operation is over. */
-static int finish(struct index *index)
+static int end_operation(struct index *index)
 {
 	struct completion *done = index->done;
 
@@ -285,7 +285,7 @@ static int open_online(struct flow *f)
 
 static int open_end(struct flow *f)
 {
-	return finish(index_of(f));
+	return end_operation(index_of(f));
 }
 
 /* ------------------------------------------------------ suspending, closing */
@@ -374,7 +374,7 @@ static int stop_end(struct flow *f)
 
 	VDO_ASSERT(index->then != INDEX_OPENING);
 	set_state(index, index->then);
-	return finish(index);
+	return end_operation(index);
 }
 
 /* ----------------------------------------------------------- looking inside */

@@ -34,7 +34,7 @@ void stream_fini(struct stream *s)
 }
 
 /* We are on its home, or are just being called: no recursion through done. */
-static void finish(struct stream *s, int result)
+static void end_transfer(struct stream *s, int result)
 {
 	completion_finish(&s->done, result);
 }
@@ -72,7 +72,7 @@ static void read_more(struct stream *s)
 	uint64_t from;
 
 	if (blocks == 0) {
-		finish(s, -VDO_ECORRUPT);
+		end_transfer(s, -VDO_ECORRUPT);
 		return;
 	}
 	from = send(s, blocks, read_done);
@@ -92,7 +92,7 @@ static void read_done(struct completion *c)
 		r = s->consume(s->arg, p, n, &taken);
 	VDO_ASSERT(taken <= n);
 	if (r <= 0) {
-		finish(s, r);
+		end_transfer(s, r);
 		return;
 	}
 	s->used = n - taken;
@@ -132,7 +132,7 @@ static void chunk_written(struct completion *c);
 
 static void flushed(struct completion *c)
 {
-	finish(container_of(c, struct stream, io.done), c->result);
+	end_transfer(container_of(c, struct stream, io.done), c->result);
 }
 
 static void flush(struct stream *s)
@@ -149,7 +149,7 @@ static void write_more(struct stream *s)
 
 	VDO_ASSERT(s->used <= BUFFER_SIZE);
 	if (r != 0) {
-		finish(s, r);
+		end_transfer(s, r);
 		return;
 	}
 	blocks = s->used / BLOCK_SIZE;
@@ -158,7 +158,7 @@ static void write_more(struct stream *s)
 		blocks++;
 	}
 	if (blocks > s->left) {
-		finish(s, -ENOSPC);
+		end_transfer(s, -ENOSPC);
 		return;
 	}
 	if (blocks == 0) {
@@ -177,7 +177,7 @@ static void chunk_written(struct completion *c)
 	VDO_ASSERT(written > 0 && written % BLOCK_SIZE == 0);
 	s->under_way = 0;
 	if (c->result != 0) {
-		finish(s, c->result);
+		end_transfer(s, c->result);
 	} else if (s->last) {
 		flush(s);
 	} else {

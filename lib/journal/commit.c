@@ -2,7 +2,7 @@
 /*
  * Rounds: group commit and reaping in one.
  *
- *	IDLE --[round_ask]--> ASKED --[round_begin]--> FLUSH --[flush_done]-->
+ *	IDLE --[commit_ask]--> ASKED --[commit_begin]--> FLUSH --[flush_done]-->
  *	  ^                     ^  |                      |
  *	  +---- nothing to do --|--+                      v
  *	                        +------[round_end]<---- WRITE
@@ -32,7 +32,7 @@
 static void flush_done(struct completion *c);
 static void run_done(struct completion *c);
 
-void round_ask(struct journal *j)
+void commit_ask(struct journal *j)
 {
 	VDO_CHECK(queue_is_current(j->queue));
 	if (j->round != ROUND_IDLE)
@@ -41,7 +41,7 @@ void round_ask(struct journal *j)
 	completion_post(&j->begin);
 }
 
-void round_begin(struct completion *c)
+void commit_begin(struct completion *c)
 {
 	struct journal *j = container_of(c, struct journal, begin);
 	unsigned entries;
@@ -80,7 +80,7 @@ static void round_failed(struct journal *j, int result, const char *what)
 	while ((w = waitq_pop(&j->committing)) != NULL)
 		completion_finish(&op_of(w)->done, -VDO_EREADONLY);
 	j->round = ROUND_IDLE;
-	round_ask(j);
+	commit_ask(j);
 }
 
 static void release_committed(struct journal *j)
@@ -101,12 +101,12 @@ static void round_end(struct journal *j)
 	release_committed(j);
 	ring_assign_waiting(j);
 	j->round = ROUND_IDLE;
-	round_ask(j);
+	commit_ask(j);
 }
 
 /* Blocks @first up to @first + @n of the batch, neighbours on disk. */
-static void write_run(struct journal *j, struct run *run, unsigned first,
-		      unsigned n)
+static void write_run(struct journal *j, struct journal_run *run,
+		      unsigned first, unsigned n)
 {
 	pbn_t pbn = j->origin + (ring_block(j, first)->seq & (j->size - 1));
 
@@ -193,7 +193,7 @@ static void flush_done(struct completion *c)
 /* Both runs are awaited: a block is durable only with all before it (I12). */
 static void run_done(struct completion *c)
 {
-	struct run *run = container_of(c, struct run, mio.done);
+	struct journal_run *run = container_of(c, struct journal_run, mio.done);
 	struct journal *j = run->journal;
 
 	VDO_ASSERT(j->round == ROUND_WRITE && j->runs_pending > 0);

@@ -72,7 +72,7 @@ void holds_let_go(struct completion *c)
 	VDO_ASSERT(queue_is_current(j->queue));
 	VDO_CHECK(atomic_load(&j->notified));
 	atomic_exchange_explicit(&j->notified, false, memory_order_acq_rel);
-	round_ask(j);
+	commit_ask(j);
 }
 
 bool holds_suspend(struct journal *j)

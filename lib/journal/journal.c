@@ -73,7 +73,7 @@ int journal_create(const struct journal_config *c, struct journal **journal)
 	waitq_init(&j->committing);
 	for (unsigned i = 0; i < RUNS_MAX; i++)
 		j->runs[i].journal = j;
-	completion_init(&j->begin, j->queue, round_begin);
+	completion_init(&j->begin, j->queue, commit_begin);
 	completion_init(&j->let_go, j->queue, holds_let_go);
 	*journal = j;
 	return 0;
@@ -110,7 +110,7 @@ void journal_append(struct journal *j, struct journal_op *op)
 		ring_assign(j, op);
 	else
 		waitq_push(&j->waiting, &op->link);
-	round_ask(j);
+	commit_ask(j);
 }
 
 static void fail_all(struct waitq *q)
@@ -133,7 +133,7 @@ void journal_read_only(struct journal *j)
 	VDO_ASSERT(queue_is_current(j->queue));
 	journal_abandon(j);
 	if (j->drained != NULL)
-		round_ask(j);
+		commit_ask(j);
 }
 
 void journal_drain(struct journal *j, bool save, struct completion *done)
@@ -150,7 +150,7 @@ void journal_drain(struct journal *j, bool save, struct completion *done)
 	j->draining = true;
 	j->save = save;
 	j->drained = done;
-	round_ask(j);
+	commit_ask(j);
 }
 
 void journal_resume(struct journal *j)
@@ -169,7 +169,7 @@ void journal_resume(struct journal *j)
 	j->draining = false;
 	j->save = false;
 	holds_resume(j);
-	round_ask(j);
+	commit_ask(j);
 }
 
 void journal_idle(struct journal *j)
@@ -181,7 +181,7 @@ void journal_idle(struct journal *j)
 	if (likely(done == NULL) || !waitq_empty(&j->waiting))
 		return;
 	if (j->save && !dead && ring_close(j)) {
-		round_ask(j);
+		commit_ask(j);
 		return;
 	}
 	if (!holds_suspend(j))

@@ -55,7 +55,7 @@ struct holds {
 };
 
 /* A write of neighbouring blocks. */
-struct run {
+struct journal_run {
 	struct mio mio;
 	struct journal *journal;
 };
@@ -117,7 +117,7 @@ struct journal {
 	seq_t next_slab_head;
 	struct completion begin;
 	struct sync_op flush;
-	struct run runs[RUNS_MAX];
+	struct journal_run runs[RUNS_MAX];
 	struct iovec iov[RESERVED_MAX];
 
 	/* The drain. */
@@ -180,8 +180,8 @@ void holds_resume(struct journal *j);
 void holds_let_go(struct completion *c);
 
 /* Have a round begin, unless one is under way: each ends with another. */
-void round_ask(struct journal *j);
-void round_begin(struct completion *c);
+void commit_ask(struct journal *j);
+void commit_begin(struct completion *c);
 
 /* Finish all ops that are in no round with -VDO_EREADONLY. */
 void journal_abandon(struct journal *j);

@@ -28,7 +28,8 @@ static void tail_arrived(struct completion *c);
 static void drain_zone(struct completion *c);
 static void zone_drained(struct completion *c);
 
-static int zone_init(struct map *m, unsigned number, const struct map_config *c)
+static int map_zone_init(struct map *m, unsigned number,
+			 const struct map_config *c)
 {
 	struct map_zone *z = &m->zones[number];
 	int r;
@@ -90,7 +91,7 @@ int map_create(const struct map_config *c, struct map **map)
 	r = forest_init(&m->forest, c->sb->logical_blocks,
 			(unsigned)c->sb->root_count);
 	for (unsigned i = 0; r == 0 && i < c->zone_count; i++)
-		r = zone_init(m, i, c);
+		r = map_zone_init(m, i, c);
 	if (r != 0)
 		goto fail;
 	*map = m;

@@ -177,7 +177,7 @@ static void flush_arrived(struct completion *c)
 	flow_run(&f->flow);
 }
 
-void flusher_submit(struct path *p, struct io *io)
+void flush_submit(struct path *p, struct io *io)
 {
 	VDO_ASSERT(io->kind == IO_FLUSH);
 	io->engine = p;
@@ -185,7 +185,7 @@ void flusher_submit(struct path *p, struct io *io)
 	completion_post(&io->go);
 }
 
-int flusher_init(struct path *p)
+int flush_init(struct path *p)
 {
 	struct flusher *f = &p->flusher;
 
@@ -197,7 +197,7 @@ int flusher_init(struct path *p)
 	return f->parts == NULL ? -ENOMEM : 0;
 }
 
-void flusher_fini(struct path *p)
+void flush_fini(struct path *p)
 {
 	VDO_ASSERT(!p->flusher.busy);
 	alloc_free(p->flusher.parts);

@@ -115,7 +115,7 @@ int path_create(const struct path_config *c, struct path **path)
 	p->zones = alloc_aligned(CACHE_LINE, p->zone_count, sizeof(*p->zones));
 	if (p->zones == NULL || copy_queues(p, c->hash_zones) != 0 ||
 	    make_requests(p) != 0 || make_compressors(p) != 0 ||
-	    flusher_init(p) != 0)
+	    flush_init(p) != 0)
 		goto fail;
 	for (i = 0; i < p->zone_count; i++)
 		if (make_zone(p, i) != 0)
@@ -138,7 +138,7 @@ void path_destroy(struct path *p)
 	for (i = 0; p->compressors != NULL && i < p->config.hash_zones; i++)
 		compressor_destroy(p->compressors[i]);
 	alloc_free(p->compressors);
-	flusher_fini(p);
+	flush_fini(p);
 	freelist_fini(&p->free_requests);
 	alloc_free(p->queues);
 	alloc_free(p->zones);

@@ -96,7 +96,7 @@ static inline struct logical_zone *request_zone(const struct request *r)
 /* The rows where each kind begins. */
 void write_start(struct request *r);
 void read_start(struct request *r);
-void probe_start(struct request *r);
+void read_probe_start(struct request *r);
 
 /* ---------------------------------------------------------- arrivals.c */
 
@@ -137,9 +137,9 @@ void request_probed(struct io *io, uint64_t until, bool exists);
 
 /* -------------------------------------------------------------- flush.c */
 
-int flusher_init(struct path *p) MUST_CHECK;
-void flusher_fini(struct path *p);
-void flusher_submit(struct path *p, struct io *io);
+int flush_init(struct path *p) MUST_CHECK;
+void flush_fini(struct path *p);
+void flush_submit(struct path *p, struct io *io);
 /* Writes are counted from here ... */
 void flush_enter(struct logical_zone *z, struct request *r);
 /* ... to here. */

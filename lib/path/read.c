@@ -219,7 +219,7 @@ static int probe_done(struct flow *f)
 	return FLOW_END;
 }
 
-void probe_start(struct request *r)
+void read_probe_start(struct request *r)
 {
 	flow_set_table(&r->flow, &probe_table);
 	arrivals_put(r);

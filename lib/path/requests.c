@@ -115,7 +115,7 @@ static void begin_probe(struct request *r, struct io *io)
 	r->what.kind = IO_READ;
 	r->what.io = io;
 	set_zone(r);
-	probe_start(r);
+	read_probe_start(r);
 }
 
 void request_probed(struct io *io, uint64_t until, bool exists)
@@ -201,7 +201,7 @@ static int path_reserve(void *engine, struct io *io)
 static void path_flush(void *engine, struct io *io)
 {
 	VDO_CHECK(io->reserved == NULL);
-	flusher_submit(engine, io);
+	flush_submit(engine, io);
 }
 
 static bool path_ready(void *engine)
