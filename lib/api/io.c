@@ -81,6 +81,28 @@ static int vectored(struct vdo_volume *v, enum io_kind kind,
 	return result != 0 ? result : submit(v, &q);
 }
 
+static int one_buffer(struct vdo_volume *v, enum io_kind kind, const void *buf,
+		      size_t count, uint64_t offset, vdo_callback callback,
+		      void *arg, unsigned flags)
+{
+	/* struct iovec knows no const; what is written is only read. */
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
+	struct io_request q = {
+		.kind = kind,
+		.flags = flags,
+		.offset = offset,
+		.length = count,
+		.iov = &iov,
+		.iov_count = 1,
+		.callback = callback,
+		.arg = arg,
+	};
+
+	if (buf == NULL && count > 0)
+		return -EFAULT;
+	return submit(v, &q);
+}
+
 static int ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
 		  uint64_t offset, vdo_callback callback, void *arg,
 		  unsigned flags)
@@ -117,18 +139,16 @@ int vdo_aio_pread(struct vdo_volume *v, void *buf, size_t count,
 		  uint64_t offset, vdo_callback callback, void *arg,
 		  unsigned flags)
 {
-	struct iovec iov = {.iov_base = buf, .iov_len = count};
-
-	return vectored(v, IO_READ, &iov, 1, offset, callback, arg, flags);
+	return one_buffer(v, IO_READ, buf, count, offset, callback, arg,
+			  flags);
 }
 
 int vdo_aio_pwrite(struct vdo_volume *v, const void *buf, size_t count,
 		   uint64_t offset, vdo_callback callback, void *arg,
 		   unsigned flags)
 {
-	struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
-
-	return vectored(v, IO_WRITE, &iov, 1, offset, callback, arg, flags);
+	return one_buffer(v, IO_WRITE, buf, count, offset, callback, arg,
+			  flags);
 }
 
 int vdo_aio_flush(struct vdo_volume *v, vdo_callback callback, void *arg,

@@ -129,7 +129,8 @@ unsigned front_holds_max(const struct front *f)
 	return atomic_load_explicit(&f->holds_max, memory_order_relaxed);
 }
 
-bool front_has_waiters(const struct front *f)
+/* Does anybody wait for a request? Sequentially consistent. */
+static inline bool has_waiters(const struct front *f)
 {
 	return atomic_load(&f->waiting) > 0;
 }
@@ -187,7 +188,7 @@ static struct io *line_next(struct front *f)
 
 void front_feed(struct front *f)
 {
-	while (front_has_waiters(f) && hold(f)) {
+	while (has_waiters(f) && hold(f)) {
 		struct io *io = line_next(f);
 
 		if (io == NULL) {
@@ -199,6 +200,13 @@ void front_feed(struct front *f)
 	}
 }
 
+void front_give_back(struct front *f)
+{
+	if (unlikely(has_waiters(f)))
+		front_feed(f);
+	unload(f, LOAD_HOLD);
+}
+
 /*
  * Start @io, or have it wait in line. @held: the caller has a hold, which goes
  * with it. What has its requests, or needs none, does not wait for others.
@@ -207,7 +215,7 @@ static void admit(struct front *f, struct io *io, bool held)
 {
 	if (held) {
 		if (likely(io->reserved != NULL || !has_blocks(io) ||
-			   !front_has_waiters(f))) {
+			   !has_waiters(f))) {
 			if (start(f, io, UINT32_MAX))
 				return;
 		} else {
@@ -252,7 +260,7 @@ static int check(struct front *f, struct io *io, uint64_t load, bool held)
 		return -EAGAIN;
 	if (!has_blocks(io))
 		return 0;
-	return front_has_waiters(f) ? -EAGAIN
+	return has_waiters(f) ? -EAGAIN
 				    : f->ops->reserve(f->engine, io);
 }
 

@@ -83,11 +83,11 @@ bool front_hold_more(struct front *f);
 /* One hold less; the front may be gone when this returns. */
 void front_release(struct front *f);
 
+/* A request has become free, and its hold is over. */
+void front_give_back(struct front *f);
+
 /* A request has become free, or the engine can go on with @io. */
 void front_feed(struct front *f);
 void front_again(struct io *io);
-
-/* Does anybody wait for a request? Sequentially consistent. */
-bool front_has_waiters(const struct front *f);
 
 #endif

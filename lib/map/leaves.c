@@ -355,7 +355,7 @@ bool map_put(struct map *m, unsigned zone, struct map_op *op)
 	struct map_zone *z = &m->zones[zone];
 	struct page *p = intmap_get(&z->leaves, op->page);
 
-	VDO_ASSERT(queue_is_current(z->queue));
+	VDO_CHECK(queue_is_current(z->queue));
 	VDO_CHECK(op->page != 0 && op->slot < MAP_PAGE_ENTRIES);
 	VDO_CHECK(mapping_valid(op->value));
 	counter_inc(&z->stats.write_count);

@@ -56,14 +56,11 @@ void request_acknowledge(struct request *r, int result)
 void request_recycle(struct request *r)
 {
 	struct path *p = r->path;
-	struct front *front = p->config.front;
 
 	VDO_CHECK(r->what.io == NULL); /* its end has been told */
 	VDO_CHECK(r->path == p && &p->requests[r->number] == r);
 	freelist_push(&p->free_requests, r->number);
-	if (unlikely(front_has_waiters(front)))
-		front_feed(front);
-	front_release(front);
+	front_give_back(p->config.front);
 }
 
 /* --------------------------------------------------------------- beginning */

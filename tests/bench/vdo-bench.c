@@ -187,9 +187,6 @@ static void op_next(struct slot *s, uint64_t now)
 	uint64_t n = s->next;
 	int result;
 
-	/* Looking for a signal each time would be counted as the library's. */
-	if (n % 32 == 0 && interrupted())
-		atomic_store(&run->ops, 0);
 	if (n >= atomic_load_explicit(&run->ops, memory_order_relaxed)) {
 		if (atomic_fetch_sub(&run->live, 1) == 1)
 			run_over(run);
@@ -233,6 +230,22 @@ static void run_sync(struct run *run)
 	}
 }
 
+/* After a signal: no slot has anything more to do. */
+static void end_early(struct run *run)
+{
+	if (interrupted())
+		atomic_store(&run->ops, 0);
+}
+
+static void wait_a_moment(struct run *run)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec++;
+	pthread_cond_timedwait(&run->over, &run->lock, &until);
+}
+
 static void run_all(struct run *run)
 {
 	bool poll = strcmp(o.executor, "inline") == 0;
@@ -243,11 +256,15 @@ static void run_all(struct run *run)
 	}
 	for (unsigned i = 0; i < run->slot_count; i++)
 		op_next(&run->slots[i], bench_now());
-	while (poll && !run->is_over)
+	while (poll && !run->is_over) {
 		vdo_poll(run->volume, -1);
+		end_early(run);
+	}
 	pthread_mutex_lock(&run->lock);
-	while (!run->is_over)
-		pthread_cond_wait(&run->over, &run->lock);
+	while (!run->is_over) {
+		wait_a_moment(run);
+		end_early(run);
+	}
 	pthread_mutex_unlock(&run->lock);
 }
 
