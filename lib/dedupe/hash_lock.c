@@ -306,11 +306,11 @@ static enum dedupe_next start_deduping(struct hash_lock *l, bool finished,
 		agent->alloc_lock = NULL;
 	}
 	VDO_CHECK(l->verified && l->duplicate_lock != NULL);
-	VDO_CHECK(pbn_lock_is_read(l->duplicate_lock));
+	VDO_CHECK(pbnlock_is_read(l->duplicate_lock));
 	l->state = LOCK_DEDUPING;
 	l->agent = NULL;
 	while ((w = op_of(waitq_pop(&l->waiters))) != NULL) {
-		if (pbn_lock_claim(l->duplicate_lock))
+		if (pbnlock_claim(l->duplicate_lock))
 			share(l, w, NULL);
 		else
 			roll_over(l, w, NULL);
@@ -334,7 +334,7 @@ enum dedupe_next hash_lock_verified(struct hash_lock *l, struct dedupe_op *op,
 		counter_inc(equal ? &l->zone->stats.advice_valid
 				  : &l->zone->stats.advice_stale);
 	}
-	if (equal && pbn_lock_claim(l->duplicate_lock)) {
+	if (equal && pbnlock_claim(l->duplicate_lock)) {
 		l->verified = true;
 		return start_deduping(l, false, op);
 	}
@@ -369,8 +369,8 @@ enum dedupe_next hash_lock_join(struct hash_lock *l, struct dedupe_op *op)
 	VDO_ASSERT(l->registered && l->state != LOCK_BYPASSING);
 	join(l, op);
 	if (l->state == LOCK_DEDUPING)
-		return pbn_lock_claim(l->duplicate_lock) ? share(l, op, op)
-							 : roll_over(l, op, op);
+		return pbnlock_claim(l->duplicate_lock) ? share(l, op, op)
+							: roll_over(l, op, op);
 	waitq_push(&l->waiters, &op->link);
 	if (l->state == LOCK_WRITING)
 		hurry_agent(l, op);

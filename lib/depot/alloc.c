@@ -36,7 +36,7 @@
 /* Blocks that get storage with that of a page. */
 #define PAGES_RESERVED 64u
 
-unsigned slab_priority(const struct slab *s)
+unsigned alloc_priority(const struct slab *s)
 {
 	unsigned reserved = s->zone->depot->priority_pristine;
 	unsigned p;
@@ -49,19 +49,19 @@ unsigned slab_priority(const struct slab *s)
 	return p < reserved ? p : p + 2;
 }
 
-void slab_enlist(struct slab *s)
+void alloc_enlist(struct slab *s)
 {
 	VDO_ASSERT(s->state == SLAB_REBUILT && !s->open);
-	prioq_put(&s->zone->slabs, &s->node, slab_priority(s));
+	prioq_put(&s->zone->slabs, &s->node, alloc_priority(s));
 }
 
-void slab_reorder(struct slab *s)
+void alloc_reorder(struct slab *s)
 {
 	unsigned p;
 
 	if (s->open || list_empty(&s->node.link))
 		return;
-	p = slab_priority(s);
+	p = alloc_priority(s);
 	if (p == s->node.priority)
 		return;
 	prioq_remove(&s->zone->slabs, &s->node);
@@ -88,8 +88,8 @@ int alloc_prepare(struct depot_zone *z)
 	int r = 0;
 
 	if (s != NULL) {
-		r = slab_activate(s);
-		slab_reorder(s);
+		r = depot_activate_slab(s);
+		alloc_reorder(s);
 	}
 	return r;
 }
@@ -155,7 +155,7 @@ static void close_slab(struct depot_zone *z)
 		return;
 	z->open = NULL;
 	s->open = false;
-	slab_enlist(s);
+	alloc_enlist(s);
 }
 
 static struct slab *slab_of_node(struct prioq_node *n)

@@ -37,7 +37,7 @@ static int reserve_slab(const struct slab *s)
 				       d->slab.slab_journal_blocks);
 }
 
-int slab_activate(struct slab *s)
+int depot_activate_slab(struct slab *s)
 {
 	int r;
 
@@ -45,13 +45,13 @@ int slab_activate(struct slab *s)
 		return 0;
 	r = refs_init(s);
 	if (r == 0)
-		r = sj_create(s);
+		r = slabjournal_create(s);
 	if (r == 0)
 		r = reserve_slab(s);
 	if (r != 0) {
 		alloc_free(s->counts);
 		alloc_free(s->blocks);
-		sj_destroy(s->journal);
+		slabjournal_destroy(s->journal);
 		s->counts = NULL;
 		s->blocks = NULL;
 		s->journal = NULL;
@@ -75,7 +75,7 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	completion_init(&z->commit, queue, commit_tails);
 	atomic_init(&z->commit_posted, false);
 	atomic_init(&z->commit_head, 0);
-	r = io_pool_init(z);
+	r = metaio_init(z);
 	if (r == 0)
 		r = summary_init(z);
 	if (r == 0)
@@ -143,14 +143,14 @@ void depot_destroy(struct depot *d)
 	if (d == NULL)
 		return;
 	for (unsigned i = 0; d->zones != NULL && i < d->zone_count; i++) {
-		io_pool_fini(&d->zones[i]);
+		metaio_fini(&d->zones[i]);
 		summary_fini(&d->zones[i]);
 		pbnlock_fini(&d->zones[i]);
 	}
 	for (uint64_t i = 0; d->slabs != NULL && i < d->geo.slab_count; i++) {
 		alloc_free(d->slabs[i].counts);
 		alloc_free(d->slabs[i].blocks);
-		sj_destroy(d->slabs[i].journal);
+		slabjournal_destroy(d->slabs[i].journal);
 	}
 	alloc_free(d->zones);
 	alloc_free(d->slabs);
@@ -181,7 +181,7 @@ struct queue *depot_queue(const struct depot *d, unsigned zone)
 	return d->zones[zone].queue;
 }
 
-struct slab *zone_next_slab(const struct depot_zone *z, const struct slab *s)
+struct slab *depot_next_slab(const struct depot_zone *z, const struct slab *s)
 {
 	const struct depot *d = z->depot;
 	uint64_t n = s == NULL ? z->number : s->number + d->zone_count;
@@ -205,10 +205,10 @@ void depot_read_only(struct depot *d, unsigned zone)
 {
 	struct depot_zone *z = zone_check(d, zone);
 
-	for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
-	     s = zone_next_slab(z, s))
+	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s))
 		if (s->journal != NULL)
-			sj_abort(s->journal);
+			slabjournal_abort(s->journal);
 }
 
 static void commit_tails(struct completion *c)
@@ -226,7 +226,7 @@ static void commit_tails(struct completion *c)
 
 		if (sj->held > head)
 			break;
-		sj_commit(sj);
+		slabjournal_commit(sj);
 	}
 	zone_leave(z);
 }

@@ -23,7 +23,7 @@
  *  (7) Provisional references are the lock's: confirmed by an increment, or
  *      dropped with the lock (I26).
  *
- * Runs on: each zone on its queue; pbn_lock_claim() on any thread.
+ * Runs on: each zone on its queue; pbnlock_claim() on any thread.
  * Lifetime: depot_create() to depot_destroy(); ops belong to callers.
  */
 #ifndef DEPOT_DEPOT_H
@@ -107,17 +107,17 @@ struct pbn_lock;
 
 /* The block that is locked. A lock begins with it, so reading it is no call. Any
  * thread that shares the lock. */
-static inline pbn_t pbn_lock_pbn(const struct pbn_lock *lock)
+static inline pbn_t pbnlock_pbn(const struct pbn_lock *lock)
 {
 	return *(const pbn_t *)(const void *)lock;
 }
 
 /* May the block be shared? Whoever holds the lock. */
-bool pbn_lock_is_read(const struct pbn_lock *lock);
+bool pbnlock_is_read(const struct pbn_lock *lock);
 
 /* Claim one more reference to a read-locked block: false if there is none left.
  * Claims are never returned. Any thread that shares the lock. */
-bool pbn_lock_claim(struct pbn_lock *lock);
+bool pbnlock_claim(struct pbn_lock *lock);
 
 /* ------------------------------------------- on the zone of the block only */
 

@@ -17,7 +17,7 @@
  *      for buffers, summary writes, syncs. Whoever finishes something starts
  *      what follows from it before it leaves, so pending is 0 only when the
  *      zone is at rest (E trap 16).
- *  (2) zone_leave(), and io_release() which ends with it, come last in a
+ *  (2) zone_leave(), and metaio_release() which ends with it, come last in a
  *      callback: the depot may be gone afterwards.
  *  (3) A slab has counters and a journal in memory from its first use on.
  *
@@ -58,9 +58,9 @@ struct meta_io {
 };
 
 /* Who waits for a buffer; ready() owns @io. */
-struct io_wait {
+struct metaio_wait {
 	struct waiter link;
-	void (*ready)(struct io_wait *w, struct meta_io *io);
+	void (*ready)(struct metaio_wait *w, struct meta_io *io);
 };
 
 struct io_pool {
@@ -71,13 +71,13 @@ struct io_pool {
 	bool dispatching;
 };
 
-int io_pool_init(struct depot_zone *z) MUST_CHECK;
-void io_pool_fini(struct depot_zone *z);
+int metaio_init(struct depot_zone *z) MUST_CHECK;
+void metaio_fini(struct depot_zone *z);
 
 /* A buffer, or NULL if others wait or none is left. */
-struct meta_io *io_take(struct depot_zone *z, struct slab *s);
-void io_wait(struct depot_zone *z, struct io_wait *w);
-void io_release(struct meta_io *io);
+struct meta_io *metaio_take(struct depot_zone *z, struct slab *s);
+void metaio_wait(struct depot_zone *z, struct metaio_wait *w);
+void metaio_release(struct meta_io *io);
 
 /* ------------------------------------------------------ summary, summary.c */
 
@@ -186,7 +186,7 @@ struct slab_journal {
 	struct list_node by_held; /* in depot_zone.open_tails */
 	struct waitq waiting;	  /* struct refs_op */
 	struct list_node writing; /* struct meta_io, oldest first */
-	struct io_wait io_wait;
+	struct metaio_wait metaio_wait;
 	struct summary_op update;
 	struct sync_op reap_sync;
 };
@@ -210,7 +210,7 @@ struct slab {
 	uint8_t *counts;
 	struct ref_block *blocks;
 	struct waitq dirty;
-	struct io_wait io_wait;
+	struct metaio_wait metaio_wait;
 	struct summary_op clean_op;
 	struct slab_journal *journal;
 };
@@ -218,7 +218,7 @@ struct slab {
 /* ------------------------------------------------------------------- zones */
 
 /* Written by the zone, read by anybody. */
-struct zone_stats {
+struct depot_zone_stats {
 	counter_t allocated;
 	counter_t slabs_opened, slabs_reopened;
 	counter_t journal_disk_full, journal_flush, journal_blocked;
@@ -250,7 +250,7 @@ struct depot_zone {
 	struct list_node open_tails; /* journals, by what they hold */
 	struct io_pool pool;
 	struct summary summary;
-	struct zone_stats stats;
+	struct depot_zone_stats stats;
 
 	/* depot_commit_tails() */
 	struct completion commit;
@@ -338,26 +338,26 @@ static inline struct slab *slab_at(const struct depot *d, pbn_t pbn)
 }
 
 /* Next slab of the same zone, or NULL; begin with @s NULL. */
-struct slab *zone_next_slab(const struct depot_zone *z, const struct slab *s);
+struct slab *depot_next_slab(const struct depot_zone *z, const struct slab *s);
 
 /*
  * Give @s memory for counters and journal, and storage for both, so that closing
  * can write them in a full file system. 0, -ENOMEM, -ENOSPC, -EDQUOT, -EFBIG
  */
-int slab_activate(struct slab *s) MUST_CHECK;
+int depot_activate_slab(struct slab *s) MUST_CHECK;
 
 /* ------------------------------------------------------ alloc.c, pbnlock.c */
 
 /* The level of the table where @s belongs. */
-unsigned slab_priority(const struct slab *s);
+unsigned alloc_priority(const struct slab *s);
 
 /* Put a slab that is ready into the table. */
-void slab_enlist(struct slab *s);
+void alloc_enlist(struct slab *s);
 
 /* free_count has changed: move it in the table. */
-void slab_reorder(struct slab *s);
+void alloc_reorder(struct slab *s);
 
-/* Have the next slab that was never used ready; as slab_activate(). */
+/* Have the next slab that was never used ready; as depot_activate_slab(). */
 int alloc_prepare(struct depot_zone *z) MUST_CHECK;
 
 int pbnlock_init(struct depot_zone *z, unsigned locks_max) MUST_CHECK;
@@ -417,30 +417,30 @@ static inline uint32_t refs_block_size(const struct slab *s, uint32_t index)
 
 /* ----------------------------------------------------------- slabjournal.c */
 
-int sj_create(struct slab *s) MUST_CHECK;
-void sj_destroy(struct slab_journal *sj);
+int slabjournal_create(struct slab *s) MUST_CHECK;
+void slabjournal_destroy(struct slab_journal *sj);
 
 /* Where the journal of @s stands after loading; it is empty. */
-void sj_set(struct slab_journal *sj, seq_t head, seq_t tail,
-	    uint64_t last_point);
+void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
+		     uint64_t last_point);
 
 /* The summary entry is written that says that the counts have all entries of
  * blocks before @tail. */
-void sj_clean(struct slab_journal *sj, seq_t tail);
+void slabjournal_clean(struct slab_journal *sj, seq_t tail);
 
 /* Write the tail, which has entries. */
-void sj_commit(struct slab_journal *sj);
+void slabjournal_commit(struct slab_journal *sj);
 
 /* A reference block has let go of block @seq. */
-void sj_release(struct slab_journal *sj, seq_t seq);
+void slabjournal_release(struct slab_journal *sj, seq_t seq);
 
 /* Make the entries that wait. */
-void sj_run(struct slab_journal *sj);
+void slabjournal_run(struct slab_journal *sj);
 
 /* Finish all that waits with -VDO_EREADONLY. */
-void sj_abort(struct slab_journal *sj);
+void slabjournal_abort(struct slab_journal *sj);
 
-static inline pbn_t sj_start(const struct slab *s)
+static inline pbn_t slabjournal_start(const struct slab *s)
 {
 	const struct slab_config *c = &s->zone->depot->slab;
 
@@ -475,7 +475,7 @@ int scrub_damaged(const struct slab *s, seq_t seq, const char *what);
 /* Walks: does the slab, its journal alone, or all of a zone agree with itself?
  * On the zone's queue. */
 bool slab_sane(const struct slab *s);
-bool sj_sane(const struct slab_journal *sj);
+bool slabjournal_sane(const struct slab_journal *sj);
 bool depot_zone_sane(const struct depot_zone *z);
 
 #endif

@@ -24,7 +24,7 @@ static bool commit_tails(struct depot_zone *z)
 	bool any = false;
 
 	list_for_each_safe (n, &z->open_tails) {
-		sj_commit(list_entry(n, struct slab_journal, by_held));
+		slabjournal_commit(list_entry(n, struct slab_journal, by_held));
 		any = true;
 	}
 	return any;
@@ -35,8 +35,8 @@ static bool write_counts(struct depot_zone *z)
 {
 	bool any = false;
 
-	for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
-	     s = zone_next_slab(z, s)) {
+	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s)) {
 		if (s->journal == NULL || s->state != SLAB_REBUILT ||
 		    waitq_empty(&s->dirty))
 			continue;
@@ -48,8 +48,8 @@ static bool write_counts(struct depot_zone *z)
 
 static void clean_summary(struct depot_zone *z)
 {
-	for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
-	     s = zone_next_slab(z, s))
+	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s))
 		if (s->journal != NULL && s->state == SLAB_REBUILT &&
 		    summary_get(s).dirty)
 			refs_check_clean(s);

@@ -32,7 +32,7 @@
 
 /* ------------------------------------------------------------------- zones */
 
-struct loader {
+struct slab_loader {
 	struct zone_load *load;
 	struct slab *slab;
 	struct mio mio;
@@ -45,11 +45,12 @@ struct loader {
 struct zone_load {
 	struct depot_zone *zone;
 	const struct slab *last;	 /* handed to a loader */
-	bool (*begin)(struct loader *l); /* phase; false: slab is finished */
+	bool (*begin)(
+		struct slab_loader *l);	 /* phase; false: slab is finished */
 	uint32_t blocks;		 /* of a slab, in this phase */
 	unsigned running, loader_count;
 	int result;
-	struct loader *loaders;
+	struct slab_loader *loaders;
 };
 
 static bool used(const struct slab *s)
@@ -83,14 +84,14 @@ static struct slab *take(struct zone_load *load)
 	if (load->result != 0)
 		return NULL;
 	do {
-		s = zone_next_slab(load->zone, load->last);
+		s = depot_next_slab(load->zone, load->last);
 		if (s != NULL)
 			load->last = s;
 	} while (s != NULL && !used(s));
 	return s;
 }
 
-static void next(struct loader *l)
+static void next(struct slab_loader *l)
 {
 	do {
 		if (l->slab != NULL)
@@ -103,9 +104,10 @@ static void next(struct loader *l)
 	} while (!l->load->begin(l));
 }
 
-static bool tail_begin(struct loader *l);
+static bool tail_begin(struct slab_loader *l);
 
-static void start_phase(struct zone_load *load, bool (*begin)(struct loader *))
+static void start_phase(struct zone_load *load,
+			bool (*begin)(struct slab_loader *))
 {
 	load->begin = begin;
 	load->blocks = begin == tail_begin ? 1 : load->zone->depot->ref_blocks;
@@ -117,13 +119,13 @@ static void start_phase(struct zone_load *load, bool (*begin)(struct loader *))
 }
 
 /* The reason was logged, or is none of the volume. */
-static void fail(struct loader *l, int result)
+static void fail(struct slab_loader *l, int result)
 {
 	if (l->load->result == 0)
 		l->load->result = result;
 }
 
-static void read_failed(struct loader *l, int result)
+static void read_failed(struct slab_loader *l, int result)
 {
 	readonly_enter(l->load->zone->depot->readonly, result,
 		       "depot: slab not read, slab=%u",
@@ -131,7 +133,7 @@ static void read_failed(struct loader *l, int result)
 	fail(l, result);
 }
 
-static void read_blocks(struct loader *l, pbn_t pbn, uint64_t count,
+static void read_blocks(struct slab_loader *l, pbn_t pbn, uint64_t count,
 			completion_fn fn)
 {
 	completion_init(&l->mio.done, l->load->zone->queue, fn);
@@ -185,14 +187,14 @@ static int load_tail(struct slab *s, const uint8_t *block)
 	wrong = check_tail(s, &h);
 	if (wrong != NULL)
 		return scrub_damaged(s, h.seq, wrong);
-	sj_set(s->journal, e.dirty ? h.head : h.seq + 1, h.seq + 1,
-	       point_pack(h.recovery_point));
+	slabjournal_set(s->journal, e.dirty ? h.head : h.seq + 1, h.seq + 1,
+			point_pack(h.recovery_point));
 	return 0;
 }
 
 static void tail_done(struct completion *c)
 {
-	struct loader *l = container_of(c, struct loader, mio.done);
+	struct slab_loader *l = container_of(c, struct slab_loader, mio.done);
 	int r;
 
 	if (c->result != 0) {
@@ -205,7 +207,7 @@ static void tail_done(struct completion *c)
 	next(l);
 }
 
-static bool tail_begin(struct loader *l)
+static bool tail_begin(struct slab_loader *l)
 {
 	struct slab *s = l->slab;
 	uint64_t size = s->zone->depot->slab.slab_journal_blocks;
@@ -221,19 +223,19 @@ static bool tail_begin(struct loader *l)
 		fail(l, -VDO_ECORRUPT);
 		return false;
 	}
-	r = slab_activate(s);
+	r = depot_activate_slab(s);
 	if (r != 0) {
 		fail(l, r);
 		return false;
 	}
-	read_blocks(l, sj_start(s) + (e.tail_offset + size - 1) % size, 1,
-		    tail_done);
+	read_blocks(l, slabjournal_start(s) + (e.tail_offset + size - 1) % size,
+		    1, tail_done);
 	return true;
 }
 
 /* --------------------------------------------------------- phase 2: counts */
 
-static bool read_counts(struct loader *l);
+static bool read_counts(struct slab_loader *l);
 
 /* The counts are complete in memory; what they lack on disk is written. */
 static void slab_done(struct slab *s)
@@ -251,7 +253,7 @@ static void slab_done(struct slab *s)
 	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
 	counter_add(&s->zone->stats.allocated, allocated);
 	s->state = SLAB_REBUILT;
-	sj_set(sj, sj->tail, sj->tail, sj->last_point);
+	slabjournal_set(sj, sj->tail, sj->tail, sj->last_point);
 	if (!e.dirty)
 		return;
 	refs_write_all(s);
@@ -260,7 +262,7 @@ static void slab_done(struct slab *s)
 
 static void journal_done(struct completion *c)
 {
-	struct loader *l = container_of(c, struct loader, mio.done);
+	struct slab_loader *l = container_of(c, struct slab_loader, mio.done);
 	int r;
 
 	if (c->result != 0) {
@@ -292,7 +294,7 @@ static seq_t points_end(const struct slab *s)
 	return s->journal->tail + ring;
 }
 
-static bool check_points(const struct loader *l)
+static bool check_points(const struct slab_loader *l)
 {
 	seq_t end = points_end(l->slab);
 
@@ -307,7 +309,7 @@ static bool check_points(const struct loader *l)
 }
 
 /* False: the slab is finished. */
-static bool counts_complete(struct loader *l)
+static bool counts_complete(struct slab_loader *l)
 {
 	struct slab *s = l->slab;
 
@@ -320,14 +322,14 @@ static bool counts_complete(struct loader *l)
 		slab_done(s);
 		return false;
 	}
-	read_blocks(l, sj_start(s), s->zone->depot->slab.slab_journal_blocks,
-		    journal_done);
+	read_blocks(l, slabjournal_start(s),
+		    s->zone->depot->slab.slab_journal_blocks, journal_done);
 	return true;
 }
 
 static void counts_done(struct completion *c)
 {
-	struct loader *l = container_of(c, struct loader, mio.done);
+	struct slab_loader *l = container_of(c, struct slab_loader, mio.done);
 
 	if (c->result != 0) {
 		read_failed(l, c->result);
@@ -341,7 +343,7 @@ static void counts_done(struct completion *c)
 		next(l);
 }
 
-static bool read_counts(struct loader *l)
+static bool read_counts(struct slab_loader *l)
 {
 	const struct depot *d = l->load->zone->depot;
 
@@ -353,7 +355,7 @@ static bool read_counts(struct loader *l)
 	return true;
 }
 
-static bool counts_begin(struct loader *l)
+static bool counts_begin(struct slab_loader *l)
 {
 	const struct depot *d = l->load->zone->depot;
 
@@ -406,9 +408,9 @@ static void finish_zone(struct zone_load *load)
 
 	z->load_result = load->result;
 	free_load(load);
-	for (struct slab *s = zone_next_slab(z, NULL);
-	     s != NULL && z->load_result == 0; s = zone_next_slab(z, s))
-		slab_enlist(s);
+	for (struct slab *s = depot_next_slab(z, NULL);
+	     s != NULL && z->load_result == 0; s = depot_next_slab(z, s))
+		alloc_enlist(s);
 	if (z->load_result == 0)
 		z->load_result = alloc_prepare(z);
 	/* There may be some when it is needed. */
@@ -441,7 +443,7 @@ static int make_loaders(struct zone_load *load)
 		return -ENOMEM;
 	}
 	for (unsigned i = 0; i < load->loader_count; i++) {
-		struct loader *l = &load->loaders[i];
+		struct slab_loader *l = &load->loaders[i];
 
 		l->load = load;
 		l->buf = alloc_aligned(BLOCK_SIZE, blocks, BLOCK_SIZE);
@@ -484,7 +486,7 @@ struct depot_load {
 	bool is_new;
 };
 
-static void finish(struct depot *d, int result)
+static void end_load(struct depot *d, int result)
 {
 	struct completion *done = d->done;
 
@@ -497,7 +499,7 @@ static void finish(struct depot *d, int result)
 
 static void zones_done(struct completion *c)
 {
-	finish(container_of(c, struct depot, fanout.done), c->result);
+	end_load(container_of(c, struct depot, fanout.done), c->result);
 }
 
 static void start_zones(struct depot *d)
@@ -509,8 +511,8 @@ static void start_zones(struct depot *d)
 		struct depot_zone *z = &d->zones[i];
 
 		memcpy(z->summary.entries, d->load->buf, SUMMARY_ZONE_BYTES);
-		for (struct slab *s = zone_next_slab(z, NULL); s != NULL;
-		     s = zone_next_slab(z, s))
+		for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+		     s = depot_next_slab(z, s))
 			blocks += used(s) ? 1 + d->ref_blocks : 0;
 	}
 	counter_add(&d->load_total, blocks);
@@ -523,7 +525,7 @@ static void sync_done(struct completion *c)
 	struct depot_load *load = container_of(c, struct depot_load, sync.done);
 
 	if (c->result != 0)
-		finish(load->depot, c->result);
+		end_load(load->depot, c->result);
 	else
 		start_zones(load->depot);
 }
@@ -536,7 +538,7 @@ static void write_done(struct completion *c)
 	if (c->result != 0) {
 		readonly_enter(d->readonly, c->result,
 			       "depot: slab summary not written");
-		finish(d, c->result);
+		end_load(d, c->result);
 		return;
 	}
 	completion_init(&load->sync.done, d->zones[0].queue, sync_done);
@@ -564,7 +566,7 @@ static void read_done(struct completion *c)
 	if (c->result != 0) {
 		readonly_enter(d->readonly, c->result,
 			       "depot: slab summary not read");
-		finish(d, c->result);
+		end_load(d, c->result);
 		return;
 	}
 	for (unsigned i = 0; i < SLABS_MAX; i++) {

@@ -13,7 +13,7 @@
 
 #include "base/alloc.h"
 
-int io_pool_init(struct depot_zone *z)
+int metaio_init(struct depot_zone *z)
 {
 	struct io_pool *p = &z->pool;
 
@@ -33,7 +33,7 @@ int io_pool_init(struct depot_zone *z)
 	return 0;
 }
 
-void io_pool_fini(struct depot_zone *z)
+void metaio_fini(struct depot_zone *z)
 {
 	alloc_free(z->pool.ios);
 	alloc_free(z->pool.buffers);
@@ -49,7 +49,7 @@ static struct meta_io *pop(struct depot_zone *z)
 	return list_entry(n, struct meta_io, link);
 }
 
-struct meta_io *io_take(struct depot_zone *z, struct slab *s)
+struct meta_io *metaio_take(struct depot_zone *z, struct slab *s)
 {
 	struct meta_io *io = NULL;
 
@@ -60,7 +60,7 @@ struct meta_io *io_take(struct depot_zone *z, struct slab *s)
 	return io;
 }
 
-void io_wait(struct depot_zone *z, struct io_wait *w)
+void metaio_wait(struct depot_zone *z, struct metaio_wait *w)
 {
 	zone_enter(z);
 	waitq_push(&z->pool.waiting, &w->link);
@@ -78,14 +78,14 @@ static void dispatch(struct depot_zone *z)
 		if (io == NULL)
 			break;
 		w = waitq_pop(&p->waiting);
-		container_of(w, struct io_wait, link)
-			->ready(container_of(w, struct io_wait, link), io);
+		container_of(w, struct metaio_wait, link)
+			->ready(container_of(w, struct metaio_wait, link), io);
 		zone_leave(z); /* not the last: our caller's buffer counts */
 	}
 	p->dispatching = false;
 }
 
-void io_release(struct meta_io *io)
+void metaio_release(struct meta_io *io)
 {
 	struct depot_zone *z = io->zone;
 

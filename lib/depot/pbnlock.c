@@ -56,12 +56,12 @@ struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
 	return lock;
 }
 
-bool pbn_lock_is_read(const struct pbn_lock *lock)
+bool pbnlock_is_read(const struct pbn_lock *lock)
 {
 	return lock->type == PBN_LOCK_READ;
 }
 
-bool pbn_lock_claim(struct pbn_lock *lock)
+bool pbnlock_claim(struct pbn_lock *lock)
 {
 	unsigned n = atomic_load_explicit(&lock->claims, memory_order_relaxed);
 

@@ -3,7 +3,7 @@
  * What is in a lock on a block.
  *
  * It is a file of its own so that tests which stand in for the depot can make
- * locks; pbn_lock_pbn() relies on what comes first.
+ * locks; pbnlock_pbn() relies on what comes first.
  *
  * Runs on: the queue of the block's zone, but for claims.
  */

@@ -85,7 +85,7 @@ static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
 	s->blocks[offset / COUNTS_PER_BLOCK].allocated += (uint16_t)sign;
 	s->free_count -= (uint32_t)sign;
 	counter_add(&s->zone->stats.allocated, (uint64_t)(int64_t)sign);
-	slab_reorder(s);
+	alloc_reorder(s);
 }
 
 void refs_claim(struct slab *s, uint32_t offset)
@@ -284,7 +284,7 @@ static void clean_done(struct summary_op *op, int result)
 	s->cleaning = false;
 	if (result != 0)
 		return;
-	sj_clean(s->journal, s->clean_tail);
+	slabjournal_clean(s->journal, s->clean_tail);
 	refs_check_clean(s);
 }
 
@@ -321,11 +321,11 @@ static void write_done(struct completion *c)
 		counter_inc(&s->zone->stats.reference_blocks_written);
 		refs_check_clean(s);
 		if (io->seq != 0)
-			sj_release(s->journal, io->seq);
+			slabjournal_release(s->journal, io->seq);
 		if (s->journal->blocked)
 			refs_write_all(s);
 	}
-	io_release(io);
+	metaio_release(io);
 }
 
 static void sync_done(struct completion *c)
@@ -363,31 +363,31 @@ static void begin(struct slab *s, struct meta_io *io)
 	sync_request(s->zone->depot->sync, &io->sync);
 }
 
-static void buffer_ready(struct io_wait *w, struct meta_io *io);
+static void buffer_ready(struct metaio_wait *w, struct meta_io *io);
 
 static void pump(struct slab *s)
 {
 	while (s->wanted > 0 && !s->waiting) {
-		struct meta_io *io = io_take(s->zone, s);
+		struct meta_io *io = metaio_take(s->zone, s);
 
 		if (io != NULL) {
 			begin(s, io);
 			continue;
 		}
 		s->waiting = true;
-		s->io_wait.ready = buffer_ready;
-		io_wait(s->zone, &s->io_wait);
+		s->metaio_wait.ready = buffer_ready;
+		metaio_wait(s->zone, &s->metaio_wait);
 	}
 }
 
-static void buffer_ready(struct io_wait *w, struct meta_io *io)
+static void buffer_ready(struct metaio_wait *w, struct meta_io *io)
 {
-	struct slab *s = container_of(w, struct slab, io_wait);
+	struct slab *s = container_of(w, struct slab, metaio_wait);
 
 	s->waiting = false;
 	if (zone_read_only(s->zone)) {
 		s->wanted = 0;
-		io_release(io);
+		metaio_release(io);
 		return;
 	}
 	begin(s, io);

@@ -87,7 +87,7 @@ static bool place_sane(const struct slab *s)
 
 	if (s->open != (s->zone->open == s) || (s->open && listed))
 		return false;
-	return !listed || s->node.priority == slab_priority(s);
+	return !listed || s->node.priority == alloc_priority(s);
 }
 
 static bool unused_sane(const struct slab *s)
@@ -104,8 +104,8 @@ static bool check_slab(const struct slab *s, uint32_t *provisional)
 		return false;
 	if (s->journal == NULL)
 		return unused_sane(s);
-	if (s->counts == NULL || s->blocks == NULL || !sj_sane(s->journal) ||
-	    !dirty_sane(s))
+	if (s->counts == NULL || s->blocks == NULL ||
+	    !slabjournal_sane(s->journal) || !dirty_sane(s))
 		return false;
 	/* While they are read and scrubbed they are not complete. */
 	return s->state != SLAB_REBUILT || counts_sane(s, provisional);
@@ -217,7 +217,7 @@ static bool lock_sane(const struct slab_journal *sj, seq_t seq,
 	       (lock->count > owners && zone_read_only(sj->slab->zone));
 }
 
-bool sj_sane(const struct slab_journal *sj)
+bool slabjournal_sane(const struct slab_journal *sj)
 {
 	uint64_t ring = sj->slab->zone->depot->slab.slab_journal_blocks;
 	/* A tail without entries may find its place in use. */
@@ -342,8 +342,8 @@ bool depot_zone_sane(const struct depot_zone *z)
 	uint32_t provisional = 0;
 	uint64_t slabs = 0, listed = 0, used = 0;
 
-	for (const struct slab *s = zone_next_slab(z, NULL); s != NULL;
-	     s = zone_next_slab(z, s)) {
+	for (const struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s)) {
 		if (!check_slab(s, &provisional))
 			return false;
 		slabs++;

@@ -9,9 +9,9 @@
  *
  * Life of a block; each arrow needs the one before it:
  *
- *	open [open_block] -> full or asked for [sj_commit] -> written
+ *	open [open_block] -> full or asked for [slabjournal_commit] -> written
  *	[write_done] -> in the summary [update_done] -> counts written
- *	[sj_release] -> synced [reap_done] -> free
+ *	[slabjournal_release] -> synced [reap_done] -> free
  *
  * Positions must be reproducible from the recovery journal (E 7.5): after a
  * crash replay makes the same entries again and compares their positions with
@@ -29,8 +29,8 @@
  * says so.
  *
  * In a ring of 2 the first block leads to offset 0, which without the load flag
- * means that there is no journal (V 7.5). So there the counts, all 0, are written
- * before the first entry is made: then the flag is set [stop_unwritten].
+ * means that there is no journal (V 7.5). So there the counts, all 0, are
+ *written before the first entry is made: then the flag is set [stop_unwritten].
  *
  * The lock count of a block is 1 until the summary has it, plus 1 for each
  * reference block that hangs on it: at most 2082 (E trap 21).
@@ -60,7 +60,7 @@ static inline bool is_full(const struct slab_journal *sj)
 	       (sj->has_map ? SLAB_FULL_ENTRIES_MAX : SLAB_ENTRIES_MAX);
 }
 
-int sj_create(struct slab *s)
+int slabjournal_create(struct slab *s)
 {
 	struct slab_journal *sj = alloc_zeroed(1, sizeof(*sj));
 
@@ -74,11 +74,11 @@ int sj_create(struct slab *s)
 	list_init(&sj->by_held);
 	list_init(&sj->writing);
 	waitq_init(&sj->waiting);
-	sj_set(sj, 1, 1, 0);
+	slabjournal_set(sj, 1, 1, 0);
 	return sj->block != NULL && sj->locks != NULL ? 0 : -ENOMEM;
 }
 
-void sj_destroy(struct slab_journal *sj)
+void slabjournal_destroy(struct slab_journal *sj)
 {
 	if (sj == NULL)
 		return;
@@ -87,8 +87,8 @@ void sj_destroy(struct slab_journal *sj)
 	alloc_free(sj);
 }
 
-void sj_set(struct slab_journal *sj, seq_t head, seq_t tail,
-	    uint64_t last_point)
+void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
+		     uint64_t last_point)
 {
 	sj->head = head;
 	sj->reap_to = head;
@@ -120,7 +120,7 @@ static void reap_done(struct completion *c)
 		sj->head = sj->reap_to;
 		if (sj->syncing.tail >= sj->flushed.tail)
 			sj->flushed = sj->syncing;
-		sj_run(sj);
+		slabjournal_run(sj);
 		reap(sj);
 	}
 	zone_leave(z);
@@ -151,7 +151,7 @@ static void reap(struct slab_journal *sj)
 	sync_request(z->depot->sync, &sj->reap_sync);
 }
 
-void sj_release(struct slab_journal *sj, seq_t seq)
+void slabjournal_release(struct slab_journal *sj, seq_t seq)
 {
 	struct sj_lock *lock = lock_of(sj, seq);
 
@@ -179,11 +179,11 @@ static void note_written(struct slab_journal *sj, seq_t tail, bool clean)
 	sj->done = (struct sj_named){tail, clean};
 }
 
-void sj_clean(struct slab_journal *sj, seq_t tail)
+void slabjournal_clean(struct slab_journal *sj, seq_t tail)
 {
 	note_written(sj, tail, true);
 	reap(sj);
-	sj_run(sj);
+	slabjournal_run(sj);
 }
 
 static void update_done(struct summary_op *op, int result)
@@ -208,7 +208,7 @@ static void update_done(struct summary_op *op, int result)
 		sj->stops &= ~STOP_PARTIAL;
 	update_summary(sj);
 	reap(sj);
-	sj_run(sj);
+	slabjournal_run(sj);
 }
 
 /* Have the summary name all blocks that are written (D5: it syncs first). */
@@ -252,7 +252,7 @@ static void write_done(struct completion *c)
 						    ->seq;
 		update_summary(sj);
 	}
-	io_release(io);
+	metaio_release(io);
 }
 
 static void next_tail(struct slab_journal *sj)
@@ -290,24 +290,26 @@ static void write_tail(struct slab_journal *sj, struct meta_io *io)
 	next_tail(sj);
 	completion_init(&io->mio.done, s->zone->queue, write_done);
 	mio_write(&io->mio, d->storage, MIO_SLAB,
-		  sj_start(s) + io->seq % ring_size(sj), 1, io->buf, false);
+		  slabjournal_start(s) + io->seq % ring_size(sj), 1, io->buf,
+		  false);
 }
 
-static void buffer_ready(struct io_wait *w, struct meta_io *io)
+static void buffer_ready(struct metaio_wait *w, struct meta_io *io)
 {
-	struct slab_journal *sj = container_of(w, struct slab_journal, io_wait);
+	struct slab_journal *sj =
+		container_of(w, struct slab_journal, metaio_wait);
 
 	if (zone_read_only(sj->slab->zone)) {
-		sj_abort(sj);
-		io_release(io);
+		slabjournal_abort(sj);
+		metaio_release(io);
 		return;
 	}
 	sj->stops &= ~STOP_IO;
 	write_tail(sj, io);
-	sj_run(sj);
+	slabjournal_run(sj);
 }
 
-void sj_commit(struct slab_journal *sj)
+void slabjournal_commit(struct slab_journal *sj)
 {
 	struct depot_zone *z = sj->slab->zone;
 	struct meta_io *io;
@@ -316,15 +318,15 @@ void sj_commit(struct slab_journal *sj)
 		return;
 	VDO_ASSERT(sj->entries > 0);
 	list_remove(&sj->by_held);
-	io = io_take(z, sj->slab);
+	io = metaio_take(z, sj->slab);
 	if (io != NULL) {
 		write_tail(sj, io);
 		return;
 	}
 	counter_inc(&z->stats.journal_tail_busy);
 	sj->stops |= STOP_IO;
-	sj->io_wait.ready = buffer_ready;
-	io_wait(z, &sj->io_wait);
+	sj->metaio_wait.ready = buffer_ready;
+	metaio_wait(z, &sj->metaio_wait);
 }
 
 /* ----------------------------------------------------------------- entries */
@@ -434,7 +436,7 @@ static inline bool make_room(struct slab_journal *sj, const struct refs_op *op)
 		return false;
 	if (unlikely(op->kind == REFS_MAP_INCREMENT &&
 		     sj->entries >= SLAB_FULL_ENTRIES_MAX)) {
-		sj_commit(sj);
+		slabjournal_commit(sj);
 		if (sj->stops != 0)
 			return false;
 	}
@@ -471,7 +473,7 @@ static int add(struct slab_journal *sj, const struct refs_op *op)
 	if (likely(s->state == SLAB_REBUILT))
 		r = refs_adjust(s, e.offset, op->kind, at);
 	if (unlikely(is_full(sj)))
-		sj_commit(sj);
+		slabjournal_commit(sj);
 	return r;
 }
 
@@ -521,7 +523,7 @@ bool depot_adjust(struct depot *d, struct refs_op *op)
 	return false;
 }
 
-void sj_run(struct slab_journal *sj)
+void slabjournal_run(struct slab_journal *sj)
 {
 	struct waiter *w;
 
@@ -530,7 +532,7 @@ void sj_run(struct slab_journal *sj)
 		int r;
 
 		if (unlikely(zone_read_only(sj->slab->zone))) {
-			sj_abort(sj);
+			slabjournal_abort(sj);
 			return;
 		}
 		if (unlikely(expand(op) <= sj->last_point))
@@ -544,7 +546,7 @@ void sj_run(struct slab_journal *sj)
 	}
 }
 
-void sj_abort(struct slab_journal *sj)
+void slabjournal_abort(struct slab_journal *sj)
 {
 	struct waitq taken;
 	struct waiter *w;

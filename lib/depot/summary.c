@@ -72,7 +72,7 @@ static void begin(struct summary_block *b)
 	sync_request(z->depot->sync, &b->sync);
 }
 
-static void finish(struct summary_block *b, int result)
+static void end_write(struct summary_block *b, int result)
 {
 	struct depot_zone *z = b->zone;
 	struct waitq taken;
@@ -104,7 +104,7 @@ static void sync_done(struct completion *c)
 		    b->index;
 
 	if (c->result != 0) {
-		finish(b, c->result);
+		end_write(b, c->result);
 		return;
 	}
 	counter_inc(&b->zone->stats.summary_blocks_written);
@@ -114,7 +114,7 @@ static void sync_done(struct completion *c)
 
 static void write_done(struct completion *c)
 {
-	finish(container_of(c, struct summary_block, mio.done), c->result);
+	end_write(container_of(c, struct summary_block, mio.done), c->result);
 }
 
 void summary_update(struct slab *s, struct summary_entry e,

@@ -177,7 +177,7 @@ static int create_append(struct flow *f)
 
 	f->queues[ON_PHYSICAL] = depot_queue(m->depot, c->alloc.zone);
 	c->entry.entry.new_mapping = (struct mapping){
-		.pbn = pbn_lock_pbn(c->alloc.lock),
+		.pbn = pbnlock_pbn(c->alloc.lock),
 		.state = STATE_UNCOMPRESSED,
 	};
 	flow_await(f, &c->entry.done, N_DURABLE);
@@ -196,7 +196,7 @@ static int create_adjust(struct flow *f)
 
 	flow_await(f, &c->refs.done, N_UNLOCK);
 	c->refs.kind = REFS_MAP_INCREMENT;
-	c->refs.pbn = pbn_lock_pbn(c->alloc.lock);
+	c->refs.pbn = pbnlock_pbn(c->alloc.lock);
 	c->refs.point = c->entry.point;
 	return flow_over(f, &c->refs.done,
 			 depot_adjust(c->zone->map->depot, &c->refs));

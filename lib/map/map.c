@@ -205,7 +205,7 @@ void map_drain(struct map *m, bool save, struct completion *done)
 
 /* ------------------------------------------------------------ statistics */
 
-static void add_zone(const struct zone_stats *z, struct map_stats *s)
+static void add_zone(const struct map_zone_stats *z, struct map_stats *s)
 {
 	s->dirty_pages += counter_get(&z->states[PAGE_DIRTY]);
 	s->clean_pages += counter_get(&z->states[PAGE_RESIDENT]);

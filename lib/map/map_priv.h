@@ -110,7 +110,7 @@ struct forest {
 };
 
 /* Written by the zone, read by anybody. */
-struct zone_stats {
+struct map_zone_stats {
 	counter_t states[PAGE_STATES]; /* of leaf pages */
 	counter_t read_count, write_count;
 	counter_t cache_pressure, failed_reads, failed_writes;
@@ -167,7 +167,7 @@ struct map_zone {
 	atomic_bool tail_posted;
 	struct completion drained;
 
-	struct zone_stats stats;
+	struct map_zone_stats stats;
 };
 
 struct map {

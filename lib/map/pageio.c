@@ -116,7 +116,7 @@ static void enqueue(struct map_zone *z, struct page *p)
 	start_pending(z);
 }
 
-static void io_release(struct map_zone *z, struct page_io *io)
+static void page_io_release(struct map_zone *z, struct page_io *io)
 {
 	io->page = NULL;
 	io->next_free = z->free_io;
@@ -170,7 +170,7 @@ static void read_done(struct completion *c)
 		leaves_load_done(z, p, c->result);
 	else
 		tree_load_done(z, p, io->buffer, c->result);
-	io_release(z, io);
+	page_io_release(z, io);
 }
 
 static void write_succeeded(struct map_zone *z, struct page_io *io)
@@ -221,7 +221,7 @@ static void write_end(struct page_io *io, int result)
 		write_failed(z, io, result);
 	if (p->level == 0)
 		leaves_write_done(z, p);
-	io_release(z, io);
+	page_io_release(z, io);
 }
 
 static void write_done(struct completion *c)

@@ -30,7 +30,7 @@ int write_allocated(struct flow *f)
 
 	VDO_CHECK(!r->owner && (result != 0) == (r->alloc.lock == NULL));
 	if (likely(result == 0)) {
-		r->new.pbn = pbn_lock_pbn(r->alloc.lock);
+		r->new.pbn = pbnlock_pbn(r->alloc.lock);
 		r->flow.queues[ON_PHYSICAL] = depot_queue(r->path->config.depot,
 						     r->alloc.zone);
 		r->new.state = STATE_UNCOMPRESSED;
@@ -99,7 +99,7 @@ static int route(struct request *r, enum dedupe_next next)
 		r->fate = r->verified ? FATE_DUPLICATE : FATE_IN_FLIGHT;
 		return W_OLD;
 	case DEDUPE_UNLOCK:
-		request_place(r, ON_SHARED, pbn_lock_pbn(r->dedupe.lock));
+		request_place(r, ON_SHARED, pbnlock_pbn(r->dedupe.lock));
 		return W_UNLOCK;
 	case DEDUPE_LEAVE:
 		r->member = false;
@@ -203,7 +203,7 @@ int write_unlock(struct flow *f)
 	struct pbn_lock *lock = r->dedupe.lock;
 
 	VDO_CHECK(lock != NULL);
-	depot_unlock(depot, depot_zone_of(depot, pbn_lock_pbn(lock)), lock);
+	depot_unlock(depot, depot_zone_of(depot, pbnlock_pbn(lock)), lock);
 	r->dedupe.lock = NULL;
 	return W_UNLOCKED;
 }
@@ -326,7 +326,7 @@ static void claim_fragments(struct request *lead)
 {
 	for (const struct pack_op *op = &lead->pack; op != NULL;
 	     op = op == &lead->pack ? op->members : op->next) {
-		bool claimed = pbn_lock_claim(lead->alloc.lock);
+		bool claimed = pbnlock_claim(lead->alloc.lock);
 
 		VDO_CHECK(claimed);
 	}
@@ -339,7 +339,7 @@ static void publish(struct request *lead, struct request *member)
 
 	VDO_CHECK(!member->packed && member->pack.slot < FRAGMENTS_MAX);
 	depot_lock_share(lead->path->config.depot, lead->alloc.zone, lock);
-	member->new.pbn = pbn_lock_pbn(lock);
+	member->new.pbn = pbnlock_pbn(lock);
 	member->new.state =
 		(uint8_t)(STATE_FRAGMENT_0 + member->pack.slot);
 	member->dedupe.lock = lock;

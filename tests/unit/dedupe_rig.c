@@ -42,12 +42,12 @@ static unsigned number_of(const struct user *u)
 
 struct fake_advice fake;
 
-bool pbn_lock_is_read(const struct pbn_lock *lock)
+bool pbnlock_is_read(const struct pbn_lock *lock)
 {
 	return lock->type == PBN_LOCK_READ;
 }
 
-bool pbn_lock_claim(struct pbn_lock *lock)
+bool pbnlock_claim(struct pbn_lock *lock)
 {
 	HOLDS(lock->type == PBN_LOCK_READ);
 	HOLDS(lock->holders > 0);

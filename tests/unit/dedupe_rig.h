@@ -4,7 +4,7 @@
  * and a model of physical blocks and their locks.
  *
  * Advice and claims are the rig's own: it defines advice_start() and
- * pbn_lock_claim(). Whatever an op is told is checked against the model (I18
+ * pbnlock_claim(). Whatever an op is told is checked against the model (I18
  * I20 I34) and noted in answers, one letter each:
  *
  *	p parked  v verify  w write  a write alone  s share  u unlock  l leave

@@ -135,10 +135,10 @@ static void use(struct fx *fx, void *arg)
 	struct slab *s = arg;
 
 	fx->by_hand = true;
-	ck_assert_int_eq(slab_activate(s), 0);
-	sj_set(s->journal, 2, 2, 0); /* it was used */
+	ck_assert_int_eq(depot_activate_slab(s), 0);
+	slabjournal_set(s->journal, 2, 2, 0); /* it was used */
 	prioq_remove(&s->zone->slabs, &s->node);
-	slab_enlist(s);
+	alloc_enlist(s);
 }
 
 /* Drop the lock, and keep its block. */
@@ -581,8 +581,8 @@ START_TEST(sequence_numbers_end)
 	f->sb.journal_start = 1000;
 	s = &f->d->slabs[0];
 	/* Block 1 becomes one whose place in the ring is the same. */
-	put_u64(fx_block(f, sj_start(s) + 1), SEQ_MAX - 7);
-	put_u64(fx_block(f, sj_start(s) + 1) + 8, SEQ_MAX - 7);
+	put_u64(fx_block(f, slabjournal_start(s) + 1), SEQ_MAX - 7);
+	put_u64(fx_block(f, slabjournal_start(s) + 1) + 8, SEQ_MAX - 7);
 	ck_assert_int_eq(fx_load(f, false), 0);
 	for (unsigned i = 0; i < 6; i++) {
 		fx_write(f, 0);
@@ -832,7 +832,8 @@ static void hold_something(unsigned *seed)
 		hold_writes(FX_SUMMARY(f), 1);
 		break;
 	case 1:
-		hold_writes(sj_start(s), f->d->slab.slab_journal_blocks);
+		hold_writes(slabjournal_start(s),
+			    f->d->slab.slab_journal_blocks);
 		break;
 	case 2:
 		hold_writes(s->start + f->d->slab.data_blocks,

@@ -43,8 +43,8 @@ static void setup(void)
 
 static void hold_journal(void)
 {
-	f->dev.hold_from = sj_start(s);
-	f->dev.hold_to = sj_start(s) + 8;
+	f->dev.hold_from = slabjournal_start(s);
+	f->dev.hold_to = slabjournal_start(s) + 8;
 	commit_all();
 	ck_assert(!list_empty(&sj->writing));
 }
@@ -89,7 +89,7 @@ START_TEST(places)
 	/* It has left the table, and nobody allocates from it. */
 	prioq_remove(&z->slabs, &other->node);
 	ck_assert(!depot_sane(f->d));
-	slab_enlist(other);
+	alloc_enlist(other);
 	ck_assert(depot_sane(f->d));
 }
 END_TEST
@@ -156,7 +156,7 @@ START_TEST(tail)
 	list_push_back(list, &sj->by_held);
 	ck_assert(depot_sane(f->d));
 	/* An entry waits, and nothing says why. */
-	DAMAGE_QUEUE(&sj->waiting, &s->io_wait.link);
+	DAMAGE_QUEUE(&sj->waiting, &s->metaio_wait.link);
 }
 END_TEST
 
@@ -210,7 +210,7 @@ START_TEST(zones)
 	DAMAGE(z->preparing, true);
 	DAMAGE(z->summary.blocks[0].writing, true);
 	DAMAGE_QUEUE(&z->summary.blocks[0].waiting, &s->clean_op.link);
-	DAMAGE_QUEUE(&z->pool.waiting, &s->io_wait.link);
+	DAMAGE_QUEUE(&z->pool.waiting, &s->metaio_wait.link);
 }
 END_TEST
 

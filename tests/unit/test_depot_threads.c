@@ -56,11 +56,11 @@ static struct worker workers[WORKERS];
 
 static void set_up_op(struct worker *w, enum refs_kind kind, completion_fn fn)
 {
-	unsigned zone = depot_zone_of(depot, pbn_lock_pbn(w->alloc.lock));
+	unsigned zone = depot_zone_of(depot, pbnlock_pbn(w->alloc.lock));
 
 	completion_init(&w->op.done, depot_queue(depot, zone), fn);
 	w->op.kind = kind;
-	w->op.pbn = pbn_lock_pbn(w->alloc.lock);
+	w->op.pbn = pbnlock_pbn(w->alloc.lock);
 	w->op.point = (struct journal_point){++seqs[zone], 0};
 }
 
@@ -86,7 +86,7 @@ static void counted_up(struct completion *c)
 
 	ck_assert_int_eq(c->result, 0);
 	depot_lock_downgrade(depot, w->alloc.zone, w->alloc.lock, false);
-	ck_assert(pbn_lock_claim(w->alloc.lock));
+	ck_assert(pbnlock_claim(w->alloc.lock));
 	set_up_op(w, REFS_DECREMENT, counted_down);
 	if (depot_adjust(depot, &w->op))
 		counted_down(&w->op.done);

@@ -41,9 +41,9 @@ START_TEST(claims)
 		struct pbn_lock lock = {.limit = (uint8_t)limit};
 
 		for (unsigned i = 0; i < limit; i++)
-			ck_assert(pbn_lock_claim(&lock));
-		ck_assert(!pbn_lock_claim(&lock));
-		ck_assert(!pbn_lock_claim(&lock));
+			ck_assert(pbnlock_claim(&lock));
+		ck_assert(!pbnlock_claim(&lock));
+		ck_assert(!pbnlock_claim(&lock));
 		ck_assert_uint_eq(lock.claims, limit);
 	}
 }

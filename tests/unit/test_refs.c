@@ -15,7 +15,7 @@ static void setup(void)
 	ck_assert_int_eq(fx_load(f, true), 0);
 	slab = &f->d->slabs[0];
 	f->by_hand = true;
-	ck_assert_int_eq(slab_activate(slab), 0);
+	ck_assert_int_eq(depot_activate_slab(slab), 0);
 }
 
 static void teardown(void)

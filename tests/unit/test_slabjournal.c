@@ -31,7 +31,7 @@ static struct slab_journal *journal(unsigned slab)
 
 static pbn_t journal_block(unsigned slab, seq_t seq)
 {
-	return sj_start(&f->d->slabs[slab]) +
+	return slabjournal_start(&f->d->slabs[slab]) +
 	       seq % f->d->slab.slab_journal_blocks;
 }
 
@@ -287,7 +287,7 @@ static void write_in(struct fx *fx, void *arg)
 	struct slab *s = arg;
 
 	fx->by_hand = true; /* nobody has a lock on it */
-	ck_assert_int_eq(slab_activate(s), 0);
+	ck_assert_int_eq(depot_activate_slab(s), 0);
 	refs_claim(s, 0);
 }
 
@@ -431,7 +431,7 @@ START_TEST(read_only_releases)
 	switch (_i) {
 	case 0: /* a buffer */
 		for (; n < META_IOS; n++)
-			ios[n] = io_take(&f->d->zones[0], NULL);
+			ios[n] = metaio_take(&f->d->zones[0], NULL);
 		break;
 	case 1: /* the journal's write */
 		hold_writes(journal_block(0, 1), 1);
@@ -450,7 +450,7 @@ START_TEST(read_only_releases)
 	free(a);
 	ck_assert_int_eq(fx_drain(f, true), -EINPROGRESS);
 	while (n > 0)
-		io_release(ios[--n]);
+		metaio_release(ios[--n]);
 	fx_release(f);
 	ck_assert_int_eq(fx_result(f), -VDO_EREADONLY);
 }
@@ -465,14 +465,14 @@ START_TEST(tail_busy)
 	pbn_t pbn = take();
 
 	for (unsigned i = 0; i < META_IOS; i++)
-		ios[i] = io_take(&f->d->zones[0], NULL);
+		ios[i] = metaio_take(&f->d->zones[0], NULL);
 	toggle(pbn, 1353);
 	a = fx_adjust_start(f, pbn, REFS_DECREMENT);
 	ck_assert(!a->over);
 	depot_get_stats(f->d, &s);
 	ck_assert_uint_eq(s.journal_tail_busy, 1);
 	for (unsigned i = 0; i < META_IOS; i++)
-		io_release(ios[i]);
+		metaio_release(ios[i]);
 	fx_run(f);
 	ck_assert(a->over);
 	ck_assert_int_eq(a->op.done.result, 0);

@@ -153,7 +153,8 @@ static void fill_journal(const struct slab *s)
 			.type = SLAB_JOURNAL_TYPE,
 		};
 
-		slab_journal_header_encode(&h, fx_block(f, sj_start(s) + i));
+		slab_journal_header_encode(
+			&h, fx_block(f, slabjournal_start(s) + i));
 	}
 }
 
