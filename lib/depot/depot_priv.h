@@ -9,7 +9,7 @@
  *	slabjournal.c  the slab journal of one slab
  *	summary.c      the zone's copy of the slab summary
  *	metaio.c       buffers for metadata writes, and who waits for them
- *	load.c scrub.c from disk to memory
+ *	load.c loader.c scrub.c  from disk to memory
  *	drain.c        from memory to disk
  *
  * Invariants
@@ -259,7 +259,6 @@ struct depot_zone {
 
 	struct zone_load *load;
 	counter_t loaded; /* blocks of the load that are done */
-	int load_result;
 	struct sync_op sync;
 };
 

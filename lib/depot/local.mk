@@ -3,7 +3,7 @@ lib_libcore_la_SOURCES += \
 	%D%/alloc.c \
 	%D%/depot.c %D%/depot.h %D%/depot_priv.h \
 	%D%/drain.c \
-	%D%/load.c \
+	%D%/load.c %D%/load.h %D%/loader.c \
 	%D%/metaio.c \
 	%D%/pbnlock.c %D%/pbnlock_priv.h \
 	%D%/refs.c \

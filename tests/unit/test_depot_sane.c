@@ -211,6 +211,7 @@ START_TEST(zones)
 	DAMAGE(z->summary.blocks[0].writing, true);
 	DAMAGE_QUEUE(&z->summary.blocks[0].waiting, &s->clean_op.link);
 	DAMAGE_QUEUE(&z->pool.waiting, &s->metaio_wait.link);
+	DAMAGE_QUEUE(&z->waiting, &s->metaio_wait.link);
 }
 END_TEST
 

@@ -23,18 +23,6 @@ static struct fx_req read_req, more[3];
 #define DAMAGE(field, value) UNIT_DAMAGE(map_sane(fx->map), field, value)
 #define DAMAGE_QUEUE(q, w)   UNIT_DAMAGE_QUEUE(map_sane(fx->map), q, w)
 
-/* Somebody stands in line where nobody may. */
-static void stand_in(struct waitq *line)
-{
-	static struct fx_req stranger;
-
-	ck_assert(waitq_empty(line));
-	waitq_push(line, &stranger.op.link);
-	ck_assert(!map_sane(fx->map));
-	(void)waitq_pop(line);
-	ck_assert(map_sane(fx->map));
-}
-
 static bool reads(struct fx *f, enum vdo_device_op op, pbn_t pbn)
 {
 	return op == VDO_DEVICE_READ;
@@ -149,11 +137,11 @@ START_TEST(operations)
 {
 	ck_assert_uint_eq(incoming->waiters.count, 2);
 	DAMAGE(incoming->waiters.count, 1);
-	stand_in(&clean->waiters);
+	DAMAGE_QUEUE(&clean->waiters, &read_req.op.link);
 	DAMAGE(z->gate.inside, z->gate.inside - 1);
 	DAMAGE(z->gate.inside, z->gate.inside + 1);
-	stand_in(&z->wanting);
-	stand_in(&z->creators);
+	DAMAGE_QUEUE(&z->wanting, &read_req.op.link);
+	DAMAGE_QUEUE(&z->creators, &read_req.op.link);
 	DAMAGE(z->free_io, z->free_io->next_free);
 	DAMAGE(z->free_io->page, clean);
 }
@@ -172,7 +160,7 @@ START_TEST(tree_pages)
 	DAMAGE(p->era, 1);
 	DAMAGE(p->evict, true);
 	DAMAGE(root->bytes, NULL);
-	stand_in(&root->waiters);
+	DAMAGE_QUEUE(&root->waiters, &read_req.op.link);
 }
 END_TEST
 
@@ -191,7 +179,7 @@ START_TEST(creations)
 	DAMAGE(z->creating.count, 0);
 	DAMAGE(z->creations_used, z->creations_used + 1);
 	DAMAGE(z->spare_count, z->spare_count - 1);
-	stand_in(&z->spareless);
+	DAMAGE_QUEUE(&z->spareless, &read_req.op.link);
 	fx_run(fx);
 }
 END_TEST

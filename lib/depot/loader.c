@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loading slabs, one after another.
+ *
+ * A few loaders of each zone share its slabs: each takes the next that is in use
+ * until none is left, or something failed. Slabs that were never used cost
+ * nothing: no I/O, no counters.
+ */
+#include "build.h"
+
+#include "depot/load.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define BUFFER_BLOCKS 256u /* 1 MiB; a whole slab journal fits */
+
+/* Row, function, where it runs; what it does. */
+#define TAIL_ROWS(X)							       \
+	/* another slab: memory, storage, its newest journal block */	       \
+	X(T_TAKE, tail_take, ON_PHYSICAL)				       \
+	/* where the journal stands */					       \
+	X(T_CHECK, tail_check, ON_PHYSICAL)				       \
+	/* no slab is left */						       \
+	X(T_END, tail_end, ON_PHYSICAL)
+
+enum { TAIL_ROWS(FLOW_ROW) };
+TAIL_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(tail_table, T_END, TAIL_ROWS);
+
+#define COUNT_ROWS(X)							       \
+	/* another slab */						       \
+	X(K_TAKE, count_take, ON_PHYSICAL)				       \
+	/* some of its counts, until all are there */			       \
+	X(K_READ, count_read, ON_PHYSICAL)				       \
+	X(K_DECODE, count_decode, ON_PHYSICAL)				       \
+	/* if they are behind, the whole journal; apply it */		       \
+	X(K_COMPARE, count_compare, ON_PHYSICAL)			       \
+	X(K_APPLY, count_apply, ON_PHYSICAL)				       \
+	/* it is ready; writes of what was changed begin */		       \
+	X(K_READY, count_ready, ON_PHYSICAL)				       \
+	/* no slab is left */						       \
+	X(K_END, count_end, ON_PHYSICAL)
+
+enum { COUNT_ROWS(FLOW_ROW) };
+COUNT_ROWS(FLOW_FUNCTION)
+FLOW_TABLE(count_table, K_END, COUNT_ROWS);
+
+/* ------------------------------------------------------------------ loaders */
+
+int loaders_init(struct zone_load *load, unsigned count)
+{
+	const struct depot *d = load->zone->depot;
+	size_t blocks = MIN(d->ref_blocks, BUFFER_BLOCKS);
+
+	VDO_ASSERT(count > 0 && count <= LOADERS);
+	blocks = MAX(blocks, d->slab.slab_journal_blocks);
+	for (unsigned i = 0; i < count; i++) {
+		struct slab_loader *l = &load->loaders[i];
+
+		l->load = load;
+		flow_init(&l->flow, NULL);
+		l->flow.queues[ON_PHYSICAL] = load->zone->queue;
+		load->loader_count++;
+		l->buf = alloc_aligned(BLOCK_SIZE, blocks, BLOCK_SIZE);
+		l->points =
+			alloc_zeroed((size_t)d->ref_blocks * SECTORS_PER_BLOCK,
+				     sizeof(*l->points));
+		if (l->buf == NULL || l->points == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void loaders_fini(struct zone_load *load)
+{
+	VDO_ASSERT(load->running == 0);
+	for (unsigned i = 0; i < load->loader_count; i++) {
+		alloc_free(load->loaders[i].buf);
+		alloc_free(load->loaders[i].points);
+	}
+	load->loader_count = 0;
+}
+
+static int run(struct zone_load *load, const struct flow_table *table, int next)
+{
+	VDO_ASSERT(load->running == 0 && load->loader_count > 0);
+	flow_park(&load->flow, next);
+	load->last = NULL;
+	load->running = load->loader_count;
+	for (unsigned i = 0; i < load->loader_count; i++) {
+		load->loaders[i].slab = NULL;
+		flow_set_table(&load->loaders[i].flow, table);
+		flow_start(&load->loaders[i].flow);
+	}
+	return FLOW_WAIT;
+}
+
+int loaders_tails(struct zone_load *load, int next)
+{
+	return run(load, &tail_table, next);
+}
+
+int loaders_counts(struct zone_load *load, int next)
+{
+	return run(load, &count_table, next);
+}
+
+static struct slab_loader *loader_of(struct flow *f)
+{
+	return container_of(f, struct slab_loader, flow);
+}
+
+static bool used(const struct slab *s)
+{
+	struct summary_entry e = summary_get(s);
+
+	return e.tail_offset != 0 || e.load || e.dirty;
+}
+
+uint32_t loaders_blocks(const struct slab *s)
+{
+	return used(s) ? 1 + s->zone->depot->ref_blocks : 0;
+}
+
+static bool is_stopped(const struct depot *d)
+{
+	return d->stop != NULL &&
+	       atomic_load_explicit(d->stop, memory_order_relaxed);
+}
+
+/* The next slab, after one of which @blocks were read; or NULL. */
+static struct slab *take(struct slab_loader *l, uint32_t blocks)
+{
+	struct zone_load *load = l->load;
+
+	if (l->slab != NULL)
+		counter_add(&load->zone->loaded, blocks);
+	l->slab = NULL;
+	if (load->flow.result == 0 && is_stopped(load->zone->depot))
+		(void)flow_fail(&load->flow, -ECANCELED);
+	if (load->flow.result != 0)
+		return NULL;
+	do {
+		l->slab = depot_next_slab(load->zone, load->last);
+		if (l->slab != NULL)
+			load->last = l->slab;
+	} while (l->slab != NULL && !used(l->slab));
+	return l->slab;
+}
+
+/* The last one takes the zone's flow on. */
+static int leave(struct slab_loader *l)
+{
+	struct zone_load *load = l->load;
+
+	VDO_ASSERT(load->running > 0);
+	if (--load->running == 0)
+		flow_go(&load->flow);
+	return FLOW_END;
+}
+
+/* The reason was logged, or is none of the volume; returns @next. */
+static int fail(struct slab_loader *l, int result, int next)
+{
+	(void)flow_fail(&l->load->flow, result);
+	return next;
+}
+
+static int read_failed(struct slab_loader *l, int next)
+{
+	int result = l->mio.done.result;
+
+	readonly_enter(l->load->zone->depot->readonly, result,
+		       "depot: slab not read, slab=%u",
+		       (unsigned)l->slab->number);
+	return fail(l, result, next);
+}
+
+static int read_blocks(struct slab_loader *l, pbn_t pbn, uint64_t count,
+		       int next)
+{
+	flow_await_any(&l->flow, &l->mio.done, next);
+	mio_read(&l->mio, l->load->zone->depot->storage, MIO_SLAB, pbn, count,
+		 l->buf);
+	return FLOW_WAIT;
+}
+
+/* -------------------------------------------------------------------- tails */
+
+/*
+ * Is there no journal although counts are to be read? So a rebuild leaves a
+ * slab: the journal is all zeroes then, and the counts are of no entry
+ * [check_points].
+ */
+static bool is_rebuilt(struct summary_entry e)
+{
+	return e.load && !e.dirty && e.tail_offset == 0;
+}
+
+static bool is_foreign(const struct slab *s, const struct slab_journal_header *h)
+{
+	return h->nonce != s->zone->depot->nonce ||
+	       h->type != SLAB_JOURNAL_TYPE;
+}
+
+static const char *check_tail(const struct slab *s,
+			      const struct slab_journal_header *h)
+{
+	const struct depot *d = s->zone->depot;
+	uint64_t ring = d->slab.slab_journal_blocks;
+	const char *wrong = slab_journal_header_check(h, d->nonce, ring);
+
+	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
+		wrong = "sequence number";
+	/* No entry could ever be made after such a one. */
+	if (wrong == NULL && d->saved &&
+	    h->recovery_point.seq >= d->journal_start)
+		wrong = "recovery point";
+	return wrong;
+}
+
+static int load_tail(struct slab *s, const uint8_t *block)
+{
+	struct summary_entry e = summary_get(s);
+	struct slab_journal_header h;
+	const char *wrong;
+
+	slab_journal_header_decode(block, &h);
+	if (is_rebuilt(e) && is_foreign(s, &h))
+		return 0;
+	wrong = check_tail(s, &h);
+	if (wrong != NULL)
+		return scrub_damaged(s, h.seq, wrong);
+	slabjournal_set(s->journal, e.dirty ? h.head : h.seq + 1, h.seq + 1,
+	       point_pack(h.recovery_point));
+	return 0;
+}
+
+static int tail_take(struct flow *f)
+{
+	struct slab_loader *l = loader_of(f);
+	struct slab *s = take(l, 1);
+	struct summary_entry e;
+	uint64_t size;
+	const char *wrong;
+	int r;
+
+	if (s == NULL)
+		return T_END;
+	size = s->zone->depot->slab.slab_journal_blocks;
+	e = summary_get(s);
+	wrong = slab_summary_check(e, size);
+	s->state = SLAB_REQUIRES_SCRUBBING;
+	if (wrong != NULL) {
+		readonly_enter(s->zone->depot->readonly, -VDO_ECORRUPT,
+			       "depot: slab summary is damaged, slab=%u: %s",
+			       (unsigned)s->number, wrong);
+		return fail(l, -VDO_ECORRUPT, T_END);
+	}
+	r = depot_activate_slab(s);
+	if (r != 0)
+		return fail(l, r, T_END);
+	return read_blocks(l,
+			   slabjournal_start(s) +
+				   (e.tail_offset + size - 1) % size,
+			   1, T_CHECK);
+}
+
+static int tail_check(struct flow *f)
+{
+	struct slab_loader *l = loader_of(f);
+	int r;
+
+	if (l->mio.done.result != 0)
+		return read_failed(l, T_END);
+	r = load_tail(l->slab, l->buf);
+	return r != 0 ? fail(l, r, T_END) : T_TAKE;
+}
+
+static int tail_end(struct flow *f)
+{
+	return leave(loader_of(f));
+}
+
+/* ------------------------------------------------------------------- counts */
+
+static int count_take(struct flow *f)
+{
+	struct slab_loader *l = loader_of(f);
+	struct slab *s = take(l, l->load->zone->depot->ref_blocks);
+
+	if (s == NULL)
+		return K_END;
+	s->state = SLAB_REBUILDING;
+	l->read = 0;
+	if (summary_get(s).load)
+		return K_READ;
+	memset(l->points, 0,
+	       (size_t)s->zone->depot->ref_blocks * SECTORS_PER_BLOCK *
+		       sizeof(*l->points));
+	return K_COMPARE;
+}
+
+static int count_read(struct flow *f)
+{
+	struct slab_loader *l = loader_of(f);
+	const struct depot *d = l->load->zone->depot;
+
+	l->reading = MIN(d->ref_blocks - l->read, BUFFER_BLOCKS);
+	if (l->reading == 0)
+		return K_COMPARE;
+	return read_blocks(l, l->slab->start + d->slab.data_blocks + l->read,
+			   l->reading, K_DECODE);
+}
+
+static int count_decode(struct flow *f)
+{
+	struct slab_loader *l = loader_of(f);
+
+	if (l->mio.done.result != 0)
+		return read_failed(l, K_END);
+	for (uint32_t i = 0; i < l->reading; i++, l->read++)
+		refs_decode(l->slab, l->read, l->buf + (size_t)i * BLOCK_SIZE,
+			    l->points + (size_t)l->read * SECTORS_PER_BLOCK);
+	return K_READ;
+}
+
+/*
+ * The slab journal entries that counts can have. After good order those that
+ * are on disk. After a crash counts may have entries that the summary does not
+ * name yet, which lie in the same ring; but where there is no journal, there is
+ * none, except in a ring of 2, where the counts come first (slabjournal.c).
+ */
+static seq_t points_end(const struct slab *s)
+{
+	const struct depot *d = s->zone->depot;
+	uint64_t ring = d->slab.slab_journal_blocks;
+
+	if (d->saved || (s->journal->tail == 1 && ring > 2))
+		return s->journal->tail;
+	return s->journal->tail + ring;
+}
+
+static bool check_points(const struct slab_loader *l)
+{
+	seq_t end = points_end(l->slab);
+
+	for (uint32_t i = 0; i < l->read * SECTORS_PER_BLOCK; i++) {
+		struct journal_point p = point_unpack(l->points[i]);
+
+		if (p.seq >= end || p.entry >= SLAB_ENTRIES_MAX ||
+		    (p.seq == 0 && p.entry != 0))
+			return false;
+	}
+	return true;
+}
+
+static int count_compare(struct flow *f)
+{
+	struct slab_loader *l = loader_of(f);
+	struct slab *s = l->slab;
+
+	if (!check_points(l))
+		return fail(l, scrub_damaged(s, s->journal->tail,
+					     "counts are newer than it"),
+			    K_END);
+	if (!summary_get(s).dirty || s->journal->tail == 1)
+		return K_READY;
+	return read_blocks(l, slabjournal_start(s),
+			   s->zone->depot->slab.slab_journal_blocks, K_APPLY);
+}
+
+static int count_apply(struct flow *f)
+{
+	struct slab_loader *l = loader_of(f);
+	int r;
+
+	if (l->mio.done.result != 0)
+		return read_failed(l, K_END);
+	r = scrub_apply(l->slab, l->buf, l->points);
+	return r != 0 ? fail(l, r, K_END) : K_READY;
+}
+
+/* The counts are complete in memory; what they lack on disk is written. */
+static void finish_slab(struct slab *s)
+{
+	const struct depot *d = s->zone->depot;
+	struct slab_journal *sj = s->journal;
+	struct summary_entry e = summary_get(s);
+	uint32_t allocated = 0;
+
+	for (uint32_t i = 0; i < d->ref_blocks; i++) {
+		allocated += s->blocks[i].allocated;
+		if (e.dirty && !e.load)
+			refs_dirty_block(s, i);
+	}
+	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
+	counter_add(&s->zone->stats.allocated, allocated);
+	s->state = SLAB_REBUILT;
+	slabjournal_set(sj, sj->tail, sj->tail, sj->last_point);
+	if (!e.dirty)
+		return;
+	refs_write_all(s);
+	refs_check_clean(s);
+}
+
+static int count_ready(struct flow *f)
+{
+	finish_slab(loader_of(f)->slab);
+	return K_TAKE;
+}
+
+static int count_end(struct flow *f)
+{
+	return leave(loader_of(f));
+}
