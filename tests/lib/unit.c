@@ -6,7 +6,9 @@
 
 #include "tests/lib/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static Suite *suite;
 
@@ -29,6 +31,17 @@ unsigned unit_share(unsigned n)
 	if (p > n)
 		p = n;
 	return p > 1 ? n / (unsigned)p : n;
+}
+
+size_t unit_resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long size, resident;
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%lu %lu", &size, &resident), 2);
+	fclose(f);
+	return resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
 int unit_run(void)

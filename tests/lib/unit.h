@@ -17,6 +17,7 @@
 #define TESTS_UNIT_H
 
 #include <check.h>
+#include <stddef.h>
 
 /* Built with a sanitizer that has memory of its own. */
 #ifdef __has_feature
@@ -37,6 +38,9 @@ TCase *unit_case(const char *name);
  * that make everything slow; what is enumerated is never cut.
  */
 unsigned unit_share(unsigned n);
+
+/* Bytes of this process that are in memory now. */
+size_t unit_resident_bytes(void);
 
 /* With @value in @field, does the walk @sane see it? Puts back what was there. */
 #define UNIT_DAMAGE(sane, field, value)                                        \

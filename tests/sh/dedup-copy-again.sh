@@ -2,24 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # dedup-copy: what is stored again takes addresses for what changed alone, each
 # snapshot comes back as it was, and running out of addresses is said.
-tool=${DEDUP_COPY:-${top_builddir:-.}/examples/dedup-copy/dedup-copy}
-dir=dedup-copy-again-test.$$
-failed=0
-
-test -x "$tool" || {
-	echo "dedup-copy was not built" >&2
-	exit 77
-}
-mkdir "$dir" || exit 1
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
-v=$dir/v
-
-fail()
-{
-	echo "$*" >&2
-	failed=1
-}
+. "$(dirname "$0")/dedup-copy-lib.sh"
 
 store() # ARGUMENT...
 {
@@ -27,11 +10,6 @@ store() # ARGUMENT...
 		fail "exit $?: $*"
 		cat "$dir/err" >&2
 	}
-}
-
-number()
-{
-	sed -n "s/^  \"$1\": \([0-9]*\).*/\1/p" "$dir/out"
 }
 
 random() # BYTES

@@ -2,44 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # dedup-copy: which files are meant: patterns, lists of names, names in an
 # archive; and what is printed of them.
-tool=${DEDUP_COPY:-${top_builddir:-.}/examples/dedup-copy/dedup-copy}
-case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
-dir=dedup-copy-names.$$
-failed=0
-
-test -x "$tool" || {
-	echo "dedup-copy was not built" >&2
-	exit 77
-}
-mkdir "$dir" || exit 1
-trap 'cd / && rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
-v=$dir/volume
-
-fail()
-{
-	echo "$*" >&2
-	failed=1
-}
-
-# expect CODE ARGUMENT...: the exit code of dedup-copy
-expect()
-{
-	want=$1
-	shift
-	"$tool" "$@" >"$dir/out" 2>"$dir/err"
-	got=$?
-	test $got -eq "$want" && return
-	fail "exit code $got instead of $want: $*"
-	cat "$dir/err" >&2
-}
-
-has()
-{
-	grep -q -- "$2" "$1" && return
-	fail "no \"$2\" in:"
-	cat "$1" >&2
-}
+. "$(dirname "$0")/dedup-copy-lib.sh"
 
 # The paths in the last list, in one line.
 paths()

@@ -4,23 +4,12 @@
 #
 # The program is held up where the change is to come: -v prints each name before
 # the file is opened, into a pipe that is full.
-tool=${DEDUP_COPY:-${top_builddir:-.}/examples/dedup-copy/dedup-copy}
-case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
-dir=dedup-copy-races.$$
-
-test -x "$tool" || {
-	echo "dedup-copy was not built" >&2
-	exit 77
-}
 command -v python3 >/dev/null 2>&1 || {
 	echo "python3 is not there" >&2
 	exit 77
 }
-mkdir "$dir" || exit 1
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
+. "$(dirname "$0")/dedup-copy-lib.sh"
 cd "$dir" || exit 1
-trap 'cd .. && rm -rf "$dir"' EXIT
 cat >races.py <<'END'
 import fcntl, os, shutil, subprocess, sys
 

@@ -3,43 +3,8 @@
 # dedup-copy and unusual trees: very deep ones, holes of terabytes, roots with
 # long names, directories that do not let their owner in, and extractions that
 # are broken off.
-tool=${DEDUP_COPY:-${top_builddir:-.}/examples/dedup-copy/dedup-copy}
-dir=dedup-copy-trees.$$
-failed=0
-
-test -x "$tool" || {
-	echo "dedup-copy was not built" >&2
-	exit 77
-}
-mkdir "$dir" || exit 1
+. "$(dirname "$0")/dedup-copy-lib.sh"
 trap 'umount "$dir/full" 2>/dev/null; chmod -R u+rwx "$dir"; rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
-v=$dir/volume
-
-fail()
-{
-	echo "$*" >&2
-	failed=1
-}
-
-# expect CODE ARGUMENT...: the exit code of dedup-copy
-expect()
-{
-	want=$1
-	shift
-	"$tool" "$@" >"$dir/out" 2>"$dir/err"
-	got=$?
-	test $got -eq "$want" && return
-	fail "exit code $got instead of $want: $*"
-	cat "$dir/err" >&2
-}
-
-has()
-{
-	grep -q -- "$2" "$1" && return
-	fail "no \"$2\" in:"
-	cat "$1" >&2
-}
 
 mode()
 {

@@ -2,50 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # dedup-copy: trees with every kind of file there and back, snapshots, savings,
 # images, and what it leaves behind when it is broken off or the volume is full.
-tool=${DEDUP_COPY:-${top_builddir:-.}/examples/dedup-copy/dedup-copy}
-dir=dedup-copy-test.$$
-failed=0
-
-test -x "$tool" || {
-	echo "dedup-copy was not built" >&2
-	exit 77
-}
-mkdir "$dir" || exit 1
-trap 'chmod -R u+rwx "$dir"; rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
-v=$dir/volume
+. "$(dirname "$0")/dedup-copy-lib.sh"
 t=$dir/t
-
-fail()
-{
-	echo "$*" >&2
-	failed=1
-}
-
-# expect CODE ARGUMENT...: the exit code of dedup-copy
-expect()
-{
-	want=$1
-	shift
-	"$tool" "$@" >"$dir/out" 2>"$dir/err"
-	got=$?
-	test $got -eq "$want" && return
-	fail "exit code $got instead of $want: $*"
-	cat "$dir/err" >&2
-}
-
-has()
-{
-	grep -q -- "$2" "$1" && return
-	fail "no \"$2\" in:"
-	cat "$1" >&2
-}
-
-# The number called $1 in the last report.
-number()
-{
-	sed -n "s/^  \"$1\": \(-\{0,1\}[0-9]*\).*/\1/p" "$dir/out"
-}
 
 random()
 {

@@ -24,7 +24,8 @@ sh_tests = \
 	%D%/system.sh \
 	%D%/vdoctl.sh
 TESTS += $(sh_tests)
-EXTRA_DIST += $(sh_tests) %D%/exported.sh %D%/installed.sh
+EXTRA_DIST += $(sh_tests) %D%/dedup-copy-lib.sh %D%/exported.sh \
+	%D%/installed.sh
 
 installcheck-local:
 	top_srcdir='$(abs_top_srcdir)' DESTDIR='$(DESTDIR)' libdir='$(libdir)' \

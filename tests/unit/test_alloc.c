@@ -7,9 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "tests/lib/unit.h"
@@ -102,17 +100,6 @@ START_TEST(fails_on_purpose)
 END_TEST
 
 #ifndef UNIT_SANITIZED
-static size_t resident_bytes(void)
-{
-	unsigned long size, resident;
-	FILE *f = fopen("/proc/self/statm", "r");
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_eq(fscanf(f, "%lu %lu", &size, &resident), 2);
-	fclose(f);
-	return resident * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 #define AREAS	 2000
 #define EACH	 ((size_t)40 << 10)
 #define ALLOWED ((size_t)10 << 20)
@@ -121,12 +108,12 @@ static size_t resident_bytes(void)
 START_TEST(goes_back)
 {
 	static char *areas[AREAS], *between[AREAS];
-	size_t before = resident_bytes();
+	size_t before = unit_resident_bytes();
 	char *huge = alloc_zeroed(1, (size_t)512 << 20);
 
 	ck_assert_ptr_nonnull(huge);
 	huge[0] = 1;
-	ck_assert_uint_lt(resident_bytes(), before + ALLOWED);
+	ck_assert_uint_lt(unit_resident_bytes(), before + ALLOWED);
 	alloc_free(huge);
 	for (unsigned i = 0; i < AREAS; i++) {
 		areas[i] = alloc_zeroed(1, EACH);
@@ -134,10 +121,10 @@ START_TEST(goes_back)
 		ck_assert_ptr_nonnull(areas[i]);
 		memset(areas[i], 1, EACH);
 	}
-	ck_assert_uint_gt(resident_bytes(), before + AREAS * EACH / 2);
+	ck_assert_uint_gt(unit_resident_bytes(), before + AREAS * EACH / 2);
 	for (unsigned i = 0; i < AREAS; i++)
 		alloc_free(areas[i]);
-	ck_assert_uint_lt(resident_bytes(), before + ALLOWED);
+	ck_assert_uint_lt(unit_resident_bytes(), before + ALLOWED);
 	for (unsigned i = 0; i < AREAS; i++)
 		alloc_free(between[i]);
 }

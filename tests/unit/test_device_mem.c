@@ -8,10 +8,8 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "format/types.h"
@@ -76,18 +74,6 @@ START_TEST(huge_and_sparse)
 }
 END_TEST
 
-/* Bytes of this process in memory. */
-static uint64_t resident(void)
-{
-	FILE *f = fopen("/proc/self/statm", "r");
-	unsigned long long all, pages;
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_eq(fscanf(f, "%llu %llu", &all, &pages), 2);
-	fclose(f);
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 /* "Untouched parts cost nothing", whatever pages the system prefers. */
 START_TEST(a_block_does_not_take_its_surroundings)
 {
@@ -99,13 +85,13 @@ START_TEST(a_block_does_not_take_its_surroundings)
 
 	memset(buf, 0x5a, sizeof(buf));
 	ck_assert_int_eq(vdo_device_open_memory(parts * apart, &d), 0);
-	before = resident();
+	before = unit_resident_bytes();
 	for (unsigned k = 0; k < 200; k++)
 		for (uint64_t i = 0; i < parts; i++)
 			ck_assert_int_eq(device_write(d, i * apart + 8192, buf,
 						      BLOCK_SIZE),
 					 0);
-	ck_assert_uint_lt(resident(), before + parts * apart / 16);
+	ck_assert_uint_lt(unit_resident_bytes(), before + parts * apart / 16);
 	vdo_device_close(d);
 }
 END_TEST

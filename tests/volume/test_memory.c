@@ -6,9 +6,7 @@
  */
 #include "build.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <vdo/vdo.h>
 
@@ -19,17 +17,6 @@
 #define DATA_BLOCKS  64
 
 #ifndef UNIT_SANITIZED
-
-static size_t resident_bytes(void)
-{
-	unsigned long size, resident;
-	FILE *f = fopen("/proc/self/statm", "r");
-
-	ck_assert_ptr_nonnull(f);
-	ck_assert_int_eq(fscanf(f, "%lu %lu", &size, &resident), 2);
-	fclose(f);
-	return resident * (size_t)sysconf(_SC_PAGESIZE);
-}
 
 struct opened {
 	struct vdo_device *device;
@@ -69,20 +56,20 @@ START_TEST(test_closed_volumes)
 	/* What the first one leaves, such as libraries' tables, is not ours. */
 	open_one(&all[0], c, data);
 	close_one(&all[0]);
-	before = resident_bytes();
+	before = unit_resident_bytes();
 	for (unsigned i = 0; i < VOLUMES; i++) {
 		open_one(&all[i], c, data);
 		if (!at_once)
 			close_one(&all[i]);
 	}
-	used = resident_bytes() - before;
+	used = unit_resident_bytes() - before;
 	for (unsigned i = 0; at_once && i < VOLUMES; i++)
 		close_one(&all[i]);
 	if (at_once)
 		ck_assert_uint_gt(used, VOLUMES * DATA_BLOCKS * BLOCK_SIZE);
-	ck_assert_msg(resident_bytes() < before + ((size_t)48 << 20),
+	ck_assert_msg(unit_resident_bytes() < before + ((size_t)48 << 20),
 		      "%zu KiB of %zu KiB stayed",
-		      (resident_bytes() - before) / 1024, used / 1024);
+		      (unit_resident_bytes() - before) / 1024, used / 1024);
 	free(data);
 	vdo_config_free(c);
 }
