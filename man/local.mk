@@ -18,6 +18,7 @@ dist_man_MANS += \
 	%D%/vdo_pread.3 \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
+	%D%/vdo_usage_inspect.3 \
 	%D%/vdo_version.3 \
 	%D%/vdoctl.1
 
@@ -90,6 +91,11 @@ links_vdo_stats_get = \
 	%D%/links/vdo_stats_value.3
 links_vdo_strerror = \
 	%D%/links/vdo_error_name.3
+links_vdo_usage_inspect = \
+	%D%/links/vdo_usage_inspect_device.3 \
+	%D%/links/vdo_usage_count.3 \
+	%D%/links/vdo_usage_count_device.3 \
+	%D%/links/vdo_usage_get.3
 
 man_links = \
 	$(links_vdo_config_new) \
@@ -102,7 +108,8 @@ man_links = \
 	$(links_vdo_open) \
 	$(links_vdo_pread) \
 	$(links_vdo_stats_get) \
-	$(links_vdo_strerror)
+	$(links_vdo_strerror) \
+	$(links_vdo_usage_inspect)
 
 man_MANS = $(man_links)
 CLEANFILES += $(man_links)
@@ -129,6 +136,8 @@ $(links_vdo_stats_get):
 	$(man_link)/vdo_stats_get.3 >$@
 $(links_vdo_strerror):
 	$(man_link)/vdo_strerror.3 >$@
+$(links_vdo_usage_inspect):
+	$(man_link)/vdo_usage_inspect.3 >$@
 
 # AM_V_GEN is empty or prints the name.
 man_link = $(AM_V_GEN)$(MKDIR_P) %D%/links && echo .so man3

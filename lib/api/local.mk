@@ -9,5 +9,6 @@ lib_libcore_la_SOURCES += \
 	%D%/options.c %D%/options.h \
 	%D%/size.c \
 	%D%/stats.c %D%/stats_rows.h \
+	%D%/usage.c \
 	%D%/version.c \
 	%D%/volume.c

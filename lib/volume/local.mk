@@ -5,4 +5,5 @@ lib_libcore_la_SOURCES += %D%/close.c %D%/components.c \
 	%D%/reindex.c %D%/reindex.h %D%/sane.c %D%/save.c \
 	%D%/settings.h %D%/stats.h %D%/still_there.c %D%/super.c \
 	%D%/super_writer.c %D%/super_writer.h %D%/topology.c %D%/volume.c \
+	%D%/usage.c %D%/usage.h %D%/usage_map.c %D%/usage_priv.h \
 	%D%/volume.h %D%/volume_priv.h

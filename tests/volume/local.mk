@@ -28,7 +28,8 @@ VOLUME_TESTS = \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
 	tests/volume/test_space \
-	tests/volume/test_suspend
+	tests/volume/test_suspend \
+	tests/volume/test_usage
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
@@ -72,6 +73,8 @@ tests_volume_test_format_SOURCES = %D%/test_format.c
 tests_volume_test_format_LDADD = $(UNIT_LIBS)
 tests_volume_test_gone_SOURCES = %D%/test_gone.c
 tests_volume_test_gone_LDADD = $(UNIT_LIBS)
+tests_volume_test_usage_SOURCES = %D%/test_usage.c
+tests_volume_test_usage_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c
 tests_volume_test_full_LDADD = $(UNIT_LIBS)
 tests_volume_test_suspend_SOURCES = %D%/test_suspend.c

@@ -95,6 +95,8 @@ START_TEST(test_life)
 	struct vdo_volume *v = (struct vdo_volume *)&said;
 	struct vdo_info info;
 	struct vdo_plan plan;
+	struct vdo_usage usage;
+	struct vdo_job *job;
 	struct vdo_device *d;
 
 	ck_assert_int_eq(vdo_device_open_memory(8 << 20, &d), 0);
@@ -113,6 +115,18 @@ START_TEST(test_life)
 	REFUSED_SAYING("info", vdo_inspect("/dev/null", NULL, 8, e));
 	REFUSED_SAYING("device", vdo_inspect_device(NULL, &info, 8, e));
 	REFUSED_SAYING("info", vdo_inspect_device(d, NULL, 8, e));
+	REFUSED_SAYING("path", vdo_usage_inspect(NULL, &usage, 8, e));
+	REFUSED_SAYING("usage", vdo_usage_inspect("/dev/null", NULL, 8, e));
+	REFUSED_SAYING("device", vdo_usage_inspect_device(NULL, &usage, 8, e));
+	REFUSED_SAYING("usage", vdo_usage_inspect_device(d, NULL, 8, e));
+	REFUSED_SAYING("job", vdo_usage_count("/dev/null", NULL, 0, NULL, e));
+	REFUSED_SAYING("path", vdo_usage_count(NULL, NULL, 0, &job, e));
+	REFUSED_SAYING("job", vdo_usage_count_device(d, NULL, 0, NULL, e));
+	REFUSED_SAYING("device",
+		       vdo_usage_count_device(NULL, NULL, 0, &job, e));
+	REFUSED_SAYING("flags", vdo_usage_count_device(d, NULL, 2, &job, e));
+	ck_assert_ptr_null(job);
+	REFUSED(vdo_usage_get(NULL, &usage, sizeof(usage)));
 	ck_assert_int_eq(vdo_close(NULL), 0);
 	vdo_abandon(NULL);
 	vdo_device_close(d);
