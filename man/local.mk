@@ -63,6 +63,9 @@ links_vdo_job = \
 	%D%/links/vdo_job_progress.3 \
 	%D%/links/vdo_job_wait.3
 links_vdo_open = \
+	%D%/links/vdo_open_start.3 \
+	%D%/links/vdo_open_device_start.3 \
+	%D%/links/vdo_opened_get.3 \
 	%D%/links/vdo_open_device.3 \
 	%D%/links/vdo_close.3 \
 	%D%/links/vdo_abandon.3 \

@@ -10,6 +10,7 @@
  * timeout other than 0, which then takes as long as the job.
  *
  * A device that was lent to a job is in use until vdo_job_free(); so is a file.
+ * (What the job hands out, such as an open volume, takes that over.)
  *
  * Threads: any call on a job from any thread, except vdo_job_free(), which is
  * the last one. A job must not be used after fork(): calls in the child do

@@ -85,6 +85,28 @@ int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
 		    struct vdo_volume **volume, struct vdo_error *error);
 
 /*
+ * The same as a job (job.h), since a large volume takes its time: what can be
+ * found out from its first blocks is found out at once, the rest is the job's.
+ * A job that is cancelled, or fails, leaves the volume as it was; once the super
+ * block says that the volume is in use it is too late to cancel, and the job
+ * succeeds.
+ */
+struct vdo_job;
+int vdo_open_start(const char *path, const struct vdo_config *config,
+		   struct vdo_job **job, struct vdo_error *error);
+int vdo_open_device_start(struct vdo_device *device,
+			  const struct vdo_config *config,
+			  struct vdo_job **job, struct vdo_error *error);
+
+/*
+ * The volume that @job has opened, which is the caller's from then on, also
+ * after vdo_job_free(); what nobody asked for is closed there. -EAGAIN: it is
+ * not over, or has failed. -EINVAL: it was handed out already, or the job is of
+ * another kind. -VDO_EFORKED.
+ */
+int vdo_opened_get(struct vdo_job *job, struct vdo_volume **volume);
+
+/*
  * Wait for all I/O, save everything, close. The handle is gone afterwards
  * whatever is returned. An error means that the volume could not be saved; it
  * then is as after a crash or read-only. -ENOSPC, -EDQUOT, -EFBIG: the file

@@ -102,6 +102,17 @@ no_handle:
 	return result;
 }
 
+int handle_start(struct vdo_volume *v, struct vdo_error *error)
+{
+	int result = volume_open(v->volume, error);
+
+	if (result == 0)
+		return 0;
+	volume_destroy(v->volume);
+	handle_free(v);
+	return result;
+}
+
 int handle_open(struct vdo_device *device, struct executor *x,
 		const struct settings *s, struct vdo_volume **volume,
 		struct vdo_error *error)
@@ -109,15 +120,10 @@ int handle_open(struct vdo_device *device, struct executor *x,
 	struct vdo_volume *v;
 	int result = handle_create(device, x, s, &v, error);
 
-	if (result != 0)
-		return result;
-	result = volume_open(v->volume, error);
-	if (result == 0) {
+	if (result == 0)
+		result = handle_start(v, error);
+	if (result == 0)
 		*volume = v;
-		return 0;
-	}
-	volume_destroy(v->volume);
-	handle_free(v);
 	return result;
 }
 

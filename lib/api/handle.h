@@ -34,7 +34,11 @@ int handle_create(struct vdo_device *device, struct executor *x,
 		  const struct settings *s, struct vdo_volume **volume,
 		  struct vdo_error *error) MUST_CHECK;
 
-/* The same, and open it. Executors of any kind will do: this is how tests open
+/* Open the volume; the handle, and a device of its own, are gone if that
+ * fails. */
+int handle_start(struct vdo_volume *v, struct vdo_error *error) MUST_CHECK;
+
+/* Both, one after the other. Executors of any kind will do: this is how tests open
  * volumes on theirs. */
 int handle_open(struct vdo_device *device, struct executor *x,
 		const struct settings *s, struct vdo_volume **volume,

@@ -7,7 +7,8 @@
  *	  inline: [vdo_job_wait]   [work]
  *
  * Work is done without the lock; the states, the result and its text are under
- * it.
+ * it, and so are the calls that stop work and ask for its progress, so that they
+ * know whether it is over.
  */
 #include "build.h"
 
@@ -85,7 +86,7 @@ int job_start(struct vdo_job *job, const struct job_ops *ops,
 	return r;
 }
 
-static bool is_here(const struct vdo_job *job)
+bool job_is_here(const struct vdo_job *job)
 {
 	return job != NULL && job->pid == getpid();
 }
@@ -112,10 +113,11 @@ void vdo_job_progress(struct vdo_job *job, struct vdo_job_progress *progress,
 
 	if (progress == NULL)
 		return;
-	if (is_here(job)) {
-		/* Before the rest, so that what is over is complete. */
-		p.over = is_over(job);
+	if (job_is_here(job)) {
+		pthread_mutex_lock(&job->lock);
+		p.over = job->state == JOB_IS_OVER;
 		job->ops->progress(job, &p);
+		pthread_mutex_unlock(&job->lock);
 	}
 	memcpy(progress, &p, MIN(size, sizeof(p)));
 }
@@ -156,7 +158,7 @@ int vdo_job_wait(struct vdo_job *job, int timeout_ms, struct vdo_error *error)
 	error_clear(error);
 	if (job == NULL)
 		return error_missing(error, "job");
-	if (!is_here(job))
+	if (!job_is_here(job))
 		return error_finish(error, -VDO_EFORKED);
 	if (queue_running != NULL)
 		return error_finish(error, -EDEADLK);
@@ -178,17 +180,26 @@ int vdo_job_wait(struct vdo_job *job, int timeout_ms, struct vdo_error *error)
 	return r == -ETIMEDOUT ? error_finish(error, r) : r;
 }
 
+/* What is over may be somebody else's by now, and is left alone. */
+static void stop(struct vdo_job *job)
+{
+	pthread_mutex_lock(&job->lock);
+	if (job->state != JOB_IS_OVER)
+		job->ops->stop(job);
+	pthread_mutex_unlock(&job->lock);
+}
+
 void vdo_job_cancel(struct vdo_job *job)
 {
-	if (is_here(job))
-		job->ops->stop(job);
+	if (job_is_here(job))
+		stop(job);
 }
 
 void vdo_job_free(struct vdo_job *job)
 {
-	if (!is_here(job) || queue_running != NULL)
+	if (!job_is_here(job) || queue_running != NULL)
 		return;
-	job->ops->stop(job);
+	stop(job);
 	if (job->has_thread)
 		pthread_join(job->thread, NULL);
 	VDO_ASSERT(job->state != JOB_RUNS);

@@ -7,9 +7,10 @@
  *
  *	run	 once, on the job's thread or in vdo_job_wait(); never if an
  *		 inline job is freed before somebody waited
- *	stop	 on any thread, before, while or after run does; run then ends
- *		 soon with -ECANCELED
- *	progress on any thread, at any time before destroy
+ *	stop	 on any thread, before run or while it runs, never when the job
+ *		 is over; run then ends soon with -ECANCELED. Does not wait
+ *	progress on any thread, at any time before destroy; p->over says whether
+ *		 the job is over, and stays true meanwhile. Does not wait
  *	destroy	 last, once; frees the job
  *
  * Lifetime: from job_start() to vdo_job_free(). If job_start() fails, the job is
@@ -53,6 +54,9 @@ struct vdo_job {
 /* @s says where it runs. -ENOMEM, -EAGAIN. */
 int job_start(struct vdo_job *job, const struct job_ops *ops,
 	      const struct settings *s) MUST_CHECK;
+
+/* Are we in the process that started it? False for NULL. */
+bool job_is_here(const struct vdo_job *job);
 
 /* Is it over, and did it succeed? */
 bool job_succeeded(struct vdo_job *job);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Format, open, close, inspect: the public calls around volume/.
- *
- * Opening goes device, executor, volume; closing the other way round. The
- * executor is chosen here, so nothing below knows which one it runs on.
+ * Format, close, inspect, and what an open volume says of itself: the public
+ * calls around volume/. open.c has the rest.
  */
 #include "build.h"
 
@@ -129,118 +127,6 @@ int vdo_format_plan(const char *path, const struct vdo_config *config,
 	if (result == 0)
 		result = plan_on(device, &s, plan, size, error);
 	vdo_device_close(device);
-	return error_finish(error, result);
-}
-
-/* --------------------------------------------------------------------- open */
-
-static int create_executor(const struct settings *s, struct executor **x)
-{
-	struct native_config native = {
-		.threads = volume_thread_count(s),
-		.pin = s->open.pin,
-		.spin_us = s->open.spin_us,
-		.name_prefix = "vdo-",
-	};
-
-	switch (s->open.executor) {
-	case EXECUTOR_NATIVE:
-		return executor_native_create(&native, x);
-	case EXECUTOR_INLINE:
-		return executor_inline_create(x);
-	case EXECUTOR_POOL:
-		break;
-	}
-	/* host_config_apply() has seen that there is a pool. */
-	return executor_strand_create(&s->pool, s->pool_arg, x);
-}
-
-static int open_on(struct vdo_device *device, const struct settings *s,
-		   struct vdo_volume **volume, struct vdo_error *error)
-{
-	struct executor *x;
-	int result = create_executor(s, &x);
-
-	if (result == -EAGAIN)
-		return error_set(error, result,
-				 "there can be no more threads; raise the "
-				 "limit of processes (ulimit -u)");
-	if (result != 0)
-		return result;
-	return handle_open(device, x, s, volume, error);
-}
-
-int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
-		    struct vdo_volume **volume, struct vdo_error *error)
-{
-	struct settings s;
-	int result;
-
-	error_clear(error);
-	if (volume == NULL)
-		return error_missing(error, "volume");
-	*volume = NULL;
-	if (device == NULL)
-		return error_missing(error, "device");
-	if (queue_running != NULL)
-		return error_finish(error, -EDEADLK);
-	result = host_config_apply(config, &s, error);
-	if (result == 0)
-		result = open_on(device, &s, volume, error);
-	return error_finish(error, result);
-}
-
-static int open_file(const char *path, const struct settings *s,
-		     struct vdo_device **device, struct vdo_error *error)
-{
-	return file_open(path, s->open.read_only ? VDO_OPEN_READ_ONLY : 0,
-			 &s->device, device, error);
-}
-
-int vdo_device_open_config(const char *path, const struct vdo_config *config,
-			   struct vdo_device **device, struct vdo_error *error)
-{
-	struct settings s;
-	int result;
-
-	error_clear(error);
-	if (device == NULL)
-		return error_missing(error, "device");
-	*device = NULL;
-	if (path == NULL)
-		return error_missing(error, "path");
-	result = host_config_apply(config, &s, error);
-	if (result == 0)
-		result = open_file(path, &s, device, error);
-	return error_finish(error, result);
-}
-
-int vdo_open(const char *path, const struct vdo_config *config,
-	     struct vdo_volume **volume, struct vdo_error *error)
-{
-	struct vdo_device *device;
-	struct settings s;
-	int result;
-
-	error_clear(error);
-	if (volume == NULL)
-		return error_missing(error, "volume");
-	*volume = NULL;
-	if (path == NULL)
-		return error_missing(error, "path");
-	if (queue_running != NULL)
-		return error_finish(error, -EDEADLK);
-	result = host_config_apply(config, &s, error);
-	if (result != 0)
-		return error_finish(error, result);
-	result = open_file(path, &s, &device, error);
-	if (result != 0)
-		return error_finish(error, result);
-	result = open_on(device, &s, volume, error);
-	if (result == 0)
-		(*volume)->own_device = device;
-	else
-		vdo_device_close(device);
 	return error_finish(error, result);
 }
 

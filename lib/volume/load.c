@@ -44,6 +44,9 @@ enum { OPEN_ROWS(FLOW_ROW) };
 OPEN_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(open_table, OPEN_UNDO, OPEN_ROWS);
 
+/* The one phase whose length is known. */
+static const char depot_phase[] = "loading the slab depot";
+
 static bool is_cancelled(const struct volume *v)
 {
 	return atomic_load(&v->stop);
@@ -61,7 +64,7 @@ static int open_depot(struct flow *f)
 		readonly_open(&v->readonly);
 		return OPEN_START;
 	}
-	life_does(l, "loading the slab depot");
+	life_does(l, depot_phase);
 	flow_await_any(f, &l->step, OPEN_DEPOT_LOADED);
 	depot_load(v->depot, v->sb.state == VOLUME_NEW, &l->step);
 	return FLOW_WAIT;
@@ -185,8 +188,9 @@ void volume_open_progress(const struct volume *v, struct vdo_job_progress *p)
 	const char *does = atomic_load_explicit(&v->opening.does,
 						memory_order_relaxed);
 
-	p->phase = does != NULL ? does : "";
-	depot_load_progress(v->depot, &p->done, &p->total);
+	*p = (struct vdo_job_progress){.phase = does != NULL ? does : ""};
+	if (does == depot_phase)
+		depot_load_progress(v->depot, &p->done, &p->total);
 }
 
 /* ----------------------------------------------------------------- resuming */

@@ -98,6 +98,7 @@ START_TEST(test_life)
 	struct vdo_usage usage;
 	struct vdo_job *job;
 	struct vdo_device *d;
+	struct vdo_job *job;
 
 	ck_assert_int_eq(vdo_device_open_memory(8 << 20, &d), 0);
 	REFUSED_SAYING("path", vdo_format(NULL, NULL, e));
@@ -111,6 +112,13 @@ START_TEST(test_life)
 	REFUSED_SAYING("volume", vdo_open("/dev/null", NULL, NULL, e));
 	REFUSED_SAYING("device", vdo_open_device(NULL, NULL, &v, e));
 	REFUSED_SAYING("volume", vdo_open_device(d, NULL, NULL, e));
+	REFUSED_SAYING("job", vdo_open_start("/dev/null", NULL, NULL, e));
+	REFUSED_SAYING("path", vdo_open_start(NULL, NULL, &job, e));
+	REFUSED_SAYING("job", vdo_open_device_start(d, NULL, NULL, e));
+	REFUSED_SAYING("device", vdo_open_device_start(NULL, NULL, &job, e));
+	ck_assert_ptr_null(job);
+	REFUSED(vdo_opened_get(NULL, &v));
+	REFUSED(vdo_opened_get(NULL, NULL));
 	REFUSED_SAYING("path", vdo_inspect(NULL, &info, sizeof(info), e));
 	REFUSED_SAYING("info", vdo_inspect("/dev/null", NULL, 8, e));
 	REFUSED_SAYING("device", vdo_inspect_device(NULL, &info, 8, e));
