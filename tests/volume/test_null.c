@@ -98,7 +98,6 @@ START_TEST(test_life)
 	struct vdo_usage usage;
 	struct vdo_job *job;
 	struct vdo_device *d;
-	struct vdo_job *job;
 
 	ck_assert_int_eq(vdo_device_open_memory(8 << 20, &d), 0);
 	REFUSED_SAYING("path", vdo_format(NULL, NULL, e));
