@@ -105,6 +105,7 @@ void volume_destroy(struct volume *v)
 	components_destroy(v);
 	read_only_fini(v);
 	super_writer_fini(&v->super);
+	still_there_fini(v);
 	topology_destroy(&v->topology);
 	alloc_free(v);
 }

@@ -107,6 +107,8 @@ static int make_components(struct volume *v)
 	};
 	int result = super_writer_init(&v->super, &c);
 
+	if (result == 0)
+		result = still_there_init(v);
 	if (result != 0)
 		return result;
 	init_lives(v);

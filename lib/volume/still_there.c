@@ -15,9 +15,12 @@
 
 #include "volume/volume_priv.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <vdo/error.h>
+
+#include "base/alloc.h"
 
 /* Row, function, where it runs; what it does. */
 #define LOOK_ROWS(X)							       \
@@ -137,6 +140,17 @@ static int look_end(struct flow *f)
 {
 	completion_finish(volume_of(f)->look.done, f->result);
 	return FLOW_END;
+}
+
+int still_there_init(struct volume *v)
+{
+	v->look.block = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE);
+	return v->look.block == NULL ? -ENOMEM : 0;
+}
+
+void still_there_fini(struct volume *v)
+{
+	alloc_free(v->look.block);
 }
 
 void still_there(struct volume *v, struct completion *done)

@@ -70,7 +70,7 @@ struct look {
 	struct flow flow;
 	struct mio mio;
 	struct completion *done;
-	_Alignas(BLOCK_SIZE) uint8_t block[BLOCK_SIZE];
+	uint8_t *block; /* one, aligned as devices want it */
 };
 
 struct volume {
@@ -175,6 +175,8 @@ void super_mark_clean(struct volume *v);
  * Look whether the storage is still what was opened. On any queue. @done gets 0
  * or, with a line in the log, -VDO_EGONE: then nothing more must be written.
  */
+int still_there_init(struct volume *v) MUST_CHECK;
+void still_there_fini(struct volume *v);
 void still_there(struct volume *v, struct completion *done);
 
 /* Does a file that had a name still have one? 0 or, with a line, -VDO_EGONE. */
