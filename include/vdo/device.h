@@ -80,12 +80,15 @@ struct vdo_device_ops {
  * open-file-description lock; O_EXCL on block devices).
  *
  * @flags: VDO_OPEN_READ_ONLY; VDO_OPEN_CREATE makes a missing file (empty),
- * unless it is to be opened read-only.
- * Errors: -EINVAL for unknown flags; -VDO_EINUSE if somebody has it open;
+ * unless it is to be opened read-only. VDO_OPEN_UNLOCKED, which goes with
+ * VDO_OPEN_READ_ONLY only, locks nothing: storage that somebody has open can be
+ * looked at, and may change meanwhile.
+ * Errors: -EINVAL for flags that do not go; -VDO_EINUSE if somebody has it open;
  * -errno of open(2).
  */
 #define VDO_OPEN_READ_ONLY 1u
 #define VDO_OPEN_CREATE    2u
+#define VDO_OPEN_UNLOCKED  4u
 int vdo_device_open(const char *path, unsigned flags,
 		    struct vdo_device **device, struct vdo_error *error);
 

@@ -177,7 +177,7 @@ static int open_path(struct file *f, const char *path, unsigned flags,
 		r = check_type(path, st.st_mode, error);
 		if (r != 0)
 			return r;
-		if (S_ISBLK(st.st_mode))
+		if (S_ISBLK(st.st_mode) && !(flags & VDO_OPEN_UNLOCKED))
 			mode |= O_EXCL;
 		f->fd = open_claiming(path, mode);
 		r = f->fd >= 0 ? 0 : -errno;
@@ -213,9 +213,10 @@ static int lock_file(struct file *f, const char *path, bool read_only,
 	return fail_errno(error, path, "lock", errno);
 }
 
-static int check_fd(struct file *f, const char *path, bool read_only,
+static int check_fd(struct file *f, const char *path, unsigned flags,
 		    struct vdo_error *error)
 {
+	bool read_only = flags & VDO_OPEN_READ_ONLY;
 	struct stat st;
 	int locked = 0;
 	int r;
@@ -227,6 +228,8 @@ static int check_fd(struct file *f, const char *path, bool read_only,
 	if (r != 0)
 		return r;
 	f->block_device = S_ISBLK(st.st_mode);
+	if (flags & VDO_OPEN_UNLOCKED)
+		return 0;
 	if (!f->block_device)
 		return lock_file(f, path, read_only, error);
 	if (!read_only && ioctl(f->fd, BLKROGET, &locked) == 0 && locked != 0)
@@ -296,7 +299,7 @@ static int try_once(struct file *f, const char *path, unsigned flags,
 	int r = open_path(f, path, flags, error);
 
 	if (r == 0) {
-		r = check_fd(f, path, flags & VDO_OPEN_READ_ONLY, error);
+		r = check_fd(f, path, flags, error);
 		if (was_used(f))
 			forget_created(f);
 		/* Where nobody can lock a file, nobody else has this one. */

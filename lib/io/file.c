@@ -357,6 +357,8 @@ static int set_up(struct file *f, const char *path, bool read_only, bool direct,
 	return 0;
 }
 
+#define FLAGS (VDO_OPEN_READ_ONLY | VDO_OPEN_CREATE | VDO_OPEN_UNLOCKED)
+
 int file_open(const char *path, unsigned flags,
 	      const struct device_options *options, struct vdo_device **device,
 	      struct vdo_error *error)
@@ -365,7 +367,7 @@ int file_open(const char *path, unsigned flags,
 	struct file *f = alloc_zeroed(1, sizeof(*f));
 	int r;
 
-	VDO_ASSERT((flags & ~(VDO_OPEN_READ_ONLY | VDO_OPEN_CREATE)) == 0);
+	VDO_ASSERT((flags & ~FLAGS) == 0);
 	*device = NULL;
 	if (d == NULL || f == NULL) {
 		r = error_set(error, -ENOMEM, "out of memory");
@@ -404,7 +406,7 @@ int vdo_device_open(const char *path, unsigned flags,
 		    struct vdo_device **device, struct vdo_error *error)
 {
 	static const struct device_options defaults = {.engine = DEVICE_AUTO};
-	unsigned unknown = flags & ~(VDO_OPEN_READ_ONLY | VDO_OPEN_CREATE);
+	unsigned unknown = flags & ~FLAGS;
 
 	if (device == NULL)
 		return error_missing(error, "device");
@@ -414,6 +416,10 @@ int vdo_device_open(const char *path, unsigned flags,
 	if (unknown != 0)
 		return error_set(error, -EINVAL,
 				 "flags %#x are unknown: use VDO_OPEN_READ_ONLY, "
-				 "VDO_OPEN_CREATE or both", unknown);
+				 "VDO_OPEN_CREATE, VDO_OPEN_UNLOCKED", unknown);
+	if ((flags & VDO_OPEN_UNLOCKED) && !(flags & VDO_OPEN_READ_ONLY))
+		return error_set(error, -EINVAL,
+				 "VDO_OPEN_UNLOCKED goes with "
+				 "VDO_OPEN_READ_ONLY only");
 	return file_open(path, flags, &defaults, device, error);
 }

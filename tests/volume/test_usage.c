@@ -6,9 +6,12 @@
 #include "build.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
+#include "io/device.h"
 #include "tests/lib/fixture.h"
 #include "volume/usage_priv.h"
 
@@ -293,6 +296,39 @@ START_TEST(damaged_page)
 }
 END_TEST
 
+/* Storage that is open can be looked at, and is not written. */
+START_TEST(open_can_be_looked_at)
+{
+	char path[] = "/tmp/libvdo-usage-XXXXXX";
+	struct vdo_config *c = fixture_config("size=16M force=on");
+	struct vdo_usage u = {0};
+	struct vdo_device *d;
+	struct vdo_volume *v;
+	char block[B] = {0};
+
+	close(mkstemp(path));
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_int_eq(vdo_open(path, NULL, &v, &error), 0);
+	ck_assert_int_eq(vdo_pwrite(v, block, B, 0, 0), 0);
+	ck_assert_int_eq(vdo_device_open(path, VDO_OPEN_READ_ONLY, &d, &error),
+			 -VDO_EINUSE);
+	ck_assert_int_eq(vdo_device_open(path, VDO_OPEN_UNLOCKED, &d, &error),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_device_open(path,
+					 VDO_OPEN_READ_ONLY | VDO_OPEN_UNLOCKED,
+					 &d, &error),
+			 0);
+	ck_assert_int_eq(vdo_usage_inspect_device(d, &u, sizeof(u), &error),
+			 0);
+	ck_assert_int_eq(u.level, VDO_USAGE_SAVED);
+	ck_assert_int_eq(device_write(d, 0, block, B), -EROFS);
+	vdo_device_close(d);
+	ck_assert_int_eq(vdo_close(v), 0);
+	unlink(path);
+	vdo_config_free(c);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("usage");
@@ -303,6 +339,7 @@ int main(void)
 	tcase_add_test(tc, not_closed_is_as_of_the_last_save);
 	tcase_add_test(tc, open_is_refused);
 	tcase_add_test(tc, cancelled);
+	tcase_add_test(tc, open_can_be_looked_at);
 	tcase_add_test(tc, damaged_page);
 	return unit_run();
 }
