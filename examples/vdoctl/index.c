@@ -211,8 +211,7 @@ static void draw(struct progress *p, struct vdo_job *job)
 	progress_draw(p);
 }
 
-/* Wait for a job; it is cancelled when we are interrupted. */
-static int finish(struct vdo_job *job, struct vdo_error *error)
+int job_finish(struct vdo_job *job, struct vdo_error *error)
 {
 	struct progress p;
 	int r;
@@ -320,7 +319,7 @@ static int verify(const struct arguments *a)
 	catch_interrupts();
 	if (vdo_index_verify(a->path, a->config, &job, &error) != 0)
 		return complain_vdo(a->path, &error);
-	if (finish(job, &error) != 0) {
+	if (job_finish(job, &error) != 0) {
 		code = complain_vdo(a->path, &error);
 	} else if (vdo_index_report_get(job, &report, sizeof(report)) == 0) {
 		if (a->json)
@@ -380,7 +379,7 @@ static int rebuild(const struct arguments *a)
 	catch_interrupts();
 	if (vdo_index_rebuild(a->path, a->config, &job, &error) != 0)
 		return complain_vdo(a->path, &error);
-	if (finish(job, &error) != 0)
+	if (job_finish(job, &error) != 0)
 		code = complain_vdo(a->path, &error);
 	else if (vdo_index_rebuilt_get(job, &rebuilt, sizeof(rebuilt)) != 0)
 		code = EXIT_FAILED;

@@ -40,6 +40,8 @@ static const struct option argument_table[] = {
 	{"offset", required_argument, NULL, 'o' + 256},
 	{"length", required_argument, NULL, 'l' + 256},
 	{"json", no_argument, NULL, 'j' + 256},
+	{"unlocked", no_argument, NULL, 'U' + 256},
+	{"exact", no_argument, NULL, 'x' + 256},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
@@ -59,6 +61,12 @@ static bool take_long(struct arguments *a, int letter, const char *accept,
 	case 'l':
 		a->has_length = true;
 		return parse_size_option("--length", optarg, &a->length);
+	case 'U':
+		a->unlocked = true;
+		return true;
+	case 'x':
+		a->exact = true;
+		return true;
 	default:
 		a->json = true;
 		return true;
@@ -71,7 +79,7 @@ static int take_options(struct arguments *a, int argc, char **argv,
 {
 	int c, i = 0;
 
-	while ((c = next_option(argc, argv, ":ho:v", argument_table, &i)) != -1) {
+	while ((c = next_option(argc, argv, ":ho:vU", argument_table, &i)) != -1) {
 		bool good = false;
 
 		if (c == 'h') {
@@ -83,6 +91,8 @@ static int take_options(struct arguments *a, int argc, char **argv,
 			config_log(a->config);
 		} else if (c == 'o')
 			good = config_assign(a->config, optarg);
+		else if (c == 'U')
+			good = take_long(a, 'U', accept, "unlocked");
 		else if (c > 256)
 			good = take_long(a, c - 256, accept,
 					 argument_table[i].name);

@@ -12,11 +12,12 @@
  */
 
 static const char info_help[] =
-	"Usage: vdoctl info FILE [--json]\n"
-	"Show what the first blocks of a volume say. The volume is not opened:\n"
-	"its state does not matter, and nothing is changed.\n\n"
-	"  --json      for programs\n"
-	"  -h, --help  this text\n";
+	"Usage: vdoctl info FILE [-U] [--json]\n"
+	"Show what the first blocks of a volume say, and about how full it is. The\n"
+	"volume is not opened: its state does not matter, and nothing is changed.\n\n"
+	"  -U, --unlocked  also if somebody has it open; then it is out of date\n"
+	"  --json          for programs\n"
+	"  -h, --help      this text\n";
 
 enum kind {
 	SECTION,
@@ -106,7 +107,8 @@ static uint64_t number_at(const void *field, enum kind kind)
 	return wide;
 }
 
-static void info_json(const struct vdo_info *info)
+static void info_json(const struct vdo_info *info,
+		      const struct vdo_usage *usage)
 {
 	struct json j = {.file = stdout};
 	bool open = false;
@@ -148,6 +150,7 @@ static void info_json(const struct vdo_info *info)
 		}
 	}
 	json_end(&j, '}');
+	usage_json(&j, usage);
 	json_end(&j, '}');
 }
 
@@ -197,21 +200,51 @@ static void info_people(const struct vdo_info *info)
 	}
 }
 
-int command_info(int argc, char **argv)
+static int show_info(const struct arguments *a, struct vdo_device *device)
 {
 	struct vdo_error error;
+	struct vdo_usage usage;
 	struct vdo_info info;
+
+	if (vdo_inspect_device(device, &info, sizeof(info), &error) != 0 ||
+	    vdo_usage_inspect_device(device, &usage, sizeof(usage), &error) !=
+		    0)
+		return complain_vdo(a->path, &error);
+	if (a->unlocked)
+		complain("-U: whoever has the volume open may have changed it "
+			 "since this was written");
+	if (a->json) {
+		info_json(&info, &usage);
+		return EXIT_OK;
+	}
+	info_people(&info);
+	putchar('\n');
+	usage_people(&usage);
+	return EXIT_OK;
+}
+
+int command_info(int argc, char **argv)
+{
+	struct vdo_device *device = NULL;
+	struct vdo_error error;
 	struct arguments a;
+	unsigned flags = VDO_OPEN_READ_ONLY;
 	int code = EXIT_OK;
 
-	if (!arguments_parse(&a, argc, argv, "j", info_help))
-		code = a.code;
-	else if (vdo_inspect(a.path, &info, sizeof(info), &error) != 0)
+	if (!arguments_parse(&a, argc, argv, "jU", info_help)) {
+		arguments_free(&a);
+		return a.code;
+	}
+	if (a.unlocked)
+		flags |= VDO_OPEN_UNLOCKED;
+	if (vdo_device_open(a.path, flags, &device, &error) == 0) {
+		code = show_info(&a, device);
+	} else {
 		code = complain_vdo(a.path, &error);
-	else if (a.json)
-		info_json(&info);
-	else
-		info_people(&info);
+		if (error.code == -VDO_EINUSE)
+			complain("-U looks at it all the same");
+	}
+	vdo_device_close(device);
 	arguments_free(&a);
 	return code;
 }
@@ -221,53 +254,125 @@ int command_info(int argc, char **argv)
  */
 
 static const char stats_help[] =
-	"Usage: vdoctl stats FILE [--json] [-o NAME=VALUE]...\n"
-	"Open a volume read-only and show its statistics.\n\n"
+	"Usage: vdoctl stats FILE [--exact] [--json] [-o NAME=VALUE]...\n"
+	"Count what a volume uses and saves, open it read-only, and show its\n"
+	"statistics.\n\n"
+	"  --exact        also what is stored how, and how much each way saves:\n"
+	"                 reads the block map\n"
 	"  --json         for programs\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
 	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
 
-static void stats_print(const struct vdo_stats *stats, bool as_json)
+/*
+ * What the counts say of a statistic that has no value because the volume was
+ * opened read-only; false: nothing.
+ */
+static bool known_by_usage(const char *name, const struct vdo_usage *u,
+			   uint64_t *value)
+{
+	uint64_t used = u->overhead_blocks + u->block_map_blocks +
+			u->data_blocks;
+
+	if (u->level < VDO_USAGE_COUNTED)
+		return false;
+	if (strcmp(name, "dataBlocksUsed") == 0)
+		*value = u->data_blocks;
+	else if (strcmp(name, "path.usedBytes") == 0)
+		*value = used * 4096;
+	else if (strcmp(name, "path.availableBytes") == 0)
+		*value = u->free_blocks * 4096;
+	else if (strcmp(name, "path.savingPercent") == 0)
+		*value = usage_saving_percent(u);
+	else
+		return false;
+	return true;
+}
+
+static void stat_print(struct json *j, const struct vdo_stat *s,
+		       const struct vdo_usage *usage, bool as_json)
+{
+	const char *label = s->label[0] != '\0' ? s->label : s->name;
+	const char *text = s->text;
+	uint64_t value = s->value;
+
+	if (text != NULL && known_by_usage(s->name, usage, &value))
+		text = NULL;
+	if (as_json && text != NULL)
+		json_string(j, s->name, text);
+	else if (as_json)
+		json_number(j, s->name, value);
+	else if (text != NULL)
+		printf("%-44s : %s\n", label, text);
+	else
+		printf("%-44s : %llu\n", label, (unsigned long long)value);
+}
+
+/* @stats: NULL: there are none. */
+static void stats_print(const struct vdo_stats *stats,
+			const struct vdo_usage *usage, bool as_json)
 {
 	struct json j = {.file = stdout};
 	size_t count = vdo_stats_count(stats);
 
-	if (as_json)
+	if (as_json) {
 		json_begin(&j, NULL, '{');
-	for (size_t i = 0; i < count; i++) {
-		const struct vdo_stat *s = vdo_stats_at(stats, i);
-		const char *label = s->label[0] != '\0' ? s->label : s->name;
-
-		if (as_json && s->text != NULL)
-			json_string(&j, s->name, s->text);
-		else if (as_json)
-			json_number(&j, s->name, s->value);
-		else if (s->text != NULL)
-			printf("%-44s : %s\n", label, s->text);
-		else
-			printf("%-44s : %llu\n", label,
-			       (unsigned long long)s->value);
+		usage_json(&j, usage);
+	} else {
+		usage_people(usage);
+		if (count > 0)
+			printf("\nStatistics\n");
 	}
+	for (size_t i = 0; i < count; i++)
+		stat_print(&j, vdo_stats_at(stats, i), usage, as_json);
 	if (as_json)
 		json_end(&j, '}');
 }
 
+static bool count_usage(const struct arguments *a, struct vdo_usage *usage)
+{
+	struct vdo_error error;
+	struct vdo_job *job;
+	bool good;
+
+	good = vdo_usage_count(a->path, a->config, a->exact ? VDO_USAGE_MAP : 0,
+			       &job, &error) == 0 &&
+	       job_finish(job, &error) == 0 &&
+	       vdo_usage_get(job, usage, sizeof(*usage)) == 0;
+	if (!good)
+		complain_vdo(a->path, &error);
+	vdo_job_free(job);
+	return good;
+}
+
+static bool is_read_only(const struct arguments *a)
+{
+	return strcmp(vdo_config_get(a->config, "read-only"), "on") == 0;
+}
+
 static int show_stats(const struct arguments *a)
 {
+	struct vdo_stats *stats = NULL;
 	struct vdo_volume *volume;
-	struct vdo_stats *stats;
+	struct vdo_usage usage;
 	struct vdo_error error;
 	int r;
 
-	catch_if_writing(a->config);
-	if (vdo_open(a->path, a->config, &volume, &error) != 0)
+	catch_interrupts();
+	if (!count_usage(a, &usage))
+		return EXIT_FAILED;
+	r = vdo_open(a->path, a->config, &volume, &error);
+	/* Nothing but what was saved is known of such a volume. */
+	if (r == -VDO_EDIRTY && is_read_only(a)) {
+		stats_print(NULL, &usage, a->json);
+		return EXIT_OK;
+	}
+	if (r != 0)
 		return complain_vdo(a->path, &error);
 	r = vdo_stats_get(volume, &stats);
-	if (r == 0) {
-		stats_print(stats, a->json);
-		vdo_stats_free(stats);
-	}
+	if (r == 0)
+		stats_print(stats, &usage, a->json);
+	vdo_stats_free(stats);
 	vdo_close(volume);
 	if (r != 0)
 		return complain_result(a->path, "take statistics", r);
@@ -279,7 +384,7 @@ int command_stats(int argc, char **argv)
 	struct arguments a;
 	int code = EXIT_OK;
 
-	if (!arguments_parse(&a, argc, argv, "jr", stats_help))
+	if (!arguments_parse(&a, argc, argv, "jrx", stats_help))
 		code = a.code;
 	else
 		code = show_stats(&a);

@@ -27,13 +27,14 @@ struct arguments {
 	struct vdo_config *config;
 	uint64_t offset, length;
 	bool has_offset, has_length;
-	bool json, verbose;
+	bool json, verbose, unlocked, exact;
 	int code; /* of a command that ends here */
 };
 
 /*
  * Parse the options of the commands that look into a volume. @accept has the
- * letters of those that the command takes: o(ffset) l(ength) j(son); with r the
+ * letters of those that the command takes: o(ffset) l(ength) j(son) U(nlocked)
+ * (e)x(act); with r the
  * volume is opened read-only unless -o says otherwise. False: the command ends
  * with a->code, after help or a complaint. Free @a with arguments_free() in any
  * case.
@@ -41,6 +42,15 @@ struct arguments {
 bool arguments_parse(struct arguments *a, int argc, char **argv,
 		     const char *accept, const char *help);
 void arguments_free(struct arguments *a);
+
+/* Wait for a job, with a bar; it is cancelled when we are interrupted. */
+int job_finish(struct vdo_job *job, struct vdo_error *error);
+
+/* usage.c: as an object "usage", or lines. */
+void usage_json(struct json *j, const struct vdo_usage *u);
+void usage_people(const struct vdo_usage *u);
+/* The share of the used logical blocks that needs no block. */
+unsigned usage_saving_percent(const struct vdo_usage *u);
 
 /* catch_interrupts(), unless the volume is opened read-only: then there is no
  * harm in what signals do by default. */

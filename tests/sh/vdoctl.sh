@@ -112,8 +112,13 @@ expect 0 "$vdoctl" info "$volume"
 expect 0 "$vdoctl" info "$volume" --json
 has "$dir/out" '"state_name": "'
 expect 0 "$vdoctl" stats "$volume"
-# Opened read-only, its slabs are not loaded: no number.
-has "$dir/out" '^data blocks used *: N/A$'
+# Opened read-only, its slabs are not loaded: counted all the same.
+has "$dir/out" '^data blocks used *: 0$'
+has "$dir/out" '^bytes available *: [0-9]*$'
+if grep -q N/A "$dir/out"; then
+	echo "a closed volume has N/A" >&2
+	failed=1
+fi
 expect 0 "$vdoctl" stats -o read-only=off "$volume"
 has "$dir/out" '^data blocks used *: [0-9]\{1,6\}$'
 expect 0 "$vdoctl" stats "$volume" --json
@@ -155,6 +160,85 @@ has "$dir/err" '^vdoctl write: .*volume'
 expect 0 "$vdoctl" read --verbose "$volume" --length 10
 has "$dir/err" 'reading: 10 bytes from byte 0 on'
 expect 0 "$vdoctl" format -v "$dir/verbose" --size 64M
+
+# How full it is: 100 blocks that differ, 50 of them twice, and zeroes
+sum()
+{
+	total=0
+	for n in "$@"; do
+		total=$((total + $(number "$n")))
+	done
+	echo $total
+}
+number()
+{
+	sed -n "s/^ *\"$1\": \([0-9]*\),*\$/\1/p" "$dir/out" | head -n 1
+}
+full=$dir/full
+head -c 409600 /dev/urandom >"$dir/random"
+expect 0 "$vdoctl" format "$full" --size 64M
+expect 0 "$vdoctl" write "$full" -o compression=off <"$dir/random"
+head -c 204800 "$dir/random" >"$dir/half"
+expect 0 "$vdoctl" write "$full" --offset 1M -o compression=off <"$dir/half"
+head -c 40960 /dev/zero >"$dir/zeroes"
+expect 0 "$vdoctl" write "$full" --offset 2M <"$dir/zeroes"
+expect 0 "$vdoctl" stats "$full" --exact --json
+has "$dir/out" '"level": "mapped"'
+for want in zero=10 uncompressed=150 compressed=0 distinct_uncompressed=100 \
+	shared_blocks=50 saved_by_deduplication=50 saved_by_compression=0 \
+	data_blocks=100 logical_blocks_used=160 dataBlocksUsed=100 \
+	saving_percent=37 unreferenced_blocks=0; do
+	test "$(number ${want%=*})" = "${want#*=}" || {
+		echo "${want%=*} is $(number ${want%=*}), not ${want#*=}" >&2
+		failed=1
+	}
+done
+test "$(sum unmapped zero uncompressed compressed)" -eq \
+	"$(number logical_blocks)" || failed=1
+test "$(sum overhead_blocks block_map_blocks data_blocks free_blocks)" -eq \
+	"$(number physical_blocks)" || failed=1
+test "$(($(number free_blocks) * 4096))" -eq \
+	"$(number path.availableBytes)" || failed=1
+expect 0 "$vdoctl" stats "$full"
+has "$dir/out" '^ *data  *100 blocks, 400.00 KiB$'
+has "$dir/out" '^  known  *exactly$'
+expect 0 "$vdoctl" info "$full"
+has "$dir/out" '^  known  *about$'
+has "$dir/out" '^ *free  *[0-9]* blocks'
+expect 2 "$vdoctl" info "$full" --exact
+expect 2 "$vdoctl" read "$full" -U
+
+# While somebody has it open it can be looked at, with a warning; what was not
+# closed tells what was saved before.
+mkfifo "$dir/fifo"
+"$vdoctl" write "$full" --offset 4M <"$dir/fifo" 2>"$dir/err2" &
+writer=$!
+exec 9>"$dir/fifo"
+until "$vdoctl" info -U "$full" 2>/dev/null | grep -q 'state *dirty'; do
+	kill -0 $writer || break
+done
+expect 1 "$vdoctl" info "$full"
+has "$dir/err" EINUSE
+has "$dir/err" '-U looks at it'
+expect 1 "$vdoctl" stats "$full"
+has "$dir/err" EINUSE
+cp "$full" "$dir/dirty"
+sum=$(cksum <"$full")
+expect 0 "$vdoctl" info -U "$full"
+has "$dir/err" 'may have changed it'
+has "$dir/out" '^  known  *as of the last time'
+has "$dir/out" '^ *data  *N/A$'
+expect 0 "$vdoctl" info --unlocked --json "$full"
+has "$dir/out" '"level": "saved"'
+test "$sum" = "$(cksum <"$full")" || failed=1
+exec 9>&-
+wait $writer || failed=1
+expect 0 "$vdoctl" stats "$dir/dirty"
+has "$dir/out" '^  no more, because  *it is open or was not closed$'
+has "$dir/out" '^  logical, used  *160 blocks'
+has "$dir/out" '^ *free  *N/A$'
+expect 1 "$vdoctl" stats "$dir/dirty" -o read-only=off
+has "$dir/err" EDIRTY
 
 # The index of a volume that is not open
 expect 2 "$vdoctl" index
