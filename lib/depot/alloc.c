@@ -41,6 +41,7 @@ unsigned alloc_priority(const struct slab *s)
 	unsigned reserved = s->zone->depot->priority_pristine;
 	unsigned p;
 
+	VDO_CHECK(s->free_count <= s->zone->depot->geo.data_blocks);
 	if (s->free_count == 0)
 		return 0;
 	if (slab_pristine(s))
@@ -59,6 +60,7 @@ void alloc_reorder(struct slab *s)
 {
 	unsigned p;
 
+	VDO_CHECK(s->open == (s->zone->open == s));
 	if (s->open || list_empty(&s->node.link))
 		return;
 	p = alloc_priority(s);
@@ -87,6 +89,7 @@ int alloc_prepare(struct depot_zone *z)
 	struct slab *s = unprepared(z);
 	int r = 0;
 
+	VDO_ASSERT(queue_is_current(z->queue));
 	if (s != NULL) {
 		r = depot_activate_slab(s);
 		alloc_reorder(s);
@@ -134,6 +137,7 @@ static void prepare(struct completion *c)
 
 static void prepare_soon(struct depot_zone *z)
 {
+	VDO_CHECK(queue_is_current(z->queue));
 	if (z->preparing || unprepared(z) == NULL)
 		return;
 	z->preparing = true;
@@ -151,6 +155,7 @@ static void close_slab(struct depot_zone *z)
 {
 	struct slab *s = z->open;
 
+	VDO_ASSERT(s == NULL || (s->open && s->journal != NULL));
 	if (s == NULL)
 		return;
 	z->open = NULL;
@@ -173,6 +178,7 @@ static int take_best(struct depot_zone *z, int failed, struct slab **best)
 	struct slab *s = slab_of_node(prioq_best(&z->slabs, PRIOQ_LEVELS));
 	int r = -ENOSPC;
 
+	VDO_ASSERT(z->open == NULL); /* it would have to be in the table */
 	*best = NULL;
 	if (s != NULL && s->journal == NULL) {
 		if (failed == 0)
@@ -228,6 +234,7 @@ static int reserve_page(struct slab *s, uint32_t offset)
 	uint32_t n = MIN(PAGES_RESERVED, (uint32_t)d->geo.data_blocks - offset);
 	int r;
 
+	VDO_ASSERT(offset < d->geo.data_blocks && s->counts[offset] == 0);
 	if (offset >= s->reserved && offset < s->reserved_end)
 		return 0;
 	r = storage_reserve(d->storage, s->start + offset, n);
@@ -260,6 +267,7 @@ static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 	if (unlikely(r != 0))
 		return r;
 	lock = pbnlock_get(z, z->open->start + offset, op->type);
+	VDO_CHECK(offset < z->depot->geo.data_blocks);
 	VDO_CHECK(lock != NULL); /* locks_max is enough for all requests */
 	refs_claim(z->open, offset);
 	lock->provisional = true;
@@ -271,6 +279,7 @@ static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 /* Another zone may have what this one has not. */
 static bool go_on(struct alloc_op *op, int result)
 {
+	VDO_CHECK(result <= 0 && op->visited < op->depot->zone_count);
 	if (result != -ENOMEM && !error_is_no_space(result))
 		return false;
 	if (op->refusal == 0 || op->refusal == -ENOSPC)
@@ -281,6 +290,7 @@ static bool go_on(struct alloc_op *op, int result)
 /* The answer, if it was a refusal, is that of a zone that had blocks. */
 static int answer(const struct alloc_op *op, int result)
 {
+	VDO_CHECK(result <= 0 && (result != -ENOSPC || op->refusal != 0));
 	return result == -ENOSPC ? op->refusal : result;
 }
 
@@ -290,6 +300,7 @@ static void hop(struct alloc_op *op)
 {
 	struct depot *d = op->depot;
 
+	VDO_CHECK(op->visited > 0 && op->lock == NULL);
 	op->zone = op->zone + 1 == d->zone_count ? 0 : op->zone + 1;
 	completion_init(&op->go, d->zones[op->zone].queue, visit);
 	completion_post(&op->go);
@@ -300,6 +311,7 @@ static bool attempt(struct depot_zone *z, struct alloc_op *op, int failed)
 {
 	int r = allocate(z, op, failed);
 
+	VDO_CHECK((r == 0) == (op->lock != NULL));
 	if (r == UNPREPARED) {
 		waitq_push(&z->waiting, &op->link);
 		prepare_soon(z);

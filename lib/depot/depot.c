@@ -43,6 +43,7 @@ int depot_activate_slab(struct slab *s)
 
 	if (s->journal != NULL)
 		return 0;
+	VDO_ASSERT(s->free_count == s->zone->depot->geo.data_blocks);
 	r = refs_init(s);
 	if (r == 0)
 		r = slabjournal_create(s);
@@ -66,6 +67,7 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	struct depot_zone *z = &d->zones[number];
 	int r;
 
+	VDO_ASSERT(queue != NULL);
 	z->depot = d;
 	z->number = number;
 	z->queue = queue;
@@ -88,6 +90,8 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	const struct superblock *sb = c->sb;
 	const struct slab_config *slab = &sb->slab;
 
+	VDO_ASSERT(slab->slab_journal_blocks >= SLAB_JOURNAL_BLOCKS_MIN);
+	VDO_ASSERT(sb->depot_first_block < sb->depot_last_block);
 	layout_slab_geometry_init(&d->geo, sb);
 	d->slab = *slab;
 	d->nonce = sb->nonce;
@@ -142,6 +146,7 @@ void depot_destroy(struct depot *d)
 {
 	if (d == NULL)
 		return;
+	VDO_ASSERT(d->done == NULL); /* no load, no drain */
 	for (unsigned i = 0; d->zones != NULL && i < d->zone_count; i++) {
 		metaio_fini(&d->zones[i]);
 		summary_fini(&d->zones[i]);
@@ -186,6 +191,7 @@ struct slab *depot_next_slab(const struct depot_zone *z, const struct slab *s)
 	const struct depot *d = z->depot;
 	uint64_t n = s == NULL ? z->number : s->number + d->zone_count;
 
+	VDO_CHECK(s == NULL || s->zone == z);
 	return n < d->geo.slab_count ? &d->slabs[n] : NULL;
 }
 
@@ -216,6 +222,7 @@ static void commit_tails(struct completion *c)
 	struct depot_zone *z = container_of(c, struct depot_zone, commit);
 	seq_t head;
 
+	VDO_ASSERT(queue_is_current(z->queue));
 	zone_enter(z);
 	/* First: who raises the head from here on posts again. */
 	atomic_exchange(&z->commit_posted, false);

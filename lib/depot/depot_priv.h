@@ -302,6 +302,7 @@ static inline struct depot_zone *zone_of_part(struct completion *c)
 {
 	struct fanout_part *part = fanout_part_of(c);
 
+	VDO_ASSERT(part->number < PHYSICAL_ZONES_MAX);
 	return &container_of(part->fanout, struct depot, fanout)
 			->zones[part->number];
 }
@@ -333,6 +334,7 @@ static inline struct depot_zone *zone_check(struct depot *d, unsigned zone)
 /* The slab of a data block. */
 static inline struct slab *slab_at(const struct depot *d, pbn_t pbn)
 {
+	VDO_CHECK(is_data_block(&d->geo, pbn));
 	return &d->slabs[slab_of(&d->geo, pbn)];
 }
 
@@ -411,6 +413,7 @@ static inline uint32_t refs_block_size(const struct slab *s, uint32_t index)
 	uint64_t rest = s->zone->depot->geo.data_blocks -
 			(uint64_t)index * COUNTS_PER_BLOCK;
 
+	VDO_CHECK(index < s->zone->depot->ref_blocks);
 	return (uint32_t)MIN(rest, COUNTS_PER_BLOCK);
 }
 
@@ -451,6 +454,7 @@ static inline bool slab_pristine(const struct slab *s)
 {
 	const struct slab_journal *sj = s->journal;
 
+	VDO_CHECK(sj == NULL || sj->slab == s);
 	return sj == NULL ||
 	       (sj->tail == 1 && sj->entries == 0 &&
 		s->free_count == s->zone->depot->geo.data_blocks);

@@ -23,6 +23,7 @@ static bool commit_tails(struct depot_zone *z)
 {
 	bool any = false;
 
+	VDO_ASSERT(z->depot->save);
 	list_for_each_safe (n, &z->open_tails) {
 		slabjournal_commit(list_entry(n, struct slab_journal, by_held));
 		any = true;
@@ -35,6 +36,7 @@ static bool write_counts(struct depot_zone *z)
 {
 	bool any = false;
 
+	VDO_ASSERT(list_empty(&z->open_tails));
 	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s)) {
 		if (s->journal == NULL || s->state != SLAB_REBUILT ||
@@ -48,6 +50,7 @@ static bool write_counts(struct depot_zone *z)
 
 static void clean_summary(struct depot_zone *z)
 {
+	VDO_ASSERT(list_empty(&z->open_tails));
 	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s))
 		if (s->journal != NULL && s->state == SLAB_REBUILT &&

@@ -35,6 +35,7 @@ int metaio_init(struct depot_zone *z)
 
 void metaio_fini(struct depot_zone *z)
 {
+	VDO_ASSERT(z->pool.ios == NULL || waitq_empty(&z->pool.waiting));
 	alloc_free(z->pool.ios);
 	alloc_free(z->pool.buffers);
 }
@@ -62,6 +63,9 @@ struct meta_io *metaio_take(struct depot_zone *z, struct slab *s)
 
 void metaio_wait(struct depot_zone *z, struct metaio_wait *w)
 {
+	/* Who waits although there are some would wait for ever. */
+	VDO_ASSERT(list_empty(&z->pool.free) || !waitq_empty(&z->pool.waiting));
+	VDO_ASSERT(w->ready != NULL);
 	zone_enter(z);
 	waitq_push(&z->pool.waiting, &w->link);
 }
@@ -70,6 +74,7 @@ static void dispatch(struct depot_zone *z)
 {
 	struct io_pool *p = &z->pool;
 
+	VDO_ASSERT(!p->dispatching);
 	p->dispatching = true;
 	while (!waitq_empty(&p->waiting)) {
 		struct meta_io *io = pop(z);

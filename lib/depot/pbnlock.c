@@ -18,6 +18,7 @@
 
 int pbnlock_init(struct depot_zone *z, unsigned locks_max)
 {
+	VDO_ASSERT(locks_max > 0);
 	z->lock_pool = alloc_zeroed(locks_max, sizeof(*z->lock_pool));
 	if (z->lock_pool == NULL)
 		return -ENOMEM;
@@ -65,6 +66,7 @@ bool pbnlock_claim(struct pbn_lock *lock)
 {
 	unsigned n = atomic_load_explicit(&lock->claims, memory_order_relaxed);
 
+	VDO_CHECK(lock->limit == 0 || lock->type == PBN_LOCK_READ);
 	/* Only a count of tickets; nothing else is ordered by it. */
 	do {
 		if (n >= lock->limit)
@@ -77,6 +79,7 @@ bool pbnlock_claim(struct pbn_lock *lock)
 
 static struct pbn_lock *lock_again(struct pbn_lock *lock)
 {
+	VDO_CHECK(lock->holders > 0);
 	if (lock->type != PBN_LOCK_READ ||
 	    atomic_load_explicit(&lock->claims, memory_order_relaxed) >=
 		    lock->limit)

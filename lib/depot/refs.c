@@ -32,6 +32,7 @@ int refs_init(struct slab *s)
 {
 	const struct depot *d = s->zone->depot;
 
+	VDO_ASSERT(d->ref_blocks > 0 && s->counts == NULL && s->blocks == NULL);
 	s->counts = alloc_zeroed(d->geo.data_blocks, 1);
 	s->blocks = alloc_zeroed(d->ref_blocks, sizeof(*s->blocks));
 	waitq_init(&s->dirty);
@@ -46,6 +47,7 @@ static bool search(struct slab *s, uint32_t *offset)
 	uint32_t data_blocks = (uint32_t)s->zone->depot->geo.data_blocks;
 	uint32_t at = s->cursor;
 
+	VDO_CHECK(s->cursor <= data_blocks);
 	while (at < data_blocks) {
 		uint32_t i = at / COUNTS_PER_BLOCK;
 		uint32_t size = refs_block_size(s, i);
@@ -82,6 +84,9 @@ bool refs_find(struct slab *s, uint32_t *offset)
 /* @sign 1: a block got taken, -1: a block got free. */
 static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
 {
+	VDO_CHECK(sign > 0
+			  ? s->free_count > 0
+			  : s->blocks[offset / COUNTS_PER_BLOCK].allocated > 0);
 	s->blocks[offset / COUNTS_PER_BLOCK].allocated += (uint16_t)sign;
 	s->free_count -= (uint32_t)sign;
 	counter_add(&s->zone->stats.allocated, (uint64_t)(int64_t)sign);
@@ -106,6 +111,7 @@ void refs_unclaim(struct slab *s, uint32_t offset)
 
 static inline void set_dirty(struct slab *s, struct ref_block *b)
 {
+	VDO_CHECK(b >= s->blocks && b < s->blocks + s->zone->depot->ref_blocks);
 	if (b->dirty)
 		return;
 	b->dirty = true;
@@ -116,6 +122,7 @@ static inline void set_dirty(struct slab *s, struct ref_block *b)
 /* The block misses an entry of the journal's tail. */
 static inline void mark_dirty(struct slab *s, struct ref_block *b)
 {
+	VDO_CHECK(s->journal->entries > 0 || s->journal->tail_lock != NULL);
 	if (b->lock == 0) {
 		b->lock = s->journal->tail;
 		s->journal->tail_lock->count++;
@@ -131,6 +138,7 @@ void refs_dirty_all(struct slab *s)
 
 void refs_dirty_block(struct slab *s, uint32_t index)
 {
+	VDO_ASSERT(index < s->zone->depot->ref_blocks);
 	set_dirty(s, &s->blocks[index]);
 }
 
@@ -141,6 +149,7 @@ static void confirm(struct slab *s, uint32_t offset)
 {
 	struct pbn_lock *lock = pbnlock_find(s->zone, s->start + offset);
 
+	VDO_CHECK(lock == NULL || lock->holders > 0);
 	if (lock != NULL)
 		lock->provisional = false;
 }
@@ -175,6 +184,8 @@ static void drop_last(struct slab *s, uint32_t offset)
 {
 	struct pbn_lock *lock = pbnlock_find(s->zone, s->start + offset);
 
+	VDO_CHECK(s->counts[offset] == 1 ||
+		  s->counts[offset] == COUNT_PROVISIONAL);
 	if (lock != NULL) {
 		s->counts[offset] = COUNT_PROVISIONAL;
 		lock->provisional = true;
@@ -215,6 +226,7 @@ int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
 {
 	uint8_t before = s->counts[offset];
 
+	VDO_CHECK(s->state == SLAB_REBUILT && at.seq == s->journal->tail);
 	if (unlikely(!change(s, offset, kind))) {
 		readonly_enter(s->zone->depot->readonly, -VDO_ECORRUPT,
 			       "depot: reference count out of range, pbn=%llu "
@@ -238,6 +250,7 @@ void refs_encode(const struct slab *s, uint32_t index, uint8_t *block)
 	const uint8_t *counts = s->counts + (size_t)index * COUNTS_PER_BLOCK;
 	uint32_t left = refs_block_size(s, index);
 
+	VDO_ASSERT(index < s->zone->depot->ref_blocks);
 	for (unsigned i = 0; i < SECTORS_PER_BLOCK; i++) {
 		uint8_t *out = block + i * SECTOR_SIZE;
 		uint32_t n = MIN(left, COUNTS_PER_SECTOR);
@@ -259,6 +272,7 @@ void refs_decode(struct slab *s, uint32_t index, const uint8_t *block,
 	uint32_t left = refs_block_size(s, index);
 	uint32_t allocated = 0;
 
+	VDO_ASSERT(index < s->zone->depot->ref_blocks);
 	for (unsigned i = 0; i < SECTORS_PER_BLOCK; i++) {
 		const uint8_t *in = block + i * SECTOR_SIZE;
 		uint32_t n = MIN(left, COUNTS_PER_SECTOR);
@@ -281,6 +295,7 @@ static void clean_done(struct summary_op *op, int result)
 {
 	struct slab *s = container_of(op, struct slab, clean_op);
 
+	VDO_ASSERT(s->cleaning);
 	s->cleaning = false;
 	if (result != 0)
 		return;
@@ -292,6 +307,7 @@ void refs_check_clean(struct slab *s)
 {
 	struct summary_entry e = summary_get(s);
 
+	VDO_ASSERT(s->journal != NULL);
 	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) ||
 	    (e.load && !e.dirty))
 		return;
@@ -309,6 +325,7 @@ static void write_done(struct completion *c)
 	struct slab *s = io->slab;
 	struct ref_block *b = &s->blocks[io->index];
 
+	VDO_ASSERT(b->writing && s->writing > 0);
 	b->writing = false;
 	s->writing--;
 	if (b->dirty)
@@ -334,6 +351,7 @@ static void sync_done(struct completion *c)
 	const struct slab *s = io->slab;
 	const struct depot *d = s->zone->depot;
 
+	VDO_ASSERT(s->blocks[io->index].writing);
 	completion_init(&io->mio.done, s->zone->queue, write_done);
 	if (c->result != 0) {
 		completion_finish(&io->mio.done, c->result);
@@ -367,6 +385,7 @@ static void buffer_ready(struct metaio_wait *w, struct meta_io *io);
 
 static void pump(struct slab *s)
 {
+	VDO_ASSERT(s->wanted <= s->dirty.count);
 	while (s->wanted > 0 && !s->waiting) {
 		struct meta_io *io = metaio_take(s->zone, s);
 
@@ -384,6 +403,7 @@ static void buffer_ready(struct metaio_wait *w, struct meta_io *io)
 {
 	struct slab *s = container_of(w, struct slab, metaio_wait);
 
+	VDO_ASSERT(s->waiting && s->wanted > 0);
 	s->waiting = false;
 	if (zone_read_only(s->zone)) {
 		s->wanted = 0;

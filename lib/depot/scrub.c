@@ -38,6 +38,7 @@ static int apply_entry(struct slab *s, const struct slab_journal_entry *e,
 	uint8_t *count = &s->counts[e->offset];
 	int after;
 
+	VDO_ASSERT(e->offset < s->zone->depot->geo.data_blocks);
 	if (points[index * SECTORS_PER_BLOCK + sector] >= at)
 		return 0;
 	after = count_after(*count, e);
@@ -57,6 +58,7 @@ static int apply_block(struct slab *s, seq_t seq, const uint8_t *block,
 	struct slab_journal_header h;
 	const char *wrong;
 
+	VDO_ASSERT(seq > 0);
 	slab_journal_header_decode(block, &h);
 	wrong = slab_journal_header_check(&h, d->nonce,
 					  d->slab.slab_journal_blocks);

@@ -51,6 +51,7 @@ static inline uint64_t ring_size(const struct slab_journal *sj)
 
 static inline struct sj_lock *lock_of(struct slab_journal *sj, seq_t seq)
 {
+	VDO_CHECK(seq > 0 && seq <= sj->tail);
 	return &sj->locks[seq % ring_size(sj)];
 }
 
@@ -64,6 +65,7 @@ int slabjournal_create(struct slab *s)
 {
 	struct slab_journal *sj = alloc_zeroed(1, sizeof(*sj));
 
+	VDO_ASSERT(s->journal == NULL);
 	if (sj == NULL)
 		return -ENOMEM;
 	s->journal = sj;
@@ -90,6 +92,8 @@ void slabjournal_destroy(struct slab_journal *sj)
 void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
 		     uint64_t last_point)
 {
+	VDO_ASSERT(head > 0 && head <= tail && sj->entries == 0);
+	VDO_ASSERT(list_empty(&sj->writing));
 	sj->head = head;
 	sj->reap_to = head;
 	sj->tail = tail;
@@ -111,6 +115,7 @@ static void reap_done(struct completion *c)
 		container_of(c, struct slab_journal, reap_sync.done);
 	struct depot_zone *z = sj->slab->zone;
 
+	VDO_ASSERT(sj->reaping);
 	sj->reaping = false;
 	if (c->result != 0) {
 		readonly_enter(z->depot->readonly, c->result,
@@ -137,6 +142,7 @@ static void reap(struct slab_journal *sj)
 {
 	struct depot_zone *z = sj->slab->zone;
 
+	VDO_CHECK(sj->head <= sj->reap_to && sj->reap_to <= sj->summarized);
 	if (sj->reaping || sj->slab->state != SLAB_REBUILT || zone_read_only(z))
 		return;
 	while (sj->reap_to < sj->summarized &&
@@ -173,6 +179,7 @@ static void note_written(struct slab_journal *sj, seq_t tail, bool clean)
 {
 	unsigned number = summary_write_number(sj->slab);
 
+	VDO_ASSERT(tail >= sj->done.tail && tail <= sj->updating_to);
 	if (number != sj->done_write)
 		sj->flushed = sj->done;
 	sj->done_write = number;
@@ -181,6 +188,7 @@ static void note_written(struct slab_journal *sj, seq_t tail, bool clean)
 
 void slabjournal_clean(struct slab_journal *sj, seq_t tail)
 {
+	VDO_ASSERT(queue_is_current(sj->slab->zone->queue));
 	note_written(sj, tail, true);
 	reap(sj);
 	slabjournal_run(sj);
@@ -217,6 +225,7 @@ static void update_summary(struct slab_journal *sj)
 	struct slab *s = sj->slab;
 	struct summary_entry e;
 
+	VDO_ASSERT(sj->next_commit >= sj->summarized);
 	if (sj->updating || sj->next_commit == sj->summarized)
 		return;
 	e = summary_get(s);
@@ -237,6 +246,7 @@ static void write_done(struct completion *c)
 	struct slab_journal *sj = io->slab->journal;
 	struct depot_zone *z = io->zone;
 
+	VDO_ASSERT(io->seq >= sj->next_commit && io->seq < sj->tail);
 	list_remove(&io->link);
 	if (c->result != 0) {
 		/* It stays the oldest that is not written: no summary. */
@@ -257,6 +267,7 @@ static void write_done(struct completion *c)
 
 static void next_tail(struct slab_journal *sj)
 {
+	VDO_ASSERT(sj->tail < SEQ_MAX);
 	sj->tail++;
 	sj->entries = 0;
 	sj->has_map = false;
@@ -277,6 +288,7 @@ static void write_tail(struct slab_journal *sj, struct meta_io *io)
 		.entries = sj->entries,
 	};
 
+	VDO_ASSERT(sj->entries > 0 && sj->tail - sj->head < ring_size(sj));
 	sj->tail_lock->head = sj->head;
 	slab_journal_header_encode(&h, sj->block);
 	memcpy(io->buf, sj->block, BLOCK_SIZE);
@@ -299,6 +311,7 @@ static void buffer_ready(struct metaio_wait *w, struct meta_io *io)
 	struct slab_journal *sj =
 		container_of(w, struct slab_journal, metaio_wait);
 
+	VDO_ASSERT(sj->stops & STOP_IO);
 	if (zone_read_only(sj->slab->zone)) {
 		slabjournal_abort(sj);
 		metaio_release(io);
@@ -334,6 +347,7 @@ void slabjournal_commit(struct slab_journal *sj)
 /* No room on disk: write all counts, and go on when blocks were reaped. */
 static bool stop_full(struct slab_journal *sj, counter_t *counter)
 {
+	VDO_ASSERT(sj->entries == 0);
 	if (!sj->blocked)
 		counter_inc(counter);
 	sj->blocked = true;
@@ -348,6 +362,7 @@ static bool stop_unwritten(struct slab_journal *sj)
 {
 	struct slab *s = sj->slab;
 
+	VDO_ASSERT(ring_size(sj) == 2);
 	for (uint32_t i = 0; !sj->blocked && i < s->zone->depot->ref_blocks;
 	     i++)
 		refs_dirty_block(s, i);
@@ -375,6 +390,7 @@ static void relieve(struct slab_journal *sj, uint64_t length)
 	const struct depot *d = s->zone->depot;
 	size_t dirty = s->dirty.count;
 
+	VDO_ASSERT(length < d->slab.blocking_threshold);
 	if (length < d->slab.flushing_threshold)
 		return;
 	counter_inc(&s->zone->stats.journal_flush);
@@ -389,6 +405,7 @@ static void enlist(struct slab_journal *sj)
 	struct list_node *head = &sj->slab->zone->open_tails;
 	struct list_node *pos = head;
 
+	VDO_ASSERT(list_empty(&sj->by_held));
 	while (pos->prev != head &&
 	       list_entry(pos->prev, struct slab_journal, by_held)->held >
 		       sj->held)
@@ -405,6 +422,7 @@ static bool open_block(struct slab_journal *sj, seq_t seq)
 	uint64_t length = sj->tail - sj->head;
 	struct sj_lock *lock = lock_of(sj, sj->tail);
 
+	VDO_ASSERT(sj->entries == 0 && sj->stops == 0 && seq > 0);
 	if (length >= d->slab.blocking_threshold)
 		return stop_full(sj, &z->stats.journal_blocked);
 	if (unlikely(ring_size(sj) == 2 && !summary_get(sj->slab).load))
@@ -450,6 +468,7 @@ static inline uint64_t expand(const struct refs_op *op)
 {
 	struct journal_point p = op->point;
 
+	VDO_CHECK(p.entry < JOURNAL_ENTRIES_PER_BLOCK);
 	p.entry = (uint16_t)(2 * p.entry + (op->kind == REFS_DECREMENT));
 	return point_pack(p);
 }
@@ -466,6 +485,7 @@ static int add(struct slab_journal *sj, const struct refs_op *op)
 	};
 	int r = 0;
 
+	VDO_CHECK(sj->entries < SLAB_ENTRIES_MAX && sj->stops == 0);
 	sj->last_point = expand(op);
 	slab_journal_put(sj->block, sj->entries++, &e);
 	if (e.map)
@@ -527,6 +547,7 @@ void slabjournal_run(struct slab_journal *sj)
 {
 	struct waiter *w;
 
+	VDO_CHECK(queue_is_current(sj->slab->zone->queue));
 	while ((w = sj->waiting.first) != NULL) {
 		struct refs_op *op = container_of(w, struct refs_op, link);
 		int r;

@@ -78,6 +78,7 @@ static void end_write(struct summary_block *b, int result)
 	struct waitq taken;
 	struct waiter *w;
 
+	VDO_ASSERT(b->writing);
 	if (result != 0)
 		readonly_enter(z->depot->readonly, result,
 			       "depot: slab summary not written, zone=%u",
@@ -103,6 +104,7 @@ static void sync_done(struct completion *c)
 	pbn_t pbn = d->summary_start + b->zone->number * SUMMARY_ZONE_BLOCKS +
 		    b->index;
 
+	VDO_ASSERT(b->writing && b->index < SUMMARY_ZONE_BLOCKS);
 	if (c->result != 0) {
 		end_write(b, c->result);
 		return;
@@ -124,6 +126,7 @@ void summary_update(struct slab *s, struct summary_entry e,
 	struct summary_block *b =
 		&z->summary.blocks[s->number / SUMMARY_PER_BLOCK];
 
+	VDO_ASSERT(op->fn != NULL);
 	e.hint = slab_summary_hint(z->depot->geo.slab_shift, s->free_count);
 	slab_summary_encode(z->summary.entries + s->number * SUMMARY_ENTRY_SIZE,
 			    e);

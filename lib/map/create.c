@@ -101,6 +101,7 @@ static uint64_t child_key(const struct map *m, const struct map_op *op)
 	unsigned level = op->level - 1;
 	uint64_t page = op->place.page[level];
 
+	VDO_CHECK(op->level >= 1 && op->level < MAP_LEVELS);
 	page = page * m->forest.root_count + op->place.root;
 	return page * MAP_LEVELS + level;
 }
@@ -175,6 +176,7 @@ static int create_append(struct flow *f)
 	struct creation *c = creation_of(f);
 	struct map *m = c->zone->map;
 
+	VDO_ASSERT(c->alloc.lock != NULL && c->parent != NULL);
 	f->queues[ON_PHYSICAL] = depot_queue(m->depot, c->alloc.zone);
 	c->entry.entry.new_mapping = (struct mapping){
 		.pbn = pbnlock_pbn(c->alloc.lock),
@@ -194,6 +196,7 @@ static int create_adjust(struct flow *f)
 {
 	struct creation *c = creation_of(f);
 
+	VDO_ASSERT(c->entry.point.seq > 0);
 	flow_await(f, &c->refs.done, N_UNLOCK);
 	c->refs.kind = REFS_MAP_INCREMENT;
 	c->refs.pbn = pbnlock_pbn(c->alloc.lock);
@@ -231,6 +234,7 @@ static void attach_child(struct creation *c)
 /* The first one makes the leaf in memory; the others find it there. */
 static void go_on(struct map_zone *z, struct map_op *op, pbn_t leaf, seq_t seq)
 {
+	VDO_CHECK(op->zone == z);
 	if (leaf == 0) {
 		tree_resume(z, op);
 		return;
@@ -250,6 +254,7 @@ static int create_attach(struct flow *f)
 	struct waitq taken;
 	struct waiter *w;
 
+	VDO_ASSERT(queue_is_current(z->queue) && c->alloc.lock == NULL);
 	(void)intmap_remove(&z->creating, c->key);
 	if (result == 0) {
 		attach_child(c);

@@ -27,6 +27,7 @@ int eras_init(struct map_zone *z, seq_t tail)
 {
 	uint64_t age = z->map->maximum_age;
 
+	VDO_ASSERT(age > 0 && tail > 0);
 	z->era_count = age + 1;
 	z->era_now = tail;
 	z->era_low = tail > age ? tail - age : 0;
@@ -43,6 +44,7 @@ static struct list_node *bucket_of(struct map_zone *z, seq_t seq)
 {
 	struct list_node *bucket = &z->eras[seq % z->era_count];
 
+	VDO_CHECK(seq >= z->era_low && seq <= z->era_now);
 	if (bucket->next == NULL)
 		list_init(bucket);
 	return bucket;
@@ -68,6 +70,7 @@ void eras_advance(struct map_zone *z, seq_t tail)
 	uint64_t age = z->map->maximum_age;
 	seq_t low;
 
+	VDO_ASSERT(queue_is_current(z->queue));
 	if (tail <= z->era_now)
 		return;
 	low = tail > age ? tail - age : 0;
@@ -81,6 +84,7 @@ bool eras_expire_all(struct map_zone *z)
 {
 	bool any = false;
 
+	VDO_ASSERT(z->era_now - z->era_low < z->era_count);
 	for (seq_t seq = z->era_low; seq <= z->era_now; seq++)
 		any |= expire(z, seq);
 	return any;
@@ -112,6 +116,7 @@ void eras_add_entry(struct map_zone *z, struct page *p, seq_t seq)
 {
 	struct journal *j = z->map->journal;
 
+	VDO_CHECK(p->hold == 0 || p->era != 0);
 	if (p->hold == 0 || seq < p->hold) {
 		journal_hold_map(j, seq);
 		if (p->hold != 0)

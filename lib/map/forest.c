@@ -45,6 +45,7 @@ static void free_children(struct forest *f, unsigned root, unsigned level,
 	uint64_t first = page * MAP_PAGE_ENTRIES;
 	uint64_t last = MIN(first + MAP_PAGE_ENTRIES, f->page_count[level]);
 
+	VDO_ASSERT(level > 0 && level < MAP_LEVELS);
 	for (uint64_t i = first; i < last; i++) {
 		struct page **slot = &f->pages[level][i * f->root_count + root];
 

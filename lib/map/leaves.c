@@ -71,6 +71,7 @@ static struct page *free_buffer(struct map_zone *z)
 	struct list_node *n = list_pop(&z->free);
 	struct page *p;
 
+	VDO_ASSERT(z->cache_used <= z->cache_size);
 	if (n != NULL)
 		return list_entry(n, struct page, lru);
 	if (z->cache_used == z->cache_size)
@@ -95,6 +96,7 @@ static void release_buffer(struct map_zone *z, struct page *p)
 
 static void lru_add(struct map_zone *z, struct page *p)
 {
+	VDO_CHECK(list_empty(&p->lru) && p->level == 0);
 	list_push_back(&z->lru, &p->lru);
 	z->lru_count++;
 	p->referenced = true;
@@ -102,12 +104,14 @@ static void lru_add(struct map_zone *z, struct page *p)
 
 static void lru_remove(struct map_zone *z, struct page *p)
 {
+	VDO_ASSERT(z->lru_count > 0);
 	list_remove(&p->lru);
 	z->lru_count--;
 }
 
 static void begin_eviction(struct map_zone *z, struct page *p)
 {
+	VDO_ASSERT(p->state == PAGE_DIRTY && !p->evict);
 	p->evict = true;
 	z->evicting++;
 	pageio_write(z, p);
@@ -121,6 +125,7 @@ static bool evict_page(struct map_zone *z)
 {
 	bool writable = !readonly_entered(z->map->readonly);
 
+	VDO_CHECK(list_empty(&z->free) && z->cache_used == z->cache_size);
 	for (uint64_t n = 2 * z->lru_count; n > 0; n--) {
 		struct page *p = list_entry(z->lru.next, struct page, lru);
 
@@ -154,6 +159,7 @@ static struct page *take_buffer(struct map_zone *z)
 
 static int read_entry(struct map_zone *z, struct page *p, struct map_op *op)
 {
+	VDO_CHECK(p->pbn == op->page && p->level == 0);
 	p->referenced = true;
 	if (p->state == PAGE_OUTGOING)
 		counter_inc(&z->stats.read_outgoing);
@@ -165,6 +171,7 @@ static int read_entry(struct map_zone *z, struct page *p, struct map_op *op)
 
 static void write_entry(struct map_zone *z, struct page *p, struct map_op *op)
 {
+	VDO_CHECK(p->pbn == op->page && p->level == 0);
 	p->referenced = true;
 	mapping_page_put(p->bytes, op->slot, op->value);
 	eras_add_entry(z, p, op->seq);
@@ -175,6 +182,7 @@ static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 {
 	int r = 0;
 
+	VDO_CHECK(page_loaded(p) && op->zone == z);
 	if (op->operation == MAP_GET)
 		r = read_entry(z, p, op);
 	else if (op->operation == MAP_PUT)
@@ -185,6 +193,7 @@ static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 /* Make @p the new page of @op, without reading. */
 static void make_page(struct map_zone *z, struct page *p, struct map_op *op)
 {
+	VDO_ASSERT(p->state == PAGE_FREE && p->era == 0);
 	p->pbn = op->page;
 	(void)intmap_put_new(&z->leaves, p->pbn, p);
 	mapping_page_format(p->bytes, z->map->nonce, p->pbn, false);
@@ -196,6 +205,7 @@ static void make_page(struct map_zone *z, struct page *p, struct map_op *op)
 
 static void load(struct map_zone *z, struct page *p, struct map_op *op)
 {
+	VDO_ASSERT(p->state == PAGE_FREE && op->page != 0);
 	p->pbn = op->page;
 	(void)intmap_put_new(&z->leaves, p->pbn, p);
 	waitq_push(&p->waiters, &op->link);
@@ -214,6 +224,7 @@ static bool stuck(const struct map_zone *z)
 
 void leaves_pump(struct map_zone *z)
 {
+	VDO_ASSERT(queue_is_current(z->queue));
 	while (z->wanting.first != NULL) {
 		struct map_op *op =
 			container_of(z->wanting.first, struct map_op, link);
@@ -255,6 +266,7 @@ static void fetch(struct map_zone *z, struct map_op *op, struct page *p)
 {
 	bool in_line = !waitq_empty(&z->wanting);
 
+	VDO_CHECK(p == NULL || p->state == PAGE_INCOMING);
 	if (p != NULL) {
 		counter_inc(&z->stats.wait_for_page);
 		waitq_push(&p->waiters, &op->link);
@@ -270,6 +282,7 @@ static void fetch(struct map_zone *z, struct map_op *op, struct page *p)
 
 void leaves_make(struct map_zone *z, struct map_op *op)
 {
+	VDO_ASSERT(op->page != 0 && op->zone == z);
 	/* Who finds the page from now on stands behind @op in the line. */
 	op->operation = MAP_MAKE;
 	waitq_push(&z->wanting, &op->link);
@@ -281,6 +294,7 @@ static int check_image(struct map_zone *z, struct page *p)
 {
 	struct map *m = z->map;
 
+	VDO_ASSERT(p->level == 0 && p->pbn != 0);
 	switch (mapping_page_check(p->bytes, m->nonce, p->pbn)) {
 	case MAP_PAGE_VALID:
 		break;
@@ -320,6 +334,7 @@ void leaves_load_done(struct map_zone *z, struct page *p, int result)
 
 void leaves_write_done(struct map_zone *z, struct page *p)
 {
+	VDO_ASSERT(p->level == 0 && (!p->evict || z->evicting > 0));
 	if (p->evict) {
 		p->evict = false;
 		z->evicting--;

@@ -37,6 +37,7 @@ static int map_zone_init(struct map *m, unsigned number,
 	z->map = m;
 	z->number = number;
 	z->queue = c->queues[number];
+	VDO_ASSERT(z->queue != NULL);
 	gate_init(&z->gate);
 	completion_init(&z->tail_moved, z->queue, tail_arrived);
 	atomic_init(&z->tail_posted, false);
@@ -120,6 +121,7 @@ unsigned map_zone_of(const struct map *m, lbn_t lbn)
 				? leaf % ROOT_COUNT
 				: leaf % m->forest.root_count;
 
+	VDO_CHECK(lbn < m->forest.logical_blocks);
 	return (unsigned)root % m->zone_count;
 }
 
@@ -128,6 +130,7 @@ unsigned map_zone_of(const struct map *m, lbn_t lbn)
 /* One message a zone at most is under way; it reads the newest tail. */
 void map_tail_moved(struct map *m, seq_t tail)
 {
+	VDO_ASSERT(tail > 0);
 	atomic_store_explicit(&m->tail, tail, memory_order_relaxed);
 	for (unsigned i = 0; i < m->zone_count; i++) {
 		struct map_zone *z = &m->zones[i];
@@ -142,6 +145,7 @@ static void tail_arrived(struct completion *c)
 {
 	struct map_zone *z = container_of(c, struct map_zone, tail_moved);
 
+	VDO_ASSERT(queue_is_current(z->queue));
 	/* First the flag: whoever stores a tail from now on posts again. */
 	(void)atomic_exchange_explicit(&z->tail_posted, false,
 				       memory_order_acq_rel);
@@ -172,6 +176,7 @@ static void drain_zone(struct completion *c)
 	struct map *m = container_of(part->fanout, struct map, fanout);
 	struct map_zone *z = &m->zones[part->number];
 
+	VDO_ASSERT(!gate_closed(&z->gate));
 	if (m->drain_save)
 		(void)eras_expire_all(z);
 	close_gate(z);

@@ -207,6 +207,7 @@ static inline bool page_loaded(const struct page *p)
 static inline void page_set_state(struct map_zone *z, struct page *p,
 				  enum page_state state)
 {
+	VDO_CHECK(state < PAGE_STATES && p->state != state);
 	if (p->level == 0) {
 		counter_dec(&z->stats.states[p->state]);
 		counter_inc(&z->stats.states[state]);
@@ -218,6 +219,7 @@ static inline void page_set_state(struct map_zone *z, struct page *p,
 static inline void op_wait(struct map_zone *z, struct map_op *op,
 			   enum map_operation operation)
 {
+	VDO_CHECK(queue_is_current(z->queue));
 	op->zone = z;
 	op->operation = operation;
 	gate_enter(&z->gate);
@@ -227,6 +229,7 @@ static inline void op_finish(struct map_op *op, int result)
 {
 	struct map_zone *z = op->zone;
 
+	VDO_CHECK(queue_is_current(z->queue));
 	completion_finish(&op->done, result);
 	gate_leave(&z->gate);
 }
@@ -239,6 +242,8 @@ void forest_fini(struct forest *f);
 static inline struct page *forest_get(const struct forest *f, unsigned root,
 				      unsigned level, uint64_t page)
 {
+	VDO_CHECK(level > 0 && level < MAP_LEVELS && root < f->root_count);
+	VDO_CHECK(page < f->page_count[level]);
 	return f->pages[level][page * f->root_count + root];
 }
 

@@ -64,6 +64,7 @@ static void request_flush(struct page_io *io)
 {
 	struct map_zone *z = io->zone;
 
+	VDO_ASSERT(io->page != NULL && io->page->state == PAGE_OUTGOING);
 	counter_inc(&z->stats.flush_count);
 	completion_init(&io->sync.done, z->queue, write_synced);
 	sync_request(z->map->sync, &io->sync);
@@ -85,6 +86,7 @@ static void read_done(struct completion *c);
 
 static void read_start(struct map_zone *z, struct page_io *io, struct page *p)
 {
+	VDO_ASSERT(p->pbn != 0);
 	completion_init(&io->mio.done, z->queue, read_done);
 	mio_read(&io->mio, z->map->storage, MIO_MAP, p->pbn, 1,
 		 p->level == 0 ? p->bytes : io->buffer);
@@ -118,6 +120,7 @@ static void enqueue(struct map_zone *z, struct page *p)
 
 static void page_io_release(struct map_zone *z, struct page_io *io)
 {
+	VDO_ASSERT(io->page != NULL && io->zone == z);
 	io->page = NULL;
 	io->next_free = z->free_io;
 	z->free_io = io;
@@ -162,6 +165,7 @@ static void read_done(struct completion *c)
 	struct map_zone *z = io->zone;
 	struct page *p = io->page;
 
+	VDO_ASSERT(p != NULL && p->state == PAGE_INCOMING);
 	if (c->result != 0)
 		readonly_enter(z->map->readonly, c->result,
 			       "map: page not read, pbn=%llu level=%u",
@@ -177,6 +181,7 @@ static void write_succeeded(struct map_zone *z, struct page_io *io)
 {
 	struct page *p = io->page;
 
+	VDO_ASSERT(io->era != 0 && mapping_page_initialised(io->buffer));
 	mapping_page_set_initialised(p->bytes, true);
 	if (io->hold != 0)
 		journal_release_map(z->map->journal, io->hold);
@@ -192,6 +197,7 @@ static void write_failed(struct map_zone *z, struct page_io *io, int result)
 {
 	struct page *p = io->page;
 
+	VDO_ASSERT(result < 0 && io->era != 0);
 	counter_inc(&z->stats.failed_writes);
 	readonly_enter(z->map->readonly, result,
 		       "map: page not written, pbn=%llu level=%u",
@@ -228,6 +234,7 @@ static void write_done(struct completion *c)
 {
 	struct page_io *io = container_of(c, struct page_io, mio.done);
 
+	VDO_ASSERT(io->page->state == PAGE_OUTGOING);
 	if (c->result != 0 || mapping_page_initialised(io->buffer)) {
 		write_end(io, c->result);
 		return;

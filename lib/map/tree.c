@@ -64,6 +64,7 @@ static void refill(struct completion *c)
 
 static void refill_soon(struct map_zone *z)
 {
+	VDO_CHECK(queue_is_current(z->queue));
 	if (z->refilling)
 		return;
 	z->refilling = true;
@@ -80,6 +81,7 @@ static struct page *make_page(struct map_zone *z, const struct map_op *op,
 	struct page *p = forest_get(f, at->root, level, at->page[level]);
 	struct list_node *spare;
 
+	VDO_CHECK(level > 0 && level < MAP_LEVELS);
 	if (p != NULL)
 		return p;
 	spare = list_pop(&z->spares);
@@ -131,6 +133,7 @@ static int read_child(const struct map *m, const struct page *p, unsigned slot,
 {
 	struct mapping e = mapping_page_get(p->bytes, slot);
 
+	VDO_CHECK(p->level > 0 && slot < MAP_PAGE_ENTRIES);
 	*child = e.pbn;
 	if (likely(e.state == STATE_UNCOMPRESSED &&
 		   is_data_block(m->slabs, e.pbn)))
@@ -155,6 +158,7 @@ static int load_child(struct map_zone *z, struct map_op *op, unsigned level,
 {
 	struct page *p = make_page(z, op, level);
 
+	VDO_ASSERT(pbn != 0 && level > 0);
 	if (p == NULL)
 		return await_spare(z, op);
 	waitq_push(&p->waiters, &op->link);
@@ -256,6 +260,7 @@ void tree_resume(struct map_zone *z, struct map_op *op)
 {
 	int r = find_step(z, op);
 
+	VDO_CHECK(op->zone == z);
 	if (r != 1)
 		op_finish(op, r);
 }
@@ -269,6 +274,7 @@ static int take_image(struct map_zone *z, struct page *p, const uint8_t *image)
 			? mapping_root_check(image, m->nonce, p->pbn)
 			: mapping_page_check(image, m->nonce, p->pbn);
 
+	VDO_ASSERT(p->level > 0 && p->pbn != 0);
 	if (validity == MAP_PAGE_BAD)
 		return pageio_damaged(z, p, image);
 	if (validity == MAP_PAGE_VALID)
@@ -284,6 +290,7 @@ void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 	struct waitq taken;
 	struct waiter *w;
 
+	VDO_ASSERT(p->state == PAGE_INCOMING && p->level > 0);
 	if (result == 0)
 		result = take_image(z, p, image);
 	waitq_take_all(&p->waiters, &taken);
