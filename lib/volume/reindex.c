@@ -105,5 +105,9 @@ int volume_reindex_create(struct vdo_device *device, const struct settings *s,
 		return error_set(error, -VDO_ENOINDEX,
 				 "the volume was formatted without an index");
 	c.bio_offset = g.bio_offset;
-	return reindex_create(&c, reindex, error);
+	r = reindex_create(&c, reindex, error);
+	/* A flush says so if somebody makes it shorter meanwhile. */
+	if (r == 0 && writes)
+		device->needed_bytes = sb.physical_blocks * BLOCK_SIZE;
+	return r;
 }

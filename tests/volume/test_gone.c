@@ -13,7 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "index/reindex.h"
 #include "tests/lib/fixture.h"
+#include "volume/reindex.h"
+#include "volume/settings.h"
 
 #define B     BLOCK_SIZE
 #define BYTES (64u << 20)
@@ -22,7 +25,7 @@ static char dir[] = "/tmp/vdo-gone-XXXXXX";
 static char path[64], other[64];
 static char log_text[16384];
 
-static void log_line(void *arg, enum vdo_log_level level, const char *line)
+static void hear(void *arg, enum vdo_log_level level, const char *line)
 {
 	size_t n = strlen(log_text);
 
@@ -45,7 +48,7 @@ static struct vdo_volume *open_volume(const char *engine)
 	snprintf(other, sizeof(other), "%s/other", dir);
 	log_text[0] = '\0';
 	ck_assert_int_eq(vdo_format(path, c, &error), 0);
-	vdo_config_set_log(c, log_line, NULL);
+	vdo_config_set_log(c, hear, NULL);
 	ck_assert_int_eq(vdo_config_set(c, "io-engine", engine, &error), 0);
 	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
 	vdo_config_free(c);
@@ -212,6 +215,27 @@ START_TEST(test_renamed)
 }
 END_TEST
 
+/* Rebuilding the index of a volume that is closed writes to it as well. */
+START_TEST(test_cut_while_reindexing)
+{
+	struct settings settings = {.log = {.fn = hear}};
+	struct vdo_volume *v = open_volume(engines[0]);
+	struct vdo_device *device;
+	struct vdo_error error;
+	struct reindex *r;
+
+	ck_assert_int_eq(vdo_close(v), 0);
+	ck_assert_int_eq(vdo_device_open(path, 0, &device, &error), 0);
+	ck_assert_int_eq(volume_reindex_create(device, &settings, true, &r,
+					       &error), 0);
+	ck_assert_int_eq(truncate(path, sizes[_i]), 0);
+	ck_assert_int_ne(reindex_rebuild(r, &error), 0);
+	reindex_destroy(r);
+	vdo_device_close(device);
+	clean_up();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("gone");
@@ -223,6 +247,8 @@ int main(void)
 			    2 * ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, test_read_after_cut, 0, 2);
 	tcase_add_loop_test(tc, test_overwritten, 0, 2);
+	tcase_add_loop_test(tc, test_cut_while_reindexing, 0,
+			    ARRAY_SIZE(sizes));
 	tcase_add_loop_test(tc, test_removed, 0, 4);
 	tcase_add_loop_test(tc, test_renamed, 0, 2);
 	return unit_run();
