@@ -18,6 +18,8 @@
 
 #include "api/handle.h"
 #include "api/host_config.h"
+#include "exec/executor.h"
+#include "io/device.h"
 #include "tests/lib/fixture.h"
 #include "volume/settings.h"
 
