@@ -144,6 +144,7 @@ static void end_empty(struct completion *c)
 
 static bool has_blocks(const struct io *io)
 {
+	VDO_CHECK(io->next <= io->end);
 	return io->next < io->end;
 }
 
@@ -168,6 +169,7 @@ static void line_up(struct front *f, struct io *io)
 	pthread_mutex_lock(&f->lock);
 	waitq_push(&f->line, &io->link);
 	atomic_fetch_add(&f->waiting, 1);
+	VDO_ASSERT(io->counted); /* so that a drain waits for it */
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -180,8 +182,10 @@ static struct io *line_next(struct front *f)
 	pthread_mutex_lock(&f->lock);
 	if (f->ops->ready(f->engine))
 		w = waitq_pop(&f->line);
-	if (w != NULL)
+	if (w != NULL) {
+		VDO_ASSERT(has_waiters(f));
 		atomic_fetch_sub(&f->waiting, 1);
+	}
 	pthread_mutex_unlock(&f->lock);
 	return w == NULL ? NULL : container_of(w, struct io, link);
 }
@@ -239,6 +243,7 @@ void front_again(struct io *io)
 {
 	struct front *f = io->front;
 
+	VDO_ASSERT(has_blocks(io)); /* else it is not the front's any more */
 	admit(f, io, hold(f));
 }
 
@@ -325,9 +330,11 @@ void front_stop(struct front *f)
 
 void front_drain(struct front *f, struct completion *done)
 {
-	struct completion *before = atomic_exchange(&f->drained, done);
+	struct completion *before;
 
-	VDO_ASSERT(before == NULL);
+	VDO_ASSERT(done != NULL && done->home != NULL);
+	before = atomic_exchange(&f->drained, done);
+	VDO_ASSERT(before == NULL); /* one drain at a time */
 	/* A hold of our own, so that the last one is not over before us. */
 	atomic_fetch_add(&f->load, LOAD_HOLD);
 	atomic_fetch_or(&f->load, LOAD_DRAIN);
@@ -372,6 +379,8 @@ void front_destroy(struct front *f)
 		return;
 	VDO_ASSERT(waitq_empty(&f->line));
 	VDO_ASSERT(front_holds(f) == 0);
+	VDO_ASSERT(!has_waiters(f));
+	VDO_ASSERT((atomic_load(&f->load) & (LOAD_IOS | LOAD_CALLS)) == 0);
 	freelist_fini(&f->free_ios);
 	alloc_free(f->ios);
 	pthread_mutex_destroy(&f->lock);

@@ -18,6 +18,7 @@ static bool keep_vectors(struct io *io, const struct io_request *q)
 {
 	struct iovec *copy = io->own_iov;
 
+	VDO_CHECK(q->iov_count == 0 || q->iov != NULL);
 	if (q->iov_count > ARRAY_SIZE(io->own_iov)) {
 		copy = alloc_zeroed(q->iov_count, sizeof(*copy));
 		if (copy == NULL)
@@ -41,6 +42,8 @@ struct io *io_create(struct front *f, const struct io_request *q)
 		io = &f->ios[n];
 	else if ((io = alloc_aligned(CACHE_LINE, 1, sizeof(*io))) == NULL)
 		return NULL;
+	VDO_CHECK(q->callback != NULL);
+	VDO_CHECK(q->offset <= UINT64_MAX - q->length);
 	io->number = n;
 	io->counted = false;
 	io->held = false;
@@ -65,6 +68,8 @@ struct io *io_create(struct front *f, const struct io_request *q)
 
 static inline void drop(struct io *io)
 {
+	VDO_CHECK(io->number == FREELIST_NONE ||
+		  io == &io->front->ios[io->number]);
 	if (unlikely(io->heap_iov != NULL))
 		alloc_free(io->heap_iov);
 	if (io->number == FREELIST_NONE)
@@ -97,6 +102,7 @@ static void advance(struct io *io, size_t n)
 /* Where the user's bytes of this block are. */
 static void find_bytes(struct io *io, struct io_block *b)
 {
+	VDO_CHECK(b->part_length > 0 && b->part_length <= BLOCK_SIZE);
 	while (io->iov->iov_len == io->iov_offset) {
 		io->iov++;
 		io->iov_offset = 0;

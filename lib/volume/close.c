@@ -67,6 +67,7 @@ static int end(struct volume *v, bool keep)
 {
 	int result;
 
+	VDO_ASSERT(v->closing.done == NULL && v->service == SERVICE_ON);
 	v->keep = keep;
 	result = life_run(&v->closing);
 	front_join(v->front);

@@ -39,6 +39,7 @@ static uint64_t maximum_age(const struct volume *v)
 	uint64_t usable = ring - journal_reserved(ring);
 	uint64_t age = v->settings.open.maximum_age;
 
+	VDO_ASSERT(usable <= ring);
 	if (age == 0)
 		age = 11738; /* what Linux makes of its default, 16380 */
 	return MAX(1, MIN(age, usable / 2));
@@ -50,6 +51,7 @@ static uint64_t advice_entries(const struct volume *v)
 	uint64_t n = v->settings.open.advice_entries;
 	uint64_t blocks = v->sb.depot_last_block - v->sb.depot_first_block;
 
+	VDO_ASSERT(v->sb.depot_last_block > v->sb.depot_first_block);
 	if (v->opened_read_only)
 		return 0;
 	if (n == 0)
@@ -82,6 +84,7 @@ static int create_journal(struct volume *v)
 					     v->sb.physical_blocks),
 	};
 
+	VDO_ASSERT(c.partition.count >= v->sb.recovery_journal_size);
 	c.partition.count = v->sb.recovery_journal_size;
 	return journal_create(&c, &v->journal);
 }
@@ -181,6 +184,7 @@ static int create_dedupe(struct volume *v)
 
 	if (result != 0)
 		return result;
+	VDO_ASSERT(v->advice != NULL && v->packer != NULL);
 	c.advice = v->advice;
 	return dedupe_create(&c, &v->dedupe);
 }
@@ -225,6 +229,7 @@ static void tail_moved(void *arg, seq_t tail)
 {
 	struct volume *v = arg;
 
+	VDO_ASSERT(queue_is_current(v->topology.journal));
 	map_tail_moved(v->map, tail);
 }
 
@@ -232,6 +237,7 @@ static void commit_slab_journals(void *arg, seq_t head)
 {
 	struct volume *v = arg;
 
+	VDO_ASSERT(queue_is_current(v->topology.journal));
 	depot_commit_tails(v->depot, head);
 }
 
@@ -239,6 +245,7 @@ static void flush_failed(void *arg, int result)
 {
 	struct volume *v = arg;
 
+	VDO_ASSERT(result < 0);
 	readonly_enter(&v->readonly, result, "a flush of the storage failed");
 }
 
@@ -251,6 +258,7 @@ int components_create(struct volume *v)
 	};
 	int result;
 
+	VDO_ASSERT(v->path == NULL && v->service == SERVICE_NOT_YET);
 	sync_init(&v->sync, v->topology.journal, &v->storage, flush_failed, v);
 	if ((result = create_journal(v)) != 0 ||
 	    (result = create_depot(v)) != 0 || (result = create_map(v)) != 0 ||

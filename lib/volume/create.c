@@ -38,6 +38,7 @@ static int refuse(struct volume *v, int result, const char *what)
 
 static int check_state(struct volume *v)
 {
+	VDO_ASSERT(v->sb.nonce == v->geometry.nonce);
 	v->opened_read_only = v->settings.open.read_only;
 	if ((v->device->flags & VDO_DEVICE_READ_ONLY) != 0 &&
 	    !v->opened_read_only)
@@ -83,6 +84,7 @@ static int make_queues(struct volume *v)
 		       volume_index_config(&v->geometry, &index);
 	result = topology_create(&v->topology, v->executor, &v->settings.open,
 				 slabs, v->has_index);
+	VDO_ASSERT(!v->opened_read_only || !v->has_index);
 	return result != 0 ? result : read_only_init(v);
 }
 
@@ -119,6 +121,7 @@ static int reserve(struct volume *v, unsigned id)
 {
 	const struct partition *p = &v->sb.partitions[id];
 
+	VDO_ASSERT(!v->opened_read_only && p->start > v->geometry.bio_offset);
 	return device_reserve(v->device,
 			      (p->start - v->geometry.bio_offset) * BLOCK_SIZE,
 			      p->count * BLOCK_SIZE);

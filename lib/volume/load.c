@@ -75,6 +75,7 @@ static int open_depot_loaded(struct flow *f)
 	struct life *l = life_of(f);
 	int result = l->step.result;
 
+	VDO_ASSERT(!l->volume->opened_read_only && result <= 0);
 	if (result == -VDO_ECORRUPT || result == -VDO_EREADONLY)
 		result = error_set(l->volume->error, -VDO_ECORRUPT,
 				   "a slab's metadata is damaged (the log says "
@@ -95,6 +96,7 @@ static int open_index(struct flow *f)
 
 	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
+	VDO_ASSERT(!readonly_entered(&v->readonly) || !v->opened_read_only);
 	if (!v->has_index)
 		return OPEN_DIRTY;
 	life_does(l, "opening the index");
@@ -110,6 +112,7 @@ static int open_dirty(struct flow *f)
 
 	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
+	VDO_ASSERT(super_writer_get(&v->super)->state != VOLUME_DIRTY);
 	life_does(l, "marking the volume as in use");
 	flow_await(f, &v->mark.done, OPEN_START);
 	super_mark_dirty(v);
@@ -162,6 +165,7 @@ int volume_open(struct volume *v, struct vdo_error *error)
 {
 	int result;
 
+	VDO_ASSERT(v->service == SERVICE_NOT_YET && v->error == NULL);
 	v->error = error;
 	result = life_run(&v->opening);
 	v->error = NULL;
@@ -235,6 +239,7 @@ static int resume_marked(struct flow *f)
 	struct volume *v = l->volume;
 	int result = v->mark.done.result;
 
+	VDO_ASSERT(v->service == SERVICE_STOPPED && result <= 0);
 	if (result == 0)
 		return RESUME_JOURNAL;
 	flow_fail(f, result);
@@ -246,6 +251,7 @@ static int resume_marked(struct flow *f)
 
 static int resume_journal(struct flow *f)
 {
+	VDO_ASSERT(life_of(f)->volume->service == SERVICE_STOPPED);
 	journal_resume(life_of(f)->volume->journal);
 	return RESUME_PACKER;
 }

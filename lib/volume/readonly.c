@@ -55,6 +55,7 @@ static void visit(struct completion *c)
 					entering.fanout);
 	unsigned logical = v->topology.logical_zones;
 
+	VDO_ASSERT(part->number < logical + v->topology.physical_zones);
 	if (part->number < logical)
 		map_read_only(v->map, part->number);
 	else
@@ -85,6 +86,8 @@ static bool record(struct super_op *op, struct superblock *sb)
 	if (sb->state != VOLUME_DIRTY)
 		return false;
 	journal_get_state(v->journal, &state);
+	VDO_ASSERT(state.map_head <= state.tail);
+	VDO_ASSERT(state.slab_head <= state.tail);
 	sb->state = VOLUME_READ_ONLY;
 	sb->journal_start = MIN(state.map_head, state.slab_head);
 	sb->logical_blocks_used = state.logical_blocks_used;

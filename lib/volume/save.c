@@ -68,6 +68,7 @@ static int suspend_stop(struct flow *f)
 {
 	struct volume *v = life_of(f)->volume;
 
+	VDO_ASSERT(!v->save || v->service == SERVICE_ON);
 	if (v->service == SERVICE_ON)
 		front_stop(v->front);
 	v->service = SERVICE_STOPPED;
@@ -78,6 +79,7 @@ static int suspend_packer(struct flow *f)
 {
 	struct life *l = life_of(f);
 
+	VDO_ASSERT(l->volume->service == SERVICE_STOPPED);
 	life_does(l, "emptying the packer");
 	packer_drain(l->volume->packer, life_await(l, SUSPEND_REQUESTS));
 	return FLOW_WAIT;
@@ -113,6 +115,7 @@ static int suspend_sync(struct flow *f)
 	struct life *l = life_of(f);
 	struct volume *v = l->volume;
 
+	VDO_ASSERT(v->save && !v->opened_read_only);
 	life_does(l, "flushing the storage");
 	flow_await(f, &v->sync_op.done, SUSPEND_MAP);
 	sync_request(&v->sync, &v->sync_op);

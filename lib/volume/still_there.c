@@ -49,6 +49,7 @@ static struct volume *volume_of(struct flow *f)
 
 static int gone(struct volume *v, const char *what)
 {
+	VDO_ASSERT(queue_is_current(v->topology.journal));
 	log_error(&v->log,
 		  "volume: %s since it was opened; it cannot be closed clean: "
 		  "find out who else writes to it or cut it short, and restore "
@@ -69,6 +70,7 @@ static int read_block(struct volume *v, pbn_t pbn, int next)
 {
 	struct look *l = &v->look;
 
+	VDO_ASSERT(pbn >= v->geometry.bio_offset);
 	flow_await_any(&l->flow, &l->mio.done, next);
 	mio_read(&l->mio, &v->storage, MIO_SUPER, pbn, 1, l->block);
 	return FLOW_WAIT;
@@ -138,7 +140,12 @@ static int look_last(struct flow *f)
 
 static int look_end(struct flow *f)
 {
-	completion_finish(volume_of(f)->look.done, f->result);
+	struct look *l = &volume_of(f)->look;
+	struct completion *done = l->done;
+
+	VDO_ASSERT(done != NULL);
+	l->done = NULL;
+	completion_finish(done, f->result);
 	return FLOW_END;
 }
 
@@ -157,6 +164,7 @@ void still_there(struct volume *v, struct completion *done)
 {
 	struct look *l = &v->look;
 
+	VDO_ASSERT(l->done == NULL && done != NULL);
 	flow_init(&l->flow, &look_table);
 	l->flow.queues[ON_JOURNAL] = v->topology.journal;
 	l->done = done;

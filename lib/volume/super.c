@@ -135,6 +135,7 @@ static bool to_clean(struct super_op *op, struct superblock *sb)
 
 	VDO_ASSERT(sb->state == VOLUME_DIRTY);
 	journal_get_state(volume_of(op)->journal, &state);
+	VDO_ASSERT(state.tail >= sb->journal_start);
 	sb->state = VOLUME_CLEAN;
 	sb->journal_start = state.tail;
 	sb->logical_blocks_used = state.logical_blocks_used;

@@ -31,6 +31,7 @@ static unsigned or_default(unsigned wanted, unsigned by_default, unsigned max)
 {
 	unsigned n = wanted != 0 ? wanted : by_default;
 
+	VDO_ASSERT(max > 0);
 	return MIN(n, max);
 }
 
@@ -63,6 +64,7 @@ static int add_queue_on(struct topology *t, struct executor *x,
 	result = executor_queue(x, name, thread, queue);
 	if (result != 0)
 		return result;
+	VDO_ASSERT(t->queues[t->queue_count] == NULL);
 	(*queue)->number = t->queue_count;
 	t->queues[t->queue_count++] = *queue;
 	return 0;
@@ -82,6 +84,7 @@ static int create_shards(struct topology *t, struct executor *x,
 	unsigned i;
 	int result;
 
+	VDO_ASSERT(count > 0);
 	for (i = 0; i < count; i++) {
 		result = add_queue(t, x, "shard", i, &q);
 		if (result != 0)
@@ -130,6 +133,7 @@ int topology_create(struct topology *t, struct executor *x,
 	unsigned count = MAX(x->thread_count, 1);
 	unsigned zones, i;
 
+	VDO_ASSERT(t->queues == NULL && slab_count > 0);
 	/* More queues than threads gain nothing, fewer leave threads idle. */
 	if (s->threads != 0 && s->executor != EXECUTOR_NATIVE)
 		count = s->threads;
@@ -140,6 +144,8 @@ int topology_create(struct topology *t, struct executor *x,
 				       (unsigned)MIN(PHYSICAL_ZONES_MAX,
 						     slab_count));
 	t->hash_zones = or_default(s->hash_zones, zones, HASH_ZONES_MAX);
+	VDO_ASSERT(t->logical_zones > 0 && t->physical_zones > 0);
+	VDO_ASSERT(t->hash_zones > 0);
 	if (has_index)
 		t->index_zones = or_default(s->index_zones, zones,
 					    INDEX_ZONES_MAX);

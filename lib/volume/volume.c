@@ -25,6 +25,7 @@ bool volume_is_read_only(const struct volume *v)
 
 static void compression_on(void *arg, struct completion *done)
 {
+	VDO_ASSERT(arg != NULL);
 	pack_enable(arg, true);
 	completion_post(done);
 }
@@ -37,6 +38,7 @@ static void compression_off(void *arg, struct completion *done)
 
 void volume_set_compression(struct volume *v, bool on)
 {
+	VDO_ASSERT(queue_running == NULL);
 	(void)await_call(v->topology.packer,
 			 on ? compression_on : compression_off, v->packer);
 }
@@ -81,6 +83,7 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 {
 	struct snapshot journal = {.journal = v->journal};
 
+	VDO_ASSERT(queue_running == NULL && v->service != SERVICE_NOT_YET);
 	memset(s, 0, sizeof(*s));
 	s->mode = volume_is_read_only(v) ? "read-only" : "normal";
 	(void)await_call(v->topology.journal, snapshot_take, &journal);
