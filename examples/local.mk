@@ -15,9 +15,12 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/vdoctl/vdoctl.h
 examples_vdoctl_vdoctl_LDADD = lib/libvdo.la
 
-noinst_PROGRAMS += examples/callbacks examples/hello examples/poll examples/pool
+noinst_PROGRAMS += examples/callbacks examples/epoll examples/hello \
+	examples/poll examples/pool
 examples_callbacks_SOURCES = %D%/callbacks.c
 examples_callbacks_LDADD = lib/libvdo.la -lpthread
+examples_epoll_SOURCES = %D%/epoll.c
+examples_epoll_LDADD = lib/libvdo.la
 examples_hello_SOURCES = %D%/hello.c
 examples_hello_LDADD = lib/libvdo.la
 examples_poll_SOURCES = %D%/poll.c

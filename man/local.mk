@@ -73,6 +73,8 @@ links_vdo_open = \
 	%D%/links/vdo_volume_alignment.3 \
 	%D%/links/vdo_volume_is_read_only.3 \
 	%D%/links/vdo_volume_set.3
+links_vdo_poll = \
+	%D%/links/vdo_volume_fd.3
 links_vdo_pread = \
 	%D%/links/vdo_pwrite.3 \
 	%D%/links/vdo_preadv.3 \
@@ -109,6 +111,7 @@ man_links = \
 	$(links_vdo_inspect) \
 	$(links_vdo_job) \
 	$(links_vdo_open) \
+	$(links_vdo_poll) \
 	$(links_vdo_pread) \
 	$(links_vdo_stats_get) \
 	$(links_vdo_strerror) \
@@ -133,6 +136,8 @@ $(links_vdo_job):
 	$(man_link)/vdo_job.3 >$@
 $(links_vdo_open):
 	$(man_link)/vdo_open.3 >$@
+$(links_vdo_poll):
+	$(man_link)/vdo_poll.3 >$@
 $(links_vdo_pread):
 	$(man_link)/vdo_pread.3 >$@
 $(links_vdo_stats_get):

@@ -4,7 +4,7 @@
  *
  * By default a volume has threads of its own. A host may instead lend it a
  * thread pool (vdo_config_set_pool()) or run everything on the threads that
- * call the library (option executor=inline, and vdo_poll()).
+ * call the library (option executor=inline, vdo_poll() and vdo_volume_fd()).
  */
 #ifndef VDO_EXECUTOR_H
 #define VDO_EXECUTOR_H

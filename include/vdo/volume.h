@@ -143,6 +143,24 @@ int vdo_volume_set(struct vdo_volume *volume, const char *name,
  */
 int vdo_poll(struct vdo_volume *volume, int timeout_ms);
 
+/*
+ * Without threads (executor=inline): a descriptor for poll(2), epoll or an event
+ * library, so that one loop serves sockets and volumes. It is readable as long
+ * as vdo_poll() with timeout 0 has something to do: a request that was
+ * submitted, I/O that is over, a timer that is due. It stays so until vdo_poll()
+ * has done it; after that returned 0 it is not readable before there is
+ * something more. (It may be readable once in vain.) While another thread waits
+ * inside of the library, that one does what there is to do.
+ *
+ * The descriptor is made by the first call and closed with the volume; until
+ * then leave it open, and do not read from it. It is never 0, 1 or 2, and is
+ * closed by execve(). A volume that nobody asks for it does no more than before.
+ *
+ * Errors: -ENOTSUP with another executor, -VDO_EFORKED, -EMFILE, -ENFILE,
+ * -ENOMEM, -EINVAL. Any thread, also in callbacks.
+ */
+int vdo_volume_fd(struct vdo_volume *volume);
+
 /* What the first blocks of a volume say; for vdo_inspect(). */
 struct vdo_info {
 	/* geometry */

@@ -204,6 +204,17 @@ int vdo_poll(struct vdo_volume *v, int timeout_ms)
 	return (int)v->executor->ops->poll(v->executor, ns);
 }
 
+int vdo_volume_fd(struct vdo_volume *v)
+{
+	int result = handle_check(v, false);
+
+	if (result != 0)
+		return result;
+	if (v->executor->ops->fd == NULL)
+		return -ENOTSUP;
+	return v->executor->ops->fd(v->executor);
+}
+
 /* ------------------------------------------------------------------ inspect */
 
 int vdo_inspect_device(struct vdo_device *device, struct vdo_info *info,

@@ -49,6 +49,9 @@ struct poller {
 	int (*poll)(struct poller *p, uint64_t timeout_ns);
 	/* Any thread: end a blocking poll, also one that is about to begin. */
 	void (*wake)(struct poller *p);
+	/* Readable while poll() would find something, if all was polled that
+	 * queues had started before; 0: there is none. */
+	int fd;
 	struct poller *next; /* private to the executor */
 };
 
@@ -74,6 +77,10 @@ struct vdo_executor_ops {
 	 * @timeout_ns if nothing is. Returns the number of completions run.
 	 * Executors with threads return 0 at once. */
 	unsigned (*poll)(struct executor *x, uint64_t timeout_ns);
+
+	/* A descriptor that is readable while poll() would run something, or
+	 * may do so; -ENOTSUP, -errno. May be NULL: -ENOTSUP. Any thread. */
+	int (*fd)(struct executor *x);
 
 	/* Timers: on the timer's home queue only. Disarming a timer that is
 	 * not armed is harmless; disarm returns false if its completion is

@@ -26,6 +26,12 @@
  *
  * The blocked runner is woken by a post or a signal from outside: "put, then
  * look at idle" against "set idle, then look at the inbox" (see mpsc.h).
+ *
+ * Somebody outside may wait on a descriptor instead (inline_fd(), watch.h). Then
+ * who gives the baton away leaves it readable if something may be ready, and
+ * else, in the same way as a runner that blocks, says that it is watched: the
+ * next post from outside rings. Who takes the baton makes it quiet first, and
+ * looks around afterwards, so that no ring is lost.
  */
 #include "build.h"
 
@@ -36,12 +42,19 @@
 
 #include "base/alloc.h"
 #include "exec/executor_priv.h"
+#include "exec/watch.h"
 
 /* With several pollers only one can block; the others are asked this often. */
 #define POLLERS_SLICE_NS NS_PER_MS
 
 /* A call of poll() returns after about this many completions. */
 #define PASS_MAX 1024
+
+enum idle {
+	BUSY,	 /* somebody looks at the inbox, or will do so */
+	BLOCKED, /* the runner sleeps */
+	WATCHED, /* there is none; who waits for the descriptor is to come */
+};
 
 struct inline_queue {
 	struct queue queue;
@@ -62,11 +75,12 @@ struct inline_executor {
 	struct poller *pollers;
 	struct inline_queue *queues;
 	/* Anybody's. */
-	_Alignas(CACHE_LINE) atomic_uint idle; /* 1: the runner is blocked */
+	_Alignas(CACHE_LINE) atomic_uint idle; /* enum idle */
 	atomic_uint baton;		       /* 1: held */
 	atomic_uint line_length;
 	_Atomic(uint64_t) random;
-	pthread_mutex_t lock; /* of the two below */
+	_Atomic(struct watch *) watch; /* NULL until somebody asks for it */
+	pthread_mutex_t lock; /* of all below, and of the watch's bell */
 	struct in_line *line;
 	struct poller *blocked_in;
 };
@@ -76,16 +90,63 @@ static struct inline_executor *inline_of(struct executor *x)
 	return container_of(x, struct inline_executor, base);
 }
 
-/* End the runner's sleep, if it sleeps. */
+static struct watch *watch_of(struct inline_executor *x)
+{
+	return atomic_load_explicit(&x->watch, memory_order_acquire);
+}
+
+/* End the runner's sleep, if it sleeps, or have one come. */
 static void wake_runner(struct inline_executor *x)
 {
-	if (atomic_load(&x->idle) == 0 || atomic_exchange(&x->idle, 0) == 0)
+	unsigned idle;
+
+	if (atomic_load(&x->idle) == BUSY)
+		return;
+	idle = atomic_exchange(&x->idle, BUSY);
+	if (idle == BUSY)
 		return;
 	pthread_mutex_lock(&x->lock);
-	if (x->blocked_in != NULL)
+	if (idle == WATCHED)
+		watch_ring(watch_of(x));
+	else if (x->blocked_in != NULL)
 		x->blocked_in->wake(x->blocked_in);
 	else
 		futex_wake(&x->idle, 1);
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* The runner only, first of all. */
+static void watch_begin(struct inline_executor *x)
+{
+	struct watch *w = watch_of(x);
+
+	if (likely(w == NULL))
+		return;
+	atomic_store(&x->idle, BUSY);
+	pthread_mutex_lock(&x->lock);
+	watch_quiet(w);
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* The runner only, last of all. With @more something may be ready. */
+static void watch_end(struct inline_executor *x, bool more)
+{
+	struct watch *w = watch_of(x);
+
+	if (likely(w == NULL))
+		return;
+	VDO_ASSERT(atomic_load(&x->idle) == BUSY);
+	watch_until(w, timers_next(&x->timers));
+	if (!more) {
+		atomic_store(&x->idle, WATCHED);
+		if (runq_empty(&x->run))
+			return;
+		/* Who exchanged it before us rings. */
+		if (atomic_exchange(&x->idle, BUSY) == BUSY)
+			return;
+	}
+	pthread_mutex_lock(&x->lock);
+	watch_ring(w);
 	pthread_mutex_unlock(&x->lock);
 }
 
@@ -106,8 +167,10 @@ static void inline_post(struct queue *q, struct completion *c)
 
 static bool try_baton(struct inline_executor *x)
 {
-	return atomic_load(&x->baton) == 0 &&
-	       atomic_exchange(&x->baton, 1) == 0;
+	if (atomic_load(&x->baton) != 0 || atomic_exchange(&x->baton, 1) != 0)
+		return false;
+	watch_begin(x);
+	return true;
 }
 
 /* The baton is free: have the next in line come for it. */
@@ -130,10 +193,13 @@ static void nudge(struct inline_executor *x)
 	pthread_mutex_unlock(&x->lock);
 }
 
-static void give_turn(struct inline_executor *x)
+/* With @more something may be ready that was not looked for. */
+static void give_turn(struct inline_executor *x, bool more)
 {
-	unsigned held = atomic_exchange(&x->baton, 0);
+	unsigned held;
 
+	watch_end(x, more);
+	held = atomic_exchange(&x->baton, 0);
 	VDO_ASSERT(held == 1);
 	nudge(x);
 }
@@ -237,24 +303,24 @@ static void block(struct inline_executor *x, const struct event *e,
 	struct poller *p = x->pollers;
 	uint64_t timeout;
 
-	VDO_ASSERT(atomic_load(&x->idle) == 0);
+	VDO_ASSERT(atomic_load(&x->idle) == BUSY);
 	timeout = clock_left(MIN(deadline_ns, timers_next(&x->timers)));
 	if (p != NULL && p->next != NULL)
 		timeout = MIN(timeout, POLLERS_SLICE_NS);
 	if (timeout == 0)
 		return;
 	set_blocked_in(x, p);
-	atomic_store(&x->idle, 1);
+	atomic_store(&x->idle, BLOCKED);
 	if (runq_empty(&x->run) && (e == NULL || !event_is_set(e))) {
 		if (p != NULL)
 			p->poll(p, timeout);
 		else
-			futex_wait(&x->idle, 1, timeout);
+			futex_wait(&x->idle, BLOCKED, timeout);
 	} else {
 		/* Perhaps a producer stands in the middle of its put. */
 		sched_yield();
 	}
-	atomic_store(&x->idle, 0);
+	atomic_store(&x->idle, BUSY);
 	set_blocked_in(x, NULL);
 }
 
@@ -270,7 +336,7 @@ static void inline_wait(struct executor *base, struct event *e)
 			if (run_ready(x, e) == 0)
 				block(x, e, NO_TIMEOUT);
 		}
-		give_turn(x);
+		give_turn(x, true);
 	}
 }
 
@@ -301,8 +367,24 @@ static unsigned inline_poll(struct executor *base, uint64_t timeout_ns)
 			break;
 		block(x, NULL, deadline);
 	}
-	give_turn(x);
+	give_turn(x, ran >= PASS_MAX);
 	return ran;
+}
+
+static int inline_fd(struct executor *base)
+{
+	struct inline_executor *x = inline_of(base);
+	struct watch *w;
+	int r = 0;
+
+	pthread_mutex_lock(&x->lock);
+	w = watch_of(x);
+	if (w == NULL) {
+		r = watch_create(x->pollers, &w);
+		atomic_store_explicit(&x->watch, w, memory_order_release);
+	}
+	pthread_mutex_unlock(&x->lock);
+	return r == 0 ? w->epoll_fd : r;
 }
 
 /* As the runner, or from one of the queues. Nobody else calls in. */
@@ -325,12 +407,12 @@ static void inline_poller_add(struct executor *base, struct poller *p)
 	struct inline_executor *x = inline_of(base);
 	bool entered;
 
-	VDO_ASSERT(p->poll != NULL && p->wake != NULL);
+	VDO_ASSERT(p->poll != NULL && p->wake != NULL && watch_of(x) == NULL);
 	enter(x, &entered);
 	p->next = x->pollers;
 	x->pollers = p;
 	if (entered)
-		give_turn(x);
+		give_turn(x, true);
 }
 
 static void inline_poller_remove(struct executor *base, struct poller *p)
@@ -345,7 +427,7 @@ static void inline_poller_remove(struct executor *base, struct poller *p)
 	VDO_ASSERT(*at == p);
 	*at = p->next;
 	if (entered)
-		give_turn(x);
+		give_turn(x, true);
 }
 
 static void inline_timer_arm(struct executor *base, struct timer *t)
@@ -379,7 +461,7 @@ static int inline_queue_create(struct executor *base, const char *name,
 	q->next = x->queues;
 	x->queues = q;
 	if (entered)
-		give_turn(x);
+		give_turn(x, true);
 	*queue = &q->queue;
 	return 0;
 }
@@ -400,6 +482,7 @@ static void inline_destroy(struct executor *base)
 		x->queues = q->next;
 		alloc_free(q);
 	}
+	watch_destroy(watch_of(x));
 	pthread_mutex_destroy(&x->lock);
 	alloc_free(x);
 }
@@ -410,6 +493,7 @@ static const struct vdo_executor_ops inline_ops = {
 	.wait = inline_wait,
 	.signal = inline_signal,
 	.poll = inline_poll,
+	.fd = inline_fd,
 	.timer_arm = inline_timer_arm,
 	.timer_disarm = inline_timer_disarm,
 	.now = executor_clock,

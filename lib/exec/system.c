@@ -20,8 +20,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -298,6 +301,25 @@ int system_eventfd(int flags)
 	int fd = system_fd_move(eventfd(0, flags | EFD_CLOEXEC));
 
 	VDO_ASSERT(fd < 0 || fd >= SYSTEM_FD_FIRST);
+	system_fds_release(taken);
+	return fd;
+}
+
+int system_timerfd(void)
+{
+	unsigned taken = system_fds_take();
+	int fd = system_fd_move(timerfd_create(CLOCK_MONOTONIC,
+					       TFD_CLOEXEC | TFD_NONBLOCK));
+
+	system_fds_release(taken);
+	return fd;
+}
+
+int system_epoll(void)
+{
+	unsigned taken = system_fds_take();
+	int fd = system_fd_move(epoll_create1(EPOLL_CLOEXEC));
+
 	system_fds_release(taken);
 	return fd;
 }

@@ -40,9 +40,14 @@ unsigned system_cores_granted(const char *groups, const char *mount);
 
 #define SYSTEM_FD_FIRST 3
 
-/* open() and eventfd(): a descriptor, or -1 with errno. O_CLOEXEC is added. */
+/*
+ * A descriptor, or -1 with errno. O_CLOEXEC is added. The timer has the clock
+ * of clock_ns() and does not block.
+ */
 int system_open(const char *path, int flags, mode_t mode) MUST_CHECK;
 int system_eventfd(int flags) MUST_CHECK;
+int system_timerfd(void) MUST_CHECK;
+int system_epoll(void) MUST_CHECK;
 
 /*
  * For calls that make descriptors by themselves. Between the two, descriptors

@@ -97,6 +97,7 @@ static int start_reaping(struct uring *u, struct executor *x)
 		u->polled_by = x;
 		u->poller.poll = uring_poll;
 		u->poller.wake = uring_wake;
+		u->poller.fd = u->ring.ring_fd;
 		x->ops->poller_add(x, &u->poller);
 		return 0;
 	}

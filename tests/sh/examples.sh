@@ -19,7 +19,11 @@ expect()
 	pattern=$1
 	program=$2
 	shift 2
-	"$examples/$program" "$@" >out 2>&1 && grep -q "$pattern" out && return
+	case $program in
+	sh) ;;
+	*) program=$examples/$program ;;
+	esac
+	"$program" "$@" >out 2>&1 && grep -q "$pattern" out && return
 	echo "$program: failed or did not say \"$pattern\":" >&2
 	cat out >&2
 	failed=1
@@ -30,4 +34,8 @@ expect 'hello, world' hello volume
 expect '2000 blocks written, 200 stored' callbacks
 expect 'the pool ran [1-9]' pool
 expect '64 of 64 requests done, 0 failed' poll
+printf '1\n2\n3' >lines
+expect '^3 lines stored, 0 failed' sh -c "cat lines | $examples/epoll"
+seq 1000 >lines 2>/dev/null || yes | head -1000 >lines
+expect '^1000 lines stored, 0 failed' sh -c "cat lines | $examples/epoll"
 exit $failed

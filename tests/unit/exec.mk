@@ -28,3 +28,8 @@ check_PROGRAMS += tests/unit/test_system
 TESTS += tests/unit/test_system
 tests_unit_test_system_SOURCES = tests/unit/test_system.c
 tests_unit_test_system_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_watch
+TESTS += tests/unit/test_watch
+tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
+tests_unit_test_watch_LDADD = $(UNIT_LIBS)

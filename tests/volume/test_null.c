@@ -149,6 +149,7 @@ START_TEST(test_volume)
 	ck_assert_uint_eq(vdo_volume_alignment(NULL), 0);
 	ck_assert(vdo_volume_is_read_only(NULL));
 	REFUSED(vdo_poll(NULL, 0));
+	REFUSED(vdo_volume_fd(NULL));
 	REFUSED_SAYING("volume", vdo_volume_set(NULL, "compression", "on", e));
 	REFUSED(vdo_stats_get(NULL, &stats));
 	ck_assert_uint_eq(vdo_stats_count(NULL), 0);
