@@ -104,6 +104,7 @@ static void log_shortage(struct depot_zone *z, int result, const char *what)
 {
 	const char *advice = error_space_advice(result);
 
+	VDO_ASSERT(result < 0);
 	if (!z->short_of_something)
 		log_warning(z->depot->log, "depot: no %s for %s, zone=%u%s%s",
 			    result == -ENOMEM ? "memory" : "storage", what,
@@ -329,6 +330,7 @@ static void visit(struct completion *c)
 {
 	struct alloc_op *op = container_of(c, struct alloc_op, go);
 
+	VDO_CHECK(op->visited > 0 && op->lock == NULL);
 	if (attempt(zone_check(op->depot, op->zone), op, 0))
 		completion_post(&op->done);
 }

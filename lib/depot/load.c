@@ -123,6 +123,7 @@ static int summary_failed(struct depot_load *load, const char *what)
 {
 	int result = load->mio.done.result;
 
+	VDO_ASSERT(result < 0);
 	readonly_enter(load->depot->readonly, result, "depot: slab summary %s",
 		       what);
 	return flow_fail(&load->flow, result);
@@ -133,6 +134,7 @@ static int depot_merge(struct flow *f)
 	struct depot_load *load = load_of(f);
 	unsigned copies = MAX(load->depot->old_zone_count, 1);
 
+	VDO_ASSERT(copies <= PHYSICAL_ZONES_MAX);
 	if (load->mio.done.result != 0)
 		return summary_failed(load, "not read");
 	for (unsigned i = 0; i < SLABS_MAX; i++) {
@@ -150,6 +152,7 @@ static int depot_store(struct flow *f)
 	struct depot_load *load = load_of(f);
 	struct depot *d = load->depot;
 
+	VDO_ASSERT(queue_is_current(d->zones[0].queue));
 	for (unsigned i = 1; i < PHYSICAL_ZONES_MAX; i++)
 		memcpy(load->buf + i * SUMMARY_ZONE_BYTES, load->buf,
 		       SUMMARY_ZONE_BYTES);
@@ -178,6 +181,7 @@ static int depot_zones(struct flow *f)
 	struct depot *d = load->depot;
 	uint64_t blocks = 0;
 
+	VDO_ASSERT(d->zone_count <= PHYSICAL_ZONES_MAX);
 	for (unsigned i = 0; i < d->zone_count; i++)
 		memcpy(d->zones[i].summary.entries, load->buf,
 		       SUMMARY_ZONE_BYTES);
@@ -197,6 +201,7 @@ static int depot_end(struct flow *f)
 	struct completion *done = d->done;
 	int result = f->result;
 
+	VDO_ASSERT(done != NULL && d->load == load);
 	alloc_free(load->buf);
 	alloc_free(load);
 	d->load = NULL;
@@ -224,6 +229,7 @@ static void zone_begin(struct completion *c)
 	struct depot_zone *z = zone_of_part(c);
 	struct zone_load *load = alloc_zeroed(1, sizeof(*load));
 
+	VDO_ASSERT(z->load == NULL && z->idle == NULL && z->pending == 0);
 	if (load == NULL) {
 		fanout_part_done(zone_part(z), -ENOMEM);
 		return;
@@ -256,6 +262,7 @@ static int enlist_all(struct depot_zone *z)
 {
 	int r;
 
+	VDO_ASSERT(z->open == NULL && z->slabs.used == 0);
 	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s))
 		alloc_enlist(s);
@@ -266,6 +273,7 @@ static int enlist_all(struct depot_zone *z)
 
 static void zone_settled(struct depot_zone *z)
 {
+	VDO_ASSERT(z->load != NULL && z->pending == 0);
 	z->idle = NULL;
 	flow_go(&z->load->flow);
 }
@@ -290,6 +298,7 @@ static int zone_sync(struct flow *f)
 {
 	struct depot_zone *z = zone_load_of(f)->zone;
 
+	VDO_ASSERT(z->pending == 0);
 	if (f->result != 0)
 		return Z_END;
 	if (zone_read_only(z))
@@ -305,6 +314,7 @@ static int zone_end(struct flow *f)
 	struct depot_zone *z = load->zone;
 	int result = f->result;
 
+	VDO_ASSERT(z->load == load && z->idle == NULL);
 	free_load(load);
 	fanout_part_done(zone_part(z), result);
 	return FLOW_END;

@@ -136,6 +136,7 @@ static struct slab *take(struct slab_loader *l, uint32_t blocks)
 {
 	struct zone_load *load = l->load;
 
+	VDO_ASSERT(queue_is_current(l->load->zone->queue));
 	if (l->slab != NULL)
 		counter_add(&load->zone->loaded, blocks);
 	l->slab = NULL;
@@ -165,6 +166,7 @@ static int leave(struct slab_loader *l)
 /* The reason was logged, or is none of the volume; returns @next. */
 static int fail(struct slab_loader *l, int result, int next)
 {
+	VDO_ASSERT(result < 0);
 	(void)flow_fail(&l->load->flow, result);
 	return next;
 }
@@ -173,6 +175,7 @@ static int read_failed(struct slab_loader *l, int next)
 {
 	int result = l->mio.done.result;
 
+	VDO_ASSERT(l->slab != NULL && result < 0);
 	readonly_enter(l->load->zone->depot->readonly, result,
 		       "depot: slab not read, slab=%u",
 		       (unsigned)l->slab->number);
@@ -182,6 +185,7 @@ static int read_failed(struct slab_loader *l, int next)
 static int read_blocks(struct slab_loader *l, pbn_t pbn, uint64_t count,
 		       int next)
 {
+	VDO_ASSERT(l->slab != NULL && count > 0);
 	flow_await_any(&l->flow, &l->mio.done, next);
 	mio_read(&l->mio, l->load->zone->depot->storage, MIO_SLAB, pbn, count,
 		 l->buf);
@@ -213,6 +217,7 @@ static const char *check_tail(const struct slab *s,
 	uint64_t ring = d->slab.slab_journal_blocks;
 	const char *wrong = slab_journal_header_check(h, d->nonce, ring);
 
+	VDO_ASSERT(s->state == SLAB_REQUIRES_SCRUBBING);
 	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
 		wrong = "sequence number";
 	/* No entry could ever be made after such a one. */
@@ -228,6 +233,7 @@ static int load_tail(struct slab *s, const uint8_t *block)
 	struct slab_journal_header h;
 	const char *wrong;
 
+	VDO_ASSERT(s->journal != NULL);
 	slab_journal_header_decode(block, &h);
 	if (is_rebuilt(e) && is_foreign(s, &h))
 		return 0;
@@ -251,6 +257,7 @@ static int tail_take(struct flow *f)
 	if (s == NULL)
 		return T_END;
 	size = s->zone->depot->slab.slab_journal_blocks;
+	VDO_ASSERT(s->journal == NULL && !s->open);
 	e = summary_get(s);
 	wrong = slab_summary_check(e, size);
 	s->state = SLAB_REQUIRES_SCRUBBING;
@@ -274,6 +281,7 @@ static int tail_check(struct flow *f)
 	struct slab_loader *l = loader_of(f);
 	int r;
 
+	VDO_ASSERT(l->slab->state == SLAB_REQUIRES_SCRUBBING);
 	if (l->mio.done.result != 0)
 		return read_failed(l, T_END);
 	r = load_tail(l->slab, l->buf);
@@ -294,6 +302,7 @@ static int count_take(struct flow *f)
 
 	if (s == NULL)
 		return K_END;
+	VDO_ASSERT(s->journal != NULL && s->state == SLAB_REQUIRES_SCRUBBING);
 	s->state = SLAB_REBUILDING;
 	l->read = 0;
 	if (summary_get(s).load)
@@ -309,6 +318,7 @@ static int count_read(struct flow *f)
 	struct slab_loader *l = loader_of(f);
 	const struct depot *d = l->load->zone->depot;
 
+	VDO_ASSERT(l->slab->state == SLAB_REBUILDING);
 	l->reading = MIN(d->ref_blocks - l->read, BUFFER_BLOCKS);
 	if (l->reading == 0)
 		return K_COMPARE;
@@ -339,6 +349,7 @@ static seq_t points_end(const struct slab *s)
 	const struct depot *d = s->zone->depot;
 	uint64_t ring = d->slab.slab_journal_blocks;
 
+	VDO_ASSERT(s->journal->tail > 0);
 	if (d->saved || (s->journal->tail == 1 && ring > 2))
 		return s->journal->tail;
 	return s->journal->tail + ring;
@@ -392,6 +403,7 @@ static void finish_slab(struct slab *s)
 	struct summary_entry e = summary_get(s);
 	uint32_t allocated = 0;
 
+	VDO_ASSERT(s->state == SLAB_REBUILDING && !s->open);
 	for (uint32_t i = 0; i < d->ref_blocks; i++) {
 		allocated += s->blocks[i].allocated;
 		if (e.dirty && !e.load)

@@ -44,6 +44,7 @@ static struct meta_io *pop(struct depot_zone *z)
 {
 	struct list_node *n = list_pop(&z->pool.free);
 
+	VDO_ASSERT(n == NULL || list_entry(n, struct meta_io, link)->zone == z);
 	if (n == NULL)
 		return NULL;
 	zone_enter(z);

@@ -132,6 +132,7 @@ static inline void mark_dirty(struct slab *s, struct ref_block *b)
 
 void refs_dirty_all(struct slab *s)
 {
+	VDO_ASSERT(s->journal->tail == 1); /* once, for the first entry */
 	for (uint32_t i = 0; i < s->zone->depot->ref_blocks; i++)
 		mark_dirty(s, &s->blocks[i]);
 }
@@ -210,6 +211,7 @@ static bool decrement(struct slab *s, uint32_t offset)
 
 static bool change(struct slab *s, uint32_t offset, enum refs_kind kind)
 {
+	VDO_CHECK(offset < s->zone->depot->geo.data_blocks);
 	switch (kind) {
 	case REFS_INCREMENT:
 		return increment(s, offset);
@@ -416,6 +418,7 @@ static void buffer_ready(struct metaio_wait *w, struct meta_io *io)
 
 void refs_write(struct slab *s, size_t n)
 {
+	VDO_CHECK(s->wanted <= s->dirty.count);
 	if (zone_read_only(s->zone))
 		return;
 	s->wanted = (uint32_t)MIN(s->wanted + n, s->dirty.count);

@@ -499,6 +499,7 @@ static int add(struct slab_journal *sj, const struct refs_op *op)
 
 static int out_of_order(const struct slab_journal *sj, const struct refs_op *op)
 {
+	VDO_ASSERT(expand(op) <= sj->last_point);
 	readonly_enter(sj->slab->zone->depot->readonly, -VDO_ECORRUPT,
 		       "depot: slab journal entry out of order, slab=%u "
 		       "last=%#llx new=%#llx",

@@ -104,6 +104,7 @@ const char *slab_journal_header_check(const struct slab_journal_header *h,
 	unsigned entries_max = h->has_map_increments ? SLAB_FULL_ENTRIES_MAX
 						     : SLAB_ENTRIES_MAX;
 
+	VDO_ASSERT(ring >= SLAB_JOURNAL_BLOCKS_MIN);
 	if (h->nonce != nonce)
 		return "nonce";
 	if (h->type != SLAB_JOURNAL_TYPE)

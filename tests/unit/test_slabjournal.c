@@ -456,6 +456,14 @@ START_TEST(read_only_releases)
 }
 END_TEST
 
+static void release_buffers(struct fx *fx, void *arg)
+{
+	struct meta_io **ios = arg;
+
+	for (unsigned i = 0; i < META_IOS; i++)
+		metaio_release(ios[i]);
+}
+
 /* With all buffers taken the tail waits, and is written when one is back. */
 START_TEST(tail_busy)
 {
@@ -471,9 +479,7 @@ START_TEST(tail_busy)
 	ck_assert(!a->over);
 	depot_get_stats(f->d, &s);
 	ck_assert_uint_eq(s.journal_tail_busy, 1);
-	for (unsigned i = 0; i < META_IOS; i++)
-		metaio_release(ios[i]);
-	fx_run(f);
+	fx_on(f, 0, release_buffers, ios);
 	ck_assert(a->over);
 	ck_assert_int_eq(a->op.done.result, 0);
 	ck_assert_uint_eq(header_at(0, 1).entries, 1353);
