@@ -78,6 +78,17 @@ static void print_log(void *arg, enum vdo_log_level level, const char *message)
 	fprintf(stderr, "log %d: %s\n", (int)level, message);
 }
 
+char fixture_log[16384];
+
+void fixture_keep_line(void *arg, enum vdo_log_level level, const char *line)
+{
+	size_t n = strlen(fixture_log);
+
+	(void)arg;
+	(void)level;
+	snprintf(fixture_log + n, sizeof(fixture_log) - n, "%s\n", line);
+}
+
 struct vdo_config *fixture_config(const char *options)
 {
 	struct vdo_config *c;

@@ -93,6 +93,11 @@ void fixture_fini(struct fixture *f);
 
 struct vdo_config *fixture_config(const char *options);
 
+/* A vdo_log_fn that adds the line to fixture_log, which is emptied by
+ * fixture_log[0] = '\0'. One thread at a time. */
+extern char fixture_log[16384];
+void fixture_keep_line(void *arg, enum vdo_log_level level, const char *line);
+
 /* @count blocks of values @v, @v + 1 ... (zero stays zero); must succeed. */
 void fixture_write(struct fixture *f, uint64_t lbn, uint64_t count, value_t v,
 		   unsigned flags);

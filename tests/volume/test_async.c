@@ -422,6 +422,18 @@ START_TEST(test_deadlock)
 }
 END_TEST
 
+/* Once the storage holds @count back, @flush is not over until they go on. */
+static void waits_for_held(struct fixture *f, struct pending *flush,
+			   unsigned count)
+{
+	fixture_until(f, sim_device_held(f->sd) >= count);
+	for (unsigned i = 0; i < 100; i++)
+		fixture_poll(f);
+	ck_assert(!pending_is_done(flush));
+	let_go(f);
+	ck_assert_int_eq(pending_wait(flush), 0);
+}
+
 /* A flush ends only when the writes before it are durable, although they were
  * acknowledged long before. */
 START_TEST(test_flush_waits)
@@ -439,12 +451,7 @@ START_TEST(test_flush_waits)
 	for (unsigned i = 0; i < 20; i++)
 		ck_assert_int_eq(pending_wait(&p[i]), 0);
 	pending_flush(&flush, &f);
-	fixture_until(&f, sim_device_held(f.sd) >= 20);
-	for (unsigned i = 0; i < 100; i++)
-		fixture_poll(&f);
-	ck_assert(!pending_is_done(&flush));
-	let_go(&f);
-	ck_assert_int_eq(pending_wait(&flush), 0);
+	waits_for_held(&f, &flush, 20);
 	fixture_fini(&f);
 }
 END_TEST
@@ -463,12 +470,7 @@ START_TEST(test_flush_waits_for_flush)
 	pending_write(&p, &f, 0, V_UNIQUE(2), 0);
 	ck_assert_int_eq(pending_wait(&p), 0);
 	pending_flush(&flush, &f);
-	fixture_until(&f, sim_device_held(f.sd) >= 1);
-	for (unsigned i = 0; i < 100; i++)
-		fixture_poll(&f);
-	ck_assert(!pending_is_done(&flush));
-	let_go(&f);
-	ck_assert_int_eq(pending_wait(&flush), 0);
+	waits_for_held(&f, &flush, 1);
 	fixture_fini(&f);
 }
 END_TEST

@@ -26,16 +26,6 @@
 
 static char dir[] = "/tmp/vdo-full-XXXXXX";
 static char path[64], filler[64];
-static char log_text[16384];
-
-static void log_line(void *arg, enum vdo_log_level level, const char *line)
-{
-	size_t n = strlen(log_text);
-
-	(void)arg;
-	(void)level;
-	snprintf(log_text + n, sizeof(log_text) - n, "%s\n", line);
-}
 
 /* A file system with room for @size bytes; false: not permitted. */
 static bool mount_small(const char *size)
@@ -81,7 +71,7 @@ static struct vdo_config *config(void)
 	struct vdo_config *c =
 		fixture_config("size=256M profile=small logical-size=128M");
 
-	vdo_config_set_log(c, log_line, NULL);
+	vdo_config_set_log(c, fixture_keep_line, NULL);
 	return c;
 }
 
@@ -128,7 +118,7 @@ START_TEST(test_full_file_system)
 				    i * B, 0);
 	ck_assert_int_eq(vdo_flush(v, 0), -ENOSPC);
 	ck_assert(!vdo_volume_is_read_only(v));
-	ck_assert_ptr_nonnull(strstr(log_text, "file system that holds the "
+	ck_assert_ptr_nonnull(strstr(fixture_log, "file system that holds the "
 					       "volume is full"));
 	for (i = 0; i < 500; i++)
 		expect_block(v, i, V_UNIQUE(1 + i));
@@ -203,7 +193,7 @@ START_TEST(test_pages_while_full)
 	uint64_t i, written, flushed = 0;
 	int result = 0;
 
-	vdo_config_set_log(c, log_line, NULL);
+	vdo_config_set_log(c, fixture_keep_line, NULL);
 	if (!mount_small(sizes[_i]))
 		goto out;
 	ck_assert_int_eq(vdo_format(path, c, &error), 0);
@@ -221,7 +211,7 @@ START_TEST(test_pages_while_full)
 	if (result == 0)
 		flushed = written;
 	expect_state("clean");
-	ck_assert_ptr_nonnull(strstr(log_text, "free space there"));
+	ck_assert_ptr_nonnull(strstr(fixture_log, "free space there"));
 	ck_assert_int_eq(mount("vdo", dir, "tmpfs", MS_REMOUNT, "size=100M"),
 			 0);
 	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
@@ -249,11 +239,11 @@ START_TEST(test_space_when_formatting)
 	if (!mount_small("8M"))
 		goto out;
 	ck_assert_int_eq(vdo_format(path, c, &error), 0);
-	ck_assert_msg(strstr(log_text, "may need 256 MiB more") &&
-			      strstr(log_text, "only 8 MiB free"),
-		      "%s", log_text);
+	ck_assert_msg(strstr(fixture_log, "may need 256 MiB more") &&
+			      strstr(fixture_log, "only 8 MiB free"),
+		      "%s", fixture_log);
 	ck_assert_int_eq(unlink(path), 0);
-	log_text[0] = '\0';
+	fixture_log[0] = '\0';
 	fill_up(500);
 	ck_assert_int_eq(vdo_format(path, c, &error), -ENOSPC);
 	ck_assert_msg(strstr(error.message, "1 MiB free"), "%s", error.message);
@@ -263,7 +253,7 @@ START_TEST(test_space_when_formatting)
 	ck_assert_int_eq(mount("vdo", dir, "tmpfs", MS_REMOUNT, "size=260M"),
 			 0);
 	ck_assert_int_eq(vdo_format(path, c, &error), 0);
-	ck_assert_str_eq(strstr(log_text, "may need") ? log_text : "", "");
+	ck_assert_str_eq(strstr(fixture_log, "may need") ? fixture_log : "", "");
 	unmount();
 out:
 	vdo_config_free(c);
@@ -327,7 +317,7 @@ START_TEST(test_limit_of_file_sizes)
 	ck_assert(result == -EFBIG || result == -VDO_EREADONLY);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
 	ck_assert_int_eq(vdo_close(v), -EFBIG);
-	ck_assert_ptr_nonnull(strstr(log_text, "may not become so large"));
+	ck_assert_ptr_nonnull(strstr(fixture_log, "may not become so large"));
 	ck_assert_int_eq(vdo_inspect(name, &info, sizeof(info), &error), 0);
 	ck_assert_str_ne(info.state_name, "read-only");
 	unlink(name);

@@ -23,16 +23,6 @@
 
 static char dir[] = "/tmp/vdo-gone-XXXXXX";
 static char path[64], other[64];
-static char log_text[16384];
-
-static void hear(void *arg, enum vdo_log_level level, const char *line)
-{
-	size_t n = strlen(log_text);
-
-	(void)arg;
-	(void)level;
-	snprintf(log_text + n, sizeof(log_text) - n, "%s\n", line);
-}
 
 static struct vdo_volume *open_volume(const char *engine)
 {
@@ -46,9 +36,9 @@ static struct vdo_volume *open_volume(const char *engine)
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/v", dir);
 	snprintf(other, sizeof(other), "%s/other", dir);
-	log_text[0] = '\0';
+	fixture_log[0] = '\0';
 	ck_assert_int_eq(vdo_format(path, c, &error), 0);
-	vdo_config_set_log(c, hear, NULL);
+	vdo_config_set_log(c, fixture_keep_line, NULL);
 	ck_assert_int_eq(vdo_config_set(c, "io-engine", engine, &error), 0);
 	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
 	vdo_config_free(c);
@@ -92,8 +82,8 @@ START_TEST(test_cut)
 	ck_assert_int_ne(result, 0);
 	ck_assert(vdo_volume_is_read_only(v));
 	ck_assert_int_eq(vdo_close(v), -VDO_EGONE);
-	ck_assert_msg(strstr(log_text, "became shorter") != NULL, "%s",
-		      log_text);
+	ck_assert_msg(strstr(fixture_log, "became shorter") != NULL, "%s",
+		      fixture_log);
 	expect_not_clean();
 	clean_up();
 	free(data);
@@ -107,7 +97,7 @@ START_TEST(test_cut_before_closing)
 
 	ck_assert_int_eq(truncate(path, sizes[_i / 2]), 0);
 	ck_assert_int_eq(vdo_close(v), -VDO_EGONE);
-	ck_assert_ptr_nonnull(strstr(log_text, "became shorter"));
+	ck_assert_ptr_nonnull(strstr(fixture_log, "became shorter"));
 	expect_not_clean();
 	clean_up();
 }
@@ -121,7 +111,7 @@ START_TEST(test_cut_and_long_again)
 	ck_assert_int_eq(truncate(path, sizes[_i / 2]), 0);
 	ck_assert_int_eq(truncate(path, BYTES), 0);
 	ck_assert_int_eq(vdo_close(v), -VDO_EGONE);
-	ck_assert_ptr_nonnull(strstr(log_text, "restore it from a copy"));
+	ck_assert_ptr_nonnull(strstr(fixture_log, "restore it from a copy"));
 	expect_not_clean();
 	clean_up();
 }
@@ -136,7 +126,7 @@ START_TEST(test_read_after_cut)
 	ck_assert_int_eq(truncate(path, B), 0);
 	ck_assert_int_eq(vdo_pread(v, block, B, 0, 0), -EIO);
 	ck_assert(vdo_volume_is_read_only(v));
-	ck_assert_ptr_nonnull(strstr(log_text, "became shorter"));
+	ck_assert_ptr_nonnull(strstr(fixture_log, "became shorter"));
 	ck_assert_int_eq(vdo_pwrite(v, block, B, 0, 0), -VDO_EREADONLY);
 	ck_assert_int_eq(vdo_close(v), -VDO_EGONE);
 	expect_not_clean();
@@ -163,7 +153,7 @@ START_TEST(test_overwritten)
 		ck_assert_int_eq(pwrite(to, block, B, at), B);
 	}
 	ck_assert_int_eq(vdo_close(v), -VDO_EGONE);
-	ck_assert_ptr_nonnull(strstr(log_text, "overwritten"));
+	ck_assert_ptr_nonnull(strstr(fixture_log, "overwritten"));
 	/* The other one is as it was. */
 	for (off_t at = 0; at < BYTES; at += B) {
 		char now[B];
@@ -190,7 +180,7 @@ START_TEST(test_removed)
 		ck_assert_int_eq(rename(other, path), 0);
 	}
 	ck_assert_int_eq(vdo_close(v), -VDO_EGONE);
-	ck_assert_ptr_nonnull(strstr(log_text, "removed or replaced"));
+	ck_assert_ptr_nonnull(strstr(fixture_log, "removed or replaced"));
 	clean_up();
 }
 END_TEST
@@ -218,7 +208,7 @@ END_TEST
 /* Rebuilding the index of a volume that is closed writes to it as well. */
 START_TEST(test_cut_while_reindexing)
 {
-	struct settings settings = {.log = {.fn = hear}};
+	struct settings settings = {.log = {.fn = fixture_keep_line}};
 	struct vdo_volume *v = open_volume(engines[0]);
 	struct vdo_device *device;
 	struct vdo_error error;

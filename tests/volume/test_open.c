@@ -185,6 +185,18 @@ static uint64_t checksum(struct fixture *f)
 	return sum;
 }
 
+/* A volume that was used, closed and damaged; returns its checksum. */
+static uint64_t init_damaged(struct fixture *f, int kind,
+			     void (*damage)(struct fixture *f))
+{
+	fixture_init(f, kind, "");
+	fixture_open(f, "");
+	fixture_write(f, 0, 10, V_UNIQUE(1), 0);
+	fixture_close(f);
+	damage(f);
+	return checksum(f);
+}
+
 START_TEST(test_damaged)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(damages); i++) {
@@ -194,12 +206,7 @@ START_TEST(test_damaged)
 		uint64_t before;
 		int result;
 
-		fixture_init(&f, _i, "");
-		fixture_open(&f, "");
-		fixture_write(&f, 0, 10, V_UNIQUE(1), 0);
-		fixture_close(&f);
-		damages[i].damage(&f);
-		before = checksum(&f);
+		before = init_damaged(&f, _i, damages[i].damage);
 		result = fixture_try_open(&f, "");
 		ck_assert_msg(result == damages[i].want, "%s: %s: %s",
 			      damages[i].name, vdo_error_name(result),
@@ -235,12 +242,7 @@ START_TEST(test_not_closed)
 		uint64_t before;
 		int result;
 
-		fixture_init(&f, _i, "");
-		fixture_open(&f, "");
-		fixture_write(&f, 0, 10, V_UNIQUE(1), 0);
-		fixture_close(&f);
-		crashes[i].damage(&f);
-		before = checksum(&f);
+		before = init_damaged(&f, _i, crashes[i].damage);
 		result = fixture_try_open(&f, "");
 		if (result == 0) {
 			fixture_verify_all(&f);
