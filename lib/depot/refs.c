@@ -159,6 +159,7 @@ static bool increment(struct slab *s, uint32_t offset)
 {
 	uint8_t *c = &s->counts[offset];
 
+	VDO_CHECK(*c == 0 || s->blocks[offset / COUNTS_PER_BLOCK].allocated > 0);
 	if (*c == COUNT_PROVISIONAL) {
 		confirm(s, offset);
 		*c = 1;

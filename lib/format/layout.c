@@ -121,6 +121,7 @@ static void set_partitions(const struct layout_request *r, pbn_t data_start,
 
 static void set_geometry(const struct layout_request *r, struct geometry *g)
 {
+	VDO_ASSERT(r->index_blocks < r->physical_blocks);
 	*g = (struct geometry){
 		.version_major = 5,
 		.nonce = r->nonce,

@@ -152,6 +152,7 @@ static struct page *take_buffer(struct map_zone *z)
 {
 	struct page *p = free_buffer(z);
 
+	VDO_CHECK(!waitq_empty(&z->wanting));
 	if (p == NULL && evict_page(z))
 		p = free_buffer(z);
 	return p;

@@ -150,6 +150,7 @@ void pageio_write(struct map_zone *z, struct page *p)
 int pageio_damaged(struct map_zone *z, const struct page *p,
 		   const uint8_t *image)
 {
+	VDO_ASSERT(p->pbn != 0);
 	readonly_enter(z->map->readonly, -VDO_ECORRUPT,
 		       "map: page is damaged or of another place, pbn=%llu "
 		       "level=%u version=%u.%u found=%llu flag=%u",
@@ -248,6 +249,7 @@ static void write_synced(struct completion *c)
 	struct page_io *io = container_of(c, struct page_io, sync.done);
 	struct map_zone *z = io->zone;
 
+	VDO_ASSERT(io->page->state == PAGE_OUTGOING);
 	if (c->result != 0) {
 		write_end(io, c->result);
 		return;

@@ -29,6 +29,7 @@
 /* As many as there should be, or -ENOMEM. */
 static int add_spares(struct map_zone *z)
 {
+	VDO_ASSERT(z->spare_count <= SPARES_MAX);
 	while (z->spare_count < SPARES_MAX) {
 		struct tree_page *t = forest_page();
 
@@ -145,6 +146,7 @@ static void bad_entry(struct map *m, const struct page *p, unsigned slot)
 {
 	struct mapping e = mapping_page_get(p->bytes, slot);
 
+	VDO_ASSERT(p->level > 0 && page_loaded(p));
 	readonly_enter(m->readonly, -VDO_EMAPPING,
 		       "map: damaged entry of a tree page, pbn=%llu level=%u "
 		       "slot=%u target=%llu state=%u",
