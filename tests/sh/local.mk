@@ -17,6 +17,7 @@ sh_tests = \
 	%D%/nbdkit.sh \
 	%D%/nbdkit-options.sh \
 	%D%/options.sh \
+	%D%/readme.sh \
 	%D%/same-storage.sh \
 	%D%/spdx.sh \
 	%D%/static.sh \

@@ -73,7 +73,7 @@ START_TEST(test_device)
 
 	REFUSED_SAYING("path", vdo_device_open(NULL, 0, &d, e));
 	ck_assert_ptr_null(d);
-	REFUSED_SAYING("flags 0x4 ", vdo_device_open("/dev/null", 5, &d, e));
+	REFUSED_SAYING("flags 0x8 ", vdo_device_open("/dev/null", 9, &d, e));
 	ck_assert_ptr_null(d);
 	REFUSED_SAYING("device", vdo_device_open("/dev/null", 0, NULL, e));
 	d = (struct vdo_device *)&said;
