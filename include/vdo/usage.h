@@ -88,7 +88,7 @@ int vdo_usage_inspect_device(struct vdo_device *device,
  *
  * Errors of the call: those of vdo_inspect(); -VDO_EINUSE if the volume is open;
  * -EDEADLK from a callback; -EINVAL: unknown flags. Of the job: -ENOMEM,
- * -errno.
+ * -VDO_ECORRUPT: pages of the block map lead to each other; -errno.
  */
 #define VDO_USAGE_MAP 1u
 int vdo_usage_count(const char *path, const struct vdo_config *config,

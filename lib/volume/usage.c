@@ -321,6 +321,11 @@ int usage_run(struct usage *u, struct vdo_error *error)
 		result = usage_walk_map(u);
 	if (result == 0) /* of what is damaged less was read */
 		counter_set(&u->done, counter_get(&u->total));
+	if (result == -VDO_ECORRUPT)
+		return error_set(error, result,
+				 "pages of the block map lead to each other: it "
+				 "is damaged, and what is mapped cannot be "
+				 "told");
 	if (result != 0 && result != -ECANCELED && result != -ENOMEM)
 		error_set(error, result,
 			  "the volume cannot be read: %s; check the storage",

@@ -8,8 +8,8 @@
  * volume is walked over once for each part that has slabs in use.
  *
  * Pages are checked as in service. A level has its limits from the number of
- * logical blocks, so that no page, whatever is in it, makes the walk longer than
- * the map can be.
+ * logical blocks, and all pages are blocks of slabs; whoever meets more pages
+ * than there are blocks has met one twice, and does not go on for years.
  */
 #include "build.h"
 
@@ -17,6 +17,8 @@
 
 #include <errno.h>
 #include <string.h>
+
+#include <vdo/error.h>
 
 #include "base/alloc.h"
 #include "format/mapping.h"
@@ -40,7 +42,7 @@ struct walk {
 	uint64_t part_count;
 	uint16_t *met;
 	struct level levels[MAP_LEVELS];
-	uint64_t pages;
+	uint64_t pages, pages_of_part; /* that were read, without roots */
 };
 
 /* Leaves of the tree that lie below a page of @level. */
@@ -119,6 +121,10 @@ static bool load_page(struct walk *w, unsigned level, pbn_t pbn, int *result)
 	enum map_page_validity v;
 
 	*result = usage_read(u, pbn, 1, w->levels[level].page);
+	w->pages_of_part += !is_root;
+	if (*result == 0 && w->pages_of_part > u->slabs.slab_count *
+						     u->slabs.data_blocks)
+		*result = -VDO_ECORRUPT;
 	if (*result != 0)
 		return false;
 	w->pages += w->first && !is_root;
@@ -190,6 +196,7 @@ static int walk_part(struct walk *w)
 	size_t bytes = w->part_count * sizeof(*w->met);
 	int result = 0;
 
+	w->pages_of_part = 0;
 	w->met = alloc_table(bytes);
 	if (w->met == NULL)
 		return -ENOMEM;

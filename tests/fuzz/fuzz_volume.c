@@ -366,6 +366,37 @@ static void use(struct golden *g, unsigned flags, unsigned damaged)
 		vdo_abandon(v);
 }
 
+/* It tells sums that add up, or an error that says something. */
+static void use_usage(struct golden *g)
+{
+	struct vdo_config *c;
+	struct vdo_error error = {0};
+	struct vdo_usage u;
+	struct vdo_job *job;
+	int r;
+
+	FUZZ_CHECK(vdo_config_new(&c) == 0 &&
+		   vdo_config_set(c, "executor", "inline", NULL) == 0);
+	r = vdo_usage_count_device(g->overlay.device, c, VDO_USAGE_MAP, &job,
+				   &error);
+	if (r == 0)
+		r = vdo_job_wait(job, -1, &error);
+	FUZZ_CHECK(r == 0 || (r < 0 && error.message[0] != '\0'));
+	if (r == 0) {
+		FUZZ_CHECK(vdo_usage_get(job, &u, sizeof(u)) == 0);
+		FUZZ_CHECK(u.level < VDO_USAGE_ESTIMATED ||
+			   u.overhead_blocks + u.block_map_blocks +
+					   u.data_blocks + u.free_blocks ==
+				   u.physical_blocks);
+		FUZZ_CHECK(u.level < VDO_USAGE_MAPPED ||
+			   u.unmapped + u.zero + u.uncompressed +
+					   u.compressed ==
+				   u.logical_blocks);
+	}
+	vdo_job_free(job);
+	vdo_config_free(c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz f = {data, size};
@@ -382,6 +413,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fix_checksums(g);
 	r = vdo_inspect_device(g->overlay.device, &info, sizeof(info), &error);
 	FUZZ_CHECK(r == 0 || (r < 0 && error.message[0] != '\0'));
+	use_usage(g);
 	use_read_only(g, flags, data_is_intact(damaged), r == 0 ? &info : NULL);
 	use(g, flags, damaged);
 	return 0;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "format/mapping.h"
 #include "io/device.h"
 #include "tests/lib/fixture.h"
 #include "volume/usage_priv.h"
@@ -296,6 +297,52 @@ START_TEST(damaged_page)
 }
 END_TEST
 
+/* The child of the first slot of a page, of which all slots lead there then. */
+static pbn_t fan_out(struct vdo_device *d, pbn_t pbn, bool all)
+{
+	uint8_t page[B];
+	struct mapping m;
+
+	ck_assert_int_eq(device_read(d, pbn * B, page, B), 0);
+	m = mapping_page_get(page, 0);
+	for (unsigned i = 1; all && i < MAP_PAGE_ENTRIES; i++)
+		mapping_page_put(page, i, m);
+	ck_assert_int_eq(device_write(d, pbn * B, page, B), 0);
+	return m.pbn;
+}
+
+/* 34 * 812 * 812 leaf pages, each in the same block. */
+START_TEST(pages_that_come_again_end_it)
+{
+	struct vdo_config *c =
+		fixture_config("executor=inline logical-size=4P");
+	uint8_t block[B] = {1};
+	struct vdo_device *d;
+	struct vdo_volume *v;
+	struct vdo_info info;
+	struct vdo_job *job;
+	pbn_t pbn;
+
+	ck_assert_int_eq(vdo_device_open_memory(32 << 20, &d), 0);
+	ck_assert_int_eq(vdo_format_device(d, c, &error), 0);
+	ck_assert_int_eq(vdo_open_device(d, c, &v, &error), 0);
+	ck_assert_int_eq(vdo_pwrite(v, block, B, 0, 0), 0);
+	ck_assert_int_eq(vdo_close(v), 0);
+	ck_assert_int_eq(vdo_inspect_device(d, &info, sizeof(info), &error), 0);
+	pbn = fan_out(d, info.root_origin, false);
+	for (unsigned level = 3; level > 0; level--)
+		pbn = fan_out(d, pbn, true);
+	ck_assert_int_eq(vdo_usage_count_device(d, c, VDO_USAGE_MAP, &job,
+						&error),
+			 0);
+	ck_assert_int_eq(vdo_job_wait(job, -1, &error), -VDO_ECORRUPT);
+	ck_assert_ptr_nonnull(strstr(error.message, "damaged"));
+	vdo_job_free(job);
+	vdo_device_close(d);
+	vdo_config_free(c);
+}
+END_TEST
+
 /* Storage that is open can be looked at, and is not written. */
 START_TEST(open_can_be_looked_at)
 {
@@ -340,6 +387,7 @@ int main(void)
 	tcase_add_test(tc, open_is_refused);
 	tcase_add_test(tc, cancelled);
 	tcase_add_test(tc, open_can_be_looked_at);
+	tcase_add_test(tc, pages_that_come_again_end_it);
 	tcase_add_test(tc, damaged_page);
 	return unit_run();
 }
