@@ -7,8 +7,9 @@
  * written may name the row of one flow with the address of another.
  *
  * An assertion that fails prints the ring of the queue on which it failed, then
- * those of the other queues of the same executor; trace_print() is for
- * debuggers and dumps.
+ * those of the other queues of the same executor. A test of a volume that hangs
+ * prints all of them before it is killed (tests/lib/fixture.c). In a debugger,
+ * trace_print() prints one.
  *
  * Runs on: trace_row() on the queue, the rest anywhere. Lifetime: the queue's.
  */
@@ -55,7 +56,7 @@ typedef void (*trace_line)(void *arg, const char *text);
 /* The rows of @q, oldest first; a line for as long as a flow stayed on it. */
 void trace_print(const struct queue *q, trace_line line, void *arg);
 
-/* Of each queue of @x. */
+/* The rows of each queue of @x; while it lives. */
 void trace_print_all(struct executor *x, trace_line line, void *arg);
 
 /* Have failed assertions print what the queues did. */

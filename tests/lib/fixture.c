@@ -8,13 +8,16 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/handle.h"
 #include "api/host_config.h"
 #include "base/alloc.h"
+#include "exec/trace.h"
 #include "tests/lib/sim_exec.h"
 
 const struct fixture_kind fixture_kinds[FIXTURE_KINDS] = {
@@ -182,6 +185,34 @@ void fixture_init(struct fixture *f, int kind, const char *options)
 	free(all);
 }
 
+/* The executor of the volume that was opened last, while it is open. */
+static struct executor *watched;
+
+static void print_line(void *arg, const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+/* No handler should print; but what hangs is about to be killed. */
+static void print_queues(int signal)
+{
+	fprintf(stderr, "the last rows on each queue:\n");
+	if (watched != NULL)
+		trace_print_all(watched, print_line, NULL);
+}
+
+/* Look at @x when the time for a test is nearly over, or somebody asks. */
+static void watch(struct executor *x)
+{
+	struct sigaction action = {.sa_handler = print_queues,
+				   .sa_flags = SA_RESTART};
+
+	watched = x;
+	/* The handler of libcheck is its parent's, which has the time limit. */
+	sigaction(SIGALRM, &action, NULL);
+	alarm(x != NULL ? UNIT_SECONDS - 10 : 0);
+}
+
 int fixture_try_open(struct fixture *f, const char *options)
 {
 	struct vdo_config *c = open_config(f, options);
@@ -211,6 +242,8 @@ int fixture_try_open(struct fixture *f, const char *options)
 		ck_assert_ptr_null(f->volume);
 		vdo_device_close(f->device);
 		f->device = NULL;
+	} else {
+		watch(f->volume->executor);
 	}
 	return result;
 }
@@ -236,6 +269,7 @@ int fixture_try_close(struct fixture *f)
 {
 	int result = vdo_close(f->volume);
 
+	watch(NULL);
 	drop_device(f);
 	return result;
 }
@@ -243,6 +277,7 @@ int fixture_try_close(struct fixture *f)
 void fixture_abandon(struct fixture *f)
 {
 	vdo_abandon(f->volume);
+	watch(NULL);
 	drop_device(f);
 }
 

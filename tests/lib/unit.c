@@ -19,7 +19,7 @@ TCase *unit_case(const char *name)
 	if (suite == NULL)
 		suite = suite_create("libvdo");
 	suite_add_tcase(suite, tc);
-	tcase_set_timeout(tc, 120);
+	tcase_set_timeout(tc, UNIT_SECONDS);
 	return tc;
 }
 

@@ -29,6 +29,9 @@
 #define UNIT_SANITIZED
 #endif
 
+/* A test may take so long, or CK_TIMEOUT_MULTIPLIER times that. */
+#define UNIT_SECONDS 120
+
 /* Add a test case to the program's suite. */
 TCase *unit_case(const char *name);
 
