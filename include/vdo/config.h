@@ -64,13 +64,14 @@ int vdo_config_set(struct vdo_config *config, const char *name,
  * Valid until the next set or free. */
 const char *vdo_config_get(const struct vdo_config *config, const char *name);
 
-/* Option number @i, counted from 0; NULL behind the last. Static memory. */
+/* Option number @i, counted from 0; NULL after the last. Static memory. */
 const struct vdo_option *vdo_config_describe(size_t i);
 
 /*
  * The bytes that a size such as "4096", "64M", "64MiB" or "1.5 GiB" stands for;
  * K M G T P E are powers of 1024 in either case, and fractions are rounded down
- * to a byte. -EINVAL: it is none; -ERANGE: it does not fit. Any thread.
+ * to a byte. -EINVAL: the text is no size; -ERANGE: the size does not fit. Any
+ * thread.
  */
 int vdo_size_parse(const char *text, uint64_t *bytes);
 

@@ -71,7 +71,7 @@ struct vdo_device_ops {
 	/* Start an operation. Must not block for long. Any thread. */
 	void (*submit)(void *ctx, struct vdo_device_io *io);
 
-	/* Optional: the library is done with the device. */
+	/* Optional: called when the library is done with the device. */
 	void (*close)(void *ctx);
 };
 

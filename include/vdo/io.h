@@ -69,7 +69,8 @@ int vdo_flush(struct vdo_volume *volume, unsigned flags);
 /* Forget a range; it reads as zeroes afterwards and occupies no space. */
 int vdo_discard(struct vdo_volume *volume, uint64_t count, uint64_t offset,
 		unsigned flags);
-/* As discard, but the blocks count as used in the statistics. */
+/* Make a range read as zeroes, with blocks that count as used in the
+ * statistics; they take no space either. */
 int vdo_write_zeroes(struct vdo_volume *volume, uint64_t count,
 		     uint64_t offset, unsigned flags);
 

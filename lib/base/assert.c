@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The same for all who set it, so this is as good as constant. */
+/* Whoever sets it, sets the same function: it is as good as constant. */
 static _Atomic(void (*)(void)) witness;
 
 void assert_set_witness(void (*fn)(void))

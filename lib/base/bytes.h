@@ -16,7 +16,7 @@
 #include "base/assert.h"
 #include "base/compiler.h"
 
-/* On disk or in the register: the same on little-endian machines. */
+/* The value between its form on disk and that of the machine, either way. */
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define LE16(v) __builtin_bswap16(v)
 #define LE32(v) __builtin_bswap32(v)
@@ -69,7 +69,7 @@ static inline void put_u64(void *p, uint64_t v)
 	memcpy(p, &v, sizeof(v));
 }
 
-/* Big-endian readers, for block names. */
+/* A big-endian number, for block names. */
 static inline uint64_t get_u64be(const void *p)
 {
 	return __builtin_bswap64(get_u64(p));
@@ -184,7 +184,8 @@ static inline bool is_zero(const void *p, size_t n)
 	const uint8_t *b = p;
 
 	VDO_ASSERT(n > 0 && n % 16 == 0);
-	/* Compared with itself 16 bytes on, so libc's fastest loop does it. */
+	/* A block of zeroes equals itself 16 bytes further on, which the
+	 * fastest loop of libc finds out. */
 	return get_u64(b) == 0 && get_u64(b + 8) == 0 &&
 	       memcmp(b, b + 16, n - 16) == 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Formats a line on the stack, escapes what a terminal could take for a command,
- * and hands it over; a longer one is cut.
+ * A line is put together on the stack, escaped (base/text.h) and handed over.
+ * What is too long is cut.
  */
 #include "build.h"
 

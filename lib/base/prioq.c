@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One FIFO list a priority, and a bit a list: the highest is found by counting
- * leading zeroes.
+ * Each priority has a FIFO list and a bit, which is set while the list has
+ * nodes: the highest is found by counting leading zeroes.
  */
 #include "build.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The zero test of every write: with AVX2 where the processor has it, 32 bytes
- * an instruction; else through memcmp().
+ * With AVX2, where the processor has it, an instruction looks at 32 bytes;
+ * elsewhere memcmp() does. Most blocks with data differ from zero in their
+ * first word, so that is looked at before anything else.
  */
 #include "build.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See await.h.
+ * A completion that signals an event. Whoever waits owns both, so neither is
+ * touched after the signal.
  */
 #include "build.h"
 

@@ -29,19 +29,19 @@ struct await {
 	int result;
 };
 
-/* For those who call await_tell() themselves. */
+/* Begin a wait that somebody ends with await_tell(). */
 void await_init(struct await *a, struct executor *x);
 
-/* It is over. Whoever waits may be gone when this returns. */
+/* End the wait. Whoever waits may be gone when this returns. */
 void await_tell(struct await *a, int result);
 
 /* Set @c up to run on @q and end the wait with its result. */
 void await_arm(struct await *a, struct completion *c, struct queue *q);
 
-/* A completion that was set up so. */
+/* A completion of the wait itself that await_arm() was called for. */
 struct completion *await_on(struct await *a, struct queue *q);
 
-/* Wait until it is over; its result. */
+/* Wait for the end, and return the result that it came with. */
 int await_end(struct await *a);
 
 /* Run @call on @q, and wait until it or somebody later has finished @done. */

@@ -54,7 +54,7 @@ struct queue {
 	struct trace trace;
 };
 
-/* On @q, which is its home from now on. */
+/* Run c->fn on @q, which is the home of @c from now on. */
 static inline void queue_post(struct queue *q, struct completion *c)
 {
 	VDO_CHECK(c->fn != NULL);
@@ -84,7 +84,7 @@ static inline void completion_post(struct completion *c)
 	queue_post(c->home, c);
 }
 
-/* The operation is over: keep its result, go home. */
+/* End an operation: keep the result, and run c->fn on c->home. */
 static inline void completion_finish(struct completion *c, int result)
 {
 	completion_fail(c, result);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What goes into the tables of more than one executor. See executor_priv.h.
+ * What goes into the tables of more than one executor, and random numbers.
  */
 #include "build.h"
 

@@ -158,12 +158,13 @@ static inline uint64_t executor_now(struct executor *x)
 	return x->ops->now(x);
 }
 
-/* A good spin_us for machines with few cores as well. */
+/* A spin_us that is good on machines with few cores and with many. */
 #define NATIVE_SPIN_US 20
 
 /*
- * Constructors. @threads 0 means one per core. @name_prefix (at most 7
- * characters) names the threads. All signals are blocked in our threads.
+ * How to make an executor with threads of its own. 0 threads mean one a core.
+ * The names of the threads begin with @name_prefix, at most 7 characters. No
+ * signal runs on them.
  */
 struct native_config {
 	unsigned threads;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One atomic count of the parts that are not done. See fanout.h.
+ * One atomic count of the parts that are not done, and the first of their
+ * errors.
  */
 #include "build.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The runner. See flow.h.
+ * The runner of flows.
  *
  * Each row that is run is noted in the ring of its queue (trace.h) before it
  * runs: some ten instructions, and the last words of an assertion say how it

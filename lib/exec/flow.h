@@ -148,7 +148,7 @@ struct flow {
 	struct queue *queues[FLOW_PLACES];
 };
 
-/* The callback of go. */
+/* The callback of flow.go. */
 void flow_arrived(struct completion *c);
 
 static inline const struct step *flow_row(const struct flow *f, int at)
@@ -238,7 +238,8 @@ static inline int flow_turn(struct flow *f, int next)
 	return FLOW_WAIT;
 }
 
-/* Callbacks of ops that are over: on, errors first; or on in any case. */
+/* Callbacks of ops that are over: an error leads to the row for errors with the
+ * first, and to the next row as any result does with the second. */
 void flow_resume(struct completion *c);
 void flow_resume_any(struct completion *c);
 
@@ -290,7 +291,8 @@ static inline int flow_over(struct flow *f, struct completion *c, bool over)
 	return flow_next(f, c->result, f->at);
 }
 
-/* What a row returns after flow_await_any() or flow_park(), likewise. */
+/* What a row returns after flow_await_any() or flow_park(), if what it waits
+ * for may be over already (@over). */
 static inline int flow_over_any(struct flow *f, bool over)
 {
 	if (!over)

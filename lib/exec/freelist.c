@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Popping from a free list, and its set-up.
+ * Popping from a free list, and its set-up. All objects begin in the first
+ * lane: where they are pushed decides in which lane they go on.
  */
 #include "build.h"
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Polling. The stub is put in again whenever the last node is to go, since a
+ * node that is newest cannot be given away: a producer would write its next.
+ */
 #include "build.h"
 
 #include "exec/mpsc.h"

@@ -8,7 +8,7 @@
  *
  * Synchronisation
  *  - put: the exchange is seq_cst. Release orders the node's content and its
- *    next = NULL before anybody can find it; acquire orders us behind the
+ *    next = NULL before anybody can find it; acquire orders us after the
  *    producer before us, whose next we write afterwards; and the total order
  *    decides, without a fence, the race of "put, then look whether the
  *    consumer sleeps" against "say that I sleep, then mpsc_empty()".

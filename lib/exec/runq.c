@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Running a batch of completions. See runq.h.
+ * Running a batch of completions, whose number is bounded so that the runner
+ * looks at its timers in between.
  */
 #include "build.h"
 

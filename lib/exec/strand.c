@@ -255,7 +255,8 @@ static void drain(struct job *job)
  * Timers.
  */
 
-/* Locked. The tick that must be submitted for the first timer, or NULL. */
+/* The tick that must be submitted for the first timer, or NULL. Holds the
+ * lock. */
 static struct tick *plan_tick(struct strand_executor *x, uint64_t now_ns)
 {
 	struct tick *spare = NULL;
@@ -291,7 +292,7 @@ static void submit_tick(struct strand_executor *x, struct tick *k,
 							: 0);
 }
 
-/* Locked. The timers whose time has come, linked by next. */
+/* The timers whose time has come, linked by next. Holds the lock. */
 static struct timer *take_due(struct strand_executor *x, uint64_t now_ns)
 {
 	struct timer *due = NULL;
@@ -336,7 +337,7 @@ static void run_tick(struct job *job)
 	become_idle(x);
 }
 
-/* Locked. Sleep until the list changes or @deadline_ns. */
+/* Sleep until the list changes or @deadline_ns. Holds the lock. */
 static int sleep_on_timers(struct strand_executor *x, uint64_t deadline_ns)
 {
 	struct timespec ts = {
@@ -375,8 +376,9 @@ static void *timer_main(void *arg)
 }
 
 /*
- * Locked. Without a thread there is no way to wait: when none can be had, all
- * timers go off at once, which is early but not never. They are returned.
+ * See that a thread waits for the first timer, and return those that go off
+ * now. When no thread can be had, that is all of them: early, but not never.
+ * Holds the lock.
  */
 static struct timer *need_timer_thread(struct strand_executor *x)
 {
@@ -387,7 +389,7 @@ static struct timer *need_timer_thread(struct strand_executor *x)
 		pthread_cond_signal(&x->timers_changed);
 		return NULL;
 	}
-	/* It let go of the lock for good, so this does not take long. */
+	/* The thread let go of the lock for good, so this is short. */
 	if (x->timer_thread_joinable)
 		pthread_join(x->timer_thread, NULL);
 	x->timer_thread_joinable =

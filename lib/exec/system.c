@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Threads, cores, descriptors. See system.h.
+ * Threads, cores, descriptors, random bytes and small files.
  *
  * Cores. A control group of version 2 says "QUOTA PERIOD" or "max PERIOD" in
  * cpu.max; version 1 has a file for each. A group can use no more than the ones
@@ -81,7 +81,8 @@ int system_thread_start(pthread_t *thread, const char *name,
 
 /* Cores. */
 
-/* The kernel refuses a set that is too small for the machine. */
+/* How many cores affinity allows. The kernel refuses a set that is too small
+ * for the machine, so larger ones are tried. */
 static unsigned cores_allowed(void)
 {
 	for (int size = CPU_SETSIZE; size <= CORES_MAX; size *= 2) {
@@ -327,7 +328,7 @@ int system_epoll(void)
 int system_random(void *p, size_t n)
 {
 	VDO_ASSERT(p != NULL && n <= 256); /* comes whole */
-	/* As little as this comes whole; a signal ends a wait at boot. */
+	/* So few bytes come whole; a signal can end the wait at boot. */
 	for (;;) {
 		ssize_t got = getrandom(p, n, 0);
 

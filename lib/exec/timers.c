@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A sorted list. See timers.h for why a list will do.
+ * A sorted list. A heap would be no faster for the lists there are: nearly all
+ * timers of a queue have the same delay, and so are added at the end.
  */
 #include "build.h"
 

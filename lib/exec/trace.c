@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Printing the rings. See trace.h.
+ * Printing the rings.
  *
  * Nothing is allocated and no lock is taken, since this runs when memory can no
  * longer be trusted.

@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The kernel's header has a macro of this name, too. */
+/* A header of the kernel has a macro of the same name. */
 #undef BLOCK_SIZE
 
 #include "base/alloc.h"

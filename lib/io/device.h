@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Devices: what is behind struct vdo_device.
+ * Devices: struct vdo_device.
  *
  * A device is a table of calls and a context. Built in: file.c (files and
  * block devices, through uring.c or worker threads) and mem.c. The pointers are
@@ -117,9 +117,9 @@ int device_read_bytes(struct vdo_device *d, uint64_t offset, void *buf,
 int device_find_data(struct vdo_device *d, uint64_t *offset) MUST_CHECK;
 
 /*
- * Have storage behind the range, so that writes to it do not meet a full file
- * system; what is there stays. -ENOSPC, -EDQUOT, -EFBIG; 0 also where nothing of the
- * kind can be asked for.
+ * Have the file system set space aside for the range, so that writes to it do
+ * not meet a full one; what is there stays. -ENOSPC, -EDQUOT, -EFBIG; 0 also
+ * where nothing of the kind can be asked for.
  */
 int device_reserve(struct vdo_device *d, uint64_t offset, uint64_t length)
 	MUST_CHECK;

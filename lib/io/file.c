@@ -24,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* The kernel's header has a macro of this name, too. */
+/* A header of the kernel has a macro of the same name. */
 #undef BLOCK_SIZE
 
 #include "base/alloc.h"

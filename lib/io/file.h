@@ -24,7 +24,7 @@ struct device_options {
 	bool direct;      /* O_DIRECT if the file system has it */
 };
 
-/* As vdo_device_open(), with these choices. */
+/* vdo_device_open() with choices. */
 int file_open(const char *path, unsigned flags,
 	      const struct device_options *options, struct vdo_device **device,
 	      struct vdo_error *error) MUST_CHECK;

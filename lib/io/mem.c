@@ -38,7 +38,7 @@
 #define PART_SHIFT_MIN 26
 #define PARTS_MAX      8192u
 
-/* It is dense when one in so many of its blocks is in use. */
+/* A part is dense when one in so many of its blocks is in use. */
 #define DENSE 32u
 
 struct mem {
@@ -84,7 +84,7 @@ static void copy_out(void *to, const void *from, size_t n)
 	memcpy(to, from, n);
 }
 
-/* How many pages are in use? Those that were only read count, too. */
+/* How many pages are in use, those included that were only read? */
 static uint64_t pages_in_use(const struct mem *m, char *start, uint64_t bytes)
 {
 	uint64_t in_use = 0;

@@ -65,13 +65,13 @@ static inline bool readonly_entered(const struct readonly *r)
 	return readonly_reason(r) != 0;
 }
 
-/* For want of space in the storage? Then nothing is damaged. */
+/* Did the storage have no space? Then nothing is damaged. */
 static inline bool readonly_for_space(const struct readonly *r)
 {
 	return error_is_no_space(readonly_reason(r));
 }
 
-/* Did it happen while the volume was open? */
+/* Did the volume become read-only while it was open? */
 static inline bool readonly_by_error(const struct readonly *r)
 {
 	int reason = readonly_reason(r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The durability service.
+ * The durability service: two lists and one flush.
  *
  *	asked --[arrived]--> waiting --[begin]--> covered --[flush_done]--> done
  *	                        \__________________________________________/

@@ -38,7 +38,7 @@ struct sync {
 	struct queue *queue;
 	struct storage *storage;
 	struct waitq waiting; /* asked, and not covered by the running flush */
-	struct waitq covered; /* by the running flush */
+	struct waitq covered; /* asked before the running flush began */
 	struct mio flush;
 	bool busy;
 	int failed; /* sticky */

@@ -78,7 +78,7 @@ void threads_submit(struct threads *t, struct vdo_device_io *io)
 	else
 		t->last->host_data[0] = io;
 	t->last = io;
-	/* Under the lock: once it is free the volume may be done with us. */
+	/* The lock is held: once it is free the volume may be done with us. */
 	if (t->idle > 0)
 		pthread_cond_signal(&t->work);
 	pthread_mutex_unlock(&t->lock);
@@ -121,7 +121,7 @@ int threads_create(struct file *f, struct threads **threads)
 			break;
 		t->count++;
 	}
-	/* Fewer than wanted are slower, but do all that is to be done. */
+	/* Fewer threads than wanted are slower, but do all the work. */
 	if (t->count == 0) {
 		threads_destroy(t);
 		return r;

@@ -2,7 +2,7 @@
 /*
  * The engine on io_uring: one ring a device.
  *
- *	        [uring_submit]        [pump]             [reap]
+ *	        [uring_submit]      [uring_pump]         [reap]
  *	caller -------------> pending ------> the kernel ------> complete()
  *	                         |
  *	                         +-- ring given up [divert] --> threads.c, or

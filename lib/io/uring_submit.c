@@ -99,7 +99,7 @@ static bool enter(struct uring *u)
 			tries = 0;
 			continue;
 		}
-		/* It may be short of memory for a moment. */
+		/* The kernel may be short of memory for a moment. */
 		if ((r != 0 && r != -EINTR && r != -EAGAIN && r != -EBUSY &&
 		     r != -ENOMEM) ||
 		    ++tries == ENTER_TRIES)
@@ -133,7 +133,7 @@ void uring_ring_bell(struct uring *u)
 	uint64_t one = 1;
 
 	VDO_CHECK(u->wake_fd >= SYSTEM_FD_FIRST);
-	/* It can only fail when the counter is full, and so not zero. */
+	/* A write only fails when the counter is full, so not zero. */
 	(void)!write(u->wake_fd, &one, sizeof(one));
 }
 
