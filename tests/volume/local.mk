@@ -31,6 +31,7 @@ VOLUME_TESTS = \
 	tests/volume/test_space \
 	tests/volume/test_suspend \
 	tests/volume/test_usage \
+	tests/volume/test_threads \
 	tests/volume/test_volume_fd
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
@@ -52,6 +53,8 @@ tests_volume_test_signals_SOURCES = %D%/test_signals.c
 tests_volume_test_signals_LDADD = $(UNIT_LIBS)
 tests_volume_test_short_threads_SOURCES = %D%/test_short_threads.c
 tests_volume_test_short_threads_LDADD = $(UNIT_LIBS)
+tests_volume_test_threads_SOURCES = %D%/test_threads.c
+tests_volume_test_threads_LDADD = $(UNIT_LIBS)
 tests_volume_test_volume_fd_SOURCES = %D%/test_volume_fd.c
 tests_volume_test_volume_fd_LDADD = $(UNIT_LIBS)
 tests_volume_test_open_SOURCES = %D%/test_open.c
