@@ -33,16 +33,16 @@ enum { LOAD_DEPOT_ROWS(FLOW_ROW) };
 LOAD_DEPOT_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(load_table, D_END, LOAD_DEPOT_ROWS);
 
-#define LOAD_ZONE_ROWS(X)						       \
-	/* the newest block of each slab journal in use */		       \
-	X(Z_TAILS, zone_tails, ON_PHYSICAL)				       \
-	/* the counts; journals that these are behind of */		       \
-	X(Z_COUNTS, zone_counts, ON_PHYSICAL)				       \
-	/* what may be opened; wait for writes that were begun */	       \
-	X(Z_ENLIST, zone_enlist, ON_PHYSICAL)				       \
-	/* durably */							       \
-	X(Z_SYNC, zone_sync, ON_PHYSICAL)				       \
-	/* one zone less */						       \
+#define LOAD_ZONE_ROWS(X)                                         \
+	/* the newest block of each slab journal in use */        \
+	X(Z_TAILS, zone_tails, ON_PHYSICAL)                       \
+	/* the counts; journals that are ahead of these */        \
+	X(Z_COUNTS, zone_counts, ON_PHYSICAL)                     \
+	/* what may be opened; wait for writes that were begun */ \
+	X(Z_ENLIST, zone_enlist, ON_PHYSICAL)                     \
+	/* durably */                                             \
+	X(Z_SYNC, zone_sync, ON_PHYSICAL)                         \
+	/* one zone less */                                       \
 	X(Z_END, zone_end, ON_PHYSICAL)
 
 enum { LOAD_ZONE_ROWS(FLOW_ROW) };

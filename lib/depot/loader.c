@@ -30,18 +30,18 @@ enum { TAIL_ROWS(FLOW_ROW) };
 TAIL_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(tail_table, T_END, TAIL_ROWS);
 
-#define COUNT_ROWS(X)							       \
-	/* another slab */						       \
-	X(K_TAKE, count_take, ON_PHYSICAL)				       \
-	/* some of its counts, until all are there */			       \
-	X(K_READ, count_read, ON_PHYSICAL)				       \
-	X(K_DECODE, count_decode, ON_PHYSICAL)				       \
-	/* if they are behind, the whole journal; apply it */		       \
-	X(K_COMPARE, count_compare, ON_PHYSICAL)			       \
-	X(K_APPLY, count_apply, ON_PHYSICAL)				       \
-	/* it is ready; writes of what was changed begin */		       \
-	X(K_READY, count_ready, ON_PHYSICAL)				       \
-	/* no slab is left */						       \
+#define COUNT_ROWS(X)                                       \
+	/* another slab */                                  \
+	X(K_TAKE, count_take, ON_PHYSICAL)                  \
+	/* some of its counts, until all are there */       \
+	X(K_READ, count_read, ON_PHYSICAL)                  \
+	X(K_DECODE, count_decode, ON_PHYSICAL)              \
+	/* if it is ahead, the whole journal; apply it */   \
+	X(K_COMPARE, count_compare, ON_PHYSICAL)            \
+	X(K_APPLY, count_apply, ON_PHYSICAL)                \
+	/* it is ready; writes of what was changed begin */ \
+	X(K_READY, count_ready, ON_PHYSICAL)                \
+	/* no slab is left */                               \
 	X(K_END, count_end, ON_PHYSICAL)
 
 enum { COUNT_ROWS(FLOW_ROW) };
@@ -241,7 +241,7 @@ static int load_tail(struct slab *s, const uint8_t *block)
 	if (wrong != NULL)
 		return scrub_damaged(s, h.seq, wrong);
 	slabjournal_set(s->journal, e.dirty ? h.head : h.seq + 1, h.seq + 1,
-	       point_pack(h.recovery_point));
+			point_pack(h.recovery_point));
 	return 0;
 }
 

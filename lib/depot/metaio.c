@@ -2,8 +2,8 @@
 /*
  * Buffers for metadata writes: a fixed number a zone, handed out in FIFO order.
  *
- * A released buffer goes to the first waiter. ready() may release it at once,
- * so dispatch is a loop that never nests.
+ * A released buffer goes to the first waiter, whose ready() may release it at
+ * once. So dispatch() is a loop that never nests.
  */
 #include "build.h"
 

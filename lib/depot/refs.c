@@ -41,7 +41,7 @@ int refs_init(struct slab *s)
 
 /* ------------------------------------------------------------- free blocks */
 
-/* Block by block; those known to be full are passed over. */
+/* The search goes block by block, and passes over those known to be full. */
 static bool search(struct slab *s, uint32_t *offset)
 {
 	uint32_t data_blocks = (uint32_t)s->zone->depot->geo.data_blocks;
@@ -72,7 +72,7 @@ bool refs_find(struct slab *s, uint32_t *offset)
 {
 	uint32_t at = s->cursor;
 
-	/* In a stream it is the very next one. */
+	/* In a stream of writes the free block is the very next one. */
 	if (unlikely(at >= s->zone->depot->geo.data_blocks ||
 		     s->counts[at] != 0))
 		return search(s, offset);
@@ -238,7 +238,7 @@ int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
 			       (int)kind);
 		return -VDO_ECORRUPT;
 	}
-	/* On disk a provisional count is 0 already. */
+	/* A provisional count is 0 on disk already, so nothing is dirty. */
 	if (unlikely(kind == REFS_DECREMENT && before == COUNT_PROVISIONAL))
 		return 0;
 	s->applied = point_pack(at);

@@ -4,9 +4,9 @@
  * simulation: do counts, lists, locks and sequence numbers agree?
  *
  * Each walk wants to be on the zone's queue, between two messages. Nothing here
- * is changed by other threads, but for claims, which only grow up to a limit. In
- * read-only mode what failed keeps what it held, so there are counts that are
- * too high then, and none that are too low.
+ * is changed by other threads, but for claims, which only grow up to a limit.
+ * In read-only mode what failed keeps what it held, so there are counts that
+ * are too high then, and none that are too low.
  */
 #include "build.h"
 
@@ -37,7 +37,7 @@ static bool ref_block_sane(const struct slab *s, const struct ref_block *b)
 	       (b->dirty && b->lock >= sj->head && b->lock <= sj->tail);
 }
 
-/* The blocks that wait in line are those that are dirty and not on their way. */
+/* The line has the blocks that are dirty and not on their way. */
 static bool dirty_sane(const struct slab *s)
 {
 	size_t waiting = 0, in_line = 0;
@@ -156,7 +156,7 @@ static bool tail_sane(const struct slab_journal *sj)
 	       (applied.seq == sj->tail && applied.entry < sj->entries);
 }
 
-/* Blocks under write are in order, the oldest first; it ends what is written. */
+/* Blocks under write are in order, and the oldest ends what is written. */
 static bool writing_sane(const struct slab_journal *sj)
 {
 	seq_t last = 0;

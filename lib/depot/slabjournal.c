@@ -344,7 +344,8 @@ void slabjournal_commit(struct slab_journal *sj)
 
 /* ----------------------------------------------------------------- entries */
 
-/* No room on disk: write all counts, and go on when blocks were reaped. */
+/* There is no room on disk: all counts are written, and entries are made again
+ * when blocks were reaped. */
 static bool stop_full(struct slab_journal *sj, counter_t *counter)
 {
 	VDO_ASSERT(sj->entries == 0);
@@ -357,7 +358,7 @@ static bool stop_full(struct slab_journal *sj, counter_t *counter)
 	return false;
 }
 
-/* Counts that were never written are, first of all. */
+/* Before the first entry of a ring of 2 its counts are written. */
 static bool stop_unwritten(struct slab_journal *sj)
 {
 	struct slab *s = sj->slab;

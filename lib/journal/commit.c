@@ -68,7 +68,7 @@ void commit_begin(struct completion *c)
 	sync_request(j->sync, &j->flush);
 }
 
-/* The round ended badly: nothing can be committed any more. */
+/* A round that ended badly is the last: nothing can be committed any more. */
 static void round_failed(struct journal *j, int result, const char *what)
 {
 	struct waiter *w;
@@ -104,7 +104,7 @@ static void round_end(struct journal *j)
 	commit_ask(j);
 }
 
-/* Blocks @first up to @first + @n of the batch, neighbours on disk. */
+/* Write @n blocks of the batch from @first on, which are neighbours on disk. */
 static void write_run(struct journal *j, struct journal_run *run,
 		      unsigned first, unsigned n)
 {

@@ -22,7 +22,7 @@
  *	      +-----[holds_let_go, then it scans]--------+
  *
  * Both sides exchange. A release that finds true comes before the exchange that
- * resets it, which acquires it, so the scan behind sees it; a release that
+ * resets it, which acquires it, so the scan after it sees it; a release that
  * finds false posts. None is lost. After a drain notified stays true: nothing
  * is posted any more, and holds_resume() scans.
  */
@@ -41,7 +41,8 @@ static inline bool nobody(atomic_uint *counter)
 	return atomic_load_explicit(counter, memory_order_acquire) == 0;
 }
 
-/* True if that was the last. Release: what the holder did is done. */
+/* True if that was the last one. Whoever sees the count at zero sees all that
+ * its holders did before they let go. */
 static inline bool drop(atomic_uint *counter, unsigned n)
 {
 	unsigned old =
@@ -130,7 +131,7 @@ void holds_open(struct journal *j, seq_t seq)
 			      memory_order_relaxed);
 }
 
-/* Without a notification: a round follows. */
+/* Nobody is notified, because a round follows. */
 void holds_drop(struct journal *j, seq_t seq, unsigned n)
 {
 	VDO_ASSERT(n >= 1 && n <= JOURNAL_ENTRIES_PER_BLOCK + 1);

@@ -157,7 +157,7 @@ void journal_resume(struct journal *j)
 {
 	VDO_ASSERT(queue_is_current(j->queue));
 	VDO_ASSERT(j->draining && j->drained == NULL);
-	/* The closed block is short; replay must begin behind it. */
+	/* The closed block is short; replay must begin after it. */
 	if (j->save && !readonly_entered(j->readonly)) {
 		(void)holds_scan(j);
 		VDO_ASSERT(j->next_map_head == j->tail);

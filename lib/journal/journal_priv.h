@@ -30,7 +30,8 @@
 
 #define RESERVED_MAX 11u
 
-/* The batch of a round is a range of the ring: two runs where it wraps. */
+/* The batch of a round is a range of the ring, which is two runs if it wraps.
+ */
 #define RUNS_MAX 2u
 
 /* One block that is open or not yet fully durable. */

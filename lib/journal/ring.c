@@ -3,8 +3,9 @@
  * Blocks of the journal in memory.
  *
  *	free --[open_block]--> open --[full]--> active --[ring_retire_full]-->
- *free |                                            ^
- *	                        +----------[ring_close, when saving]---------+
+ *free |                                               ^
+ *	                        +----------[ring_close, when
+ *saving]------------+
  *
  * There are as many buffers as reserved blocks (V 6.1), and a new block is
  * opened only while head and tail are less than usable = size - reserved apart.
@@ -50,7 +51,7 @@ static bool has_space(struct journal *j)
 	return false;
 }
 
-/* False: no buffer or no space now, or read-only. */
+/* False if there is no buffer or no space now, or in read-only mode. */
 static bool open_block(struct journal *j)
 {
 	bool first_of_all = MAX(j->map_head, j->slab_head) > j->durable;
@@ -109,7 +110,7 @@ void ring_assign(struct journal *j, struct journal_op *op)
 	struct block *b = j->open;
 
 	VDO_CHECK(b->assigned < JOURNAL_ENTRIES_PER_BLOCK);
-	/* A new image of the block begins. */
+	/* All earlier entries are in an image, so a new image begins. */
 	if (b->assigned == b->encoded)
 		counter_inc(&j->counters.blocks_started);
 	op->point.seq = b->seq;

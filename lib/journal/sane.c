@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Walks over the recovery journal, for VDO_CHECK, tests and the simulation: do
- * heads, blocks, ops and holds agree with each other, and with the invariants in
- * journal.h?
+ * heads, blocks, ops and holds agree with each other, and with the invariants
+ * in journal.h?
  *
  * Both walks want to be on the journal's queue, between two messages. Holds are
  * let go by other threads meanwhile. Each test allows for that: an upper bound
@@ -63,8 +63,8 @@ static bool has_place(const struct waiter *w, seq_t seq, unsigned entry)
 }
 
 /*
- * The ops of @q are the entries from @from to before @to of each active block, in
- * order.
+ * The ops of @q are the entries from @from to before @to of each active block,
+ * in order.
  */
 static bool ops_sane(const struct journal *j, const struct waitq *q,
 		     unsigned (*from)(const struct block *b),
@@ -159,7 +159,8 @@ static bool holds_sane(const struct journal *j, seq_t seq)
 	return entries <= JOURNAL_ENTRIES_PER_BLOCK;
 }
 
-/* One hold for the block, one for each entry that is not durable or not made. */
+/* There is a hold for the block, and one for each entry that is not durable or
+ * not made yet. */
 static bool active_holds_sane(const struct journal *j, const struct block *b)
 {
 	unsigned n = held(&j->holds[b->seq & (j->size - 1)].entries);

@@ -284,7 +284,7 @@ static void fetch(struct map_zone *z, struct map_op *op, struct page *p)
 void leaves_make(struct map_zone *z, struct map_op *op)
 {
 	VDO_ASSERT(op->page != 0 && op->zone == z);
-	/* Who finds the page from now on stands behind @op in the line. */
+	/* Who finds the page from now on comes after @op in the line. */
 	op->operation = MAP_MAKE;
 	waitq_push(&z->wanting, &op->link);
 	leaves_pump(z);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A walk over a zone of the block map, for VDO_CHECK, tests and the simulation:
- * do pages, lists, eras and counts agree, and with the invariants in map_priv.h?
+ * do pages, lists, eras and counts agree with each other, and with the
+ * invariants in map_priv.h?
  *
  * It wants to be on the zone's queue, between two messages. It follows the tree
  * pages of the zone as well, which are found from above, as forest_fini() does:

@@ -50,7 +50,7 @@ struct packer {
 	unsigned bin_count;
 	struct pack_bin *order[BINS_MAX]; /* fullest first */
 	struct pack_bin bins[BINS_MAX];
-	struct pack_bin cancelled; /* only its address is used */
+	struct pack_bin cancelled; /* nothing is in it: its address says who */
 	struct gate gate;	   /* around the members of cancelled */
 	uint32_t generation;
 	atomic_bool enabled;

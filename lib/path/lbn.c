@@ -6,7 +6,7 @@
  * holder's FIFO; when the holder is done, the oldest waiter becomes the holder
  * and inherits the others.
  *
- * A waiter behind a write makes sure that the write does not stay in the packer
+ * Who waits for a write makes sure that the write does not stay in the packer
  * (I31): it cancels its compression, and fetches it if it is parked there.
  */
 #include "build.h"

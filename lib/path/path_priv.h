@@ -101,7 +101,7 @@ void read_probe_start(struct request *r);
 /* ---------------------------------------------------------- arrivals.c */
 
 void arrivals_init(struct logical_zone *z);
-/* Have @r run from row 0 of its table, behind what is under way. */
+/* Have @r run from row 0 of its table, after what is under way. */
 void arrivals_put(struct request *r);
 
 /* --------------------------------------------------------------- lbn.c */

@@ -211,7 +211,7 @@ static int probe_done(struct flow *f)
 	bool exists = r->flow.result != 0 || r->map.op.page != ZERO_BLOCK;
 
 	VDO_CHECK(io->kind == IO_DISCARD);
-	/* Behind an error the discard itself will meet it. */
+	/* If that was an error, the discard itself will meet it. */
 	r->what.io = NULL;
 	request_probed(io, end * BLOCK_SIZE, exists);
 	/* Last: until then we count as under way, and the path stays. */

@@ -13,9 +13,9 @@
  *
  * Byte 1 is the seed of how the bytes come in pieces. Patches follow (fuzz.h).
  *
- * Each piece is taken in whole items, each call gets on, and what is read without
- * damage is what was saved. What was accepted in spite of damage keeps the
- * invariants, and can be searched.
+ * Each piece is taken in whole items, each call gets on, and what is read
+ * without damage is what was saved. What was accepted in spite of damage keeps
+ * the invariants, and can be searched.
  */
 #include "build.h"
 
@@ -90,7 +90,7 @@ static struct index_name name_at(const struct known *k, unsigned i)
 	return name;
 }
 
-/* Names in all chapters; those of the newest are in the open chapter as well. */
+/* All chapters have names; those of the newest are in the open chapter, too. */
 static void fill(struct known *k)
 {
 	contents_clear(&k->contents);
