@@ -8,8 +8,8 @@ export PKG_CONFIG_SYSROOT_DIR="$DESTDIR"
 export LD_LIBRARY_PATH="$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 hello=$top_srcdir/examples/hello.c
 failed=0
-dir=$(mktemp -d) || exit 1
-trap 'rm -rf "$dir"' EXIT
+dir=$(mktemp -d) && src=$(mktemp -d) && cd "$src" || exit 1
+trap 'rm -rf "$dir" "$src"' EXIT
 trap 'exit 1' HUP INT TERM
 
 # try WHAT COMPILER...: the program compiles, and works
@@ -42,6 +42,8 @@ flags=$(pkg-config --cflags --libs libvdo) || exit 1
 static=$(pkg-config --static --cflags --libs libvdo) || exit 1
 if test -f "$libdir/libvdo.so"; then
 	try shared ${CC:-cc} "$hello" $flags
+	sed -n '/^```c$/,/^```$/{/^```/d;p}' "$top_srcdir/README.md" >readme.c
+	try README.md ${CC:-cc} readme.c $flags
 	if command -v ${CXX:-c++} >/dev/null 2>&1; then
 		try C++ ${CXX:-c++} -x c++ "$hello" $flags
 	fi
