@@ -150,7 +150,8 @@ static void info_json(const struct vdo_info *info,
 		}
 	}
 	json_end(&j, '}');
-	usage_json(&j, usage);
+	if (usage != NULL)
+		usage_json(&j, usage);
 	json_end(&j, '}');
 }
 
@@ -206,21 +207,24 @@ static int show_info(const struct arguments *a, struct vdo_device *device)
 	struct vdo_usage usage;
 	struct vdo_info info;
 
-	if (vdo_inspect_device(device, &info, sizeof(info), &error) != 0 ||
-	    vdo_usage_inspect_device(device, &usage, sizeof(usage), &error) !=
-		    0)
+	bool known;
+
+	if (vdo_inspect_device(device, &info, sizeof(info), &error) != 0)
 		return complain_vdo(a->path, &error);
+	known = vdo_usage_inspect_device(device, &usage, sizeof(usage),
+					 &error) == 0;
 	if (a->unlocked)
 		complain("-U: whoever has the volume open may have changed it "
 			 "since this was written");
 	if (a->json) {
-		info_json(&info, &usage);
-		return EXIT_OK;
+		info_json(&info, known ? &usage : NULL);
+	} else {
+		info_people(&info);
+		putchar('\n');
+		if (known)
+			usage_people(&usage);
 	}
-	info_people(&info);
-	putchar('\n');
-	usage_people(&usage);
-	return EXIT_OK;
+	return known ? EXIT_OK : complain_vdo(a->path, &error);
 }
 
 int command_info(int argc, char **argv)

@@ -8,9 +8,9 @@
  *	counts        of the slabs that are in use: exact
  *	block map     usage_map.c
  *
- * What is on disk belongs together only if the volume was closed; else the super
- * block's numbers are all that can be told. A slab whose counts wait for its
- * journal, as Linux may leave some, is estimated.
+ * What is on disk belongs together only if the volume was closed; else the
+ * numbers of the super block are all that can be told. A slab whose counts wait
+ * for its journal, as Linux may leave some, is estimated.
  */
 #include "build.h"
 
