@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,10 +20,8 @@
 /* Of the index: a page has eight blocks. */
 #define INDEX_PAGE_BLOCKS 8u
 
-/* Entries of a block of a slab journal, and counters of a block of them. The
- * journal is committed before its blocks are full at times. */
-#define SLAB_ENTRIES 1300u
-#define COUNTERS     4032u
+/* At most that many slabs are filled at a time. */
+#define ZONES 16u
 
 /* About how many records the volume index keeps in a block of a save, and what
  * else a save has. */
@@ -68,6 +68,46 @@ static uint64_t holes(int fd, uint64_t start, uint64_t count)
 	return bytes / BLOCK;
 }
 
+/*
+ * How many slabs are filled at a time: one for each thread of the volume. In a
+ * container with fewer cores than it may use this says too many.
+ */
+static unsigned zones(const struct vdo_config *config)
+{
+	static const char *const names[] = {"physical-zones", "threads"};
+	cpu_set_t cores;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *value = vdo_config_get(config, names[i]);
+		unsigned long n = value == NULL ? 0 : strtoul(value, NULL, 10);
+
+		if (n > 0)
+			return (unsigned)less(n, ZONES);
+	}
+	if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+		return 1;
+	return (unsigned)less((uint64_t)CPU_COUNT(&cores), ZONES);
+}
+
+/* Which slabs were used? Those have journal, counts and data. */
+static void look_at_slabs(struct disk *d, int fd, const struct vdo_info *info)
+{
+	d->slabs = info->slab_count;
+	d->slab_data_blocks = info->slab_data_blocks;
+	d->slab_metadata_blocks = info->reference_count_blocks +
+				  info->slab_journal_blocks;
+	for (uint64_t i = 0; fd >= 0 && i < d->slabs; i++) {
+		uint64_t data = info->depot_start + i * info->slab_blocks;
+
+		if (holes(fd, data + d->slab_data_blocks,
+			  d->slab_metadata_blocks) == d->slab_metadata_blocks)
+			continue;
+		d->used_slabs++;
+		d->used_blocks += d->slab_data_blocks -
+				  holes(fd, data, d->slab_data_blocks);
+	}
+}
+
 static void look_at_index(struct disk *d, int fd,
 			  const struct vdo_index_info *index)
 {
@@ -94,20 +134,12 @@ static void look(struct disk *d, int fd, const struct vdo_info *info,
 	if (fd < 0)
 		d->fixed_holes += 2; /* geometry and super block */
 	d->root_holes = holes(fd, info->root_origin, info->root_count);
-	d->slab_data_blocks = info->slab_data_blocks;
-	for (uint64_t i = 0; i < info->slab_count; i++) {
-		uint64_t refs = info->depot_start + i * info->slab_blocks +
-				info->slab_data_blocks;
-
-		d->ref_holes += holes(fd, refs, info->reference_count_blocks);
-		d->slab_journal_holes +=
-			holes(fd, refs + info->reference_count_blocks,
-			      info->slab_journal_blocks);
-	}
+	look_at_slabs(d, fd, info);
 	look_at_index(d, fd, index);
 }
 
-void disk_look(struct disk *d, const char *path)
+void disk_look(struct disk *d, const struct vdo_config *config,
+	       const char *path)
 {
 	struct vdo_index_info index;
 	struct vdo_info info;
@@ -119,6 +151,7 @@ void disk_look(struct disk *d, const char *path)
 	    vdo_inspect(path, &info, sizeof(info), NULL) == 0 &&
 	    vdo_index_inspect(path, &index, sizeof(index), NULL) == 0) {
 		look(d, fd, &info, &index);
+		d->zones = zones(config);
 		d->taken = (uint64_t)st.st_blocks * 512 / BLOCK;
 	}
 	if (fd >= 0)
@@ -143,6 +176,7 @@ int disk_plan(struct disk *d, const struct vdo_config *config, uint64_t size,
 					     error);
 	if (r == 0)
 		look(d, -1, info, &index);
+	d->zones = zones(config);
 	vdo_device_close(device);
 	return r;
 }
@@ -173,15 +207,29 @@ static uint64_t index_growth(const struct disk *d, const struct disk_load *load)
 	return less(blocks, d->index_holes);
 }
 
+/*
+ * Slabs that take storage for their journal and counts: one for each zone and
+ * as many as the data fills, and the next one of each zone, which is reserved
+ * ahead, and was before if any was used.
+ */
+static uint64_t slab_growth(const struct disk *d, uint64_t blocks)
+{
+	uint64_t before = d->used_slabs, after = before, filled;
+
+	if (d->slab_data_blocks == 0)
+		return 0;
+	filled = div_up(d->used_blocks + blocks, d->slab_data_blocks);
+	if (filled > after)
+		after = filled;
+	if (before == 0)
+		after = d->zones + (after > d->zones ? after : d->zones);
+	return (less(after, d->slabs) - before) * d->slab_metadata_blocks;
+}
+
 uint64_t disk_metadata(const struct disk *d, const struct disk_load *load)
 {
 	uint64_t map = load->leaves + load->interior;
-	uint64_t used = load->data + map;
-	uint64_t slabs = d->slab_data_blocks == 0
-				 ? 0 : div_up(used, d->slab_data_blocks);
 
 	return d->fixed_holes + d->root_holes + map + index_growth(d, load) +
-	       less(d->slab_journal_holes,
-		    (load->mappings + map) / SLAB_ENTRIES + slabs) +
-	       less(d->ref_holes, used / COUNTERS + 2 * slabs);
+	       slab_growth(d, load->data + map);
 }

@@ -23,8 +23,10 @@ struct disk {
 	bool known; /* else nothing can be said */
 	uint64_t taken;
 	uint64_t fixed_holes; /* of what opening and closing fill */
-	uint64_t root_holes, index_holes, slab_journal_holes, ref_holes;
-	uint64_t slab_data_blocks; /* of each */
+	uint64_t root_holes, index_holes;
+	uint64_t slabs, slab_data_blocks, slab_metadata_blocks; /* of each */
+	uint64_t used_slabs, used_blocks; /* used blocks: in those slabs */
+	unsigned zones; /* slabs that are filled at a time */
 	/* the index */
 	uint64_t chapter_blocks, records_per_chapter, chapters;
 	uint64_t saves; /* that are there, up to 2 */
@@ -33,7 +35,6 @@ struct disk {
 /* What a run adds. */
 struct disk_load {
 	uint64_t data;		   /* blocks with data */
-	uint64_t mappings;	   /* blocks that were written, but for zeroes */
 	uint64_t leaves;	   /* of the block map, new ones */
 	uint64_t interior;	   /* pages above them, new ones */
 	uint64_t chapters;	   /* of the index, written */
@@ -43,8 +44,9 @@ struct disk_load {
 /* Bytes that the file at @path takes; 0: it is none. */
 uint64_t disk_used(const char *path);
 
-/* Look at the volume at @path, a file. */
-void disk_look(struct disk *d, const char *path);
+/* Look at the volume at @path, a file, which will be opened with @config. */
+void disk_look(struct disk *d, const struct vdo_config *config,
+	       const char *path);
 
 /* A new volume with the options of @config and @size bytes, in memory; @info
  * says what it is like. It may be too large for that: then it is not known. 0 or

@@ -166,7 +166,6 @@ int estimate_blocks(void *arg, const uint8_t *data, size_t bytes)
 			return -ENOMEM;
 		if (e->learning)
 			continue;
-		e->mappings++;
 		if (known)
 			e->counts.duplicate++;
 		else

@@ -24,7 +24,6 @@ struct bin {
 
 struct estimate {
 	struct table seen; /* names: the chapter that has each last */
-	uint64_t mappings; /* blocks that were written, but for zeroes */
 	/* the index; chapters_max 0: nothing is forgotten */
 	uint64_t chapters_max, records_max; /* of a chapter */
 	uint64_t chapter, records;	    /* the open one, and what is in it */

@@ -218,7 +218,6 @@ static void estimate_disk(struct image *m)
 {
 	struct estimate *e = &m->estimate;
 	struct disk_load load = {
-		.mappings = e->mappings,
 		.leaves = m->leaves,
 		.interior = disk_interior(m->leaves),
 		.chapters = e->chapter,

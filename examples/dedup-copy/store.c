@@ -152,7 +152,6 @@ static void estimate_disk(struct store *s)
 	struct estimate *e = &s->estimate;
 	uint64_t before = s->run->volume == NULL ? 0 : s->container.end;
 	struct disk_load load = {
-		.mappings = e->mappings,
 		.leaves = leaves(s->end) - leaves(before),
 		.interior = disk_interior(leaves(s->end)) -
 			    disk_interior(leaves(before)),
@@ -225,7 +224,8 @@ static int plan(struct store *s, const struct need *need)
 	int r = 0;
 
 	if (s->run->volume != NULL)
-		disk_look(&s->disk, s->run->arguments->volume);
+		disk_look(&s->disk, s->run->arguments->config,
+			  s->run->arguments->volume);
 	else
 		r = target_plan(s->run, need, &s->disk);
 	if (s->disk.known)
