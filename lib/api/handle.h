@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The handle behind struct vdo_volume, for the files of api/.
+ * The handle of a volume, struct vdo_volume, for the files of api/.
+ *
+ * Lifetime: handle_create() to handle_free().
  */
 #ifndef API_HANDLE_H
 #define API_HANDLE_H
@@ -38,8 +40,8 @@ int handle_create(struct vdo_device *device, struct executor *x,
  * fails. */
 int handle_start(struct vdo_volume *v, struct vdo_error *error) MUST_CHECK;
 
-/* Both, one after the other. Executors of any kind will do: this is how tests open
- * volumes on theirs. */
+/* Make a handle and open its volume. Executors of any kind will do: this is how
+ * tests open volumes on theirs. */
 int handle_open(struct vdo_device *device, struct executor *x,
 		const struct settings *s, struct vdo_volume **volume,
 		struct vdo_error *error) MUST_CHECK;

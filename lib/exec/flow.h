@@ -298,6 +298,7 @@ static inline int flow_over_any(struct flow *f, bool over)
 	if (!over)
 		return FLOW_WAIT;
 	flow_unpark(f);
+	VDO_CHECK(f->at >= 0);
 	return f->at;
 }
 

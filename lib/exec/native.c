@@ -132,6 +132,7 @@ static void adapt_spin(struct native_thread *t, uint64_t slept_ns)
 				 t->spin_max_ns);
 	else
 		t->spin_ns /= 2;
+	VDO_ASSERT(t->spin_ns <= t->spin_max_ns);
 }
 
 static void rest(struct native_thread *t)

@@ -201,6 +201,7 @@ static unsigned run_some(struct strand *s, unsigned max)
 	struct completion *c;
 	unsigned n;
 
+	VDO_CHECK(new <= SIZE_MAX / 2); /* no more was settled than came */
 	VDO_ASSERT(max > 0 && outer != &s->queue);
 	s->unsettled += runq_take_in(&s->run, MIN(new, max));
 	queue_running = &s->queue;

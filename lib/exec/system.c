@@ -113,6 +113,7 @@ static unsigned cores_in(long long quota, long long period)
 	if (quota <= 0 || period <= 0)
 		return 0;
 	n = quota / period + (quota % period != 0);
+	VDO_ASSERT(n > 0);
 	return n > CORES_MAX ? 0 : (unsigned)n;
 }
 

@@ -74,6 +74,7 @@ static inline void waitq_splice(struct waitq *to, struct waitq *from)
 /* Detach all: @taken gets them, @q is empty afterwards. */
 static inline void waitq_take_all(struct waitq *q, struct waitq *taken)
 {
+	VDO_CHECK(taken != q);
 	waitq_init(taken);
 	waitq_splice(taken, q);
 }
