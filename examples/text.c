@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Text for terminals. The library escapes its own messages in the same way
+ * (lib/base/text.c), but the programs use its public calls alone, and a call for
+ * this would be one that no other host needs.
+ */
 #include "text.h"
 
 #include <stdlib.h>
