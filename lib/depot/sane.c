@@ -79,15 +79,19 @@ static bool counts_sane(const struct slab *s, uint32_t *provisional)
 	return s->free_count + used == d->geo.data_blocks;
 }
 
-/* The open slab is in no list; others are in that of their priority, or the
- * zone is not loaded. */
+/*
+ * The open slab is in no list; others are in that of their priority, or the
+ * zone is not loaded. An adjustment that damage made fail has ended read-only:
+ * it is in the journal, and its slab was not enlisted anew.
+ */
 static bool place_sane(const struct slab *s)
 {
 	bool listed = !list_empty(&s->node.link);
 
 	if (s->open != (s->zone->open == s) || (s->open && listed))
 		return false;
-	return !listed || s->node.priority == alloc_priority(s);
+	return !listed || s->node.priority == alloc_priority(s) ||
+	       zone_read_only(s->zone);
 }
 
 static bool unused_sane(const struct slab *s)
