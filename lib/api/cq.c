@@ -84,7 +84,7 @@ int vdo_cq_fd(const struct vdo_cq *cq)
 }
 
 /*
- * Neither can fail on a counter that (1) holds for. A host that reads the
+ * Writing and reading cannot fail while (1) holds. A host that reads the
  * descriptor by itself breaks (1), and only for itself: hence no assertion.
  */
 static void set_readable(struct vdo_cq *q)

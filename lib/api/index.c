@@ -102,7 +102,7 @@ static int start_on(struct vdo_device *device, struct vdo_device *own,
 	return 0;
 }
 
-/* On the storage at @path, or @device. */
+/* Start a job on the storage at @path, or on @device. */
 static int start(const char *path, struct vdo_device *device,
 		 const struct vdo_config *config, const struct job_ops *ops,
 		 struct vdo_job **job, struct vdo_error *error)

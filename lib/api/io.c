@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reading and writing: checks, then the path.
+ * Reading and writing: checks, then the front (front/front.h).
  *
  * Each synchronous call is the asynchronous one plus a wait.
  */

@@ -136,7 +136,7 @@ static struct timespec deadline_in(int ms)
 	return t;
 }
 
-/* With the lock. */
+/* Wait until the job or the time is over. Holds the lock. */
 static void wait_locked(struct vdo_job *job, int timeout_ms)
 {
 	struct timespec until = deadline_in(MAX(timeout_ms, 0));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Jobs: what is behind struct vdo_job.
+ * Jobs: struct vdo_job, and how one is started.
  *
  * Who has long work embeds a struct vdo_job in what the work needs and starts it
  * with job_start(). The calls run:

@@ -30,8 +30,8 @@ struct row {
 	uint64_t min, max, multiple;
 	bool can_be_auto;
 	bool power_of_two;
-	/* Instead of all of the above: rows that set more than one field.
-	 * False: not a value. */
+	/* Rows that set more than one field have this alone. False: @value is
+	 * none of the option's. */
 	bool (*parse)(const char *value, struct settings *s);
 };
 

@@ -5,8 +5,8 @@
  * One row per option says its name, type, when it is read, default, range, help
  * and where in struct settings it goes. vdo_config_set() checks values against
  * it, host_config_apply() fills settings from it, vdo_config_describe() shows
- * it; vdo-options(7) is compared with it by a test. Nothing else knows of option
- * names.
+ * it; vdo-options(7) is compared with it by a test. Nothing below api/ knows of
+ * option names.
  *
  * Invariants
  *  (1) Each default is a value of its option and sets the field it stands for.

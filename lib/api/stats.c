@@ -2,8 +2,7 @@
 /*
  * The table of statistics: name, label, help, and where the value is in struct
  * volume_stats. Names and labels are those of the Linux driver (E 10.10) where
- * the meaning is equal; the names of all
- * others begin with "path.".
+ * the meaning is equal; the names of all others begin with "path.".
  */
 #include "build.h"
 

@@ -80,7 +80,7 @@ static int start_on(struct vdo_device *device, const struct settings *s,
 	return 0;
 }
 
-/* On the storage at @path, or @device. */
+/* Start a job on the storage at @path, or on @device. */
 static int start(const char *path, struct vdo_device *device,
 		 const struct vdo_config *config, unsigned flags,
 		 struct vdo_job **job, struct vdo_error *error)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+/* The version of the library, as configure was told it. */
 #include "build.h"
 
 #include <vdo/vdo.h>

@@ -118,7 +118,7 @@ int vdo_format_plan(const char *path, const struct vdo_config *config,
 	if (result == 0 && path != NULL) {
 		result = file_open(path, VDO_OPEN_READ_ONLY, &s.device, &device,
 				   error);
-		/* It would be made. */
+		/* The file would be made. */
 		if (result == -ENOENT && s.format.size_bytes != 0) {
 			error_clear(error);
 			result = 0;

@@ -17,7 +17,7 @@
 	X(CLOSE_PACKER, close_packer, ON_PACKER)			       \
 	/* all calls are over */					       \
 	X(CLOSE_CALLS, close_calls, ON_JOURNAL)				       \
-	/* suspend it, saving what is to be kept and can be */		       \
+	/* suspend the volume, saving what is to be kept and can be */	       \
 	X(CLOSE_SUSPEND, close_suspend, ON_JOURNAL)			       \
 	X(CLOSE_END, close_end, ON_JOURNAL)
 

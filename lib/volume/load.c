@@ -30,7 +30,7 @@
 	/* summary, slab journals, reference counts */			       \
 	X(OPEN_DEPOT, open_depot, ON_JOURNAL)				       \
 	X(OPEN_DEPOT_LOADED, open_depot_loaded, ON_JOURNAL)		       \
-	/* loaded, or made; a rebuild goes on while the volume is used */      \
+	/* the index: loaded, or made; or its rebuild has begun */             \
 	X(OPEN_INDEX, open_index, ON_INDEX)				       \
 	/* the super block says that the volume is in use (I13) */	       \
 	X(OPEN_DIRTY, open_dirty, ON_JOURNAL)				       \

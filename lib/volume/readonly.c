@@ -22,11 +22,11 @@
 #define ENTER_ROWS(X)							       \
 	/* the journal lets go of who waits */				       \
 	X(ENTER_JOURNAL, enter_journal, ON_JOURNAL)			       \
-	/* so does each zone */						       \
+	/* each zone lets go of who waits */				       \
 	X(ENTER_ZONES, enter_zones, ON_JOURNAL)				       \
-	/* the super block says it, unless only space is missing, or it too */ \
+	/* the super block says so, unless space or storage is missing */      \
 	X(ENTER_RECORD, enter_record, ON_JOURNAL)			       \
-	/* whoever waits for that goes on */				       \
+	/* whoever waits for read-only mode goes on */			       \
 	X(ENTER_END, enter_end, ON_JOURNAL)
 
 enum { ENTER_ROWS(FLOW_ROW) };

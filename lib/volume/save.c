@@ -30,7 +30,7 @@
 	X(SUSPEND_REQUESTS, suspend_requests, ON_JOURNAL)		       \
 	/* can anything be saved, and is it the same storage? */	       \
 	X(SUSPEND_LOOK, suspend_look, ON_JOURNAL)			       \
-	/* what they wrote is durable */				       \
+	/* what requests wrote is durable */				       \
 	X(SUSPEND_SYNC, suspend_sync, ON_JOURNAL)			       \
 	/* all pages are written */					       \
 	X(SUSPEND_MAP, suspend_map, ON_JOURNAL)				       \
@@ -38,11 +38,11 @@
 	X(SUSPEND_JOURNAL, suspend_journal, ON_JOURNAL)			       \
 	/* slab journals, reference counts, summary */			       \
 	X(SUSPEND_DEPOT, suspend_depot, ON_JOURNAL)			       \
-	/* one that is not saved is rebuilt later */			       \
+	/* the index is saved; else it is rebuilt later */		       \
 	X(SUSPEND_INDEX, suspend_index, ON_INDEX)			       \
 	/* is it still the same storage? */				       \
 	X(SUSPEND_LOOK_TWICE, suspend_look_twice, ON_JOURNAL)		       \
-	/* the super block says so */					       \
+	/* the super block says CLEAN */				       \
 	X(SUSPEND_CLEAN, suspend_clean, ON_JOURNAL)			       \
 	/* wait until read-only mode, if that is why, is entered */	       \
 	X(SUSPEND_SETTLE, suspend_settle, ON_JOURNAL)			       \

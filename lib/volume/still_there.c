@@ -24,7 +24,7 @@
 
 /* Row, function, where it runs; what it does. */
 #define LOOK_ROWS(X)							       \
-	/* is it large enough? */					       \
+	/* is the storage large enough? */				       \
 	X(L_SIZE, look_size, ON_JOURNAL)				       \
 	/* block 0, and what it says */					       \
 	X(L_GEOMETRY, look_geometry, ON_JOURNAL)			       \
@@ -32,7 +32,7 @@
 	/* the super block is as it was written */			       \
 	X(L_SUPER, look_super, ON_JOURNAL)				       \
 	X(L_SAME, look_same, ON_JOURNAL)				       \
-	/* and so is the end of the summary */				       \
+	/* the end of the summary is as it was written */		       \
 	X(L_SUMMARY, look_summary, ON_JOURNAL)				       \
 	X(L_LAST, look_last, ON_JOURNAL)				       \
 	/* who asked is told */						       \

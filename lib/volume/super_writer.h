@@ -63,7 +63,7 @@ struct super_writer {
 /* -ENOMEM */
 int super_writer_init(struct super_writer *w,
 		      const struct super_writer_config *c) MUST_CHECK;
-/* Of one that is all zeroes, nothing is done. */
+/* Free what super_writer_init() made; @w may be all zeroes. */
 void super_writer_fini(struct super_writer *w);
 
 /* What the storage says, as far as is known. On the queue. */
@@ -72,7 +72,7 @@ const struct superblock *super_writer_get(const struct super_writer *w);
 /* The block, as it was written last. On the queue. */
 const void *super_writer_image(const struct super_writer *w);
 
-/* May it say something else, since a write failed? On the queue. */
+/* May the storage say something else, since a write failed? On the queue. */
 bool super_writer_unsure(const struct super_writer *w);
 
 /* Have @op written, after those before it. -VDO_EREADONLY, -EIO, ... On the

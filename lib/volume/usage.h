@@ -18,7 +18,7 @@
 
 struct usage;
 
-/* The estimate. */
+/* Estimate from the first blocks alone. */
 int usage_inspect(struct vdo_device *device, struct vdo_usage *usage,
 		  struct vdo_error *error) MUST_CHECK;
 
@@ -27,7 +27,7 @@ int usage_create(struct vdo_device *device, bool map, struct usage **usage,
 		 struct vdo_error *error) MUST_CHECK;
 void usage_destroy(struct usage *u);
 
-/* Once. -ECANCELED after usage_stop(). */
+/* Read and count, once. -ECANCELED after usage_stop(). */
 int usage_run(struct usage *u, struct vdo_error *error) MUST_CHECK;
 void usage_stop(struct usage *u);
 void usage_progress(struct usage *u, struct vdo_job_progress *p);

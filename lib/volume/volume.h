@@ -40,8 +40,8 @@ unsigned volume_thread_count(const struct settings *s);
 int volume_format(struct vdo_device *device, const struct settings *s,
 		  struct vdo_error *error) MUST_CHECK;
 
-/* What that would make, or why it would be refused. Without a device it would be
- * a new file. */
+/* What volume_format() would make, or why it would refuse to. Without a device
+ * it would be a new file. */
 int volume_plan(struct vdo_device *device, const struct settings *s,
 		struct vdo_plan *plan, struct vdo_error *error) MUST_CHECK;
 
@@ -58,7 +58,7 @@ int volume_create(struct vdo_device *device, struct executor *x,
 		  const struct settings *s, struct volume **volume,
 		  struct vdo_error *error) MUST_CHECK;
 
-/* Drop what was made, and is not open. Outside of any queue. */
+/* Drop a volume that is not open. Outside of any queue. */
 void volume_destroy(struct volume *v);
 
 /*
@@ -68,11 +68,11 @@ void volume_destroy(struct volume *v);
  */
 int volume_open(struct volume *v, struct vdo_error *error) MUST_CHECK;
 
-/* Any thread, from volume_create() to the end of volume_open(): let that end
- * soon, with -ECANCELED, if it has changed nothing yet. */
+/* Let volume_open() end soon, with -ECANCELED, if it has changed nothing yet.
+ * Any thread, from volume_create() to the end of volume_open(). */
 void volume_open_stop(struct volume *v);
 
-/* How far it is. Any thread, as long as the volume exists. */
+/* How far opening is. Any thread, as long as the volume exists. */
 struct vdo_job_progress;
 void volume_open_progress(const struct volume *v, struct vdo_job_progress *p);
 

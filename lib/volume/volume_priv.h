@@ -25,7 +25,7 @@ struct topology {
 	unsigned logical_zones, physical_zones, hash_zones, index_zones;
 	unsigned queue_count;
 	struct queue **queues;   /* all of them */
-	struct queue **logical;  /* by zone; borrowed from queues, as below */
+	struct queue **logical;  /* these four by zone; borrowed from queues */
 	struct queue **physical;
 	struct queue **hash;
 	struct queue **index_zone;
@@ -62,7 +62,7 @@ struct entering {
 	struct fanout_part *parts; /* one a logical zone, one a physical one */
 	struct super_op record;
 	bool over;
-	struct completion *waiter; /* for that */
+	struct completion *waiter; /* who wants to know when it is over */
 };
 
 /* Looking whether the storage is still what was opened; still_there.c */
@@ -85,11 +85,11 @@ struct volume {
 	struct geometry geometry;
 	struct superblock sb; /* as on disk when it was opened */
 	bool opened_read_only;
-	bool has_index;       /* and it is to be used */
+	bool has_index;       /* one that is to be used */
 	uint64_t cache_bytes; /* of leaf pages */
 	enum service service;
-	struct vdo_error *error; /* the caller's, while it is opened */
-	atomic_bool stop;        /* and that shall end soon */
+	struct vdo_error *error; /* the caller's, while the volume is opened */
+	atomic_bool stop;        /* opening shall end soon */
 
 	struct journal *journal;
 	struct depot *depot;
@@ -102,12 +102,12 @@ struct volume {
 
 	struct super_writer super;
 	struct super_op mark;	/* of what opens, suspends and resumes */
-	struct sync_op sync_op; /* and their flush */
+	struct sync_op sync_op; /* the flush of who uses mark */
 	struct entering entering;
 
 	struct life opening, closing, suspending, resuming;
-	bool save; /* when it is suspended, as far as nothing fails */
-	bool keep; /* when it is closed */
+	bool save; /* by a suspension, as far as nothing fails */
+	bool keep; /* by closing */
 
 	struct look look;
 };
@@ -128,8 +128,7 @@ void life_init(struct life *l, struct volume *v,
 /* Begin. @done finishes once it is over. Any thread. */
 void life_start(struct life *l, struct completion *done);
 
-/* The same from outside of the queues: wait for the end, and return its
- * result. */
+/* Begin from outside of the queues, wait for the end, and return its result. */
 int life_run(struct life *l) MUST_CHECK;
 
 /* For rows: the operation of @f; what it is about from now on; what it has to
