@@ -48,6 +48,7 @@ static int close_suspend(struct flow *f)
 	struct life *l = life_of(f);
 	struct volume *v = l->volume;
 
+	VDO_ASSERT(v->service == SERVICE_ON);
 	volume_start_suspend(v, v->keep, life_await(l, CLOSE_END));
 	return FLOW_WAIT;
 }

@@ -26,6 +26,7 @@ static uint64_t cache_pages(const struct volume *v)
 
 	if (pages == 0)
 		pages = MIN(MAX(leaves, CACHE_PAGES_MIN), CACHE_PAGES_MAX);
+	VDO_ASSERT(pages > 0);
 	return pages;
 }
 
@@ -104,6 +105,7 @@ static int create_depot(struct volume *v)
 		.stop = &v->stop,
 	};
 
+	VDO_ASSERT(v->journal != NULL && v->depot == NULL);
 	return depot_create(&c, &v->depot);
 }
 
@@ -125,6 +127,7 @@ static int create_map(struct volume *v)
 		.journal_tail = v->sb.journal_start,
 	};
 
+	VDO_ASSERT(v->depot != NULL && v->map == NULL);
 	v->cache_bytes = c.cache_pages * BLOCK_SIZE;
 	return map_create(&c, &v->map);
 }
@@ -222,6 +225,7 @@ static int create_path(struct volume *v)
 		.deduplication = v->settings.open.deduplication,
 	};
 
+	VDO_ASSERT(v->front != NULL && v->map != NULL && v->dedupe != NULL);
 	return path_create(&c, &v->path);
 }
 
@@ -272,6 +276,9 @@ int components_create(struct volume *v)
 
 void components_destroy(struct volume *v)
 {
+	/* They are built in one order: who is there stands on all below it. */
+	VDO_ASSERT(v->path == NULL || (v->front != NULL && v->dedupe != NULL));
+	VDO_ASSERT(v->map == NULL || (v->depot != NULL && v->journal != NULL));
 	path_destroy(v->path);
 	front_destroy(v->front);
 	dedupe_destroy(v->dedupe);

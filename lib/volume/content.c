@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/zero.h"
@@ -98,6 +99,8 @@ static int look_from(struct vdo_device *d, uint8_t *buf, uint64_t *at,
 	size_t whole = (n + BLOCK_SIZE - 1) / BLOCK_SIZE * BLOCK_SIZE;
 	int result;
 
+	VDO_ASSERT(*at < end && end <= d->size_bytes);
+	VDO_ASSERT(whole <= LOOK_BYTES);
 	memset(buf + n, 0, whole - n);
 	result = device_read_bytes(d, *at, buf, n);
 	if (result == 0 && !zero_test(buf, whole)) {
@@ -133,6 +136,7 @@ static int look_at_copies(struct vdo_device *d, uint8_t *buf, uint64_t end,
 		uint64_t in_block = s->offset % BLOCK_SIZE;
 		int result;
 
+		VDO_ASSERT(in_block + s->size <= BLOCK_SIZE);
 		if (s->offset - in_block + BLOCK_SIZE > end)
 			continue;
 		result = device_read(d, s->offset - in_block, buf, BLOCK_SIZE);

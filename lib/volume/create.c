@@ -109,6 +109,7 @@ static int make_components(struct volume *v)
 	};
 	int result = super_writer_init(&v->super, &c);
 
+	VDO_ASSERT(v->geometry.data_start > v->geometry.bio_offset);
 	if (result == 0)
 		result = still_there_init(v);
 	if (result != 0)

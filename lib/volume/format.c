@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/system.h"
 #include "exec/clock.h"
@@ -47,6 +48,7 @@ static int zero_blocks(struct vdo_device *device, pbn_t first, uint64_t count)
 	uint8_t *chunk = alloc_aligned(BLOCK_SIZE, 1, ZERO_CHUNK);
 	int result = 0;
 
+	VDO_ASSERT(at <= end && end <= device->size_bytes);
 	if (chunk == NULL)
 		return -ENOMEM;
 	while (result == 0 && at < end) {
@@ -68,6 +70,7 @@ static int write_block(struct vdo_device *device, pbn_t pbn,
 {
 	int result = device_write(device, pbn * BLOCK_SIZE, block, BLOCK_SIZE);
 
+	VDO_ASSERT(pbn < device->size_bytes / BLOCK_SIZE);
 	return result != 0 ? result : device_flush(device);
 }
 
@@ -79,6 +82,8 @@ static int write_volume(struct vdo_device *device, const struct geometry *g,
 	uint8_t block[BLOCK_SIZE];
 	int result;
 
+	VDO_ASSERT(sb->state == VOLUME_NEW && sb->nonce == g->nonce);
+	VDO_ASSERT(roots->start > g->data_start && g->data_start > 0);
 	/* Block 0 goes first, so that nothing half made looks like a volume. */
 	if ((result = zero_blocks(device, 0, 1)) != 0 ||
 	    (result = device_flush(device)) != 0 ||
@@ -97,6 +102,7 @@ static int write_volume(struct vdo_device *device, const struct geometry *g,
 static int cannot_grow(const struct vdo_device *device, uint64_t size,
 		       int result, struct vdo_error *error)
 {
+	VDO_ASSERT(result < 0 && size > device->size_bytes);
 	return error_set(error, result == -ENOTSUP ? -VDO_ESIZE : result,
 			 "the storage has %llu bytes and cannot be grown to "
 			 "%llu: %s",
@@ -111,6 +117,7 @@ static int prepare_size(struct vdo_device *device, uint64_t size,
 
 	if (size > device->size_bytes)
 		result = device_grow(device, size);
+	VDO_ASSERT(result != 0 || device->size_bytes >= size);
 	return result == 0 ? 0 : cannot_grow(device, size, result, error);
 }
 
@@ -140,6 +147,7 @@ static int check_space(struct vdo_device *device, uint64_t size,
 	uint64_t least = metadata_blocks(sb) * BLOCK_SIZE;
 	uint64_t room, taken;
 
+	VDO_ASSERT(least <= size && sb->physical_blocks * BLOCK_SIZE == size);
 	if (!device_space(device, &room, &taken))
 		return 0;
 	if (taken < least && room < least - taken)
@@ -167,6 +175,7 @@ static int check_space(struct vdo_device *device, uint64_t size,
 static void undo(struct vdo_device *device, const struct geometry *g,
 		 uint64_t old_size)
 {
+	VDO_ASSERT(old_size <= device->size_bytes);
 	if (zero_blocks(device, 0, 1) == 0)
 		(void)zero_blocks(device, g->data_start, 1);
 	device_ungrow(device, old_size);

@@ -31,6 +31,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "format/layout.h"
 #include "format/slab.h"
@@ -91,6 +92,7 @@ static void choose_index(const struct format_settings *f, bool small,
 						       r->index_sparse);
 	if (r->index_blocks == 0) /* a code that Linux does not know */
 		r->index_blocks = small_index_blocks(r->physical_blocks);
+	VDO_ASSERT(r->index_memory != 0 && r->index_blocks > 0);
 }
 
 static void choose_journal(const struct format_settings *f, bool small,
@@ -103,8 +105,11 @@ static void choose_journal(const struct format_settings *f, bool small,
 	else if (small)
 		reserve = MAX(MIN(MAX(r->physical_blocks / 64, 64), 8192),
 			      MIN(r->physical_blocks / 512, KERNEL_JOURNAL));
+	VDO_ASSERT(reserve >= RECOVERY_JOURNAL_BLOCKS_MIN);
 	r->recovery_journal_blocks = UINT64_C(1) << log2_floor(reserve);
 	r->spare_blocks = reserve - r->recovery_journal_blocks;
+	/* No larger one fits. */
+	VDO_ASSERT(r->spare_blocks < r->recovery_journal_blocks);
 }
 
 /* A short journal for a short slab: 1/64 of it. */
@@ -137,6 +142,7 @@ static void choose_slabs(const struct format_settings *f, bool small,
 		       left >> r->slab_bits > SLABS_MAX)
 			r->slab_bits++;
 	}
+	VDO_ASSERT(r->slab_bits <= SLAB_BITS_MAX);
 	r->slab_journal_blocks = slab_journal_for(f, small, r->slab_bits);
 }
 
@@ -157,6 +163,8 @@ static int lay_out(struct plan *p, const struct format_settings *f,
 	choose_journal(f, small, &r);
 	choose_slabs(f, small, &r);
 	result = layout_compute(&r, &p->geometry, &p->sb, &minimum, &why);
+	VDO_ASSERT(result != -ENOSPC || minimum > blocks);
+	VDO_ASSERT(result != 0 || p->sb.physical_blocks == blocks);
 	if (result == -ENOSPC)
 		return error_set(error, result,
 				 "a volume with these options needs at least "
@@ -172,8 +180,10 @@ static int lay_out(struct plan *p, const struct format_settings *f,
 
 static uint64_t slab_count(const struct plan *p)
 {
-	return (p->sb.depot_last_block - p->sb.depot_first_block) /
-	       p->sb.slab.slab_blocks;
+	uint64_t blocks = p->sb.depot_last_block - p->sb.depot_first_block;
+
+	VDO_ASSERT(blocks > 0 && blocks % p->sb.slab.slab_blocks == 0);
+	return blocks / p->sb.slab.slab_blocks;
 }
 
 static uint64_t holds(const struct plan *p)
@@ -188,6 +198,7 @@ int plan_make(struct plan *p, const struct format_settings *f,
 	struct plan other;
 	int result;
 
+	VDO_ASSERT(size_bytes > 0 && size_bytes % BLOCK_SIZE == 0);
 	if (!may_be_small(f, blocks, block_device))
 		return lay_out(p, f, blocks, false, error);
 	result = lay_out(p, f, blocks, true, error);
@@ -208,6 +219,7 @@ void plan_describe(const struct plan *p, struct vdo_plan *plan)
 	uint64_t used = c->data_blocks + c->reference_count_blocks +
 			c->slab_journal_blocks;
 
+	VDO_ASSERT(used <= c->slab_blocks);
 	*plan = (struct vdo_plan){
 		.profile = p->small ? "small" : "kernel",
 		.physical_blocks = sb->physical_blocks,
@@ -227,8 +239,11 @@ void plan_describe(const struct plan *p, struct vdo_plan *plan)
 				   SUMMARY_BLOCKS +
 				   slabs * (used - c->data_blocks),
 	};
+	VDO_ASSERT(plan->data_blocks <= slabs * c->data_blocks);
 	plan->block_map_blocks = slabs * c->data_blocks - plan->data_blocks;
 	plan->unused_blocks = plan->physical_blocks - plan->index_blocks -
 			      plan->data_blocks - plan->block_map_blocks -
 			      plan->metadata_blocks;
+	/* Or the parts are more than the whole. */
+	VDO_ASSERT(plan->unused_blocks < plan->physical_blocks);
 }

@@ -15,6 +15,7 @@
 
 #include <vdo/error.h>
 
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/clock.h"
 #include "volume/volume_priv.h"
@@ -51,6 +52,7 @@ static bool place_of(const struct geometry *g, struct index_place *p)
 
 	if (!volume_index_config(g, &c))
 		return false;
+	VDO_ASSERT(c.first_block > g->bio_offset);
 	*p = (struct index_place){
 		.memory = c.memory,
 		.sparse = c.sparse,
@@ -95,6 +97,7 @@ int volume_reindex_create(struct vdo_device *device, const struct settings *s,
 	struct superblock sb;
 	int r;
 
+	VDO_ASSERT(queue_running == NULL);
 	if (writes && (device->flags & VDO_DEVICE_READ_ONLY) != 0)
 		return error_set(error, -EROFS, "the storage is read-only");
 	r = writes ? super_read(device, &g, &sb, error)
@@ -104,6 +107,7 @@ int volume_reindex_create(struct vdo_device *device, const struct settings *s,
 	if (!place_of(&g, &c.place))
 		return error_set(error, -VDO_ENOINDEX,
 				 "the volume was formatted without an index");
+	VDO_ASSERT(!writes || sb.nonce == g.nonce); /* it is validated */
 	c.bio_offset = g.bio_offset;
 	r = reindex_create(&c, reindex, error);
 	/* A flush says so if somebody makes it shorter meanwhile. */

@@ -57,6 +57,7 @@ FLOW_TABLE(suspend_table, SUSPEND_FAILED, SUSPEND_ROWS);
 /* Without saving no result matters, since nothing is kept. */
 static struct completion *await_drain(struct life *l, int next)
 {
+	VDO_ASSERT(l->volume->service == SERVICE_STOPPED);
 	if (l->volume->save)
 		flow_await(&l->flow, &l->step, next);
 	else
@@ -89,6 +90,7 @@ static int suspend_requests(struct flow *f)
 {
 	struct life *l = life_of(f);
 
+	VDO_ASSERT(l->volume->service == SERVICE_STOPPED);
 	life_does(l, "waiting for requests");
 	front_drain(l->volume->front, life_await(l, SUSPEND_LOOK));
 	return FLOW_WAIT;
@@ -162,6 +164,7 @@ static int suspend_index(struct flow *f)
 
 	if (!v->has_index)
 		return SUSPEND_LOOK_TWICE;
+	VDO_ASSERT(v->topology.index != NULL && !v->opened_read_only);
 	if (v->save)
 		life_does(l, "saving the index");
 	/* No error of the index is one of the volume, and it is logged. */

@@ -71,6 +71,7 @@ static int read_block(struct volume *v, pbn_t pbn, int next)
 	struct look *l = &v->look;
 
 	VDO_ASSERT(pbn >= v->geometry.bio_offset);
+	VDO_ASSERT(l->done != NULL && l->block != NULL);
 	flow_await_any(&l->flow, &l->mio.done, next);
 	mio_read(&l->mio, &v->storage, MIO_SUPER, pbn, 1, l->block);
 	return FLOW_WAIT;
@@ -124,6 +125,7 @@ static int look_summary(struct flow *f)
 
 	if (depot_summary_end(v->depot) == NULL)
 		return L_END;
+	VDO_ASSERT(p->count >= SUMMARY_BLOCKS);
 	return read_block(v, p->start + p->count - 1, L_LAST);
 }
 
@@ -151,12 +153,14 @@ static int look_end(struct flow *f)
 
 int still_there_init(struct volume *v)
 {
+	VDO_ASSERT(v->look.block == NULL && v->look.done == NULL);
 	v->look.block = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE);
 	return v->look.block == NULL ? -ENOMEM : 0;
 }
 
 void still_there_fini(struct volume *v)
 {
+	VDO_ASSERT(v->look.done == NULL);
 	alloc_free(v->look.block);
 }
 

@@ -90,6 +90,7 @@ static int create_shards(struct topology *t, struct executor *x,
 		if (result != 0)
 			return result;
 	}
+	VDO_ASSERT(t->queue_count == count);
 	for (i = 0; i < t->logical_zones; i++)
 		t->logical[i] = t->queues[i % count];
 	for (i = 0; i < t->physical_zones; i++)
@@ -122,6 +123,10 @@ static int create_classic(struct topology *t, struct executor *x)
 		result = add_queue(t, x, "index", i, &t->index_zone[i]);
 	if (result == 0 && t->index_zones > 0)
 		result = add_queue(t, x, "main", 0, &t->index);
+	VDO_ASSERT(result != 0 ||
+		   t->queue_count == 2 + t->logical_zones + t->physical_zones +
+					     t->hash_zones + t->index_zones +
+					     (t->index_zones > 0));
 	return result;
 }
 

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
 #include "format/slab.h"
@@ -34,6 +35,7 @@ int usage_read(struct usage *u, pbn_t pbn, uint64_t count, void *to)
 	int result;
 
 	VDO_ASSERT(pbn >= u->geometry.bio_offset);
+	VDO_ASSERT(count > 0 && pbn + count <= u->sb.physical_blocks);
 	if (atomic_load_explicit(&u->stop, memory_order_relaxed))
 		return -ECANCELED;
 	result = device_read(u->device,
@@ -87,6 +89,9 @@ static void take_super(struct usage *u)
 			MIN(sb->block_map_data_blocks,
 			    u->slabs.slab_count * u->slabs.data_blocks),
 	};
+	/* superblock_validate() has seen that the slabs are in the volume. */
+	VDO_ASSERT(u->slabs.slab_count * u->slabs.data_blocks <
+		   sb->physical_blocks);
 	r->overhead_blocks = sb->physical_blocks -
 			     u->slabs.slab_count * u->slabs.data_blocks;
 }
@@ -97,6 +102,7 @@ static void set_allocated(struct usage *u, uint64_t allocated)
 	struct vdo_usage *r = &u->result;
 	uint64_t all = u->slabs.slab_count * u->slabs.data_blocks;
 
+	VDO_ASSERT(r->block_map_blocks <= all);
 	allocated = MIN(MAX(allocated, r->block_map_blocks), all);
 	r->data_blocks = allocated - r->block_map_blocks;
 	r->free_blocks = all - allocated;
@@ -118,6 +124,7 @@ static uint64_t estimate(const struct usage *u, struct summary_entry e,
 		least = 1;
 	if (e.hint == 63)
 		most = u->slabs.data_blocks;
+	VDO_ASSERT(least <= most && most <= u->slabs.data_blocks);
 	*off = (most - least + 1) / 2;
 	return u->slabs.data_blocks - (least + most) / 2;
 }
@@ -126,6 +133,7 @@ static int read_summary(struct usage *u)
 {
 	const struct partition *p = &u->sb.partitions[PARTITION_SUMMARY];
 
+	VDO_ASSERT(u->summary == NULL);
 	u->summary = alloc_aligned(BLOCK_SIZE, SUMMARY_BLOCKS, BLOCK_SIZE);
 	if (u->summary == NULL)
 		return -ENOMEM;
@@ -140,6 +148,7 @@ static int take_summary(struct usage *u)
 	uint64_t allocated = 0, unsure = 0, off;
 	int result;
 
+	VDO_ASSERT(r->level == VDO_USAGE_SAVED && r->why == NULL);
 	if (u->sb.state == VOLUME_NEW) {
 		set_allocated(u, 0);
 		r->unmapped = r->logical_blocks;
@@ -200,6 +209,7 @@ static uint64_t count_used(const uint8_t *blocks, uint64_t count)
 {
 	uint64_t used = 0;
 
+	VDO_ASSERT(count <= READ_BLOCKS * COUNTS_PER_BLOCK);
 	for (; count > 0; blocks += SECTOR_SIZE) {
 		uint64_t n = MIN(count, COUNTS_PER_SECTOR);
 
@@ -220,6 +230,7 @@ static int count_slab(struct usage *u, uint64_t slab, uint8_t *buf,
 	pbn_t at = slab_start(&u->slabs, slab) + c->data_blocks;
 	uint64_t left = c->data_blocks;
 
+	VDO_ASSERT(div_up(left, COUNTS_PER_BLOCK) <= c->reference_count_blocks);
 	while (left > 0) {
 		uint64_t n = MIN(READ_BLOCKS, div_up(left, COUNTS_PER_BLOCK));
 		uint64_t counts = MIN(left, n * COUNTS_PER_BLOCK);
@@ -238,6 +249,7 @@ static int count_slabs(struct usage *u, uint8_t *buf)
 {
 	uint64_t used = 0, unsure = 0, off;
 
+	VDO_ASSERT(u->summary != NULL && u->result.why == NULL);
 	for (uint64_t i = 0; i < u->slabs.slab_count; i++) {
 		struct summary_entry e = usage_summary(u, i);
 		int result = 0;
@@ -255,6 +267,7 @@ static int count_slabs(struct usage *u, uint8_t *buf)
 		if (result != 0)
 			return result;
 	}
+	VDO_ASSERT(used <= u->slabs.slab_count * u->slabs.data_blocks);
 	set_allocated(u, used);
 	u->result.unsure_blocks = unsure;
 	if (u->result.why == NULL)
@@ -270,6 +283,7 @@ int usage_create(struct vdo_device *device, bool map, struct usage **usage,
 	struct usage *u = alloc_zeroed(1, sizeof(*u));
 	int result;
 
+	VDO_ASSERT(queue_running == NULL);
 	if (u == NULL)
 		return -ENOMEM;
 	u->device = device;
@@ -296,6 +310,7 @@ void usage_destroy(struct usage *u)
 {
 	if (u == NULL)
 		return;
+	VDO_ASSERT(queue_running == NULL);
 	if (u->claimed)
 		device_release(u->device);
 	executor_destroy(u->executor);
@@ -308,6 +323,7 @@ int usage_run(struct usage *u, struct vdo_error *error)
 	uint8_t *buf;
 	int result;
 
+	VDO_ASSERT(u->claimed && queue_running == NULL);
 	if (atomic_load(&u->stop))
 		return -ECANCELED;
 	if (u->result.level != VDO_USAGE_ESTIMATED)

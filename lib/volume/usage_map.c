@@ -21,6 +21,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "format/mapping.h"
 
 #define FRAGMENTS 0x3fffu
@@ -70,11 +71,13 @@ static void meet(struct walk *w, struct mapping m)
 	uint64_t at = m.pbn - w->u->slabs.first_block;
 	uint16_t *met, bit;
 
+	VDO_CHECK(is_data_block(&w->u->slabs, m.pbn));
 	if (at < w->part_first || at - w->part_first >= w->part_count)
 		return;
 	met = &w->met[at - w->part_first];
 	if (mapping_is_compressed(m)) {
 		bit = (uint16_t)(1u << (m.state - STATE_FRAGMENT_0));
+		VDO_CHECK((bit & FRAGMENTS) != 0);
 		r->compressed_blocks += (*met & FRAGMENTS) == 0;
 		r->distinct_compressed += (*met & bit) == 0;
 	} else {
@@ -109,6 +112,7 @@ static void take_leaf(struct walk *w)
 	uint64_t leaf = l->number * ROOT_COUNT + w->root;
 	uint64_t left = w->u->sb.logical_blocks - leaf * MAP_PAGE_ENTRIES;
 
+	VDO_ASSERT(leaf < w->leaves);
 	for (unsigned slot = 0; slot < MIN(left, MAP_PAGE_ENTRIES); slot++)
 		take_mapping(w, mapping_page_get(l->page, slot));
 }
@@ -120,6 +124,7 @@ static bool load_page(struct walk *w, unsigned level, pbn_t pbn, int *result)
 	bool is_root = level == MAP_LEVELS - 1;
 	enum map_page_validity v;
 
+	VDO_ASSERT(is_root || is_data_block(&u->slabs, pbn));
 	*result = usage_read(u, pbn, 1, w->levels[level].page);
 	w->pages_of_part += !is_root;
 	if (*result == 0 && w->pages_of_part > u->slabs.slab_count *
@@ -139,6 +144,7 @@ static bool next_child(struct walk *w, unsigned level, pbn_t *pbn)
 {
 	struct level *l = &w->levels[level];
 
+	VDO_ASSERT(level > 0 && level < MAP_LEVELS);
 	for (; l->slot < MAP_PAGE_ENTRIES; l->slot++) {
 		uint64_t number = l->number * MAP_PAGE_ENTRIES + l->slot;
 		struct mapping m = mapping_page_get(l->page, l->slot);
@@ -214,6 +220,7 @@ static bool part_is_used(const struct walk *w)
 	unsigned shift = w->u->slabs.slab_shift;
 	uint64_t last = (w->part_first + w->part_count - 1) >> shift;
 
+	VDO_ASSERT(w->part_count > 0 && last < w->u->slabs.slab_count);
 	for (uint64_t i = w->part_first >> shift; i <= last; i++)
 		if (!usage_is_unused(usage_summary(w->u, i)))
 			return true;
@@ -227,6 +234,7 @@ static bool next_part(struct walk *w)
 
 	do {
 		w->part_first += w->part_count;
+		VDO_ASSERT(w->part_first <= end);
 		w->part_count = MIN(w->u->part_blocks, end - w->part_first);
 	} while (w->part_count > 0 && !part_is_used(w));
 	return w->part_count > 0;
@@ -241,6 +249,9 @@ static void sum_up(const struct walk *w)
 
 	r->block_map_blocks = MIN(w->pages, allocated);
 	r->data_blocks = allocated - r->block_map_blocks;
+	/* Each logical block was met once at most, whatever the pages say. */
+	VDO_ASSERT(r->zero + r->uncompressed + r->compressed <=
+		   r->logical_blocks);
 	r->unmapped = r->logical_blocks - r->zero - r->uncompressed -
 		      r->compressed;
 	r->logical_blocks_used = r->logical_blocks - r->unmapped;
@@ -270,6 +281,7 @@ int usage_walk_map(struct usage *u)
 	};
 	int result = 0;
 
+	VDO_ASSERT(u->result.level == VDO_USAGE_COUNTED && u->part_blocks > 0);
 	if (pages == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < MAP_LEVELS; i++)

@@ -45,6 +45,7 @@ void volume_set_compression(struct volume *v, bool on)
 
 void volume_set_deduplication(struct volume *v, bool on)
 {
+	VDO_ASSERT(queue_running == NULL);
 	dedupe_enable(v->dedupe, on);
 	path_set_deduplication(v->path, on);
 }
