@@ -143,6 +143,11 @@ static struct overlay *device(void)
 	return &o;
 }
 
+static void flush_failed(void *arg, int result)
+{
+	FUZZ_CHECK(result == 0); /* the device never fails */
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct host h = {.f = {data, size}, .o = device()};
@@ -154,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(executor_queue(h.x, "q", 0, &h.queue) == 0);
 	FUZZ_CHECK(device_claim(h.o->device, h.x) == 0);
 	storage_init(&h.storage, h.o->device, 0);
-	sync_init(&h.sync, h.queue, &h.storage, NULL, NULL);
+	sync_init(&h.sync, h.queue, &h.storage, flush_failed, NULL);
 	h.media = (struct index_media){
 		.first_block = FIRST,
 		.block_count = h.blocks,

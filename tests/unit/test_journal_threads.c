@@ -99,6 +99,12 @@ static void item_start(struct completion *c)
 	journal_append(journal, &t->op);
 }
 
+static void flush_failed(void *arg, int result)
+{
+	(void)arg;
+	ck_abort_msg("a flush failed, result=%d", result);
+}
+
 static void open_all(void)
 {
 	struct native_config native = {.threads = 4, .name_prefix = "test"};
@@ -119,7 +125,7 @@ static void open_all(void)
 	ck_assert_int_eq(vdo_device_open_memory(16 * BLOCK_SIZE, &device), 0);
 	storage_init(&storage, device, 0);
 	readonly_init(&readonly, &storage, &no_log, NULL, NULL);
-	sync_init(&sync_service, queue, &storage, NULL, NULL);
+	sync_init(&sync_service, queue, &storage, flush_failed, NULL);
 	c.queue = queue;
 	ck_assert_int_eq(journal_create(&c, &journal), 0);
 }
