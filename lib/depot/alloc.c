@@ -99,7 +99,8 @@ int alloc_prepare(struct depot_zone *z)
 
 static bool attempt(struct depot_zone *z, struct alloc_op *op, int failed);
 
-/* Once until it goes well again, as each request that needs it tries it. */
+/* Log once until preparing goes well again: each request that needs a slab
+ * tries it. */
 static void log_shortage(struct depot_zone *z, int result, const char *what)
 {
 	const char *advice = error_space_advice(result);

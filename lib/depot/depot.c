@@ -27,7 +27,7 @@ static void init_slabs(struct depot *d)
 	}
 }
 
-/* Its counts and its journal, which lie together. */
+/* Reserve storage for the counts and the journal of @s, which lie together. */
 static int reserve_slab(const struct slab *s)
 {
 	const struct depot *d = s->zone->depot;

@@ -67,7 +67,7 @@ void depot_destroy(struct depot *d);
  */
 void depot_load(struct depot *d, bool is_new, struct completion *done);
 
-/* How far that is, in bytes that were read and are to be read; 0 of 0: not
+/* How far loading is, in bytes that were read and are to be read; 0 of 0: not
  * known yet. Any thread. */
 void depot_load_progress(const struct depot *d, uint64_t *done,
 			 uint64_t *total);

@@ -11,6 +11,7 @@
  *	metaio.c       buffers for metadata writes, and who waits for them
  *	load.c loader.c scrub.c  from disk to memory
  *	drain.c        from memory to disk
+ *	sane.c         walks over all of it
  *
  * Invariants
  *  (1) pending counts all that is under way in a zone: buffers in use, waiters
@@ -239,7 +240,7 @@ struct depot_zone {
 	struct slab *open;
 	struct prioq slabs; /* all that may be opened */
 	struct completion prepare;
-	bool preparing; /* it is on its way */
+	bool preparing; /* prepare is on its way */
 	bool short_of_something; /* memory or storage; the log says so */
 	struct waitq waiting; /* struct alloc_op, for a slab that is ready */
 
@@ -375,7 +376,7 @@ static inline struct pbn_lock *pbnlock_find(struct depot_zone *z, pbn_t pbn)
 
 int refs_init(struct slab *s) MUST_CHECK;
 
-/* From the cursor on: a free block. */
+/* Find a free block, from the cursor on. */
 bool refs_find(struct slab *s, uint32_t *offset);
 
 /* 0 -> provisional, and back. */
@@ -386,10 +387,10 @@ void refs_unclaim(struct slab *s, uint32_t offset);
 int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
 		struct journal_point at) MUST_CHECK;
 
-/* The first entry ever: everything must be written once. */
+/* Mark all blocks dirty, for the first entry ever: each must be written. */
 void refs_dirty_all(struct slab *s);
 
-/* Without a hold on the journal: after scrubbing. */
+/* Mark a block dirty without a hold on the journal, after scrubbing. */
 void refs_dirty_block(struct slab *s, uint32_t index);
 
 /* Begin writes of @n more dirty blocks, the oldest first. */

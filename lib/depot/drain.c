@@ -60,7 +60,7 @@ static void clean_summary(struct depot_zone *z)
 
 static void drain_step(struct depot_zone *z)
 {
-	/* Its handler will be back here. */
+	/* The handler of that message comes back here. */
 	if (atomic_load_explicit(&z->commit_posted, memory_order_acquire))
 		return;
 	z->pending++; /* nothing that ends at once shall call us */

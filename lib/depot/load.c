@@ -40,9 +40,9 @@ FLOW_TABLE(load_table, D_END, LOAD_DEPOT_ROWS);
 	X(Z_COUNTS, zone_counts, ON_PHYSICAL)                     \
 	/* what may be opened; wait for writes that were begun */ \
 	X(Z_ENLIST, zone_enlist, ON_PHYSICAL)                     \
-	/* durably */                                             \
+	/* what was written is durable */                         \
 	X(Z_SYNC, zone_sync, ON_PHYSICAL)                         \
-	/* one zone less */                                       \
+	/* the depot's flow has one zone less */                  \
 	X(Z_END, zone_end, ON_PHYSICAL)
 
 enum { LOAD_ZONE_ROWS(FLOW_ROW) };

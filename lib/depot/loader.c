@@ -33,13 +33,13 @@ FLOW_TABLE(tail_table, T_END, TAIL_ROWS);
 #define COUNT_ROWS(X)                                       \
 	/* another slab */                                  \
 	X(K_TAKE, count_take, ON_PHYSICAL)                  \
-	/* some of its counts, until all are there */       \
+	/* some of the counts, until all are there */       \
 	X(K_READ, count_read, ON_PHYSICAL)                  \
 	X(K_DECODE, count_decode, ON_PHYSICAL)              \
-	/* if it is ahead, the whole journal; apply it */   \
+	/* if the journal is ahead, all of it; apply it */  \
 	X(K_COMPARE, count_compare, ON_PHYSICAL)            \
 	X(K_APPLY, count_apply, ON_PHYSICAL)                \
-	/* it is ready; writes of what was changed begin */ \
+	/* ready; writes of what was changed begin */       \
 	X(K_READY, count_ready, ON_PHYSICAL)                \
 	/* no slab is left */                               \
 	X(K_END, count_end, ON_PHYSICAL)
@@ -220,7 +220,7 @@ static const char *check_tail(const struct slab *s,
 	VDO_ASSERT(s->state == SLAB_REQUIRES_SCRUBBING);
 	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
 		wrong = "sequence number";
-	/* No entry could ever be made after such a one. */
+	/* No entry could ever be made after such a point. */
 	if (wrong == NULL && d->saved &&
 	    h->recovery_point.seq >= d->journal_start)
 		wrong = "recovery point";

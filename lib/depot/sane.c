@@ -101,7 +101,7 @@ static bool unused_sane(const struct slab *s)
 	       waitq_empty(&s->dirty) && s->writing == 0;
 }
 
-/* As slab_sane(); adds to @provisional. */
+/* Walk over a slab, and add to @provisional what needs a lock. */
 static bool check_slab(const struct slab *s, uint32_t *provisional)
 {
 	if (!place_sane(s) || s->cursor > s->zone->depot->geo.data_blocks)

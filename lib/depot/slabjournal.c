@@ -30,7 +30,7 @@
  *
  * In a ring of 2 the first block leads to offset 0, which without the load flag
  * means that there is no journal (V 7.5). So there the counts, all 0, are
- *written before the first entry is made: then the flag is set [stop_unwritten].
+ * written before the first entry is made: this sets the flag [stop_unwritten].
  *
  * The lock count of a block is 1 until the summary has it, plus 1 for each
  * reference block that hangs on it: at most 2082 (E trap 21).
@@ -249,7 +249,7 @@ static void write_done(struct completion *c)
 	VDO_ASSERT(io->seq >= sj->next_commit && io->seq < sj->tail);
 	list_remove(&io->link);
 	if (c->result != 0) {
-		/* It stays the oldest that is not written: no summary. */
+		/* No summary may name it: next_commit stays. */
 		readonly_enter(z->depot->readonly, c->result,
 			       "depot: slab journal not written, slab=%u",
 			       (unsigned)io->slab->number);

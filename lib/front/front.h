@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The front of a volume: it takes calls in, and has the engine behind it carry
- * them out.
+ * The front of a volume: it takes calls in, and has an engine carry them out.
  *
  * The front outlives its engine. It can be stopped, which lets what is under
  * way end and makes new calls wait in line, and started again with the same
@@ -119,7 +118,7 @@ int front_submit(struct front *f, const struct io_request *q) MUST_CHECK;
 /* Holds: blocks, flushes and calls without blocks that are under way. */
 unsigned front_holds(const struct front *f);
 
-/* The most of them at a time, so far. */
+/* The most holds at a time, so far. */
 unsigned front_holds_max(const struct front *f);
 
 #endif

@@ -30,11 +30,11 @@ enum { ON_LOGICAL = ANYWHERE + 1, ON_PHYSICAL, ON_JOURNAL };
 	X(N_ALLOCATE, create_allocate, ON_PHYSICAL)			       \
 	/* the entry: parent, slot := block */				       \
 	X(N_APPEND, create_append, ON_JOURNAL)				       \
-	/* in the order of entries ... */				       \
+	/* it is durable; counts change in the order of entries */	       \
 	X(N_DURABLE, create_durable, ON_JOURNAL)			       \
-	/* ... count := 254 */						       \
+	/* count := 254 */						       \
 	X(N_ADJUST, create_adjust, ON_PHYSICAL)				       \
-	/* the lock, if there is one; here errors lead to */		       \
+	/* the lock goes back, if there is one; errors lead here */	       \
 	X(N_UNLOCK, create_unlock, ON_PHYSICAL)				       \
 	/* the parent's entry, in memory; who waited goes on */		       \
 	X(N_ATTACH, create_attach, ON_LOGICAL)
@@ -281,7 +281,7 @@ static int create_attach(struct flow *f)
 
 /* --------------------------------------------------------------------- walk */
 
-/* Each is where it is looked for, and is waited for. */
+/* A creation is found by its key, and somebody waits for it. */
 static bool creation_sane(const struct creation *c, const struct map_zone *z,
 			  uint64_t key)
 {

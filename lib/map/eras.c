@@ -96,11 +96,11 @@ void eras_add(struct map_zone *z, struct page *p, seq_t seq)
 	if (likely(p->era != 0 && p->era <= seq))
 		return;
 	if (p->queued || p->again) {
-		/* It is to be written anyway, with this change. */
+		/* The page will be written anyway, with this change. */
 		p->era = seq;
 		return;
 	}
-	/* Not in a bucket while others expire: it is the newest. */
+	/* The page is in no bucket while others expire: it is the newest. */
 	list_remove(&p->link);
 	eras_advance(z, seq);
 	p->era = seq;

@@ -250,7 +250,7 @@ void leaves_pump(struct map_zone *z)
 			waitq_push(&p->waiters, &op->link);
 	}
 	if (waitq_empty(&z->wanting)) {
-		/* Relieved. */
+		/* Nobody waits for a buffer any more. */
 		counter_add(&z->stats.cache_pressure,
 			    0 - counter_get(&z->stats.cache_pressure));
 	} else if (stuck(z)) {

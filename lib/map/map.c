@@ -158,7 +158,8 @@ void map_read_only(struct map *m, unsigned zone)
 	struct map_zone *z = &m->zones[zone];
 
 	VDO_ASSERT(queue_is_current(z->queue));
-	/* I/O, allocation and journal end by themselves; this may not. */
+	/* I/O, allocation and journal end by themselves; waiting for a buffer
+	 * may not. */
 	leaves_pump(z);
 }
 

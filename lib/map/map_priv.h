@@ -141,8 +141,8 @@ struct map_zone {
 	struct list_node spares;
 	unsigned spare_count;
 	struct completion refill;
-	bool refilling;		/* it is on its way; the gate counts it */
-	struct waitq spareless; /* operations that wait for it */
+	bool refilling;		/* refill is on its way; the gate counts it */
+	struct waitq spareless; /* operations that wait for refill */
 
 	/* pages being created: (level, page) -> creation */
 	struct intmap creating;
@@ -250,7 +250,7 @@ static inline struct page *forest_get(const struct forest *f, unsigned root,
 /* A page without content, that is nowhere; NULL when memory is short. */
 struct tree_page *forest_page(void) MUST_CHECK;
 
-/* Put such a one where there is none. */
+/* Put page @p where there is none. */
 void forest_put(struct forest *f, unsigned root, unsigned level, uint64_t page,
 		struct page *p);
 
@@ -291,7 +291,7 @@ int eras_init(struct map_zone *z, seq_t tail) MUST_CHECK;
 void eras_fini(struct map_zone *z);
 /* @p was changed by the durable journal block @seq. */
 void eras_add(struct map_zone *z, struct page *p, seq_t seq);
-/* The same by an entry whose hold the page takes over or returns. */
+/* @p was changed by an entry of @seq, whose hold it takes over or returns. */
 void eras_add_entry(struct map_zone *z, struct page *p, seq_t seq);
 void eras_advance(struct map_zone *z, seq_t tail);
 /* Write everything dirty; true if there was anything. */

@@ -17,8 +17,9 @@
  *      but if it was the storage that had no space for the data, metadata are
  *      as good as before: the volume only takes no more writes, and says so to
  *      those who write, flush and close (error_is_no_space()).
- *  (4) Each lock that a request takes is released by the rows "release" and
- *      "wake", on every way (I30).
+ *  (4) Each lock that a request takes goes back on every way (I30): the read
+ *      lock on a candidate in row "unlock", the hash lock in "hand over", the
+ *      own block's in "release", the LBN's in "wake".
  *
  * Runs on: calls of the front on any thread, also inside of queues; they never
  * block. Lifetime: path_create() to path_destroy(), while the front is stopped.

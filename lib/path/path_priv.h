@@ -16,7 +16,7 @@
 #include "path/path.h"
 #include "path/request.h"
 
-/* As in struct path_stats. */
+/* What struct path_stats is summed up from. */
 struct path_counters {
 	counter_t reads, writes, discards, zeroes;
 	counter_t partial, fua;
@@ -93,7 +93,7 @@ static inline struct logical_zone *request_zone(const struct request *r)
 
 /* --------------------------------------------------------------- tables */
 
-/* The rows where each kind begins. */
+/* Have @r begin the table of its kind. */
 void write_start(struct request *r);
 void read_start(struct request *r);
 void read_probe_start(struct request *r);
@@ -116,14 +116,14 @@ struct request *lbn_readable(struct logical_zone *z, lbn_t lbn);
 
 /* Read the block of @m to r->block; row @next goes on. */
 void data_fetch(struct request *r, struct mapping m, int next);
-/* Read it straight into the user's memory; row @next goes on. */
+/* Read the block of @m straight into the user's memory; row @next goes on. */
 void data_fetch_user(struct request *r, struct mapping m, int next);
-/* The 4096 bytes of @m, which is in r->block, to @to. */
+/* Unpack the 4096 bytes of @m, whose block is in r->block, to @to. */
 int data_unpack(struct request *r, struct mapping m, uint8_t *to);
 /* Copy between r->data (or @from) and the user's memory. */
 void data_to_user(struct request *r, const uint8_t *from);
 void data_from_user(struct request *r);
-/* Zero test, unless known not to be, and name of what is in r->data. */
+/* Test what is in r->data for zeroes, unless @known_not_zero, and name it. */
 void data_name(struct request *r, bool known_not_zero);
 
 /* ---------------------------------------------------------- requests.c */
@@ -140,9 +140,9 @@ void request_probed(struct io *io, uint64_t until, bool exists);
 int flush_init(struct path *p) MUST_CHECK;
 void flush_fini(struct path *p);
 void flush_submit(struct path *p, struct io *io);
-/* Writes are counted from here ... */
+/* Count @r among the writes that a flush waits for. */
 void flush_enter(struct logical_zone *z, struct request *r);
-/* ... to here. */
+/* Count @r no more: what it wrote is durable, or it failed. */
 void flush_leave(struct logical_zone *z, struct request *r);
 
 /*

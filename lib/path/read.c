@@ -17,7 +17,7 @@
 	X(R_LOCK, read_lock, ON_LOGICAL)				       \
 	/* leaf page and slot */					       \
 	X(R_FIND, read_find, ON_LOGICAL)				       \
-	/* none: zeroes */						       \
+	/* without a leaf page: zeroes */				       \
 	X(R_FOUND, read_found, ON_LOGICAL)				       \
 	/* the mapping */						       \
 	X(R_GET, read_get, ON_LOGICAL)					       \
@@ -27,7 +27,7 @@
 	X(R_DELIVER, read_deliver, ON_LOGICAL)				       \
 	/* the only clean-up row */					       \
 	X(R_WAKE, read_wake, ON_LOGICAL)				       \
-	/* the callback; it is free */					       \
+	/* the callback; the request is free */				       \
 	X(R_DONE, read_done, ANYWHERE)
 
 enum { READ_ROWS(FLOW_ROW) };

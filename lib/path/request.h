@@ -7,7 +7,7 @@
  * --enable-debug the runner checks that (request_check_stages()): a stage that
  * ends is filled with a pattern, and the pattern must still be there when the
  * stage begins again. So nobody writes to a stage that is not valid, and
- *whoever reads one finds nonsense.
+ * whoever reads one finds nonsense.
  *
  *	stage   writes                 reads             probes
  *	lbn     lock .. wake           lock .. wake      -
@@ -28,8 +28,8 @@
  *  (2) owner is true exactly while the request holds the lock of a block of its
  *      own, alloc.lock; member exactly while it is a member of a hash lock.
  *
- * Runs on: see the tables. Lifetime: path_create() to path_destroy(), in a
- *pool.
+ * Runs on: see the tables.
+ * Lifetime: path_create() to path_destroy(), in a pool.
  */
 #ifndef PATH_REQUEST_H
 #define PATH_REQUEST_H

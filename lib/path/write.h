@@ -31,47 +31,47 @@
 	/* leaf page and slot; missing pages are created */		       \
 	X(W_SLOT, write_slot, ON_LOGICAL)				       \
 	X(W_SLOTTED, write_slotted, ON_LOGICAL)				       \
-	/* partial: the old mapping ... */				       \
+	/* partial: the old mapping */					       \
 	X(W_FETCH, write_fetch, ON_LOGICAL)				       \
-	/* ... and the old content ... */				       \
+	/* partial: the old content */					       \
 	X(W_FILL, write_fill, ON_LOGICAL)				       \
-	/* ... around the new */					       \
+	/* partial: the old content around the new */			       \
 	X(W_MERGE, write_merge, ON_LOGICAL)				       \
 	/* counted for flushes; zeroes go on to "old" */		       \
 	X(W_ENTER, write_enter, ON_LOGICAL)				       \
 	/* provisional reference, write lock */				       \
 	X(W_ALLOCATE, write_allocate, ON_PHYSICAL)			       \
-	/* or no space */						       \
+	/* a block was found, or there is no space */			       \
 	X(W_ALLOCATED, write_allocated, ANYWHERE)			       \
 	/* the callback, unless FUA */					       \
 	X(W_ACK, write_ack, ANYWHERE)					       \
-	/* hash lock and advice: share, write, or wait ... */		       \
+	/* hash lock and advice: share, write, or wait */		       \
 	X(W_DEDUPE, write_dedupe, ON_HASH)				       \
-	/* ... for what comes of it */					       \
+	/* what to do, after waiting */					       \
 	X(W_VERDICT, write_verdict, ON_HASH)				       \
-	/* read lock, read */						       \
+	/* read lock on the candidate, read */				       \
 	X(W_VERIFY, write_verify, ON_CANDIDATE)				       \
-	/* all 4096 bytes */						       \
+	/* compare all 4096 bytes */					       \
 	X(W_COMPARE, write_compare, ON_HASH)				       \
 	X(W_VERIFIED, write_verified, ON_HASH)				       \
 	/* the read lock goes back */					       \
 	X(W_UNLOCK, write_unlock, ON_SHARED)				       \
 	X(W_UNLOCKED, write_unlocked, ON_HASH)				       \
-	/* LZ4, with that zone's memory */				       \
+	/* LZ4, with the memory of the hash zone */			       \
 	X(W_COMPRESS, write_compress, ON_HASH)				       \
 	/* lead, member, or alone */					       \
 	X(W_PACK, write_pack, ON_PACKER)				       \
 	X(W_PACKED, write_packed, ON_LOGICAL)				       \
 	/* the data block */						       \
 	X(W_STORE, write_store, ANYWHERE)				       \
-	/* the compressed block ... */					       \
+	/* the compressed block */					       \
 	X(W_LEAD, write_lead, ANYWHERE)					       \
-	/* ... whose members learn where they are */			       \
+	/* members of a compressed block learn where they are */	       \
 	X(W_PUBLISH, write_publish, ON_PHYSICAL)			       \
 	/* the mapping to be replaced */				       \
 	X(W_OLD, write_old, ON_LOGICAL)					       \
 	X(W_GOT_OLD, write_got_old, ON_LOGICAL)				       \
-	/* until durable */						       \
+	/* an entry; it goes on when that is durable */			       \
 	X(W_JOURNAL, write_journal, ON_JOURNAL)				       \
 	/* +1 new, -1 old, sent out in journal order */			       \
 	X(W_COUNTS, write_counts, ON_JOURNAL)				       \
@@ -81,11 +81,11 @@
 	X(W_FINISH, write_finish, ANYWHERE)				       \
 	/* sharers are woken, the index is told */			       \
 	X(W_HAND_OVER, write_hand_over, ON_HASH)			       \
-	/* the own block's lock */					       \
+	/* the lock on the own block goes back */			       \
 	X(W_RELEASE, write_release, ON_PHYSICAL)			       \
-	/* LBN lock, flush count */					       \
+	/* LBN lock and flush count go back */				       \
 	X(W_WAKE, write_wake, ON_LOGICAL)				       \
-	/* FUA or failed: the callback; it is free */			       \
+	/* FUA or failed: the callback; the request is free */		       \
 	X(W_DONE, write_done, ANYWHERE)
 
 enum write_row { WRITE_ROWS(FLOW_ROW) };

@@ -139,7 +139,8 @@ int write_dedupe(struct flow *f)
 					op));
 }
 
-/* After it was parked; each time the same completion of the op brings it. */
+/* Go on after the request was parked; each time the same completion of the op
+ * brings it. */
 int write_verdict(struct flow *f)
 {
 	struct request *r = request_of(f);
@@ -283,7 +284,7 @@ int write_packed(struct flow *f)
 	return W_STORE;
 }
 
-/* Not where the storage had no space: that is no damage. */
+/* Note if the storage had no space for the data: that is no damage. */
 static void stored(struct completion *c)
 {
 	struct request *r = container_of(c, struct request, mio.done);
@@ -319,8 +320,8 @@ int write_lead(struct flow *f)
 }
 
 /*
- * A reference for each fragment. Before the first member goes on: those who
- * share its fragment claim too, and may be many.
+ * Claim a reference for each fragment, before the first member goes on: those
+ * who share its fragment claim too, and may be many.
  */
 static void claim_fragments(struct request *lead)
 {

@@ -23,7 +23,7 @@ enum { ON_JOURNAL = 1 };
 	/* what was written before is durable; not for read-only mode */       \
 	X(SUPER_SYNC, super_sync, ON_JOURNAL)				       \
 	X(SUPER_STORE, super_store, ON_JOURNAL)				       \
-	/* it is over; in vain, if read-only mode came meanwhile */            \
+	/* the write is over; in vain, if it came too late */                  \
 	X(SUPER_STORED, super_stored, ON_JOURNAL)			       \
 	/* the op is over */						       \
 	X(SUPER_END, super_end, ON_JOURNAL)
