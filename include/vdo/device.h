@@ -93,9 +93,9 @@ int vdo_device_open(const char *path, unsigned flags,
 		    struct vdo_device **device, struct vdo_error *error);
 
 /*
- * The same as vdo_open() does it with @config (NULL: all defaults), whose
- * options io-engine, io-threads and direct hold; read-only instead of
- * VDO_OPEN_READ_ONLY. vdo_open_device() is the rest of vdo_open().
+ * Open a file or block device as vdo_open() does, with the options io-engine,
+ * io-threads and direct of @config (NULL: all defaults), and read-only instead
+ * of VDO_OPEN_READ_ONLY. vdo_open_device() is the rest of vdo_open().
  *
  * A device has no threads while no volume has it: it may be opened before a
  * fork(), tried with vdo_open_device() and vdo_close(), and used in one of the

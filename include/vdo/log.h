@@ -16,7 +16,7 @@ extern "C" {
 enum vdo_log_level {
 	VDO_LOG_ERROR,   /* something failed; the volume may be read-only */
 	VDO_LOG_WARNING, /* something is odd and was dealt with */
-	VDO_LOG_INFO,    /* a life event: opened, closed, grown */
+	VDO_LOG_INFO,    /* a life event: formatted, opened, closed */
 	VDO_LOG_DEBUG
 };
 

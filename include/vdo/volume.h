@@ -85,7 +85,7 @@ int vdo_open_device(struct vdo_device *device, const struct vdo_config *config,
 		    struct vdo_volume **volume, struct vdo_error *error);
 
 /*
- * The same as a job (job.h), since a large volume takes its time: what can be
+ * Open a volume as a job (job.h), since a large one takes its time: what can be
  * found out from its first blocks is found out at once, the rest is the job's.
  * A job that is cancelled, or fails, leaves the volume as it was; once the super
  * block says that the volume is in use it is too late to cancel, and the job

@@ -4,12 +4,14 @@
  *
  * Large areas are mappings of their own: what is never touched costs nothing,
  * and what is freed goes back to the system at once, whatever else the process
- * still holds. Nothing on the path of a request allocates.
+ * still holds. On the path of a request only the front allocates, for a call
+ * beyond the depth or one of many vectors (front/io.c); what the depot and the
+ * map need more of is had in a message of its own.
  *
  * alloc_fail_at() makes the Nth allocation from now fail (0: never),
  * alloc_fail_from() that one and all that follow; for the failure loops of the
- * tests. Their count is the process's, and is the only global state of the
- * library.
+ * tests. Their count is the process's; with the witness of base/assert.h it is
+ * the only global state of the library.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H

@@ -42,8 +42,8 @@ struct timer {
  * Somebody who produces completions from outside of the queues and must be
  * polled while no thread of ours exists (io_uring under the inline executor).
  * poll() posts what is ready; with @timeout_ns != 0 it may block that long
- * (UINT64_MAX: until something happens or poller_wake()). It returns the number
- * of things that happened.
+ * (UINT64_MAX: until something happens or wake() is called). It returns the
+ * number of things that happened.
  */
 struct poller {
 	int (*poll)(struct poller *p, uint64_t timeout_ns);

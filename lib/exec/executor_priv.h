@@ -21,10 +21,11 @@
 /* The next of a sequence of numbers; any thread. */
 uint64_t executor_random_next(_Atomic(uint64_t) *state);
 
-/* Something different each time, to start such a sequence. */
+/* A state for executor_random_next() to begin with, different each time. */
 uint64_t executor_random_seed(const void *address);
 
-/* Queue names: at most 15 characters and unambiguous. */
+/* Fill in the head of a queue. @name: at most 15 characters, and
+ * unambiguous. */
 void queue_init(struct queue *q, struct executor *x, const char *name,
 		void (*post)(struct queue *, struct completion *));
 

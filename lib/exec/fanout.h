@@ -42,7 +42,8 @@ void fanout_start(struct fanout *f, struct fanout_part *parts,
 		  struct queue *const *queues, size_t stride, unsigned count,
 		  completion_fn fn, struct completion *then);
 
-/* On the queues of @zones, an array of structures with a member "queue". */
+/* fanout_start() on the queues of @zones, an array of structures with a member
+ * "queue". */
 #define fanout_zones(f, parts, zones, count, fn, then)                         \
 	fanout_start((f), (parts), &(zones)->queue, sizeof(*(zones)), (count), \
 		     (fn), (then))

@@ -2,9 +2,9 @@
 /*
  * The runner of flows.
  *
- * Each row that is run is noted in the ring of its queue (trace.h) before it
- * runs: some ten instructions, and the last words of an assertion say how it
- * came to that.
+ * Each row is noted in the ring of its queue (trace.h) before it runs: that
+ * takes a few instructions, and the last words of an assertion say how it came
+ * to that.
  */
 #include "build.h"
 

@@ -61,7 +61,8 @@
 
 struct flow;
 
-/* Instead of the next row: an op or somebody else goes on; it is over. */
+/* What a row returns instead of the next one: FLOW_WAIT, an op or somebody else
+ * goes on with the flow; FLOW_END, the flow is over. */
 #define FLOW_WAIT (-1)
 #define FLOW_END  (-2)
 
@@ -105,14 +106,15 @@ static inline unsigned flow_place(int at)
 	return (unsigned)at >> 16;
 }
 
-/* For the macro that lists the rows: names for them in an enumeration, ... */
+/* Applied to the rows of a table: their names, for an enumeration. */
 #define FLOW_ROW(row, function, where)                                         \
 	row##_NUMBER, row = FLOW_AT(row##_NUMBER, where),                      \
 	row##_AGAIN = row##_NUMBER, /* the next one counts from here */
-/* ... their functions (drop "static" where these are in several files), ... */
+/* Applied to the rows of a table: declarations of their functions, which are
+ * extern where they are in several files. */
 #define FLOW_FUNCTION(row, function, where) static int function(struct flow *f);
 #define FLOW_FUNCTION_EXTERN(row, function, where) int function(struct flow *f);
-/* ... and the table. */
+/* FLOW_TABLE() makes a table of rows. */
 #define FLOW_STEP(row, function, where)                                        \
 	[row##_NUMBER] = {.run = (function), .name = #function, .place = (where)},
 #define FLOW_COUNT(row, function, where) +1
@@ -238,8 +240,8 @@ static inline int flow_turn(struct flow *f, int next)
 	return FLOW_WAIT;
 }
 
-/* Callbacks of ops that are over: an error leads to the row for errors with the
- * first, and to the next row as any result does with the second. */
+/* Callbacks of ops that are over. With flow_resume() an error leads to the row
+ * for errors; with flow_resume_any() each result leads to the next row. */
 void flow_resume(struct completion *c);
 void flow_resume_any(struct completion *c);
 

@@ -115,7 +115,7 @@ static void wake_runner(struct inline_executor *x)
 	pthread_mutex_unlock(&x->lock);
 }
 
-/* The runner only, first of all. */
+/* Make the descriptor quiet. The runner does so before all else. */
 static void watch_begin(struct inline_executor *x)
 {
 	struct watch *w = watch_of(x);
@@ -128,7 +128,8 @@ static void watch_begin(struct inline_executor *x)
 	pthread_mutex_unlock(&x->lock);
 }
 
-/* The runner only, last of all. With @more something may be ready. */
+/* Make the descriptor tell of what comes. The runner does so after all else.
+ * With @more something may be ready. */
 static void watch_end(struct inline_executor *x, bool more)
 {
 	struct watch *w = watch_of(x);

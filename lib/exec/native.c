@@ -2,10 +2,10 @@
 /*
  * The executor with threads of its own.
  *
- * Each thread has a run queue (executor_priv.h) that serves all queues bound
- * to it. A queue posts to a queue of its own thread through the run list and
- * to any other through that one's inbox. The binding is for life, so a pair of
- * queues always uses the same way and keeps its order.
+ * Each thread has a run queue (runq.h) that serves all queues bound to it. A
+ * queue posts to a queue of its own thread through the run list and to any
+ * other through that one's inbox. The binding is for life, so a pair of queues
+ * always uses the same way and keeps its order.
  *
  * Rest. A thread that finds nothing
  *

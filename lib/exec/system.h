@@ -33,7 +33,7 @@ int system_thread_start(pthread_t *thread, const char *name,
 unsigned system_cores(void);
 
 /*
- * The second part of system_cores(), or 0 where nothing limits it: @groups is
+ * Cores that control groups grant, or 0 where they limit nothing: @groups is
  * what /proc/self/cgroup says, and @mount the folder of the control groups.
  */
 unsigned system_cores_granted(const char *groups, const char *mount);
@@ -41,8 +41,8 @@ unsigned system_cores_granted(const char *groups, const char *mount);
 #define SYSTEM_FD_FIRST 3
 
 /*
- * A descriptor, or -1 with errno. O_CLOEXEC is added. The timer has the clock
- * of clock_ns() and does not block.
+ * Make a descriptor, or return -1 with errno. O_CLOEXEC is added. The timer has
+ * the clock of clock_ns() and does not block.
  */
 int system_open(const char *path, int flags, mode_t mode) MUST_CHECK;
 int system_eventfd(int flags) MUST_CHECK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * See watch.h. The epoll descriptor is never waited for here. A descriptor of a
- * poller leaves it by being closed.
+ * The epoll descriptor is never waited for here, and a descriptor of a poller
+ * leaves it by being closed.
  */
 #include "build.h"
 

@@ -31,8 +31,8 @@ struct watch {
 	uint64_t deadline_ns; /* of the timer; NO_TIMEOUT: none */
 };
 
-/* With the list that begins with @p. -ENOTSUP: one has no descriptor; -errno.
- * It is rung. */
+/* Make a watch, which is rung, for the list of pollers that begins with @p.
+ * -ENOTSUP: one has no descriptor; -errno. */
 int watch_create(struct poller *p, struct watch **watch) MUST_CHECK;
 
 /* NULL is fine. */

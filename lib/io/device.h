@@ -22,7 +22,7 @@
 
 /*
  * What can be asked of files and block devices alone; in the calling thread,
- * attached or not. The functions below of these names say what each does.
+ * attached or not. device_reserve() and the others say what each does.
  */
 struct device_file_ops {
 	int (*resize)(void *ctx, uint64_t size_bytes);
@@ -104,8 +104,8 @@ int device_write(struct vdo_device *d, uint64_t offset, const void *buf,
 int device_flush(struct vdo_device *d) MUST_CHECK;
 
 /*
- * The same for any number of bytes from any place, but of a host's device,
- * which knows only blocks.
+ * Read any number of bytes from any place, outside of any queue; of a host's
+ * device, which knows only blocks, whole blocks.
  */
 int device_read_bytes(struct vdo_device *d, uint64_t offset, void *buf,
 		      size_t n) MUST_CHECK;

@@ -25,8 +25,8 @@
  * can be woken, and the rest reaped, also when the ring is of no use any more.
  *
  * What does not end well (short transfers, operations that the kernel or the
- * file system cannot do this way) is carried on by file_run() in the reaper.
- * That is rare.
+ * file system cannot do this way) is rare, and is carried on by file_run() in
+ * the reaper.
  *
  * Giving the ring up. There are two reasons, and no way back. The kernel may
  * refuse system calls about the ring: a filter was installed after opening, or

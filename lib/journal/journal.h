@@ -105,8 +105,8 @@ void journal_read_only(struct journal *j);
  * Wait until all entries are committed and no reaping is under way; with @save,
  * also close the open block: the journal is then logically empty if nobody
  * holds blocks. No append may follow. On the journal's queue. In read-only mode
- * @done gets -VDO_EREADONLY. Of a journal that is drained, drained again without
- * @save, nothing more becomes.
+ * @done gets -VDO_EREADONLY. A journal that is drained may be drained again,
+ * but with @save only if it was saved.
  *
  * Holds may still be released afterwards; nothing follows from that, and the
  * heads stay, until journal_resume(): then entries can be made again. After a

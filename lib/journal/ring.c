@@ -2,10 +2,10 @@
 /*
  * Blocks of the journal in memory.
  *
- *	free --[open_block]--> open --[full]--> active --[ring_retire_full]-->
- *free |                                               ^
- *	                        +----------[ring_close, when
- *saving]------------+
+ *	                              [ring_retire_full]
+ *	free --[open_block]--> open --[full]--> full --------> free
+ *	                        |                               ^
+ *	                        '--[ring_close, when saving]----'
  *
  * There are as many buffers as reserved blocks (V 6.1), and a new block is
  * opened only while head and tail are less than usable = size - reserved apart.
