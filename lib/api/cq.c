@@ -138,6 +138,7 @@ size_t vdo_cq_reap(struct vdo_cq *cq, struct vdo_cq_entry **entries, size_t max)
 		cq->last = &cq->first;
 		set_unreadable(cq);
 	}
+	VDO_CHECK((cq->first == NULL) == (cq->last == &cq->first)); /* (2) */
 	pthread_mutex_unlock(&cq->mutex);
 	return n;
 }

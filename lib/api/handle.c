@@ -62,6 +62,8 @@ int handle_check(const struct vdo_volume *v, bool waits)
 		return -VDO_EFORKED;
 	if (waits && unlikely(queue_running != NULL))
 		return -EDEADLK;
+	VDO_CHECK(v->volume != NULL && v->executor != NULL);
+	VDO_CHECK(v->size_bytes % v->alignment == 0);
 	return 0;
 }
 

@@ -27,7 +27,10 @@ struct index_job {
 
 static struct index_job *index_job(struct vdo_job *job)
 {
-	return container_of(job, struct index_job, job);
+	struct index_job *j = container_of(job, struct index_job, job);
+
+	VDO_ASSERT(j->work != NULL);
+	return j;
 }
 
 static int verify_run(struct vdo_job *job, struct vdo_error *error)

@@ -98,6 +98,7 @@ static int one_buffer(struct vdo_volume *v, enum io_kind kind, const void *buf,
 		.arg = arg,
 	};
 
+	VDO_CHECK(kind == IO_READ || kind == IO_WRITE);
 	if (buf == NULL && count > 0)
 		return -EFAULT;
 	return submit(v, &q);

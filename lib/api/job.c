@@ -29,9 +29,12 @@ static void work(struct vdo_job *job)
 	struct vdo_error error;
 	int r;
 
+	VDO_ASSERT(queue_running == NULL);
 	error_clear(&error);
 	r = error_finish(&error, job->ops->run(job, &error));
+	VDO_ASSERT(r <= 0);
 	pthread_mutex_lock(&job->lock);
+	VDO_ASSERT(job->state == JOB_RUNS);
 	job->result = r;
 	job->error = error;
 	job->state = JOB_IS_OVER;
@@ -72,6 +75,8 @@ int job_start(struct vdo_job *job, const struct job_ops *ops,
 {
 	int r = locks_init(job);
 
+	VDO_ASSERT(ops->run != NULL && ops->stop != NULL);
+	VDO_ASSERT(ops->progress != NULL && ops->destroy != NULL);
 	if (r != 0)
 		return r;
 	job->ops = ops;
@@ -117,6 +122,7 @@ void vdo_job_progress(struct vdo_job *job, struct vdo_job_progress *progress,
 		pthread_mutex_lock(&job->lock);
 		p.over = job->state == JOB_IS_OVER;
 		job->ops->progress(job, &p);
+		VDO_ASSERT(p.phase != NULL);
 		pthread_mutex_unlock(&job->lock);
 	}
 	memcpy(progress, &p, MIN(size, sizeof(p)));
@@ -133,6 +139,7 @@ static struct timespec deadline_in(int ms)
 		t.tv_sec++;
 		t.tv_nsec -= 1000000000;
 	}
+	VDO_ASSERT(t.tv_nsec >= 0 && t.tv_nsec < 1000000000);
 	return t;
 }
 
@@ -142,6 +149,7 @@ static void wait_locked(struct vdo_job *job, int timeout_ms)
 	struct timespec until = deadline_in(MAX(timeout_ms, 0));
 	int r = 0;
 
+	VDO_ASSERT(job->state != JOB_WAITS); /* or nobody would end it */
 	while (job->state != JOB_IS_OVER && r == 0) {
 		if (timeout_ms < 0)
 			r = pthread_cond_wait(&job->changed, &job->lock);

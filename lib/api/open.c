@@ -20,6 +20,7 @@
 #include "api/host_config.h"
 #include "api/job.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
 #include "io/device.h"
@@ -36,6 +37,7 @@ static int create_executor(const struct settings *s, struct executor **x,
 	};
 	int result = 0;
 
+	VDO_ASSERT(native.threads > 0);
 	switch (s->open.executor) {
 	case EXECUTOR_NATIVE:
 		result = executor_native_create(&native, x);
@@ -45,6 +47,7 @@ static int create_executor(const struct settings *s, struct executor **x,
 		break;
 	case EXECUTOR_POOL:
 		/* host_config_apply() has seen that there is a pool. */
+		VDO_ASSERT(s->pool.submit != NULL);
 		result = executor_strand_create(&s->pool, s->pool_arg, x);
 		break;
 	}
@@ -89,6 +92,7 @@ static int prepare(const char *path, struct vdo_device *device,
 	struct executor *x;
 	int result = -EDEADLK;
 
+	VDO_ASSERT((path == NULL) != (device == NULL));
 	if (queue_running == NULL)
 		result = host_config_apply(config, s, error);
 	if (result == 0 && device == NULL)
@@ -182,6 +186,7 @@ static void open_progress(struct vdo_job *job, struct vdo_job_progress *p)
 	struct open_job *j = open_job(job);
 
 	if (!p->over) {
+		VDO_ASSERT(j->volume != NULL); /* nobody can have it yet */
 		volume_open_progress(j->volume->volume, p);
 		return;
 	}
@@ -271,6 +276,7 @@ int vdo_opened_get(struct vdo_job *job, struct vdo_volume **volume)
 	if (!job_succeeded(job))
 		return -EAGAIN;
 	j = open_job(job);
+	VDO_ASSERT(j->is_open);
 	*volume = j->volume;
 	j->volume = NULL;
 	return *volume != NULL ? 0 : -EINVAL;

@@ -120,7 +120,7 @@ int vdo_size_parse(const char *text, uint64_t *bytes)
 {
 	struct fraction f;
 	unsigned shift;
-	uint64_t n;
+	uint64_t n, part;
 
 	if (text == NULL || bytes == NULL)
 		return -EINVAL;
@@ -131,6 +131,8 @@ int vdo_size_parse(const char *text, uint64_t *bytes)
 		return -EINVAL; /* a part of a byte */
 	if (n > UINT64_MAX >> shift)
 		return -ERANGE;
-	*bytes = (n << shift) + scale(f, shift);
+	part = scale(f, shift);
+	VDO_ASSERT(part < UINT64_C(1) << shift); /* or the sum overflows */
+	*bytes = (n << shift) + part;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "api/host_config.h"
 #include "api/job.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
 #include "io/file.h"
@@ -26,7 +27,10 @@ struct usage_job {
 
 static struct usage_job *usage_job(struct vdo_job *job)
 {
-	return container_of(job, struct usage_job, job);
+	struct usage_job *j = container_of(job, struct usage_job, job);
+
+	VDO_ASSERT(j->work != NULL);
+	return j;
 }
 
 static int job_run(struct vdo_job *job, struct vdo_error *error)
@@ -160,6 +164,7 @@ int vdo_usage_inspect_device(struct vdo_device *device,
 	if (usage == NULL)
 		return error_missing(error, "usage");
 	r = usage_inspect(device, &whole, error);
+	VDO_ASSERT(r != 0 || whole.state_name != NULL);
 	if (r == 0)
 		memcpy(usage, &whole, MIN(size, sizeof(whole)));
 	return error_finish(error, r);

@@ -8,11 +8,13 @@
 #include "api/handle.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "api/host_config.h"
 #include "api/options.h"
 #include "base/alloc.h"
+#include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
 #include "io/device.h"
@@ -76,6 +78,7 @@ static int plan_on(struct vdo_device *device, const struct settings *s,
 	struct vdo_plan whole;
 	int result = volume_plan(device, s, &whole, error);
 
+	VDO_ASSERT(result != 0 || whole.slab_count > 0);
 	if (result == 0)
 		memcpy(plan, &whole, MIN(size, sizeof(whole)));
 	return result;
@@ -186,10 +189,13 @@ int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
 		result = options_set_online(name, value, &s, error);
 	if (result != 0)
 		return error_finish(error, result);
-	if (strcmp(name, "compression") == 0)
+	if (strcmp(name, "compression") == 0) {
 		volume_set_compression(v->volume, s.open.compression);
-	else
-		volume_set_deduplication(v->volume, s.open.deduplication);
+		return 0;
+	}
+	/* There are these two. */
+	VDO_ASSERT(strcmp(name, "deduplication") == 0);
+	volume_set_deduplication(v->volume, s.open.deduplication);
 	return 0;
 }
 
@@ -198,10 +204,13 @@ int vdo_poll(struct vdo_volume *v, int timeout_ms)
 	uint64_t ns = timeout_ms < 0 ? UINT64_MAX
 				     : (uint64_t)timeout_ms * 1000000;
 	int result = handle_check(v, true);
+	unsigned ran;
 
 	if (result != 0)
 		return result;
-	return (int)v->executor->ops->poll(v->executor, ns);
+	ran = v->executor->ops->poll(v->executor, ns);
+	VDO_ASSERT(ran <= INT_MAX);
+	return (int)ran;
 }
 
 int vdo_volume_fd(struct vdo_volume *v)
@@ -229,6 +238,7 @@ int vdo_inspect_device(struct vdo_device *device, struct vdo_info *info,
 	if (info == NULL)
 		return error_missing(error, "info");
 	result = volume_inspect(device, &whole, error);
+	VDO_ASSERT(result != 0 || whole.state_name != NULL);
 	/* A host built with an older header gets the fields that it knows. */
 	if (result == 0)
 		memcpy(info, &whole, MIN(size, sizeof(whole)));
