@@ -40,7 +40,7 @@ static bool must_fail(void)
 {
 	unsigned long n = atomic_load_explicit(&fail_at, memory_order_relaxed);
 
-	/* Not a plain subtraction: two threads must not pass 0 together. */
+	/* With a plain subtraction two threads could pass 0 together. */
 	while (unlikely(n != 0))
 		if (n == 1 && atomic_load(&fail_on))
 			return true;

@@ -29,7 +29,7 @@ void assert_failed(const char *expr, const char *file, int line)
 
 	fprintf(stderr, "libvdo: %s:%d: assertion failed: %s\n", file, line,
 		expr);
-	/* Once only: it may find something broken itself. */
+	/* It is called once only: it may find something broken itself. */
 	tell = atomic_exchange(&witness, NULL);
 	if (tell != NULL)
 		tell();

@@ -30,7 +30,7 @@ static inline uint64_t find(const struct intmap *m, uint64_t key)
 {
 	uint64_t i = home(m, key);
 
-	/* Or a search for what is not there would not end. */
+	/* In a full map a search for what is not there would not end. */
 	VDO_CHECK(m->slots != NULL && m->count <= m->mask / 2 + 1);
 	while (m->slots[i].value != NULL && m->slots[i].key != key)
 		i = (i + 1) & m->mask;
@@ -108,7 +108,7 @@ void *intmap_remove(struct intmap *m, uint64_t key)
 	     i = (i + 1) & m->mask) {
 		uint64_t from_home = i - home(m, m->slots[i].key);
 
-		/* Not before its home: the gap must lie between both. */
+		/* An entry stays that would come to stand before its home. */
 		if ((from_home & m->mask) < ((i - gap) & m->mask))
 			continue;
 		m->slots[gap] = m->slots[i];

@@ -185,7 +185,7 @@ static int take_best(struct depot_zone *z, int failed, struct slab **best)
 	if (s != NULL && s->journal == NULL) {
 		if (failed == 0)
 			return UNPREPARED;
-		/* Others that were never used lack the same. */
+		/* Other slabs that were never used lack the same. */
 		r = failed;
 		s = slab_of_node(prioq_best(&z->slabs,
 					    z->depot->priority_pristine));

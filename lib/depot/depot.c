@@ -224,7 +224,7 @@ static void commit_tails(struct completion *c)
 
 	VDO_ASSERT(queue_is_current(z->queue));
 	zone_enter(z);
-	/* First: who raises the head from here on posts again. */
+	/* This comes first: who raises the head from here on posts again. */
 	atomic_exchange(&z->commit_posted, false);
 	head = atomic_load(&z->commit_head);
 	list_for_each_safe (n, &z->open_tails) {

@@ -267,7 +267,7 @@ static int enlist_all(struct depot_zone *z)
 	     s = depot_next_slab(z, s))
 		alloc_enlist(s);
 	r = alloc_prepare(z);
-	/* There may be some when it is needed. */
+	/* There may be space when it is needed. */
 	return error_is_no_space(r) ? 0 : r;
 }
 

@@ -163,7 +163,8 @@ static int leave(struct slab_loader *l)
 	return FLOW_END;
 }
 
-/* The reason was logged, or is none of the volume; returns @next. */
+/* End the load with an error that was logged, or is none of the volume; returns
+ * @next. */
 static int fail(struct slab_loader *l, int result, int next)
 {
 	VDO_ASSERT(result < 0);

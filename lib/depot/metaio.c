@@ -64,7 +64,7 @@ struct meta_io *metaio_take(struct depot_zone *z, struct slab *s)
 
 void metaio_wait(struct depot_zone *z, struct metaio_wait *w)
 {
-	/* Who waits although there are some would wait for ever. */
+	/* Who waits although a buffer is free would wait for ever. */
 	VDO_ASSERT(list_empty(&z->pool.free) || !waitq_empty(&z->pool.waiting));
 	VDO_ASSERT(w->ready != NULL);
 	zone_enter(z);

@@ -67,7 +67,7 @@ bool pbnlock_claim(struct pbn_lock *lock)
 	unsigned n = atomic_load_explicit(&lock->claims, memory_order_relaxed);
 
 	VDO_CHECK(lock->limit == 0 || lock->type == PBN_LOCK_READ);
-	/* Only a count of tickets; nothing else is ordered by it. */
+	/* This is a count of tickets; nothing else is ordered by it. */
 	do {
 		if (n >= lock->limit)
 			return false;

@@ -181,7 +181,8 @@ static bool map_increment(struct slab *s, uint32_t offset)
 	return true;
 }
 
-/* To nothing; a lock keeps the block from being handed out (E trap 6). */
+/* Drop the last reference; a lock keeps the block from being handed out (E trap
+ * 6). */
 static void drop_last(struct slab *s, uint32_t offset)
 {
 	struct pbn_lock *lock = pbnlock_find(s->zone, s->start + offset);

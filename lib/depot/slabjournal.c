@@ -414,8 +414,7 @@ static void enlist(struct slab_journal *sj)
 	list_insert(pos, &sj->by_held);
 }
 
-/* The tail gets its first entry, which is in block @seq of the other journal.
- */
+/* Begin the tail: its first entry is in block @seq of the recovery journal. */
 static bool open_block(struct slab_journal *sj, seq_t seq)
 {
 	struct depot_zone *z = sj->slab->zone;
@@ -464,7 +463,7 @@ static inline bool make_room(struct slab_journal *sj, const struct refs_op *op)
 	return true;
 }
 
-/* Both halves of an entry of the recovery journal, in order. */
+/* The place in the recovery journal, counting both halves of each entry. */
 static inline uint64_t expand(const struct refs_op *op)
 {
 	struct journal_point p = op->point;

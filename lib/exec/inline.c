@@ -70,11 +70,11 @@ struct in_line {
 struct inline_executor {
 	struct executor base;
 	struct runq run;
-	/* From here on the runner's. */
+	/* The runner's alone: */
 	struct timers timers;
 	struct poller *pollers;
 	struct inline_queue *queues;
-	/* Anybody's. */
+	/* Anybody's: */
 	_Alignas(CACHE_LINE) atomic_uint idle; /* enum idle */
 	atomic_uint baton;		       /* 1: held */
 	atomic_uint line_length;
@@ -194,7 +194,8 @@ static void nudge(struct inline_executor *x)
 	pthread_mutex_unlock(&x->lock);
 }
 
-/* With @more something may be ready that was not looked for. */
+/* Give the baton away. With @more something may be ready that was not looked
+ * for. */
 static void give_turn(struct inline_executor *x, bool more)
 {
 	unsigned held;

@@ -105,7 +105,7 @@ static void native_post(struct queue *q, struct completion *c)
 		futex_wake(&t->idle, 1);
 }
 
-/* True if something came. */
+/* Look out for work for a while; true if something came. */
 static bool spin(struct native_thread *t)
 {
 	uint64_t until;
@@ -170,7 +170,7 @@ static void bind_to_core(int n)
 			continue;
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
-		/* A wish: without it we run as well, only elsewhere. */
+		/* Where this fails the thread runs as well, only elsewhere. */
 		(void)sched_setaffinity(0, sizeof(one), &one);
 		return;
 	}

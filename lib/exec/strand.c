@@ -498,7 +498,7 @@ static void strand_destroy(struct executor *base)
 	struct strand *s;
 
 	VDO_ASSERT(queue_running == NULL);
-	/* First: what timers posted so far is waited for, no more follows. */
+	/* Timers end first: what they posted is waited for, no more follows. */
 	stop_timers(x);
 	wait_for_idle(x);
 	while ((s = x->strands) != NULL) {

@@ -32,7 +32,7 @@
 
 #define CORES_MAX 65536
 
-/* Of paths of control groups; a longer one counts as no limit. */
+/* Room for the path of a control group; a longer one counts as no limit. */
 #define PATH_ROOM 1024
 
 /* Threads. */

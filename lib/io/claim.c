@@ -44,7 +44,7 @@
 /* Storage in use is tried again after 1, 2, 4 ... ms, 255 in all. */
 #define CLAIM_TRIES 9
 
-/* So many links in a row, as the kernel has it. */
+/* As many links in a row are followed, as in the kernel. */
 #define LINKS_MAX 40
 
 static int fail_errno(struct vdo_error *error, const char *path,
@@ -273,7 +273,7 @@ void claim_remove_created(struct file *f)
 		unlink(f->created);
 }
 
-/* Not left to close(): the kernel may hold on to the file a little longer. */
+/* Unlock before close(): the kernel may hold on to the file a little longer. */
 static void unlock(struct file *f)
 {
 	struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};

@@ -249,7 +249,7 @@ static int file_resize(void *ctx, uint64_t size_bytes)
 	return r == 0 ? 0 : -errno;
 }
 
-/* Other errors than a lack of space only mean that it has to do without. */
+/* With an error other than a lack of space the file has to do without. */
 static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
 {
 	struct file *f = ctx;

@@ -135,7 +135,7 @@ static void note_written(struct mem *m, uint64_t part, unsigned blocks)
 		return;
 	before = atomic_fetch_add_explicit(&m->written[part], blocks,
 					   memory_order_relaxed);
-	/* Of all who add, one crosses the line. */
+	/* Of all threads that add, one crosses the line. */
 	if (before < enough && enough - before <= blocks)
 		densify(m, part);
 }

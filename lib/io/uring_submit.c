@@ -21,10 +21,10 @@
 
 #include "exec/system.h"
 
-/* With a poller: so much pending is sent without waiting for a poll. */
+/* With a poller, as many pending operations do not wait for a poll. */
 #define DEFER_MAX 32u
 
-/* So often the kernel may be short of something in a row. */
+/* As many times in a row the kernel may be short of something. */
 #define ENTER_TRIES 1000u
 
 static void fill_sqe(struct uring *u, struct io_uring_sqe *sqe,

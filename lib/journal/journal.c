@@ -197,7 +197,7 @@ void journal_get_state(const struct journal *j, struct journal_state *state)
 	state->tail = j->tail;
 	state->map_head = j->map_head;
 	state->slab_head = j->slab_head;
-	/* Below zero where it began with less than there was. */
+	/* The count is below zero where it began with less than there was. */
 	state->logical_blocks_used = (int64_t)j->logical_blocks_used < 0
 					     ? 0
 					     : j->logical_blocks_used;

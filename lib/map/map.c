@@ -241,7 +241,8 @@ void map_get_stats(const struct map *m, struct map_stats *stats)
 	memset(stats, 0, sizeof(*stats));
 	for (unsigned i = 0; i < m->zone_count; i++)
 		add_zone(&m->zones[i].stats, stats);
-	/* Not counted where it happens; a miss may be seen before its get. */
+	/* Hits are not counted where they happen, and a miss may be seen before
+	 * its get. */
 	missed = stats->wait_for_page + stats->fetch_required +
 		 stats->discard_required;
 	stats->found_in_cache = stats->read_count + stats->write_count;

@@ -30,7 +30,7 @@ static bool link_sane(const struct page *p, struct tally *t, bool read_only)
 
 	t->queued += p->queued;
 	if (p->queued) {
-		/* To be read, or to be written. */
+		/* The page is to be read, or to be written. */
 		return linked && !p->again &&
 		       (p->state == PAGE_INCOMING || p->state == PAGE_DIRTY);
 	}

@@ -90,7 +90,7 @@ void lbn_unlock(struct logical_zone *z, struct request *r)
 	*at = heir;
 	waitq_splice(&heir->lbn.waiters, &r->lbn.waiters);
 	if (!waitq_empty(&heir->lbn.waiters) && is_write(heir)) {
-		/* Not in the packer yet, so nobody has to fetch it. */
+		/* The heir is not in the packer yet: nobody has to fetch it. */
 		bool parked = pack_cancel(&heir->pack);
 
 		VDO_ASSERT(!parked);

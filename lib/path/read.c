@@ -211,10 +211,10 @@ static int probe_done(struct flow *f)
 	bool exists = r->flow.result != 0 || r->map.op.page != ZERO_BLOCK;
 
 	VDO_CHECK(io->kind == IO_DISCARD);
-	/* If that was an error, the discard itself will meet it. */
+	/* If the probe met an error, the discard itself will meet it, too. */
 	r->what.io = NULL;
 	request_probed(io, end * BLOCK_SIZE, exists);
-	/* Last: until then we count as under way, and the path stays. */
+	/* This comes last: until then the path stays, as we are under way. */
 	request_recycle(r);
 	return FLOW_END;
 }

@@ -134,7 +134,7 @@ enum stage {
 	STAGES,
 };
 
-/* From which row to which a stage is valid; or never. */
+/* The rows from the first to the last of which a stage is valid. */
 struct stage_rows {
 	int first, last;
 };

@@ -121,7 +121,7 @@ void request_probed(struct io *io, uint64_t until, bool exists)
 	io->probed = until;
 	if (!exists) {
 		if (until >= io->end) {
-			/* What was held for the blocks to come. */
+			/* The blocks to come are over. */
 			io_end_block(io, 0);
 			return;
 		}

@@ -76,7 +76,7 @@ static int no_block(const struct request *r)
 	return r->alloc.done.result;
 }
 
-/* What the hash zone says is to be done; where that is done. */
+/* The row that does what the hash zone says is to be done. */
 static int route(struct request *r, enum dedupe_next next)
 {
 	VDO_CHECK(r->member);

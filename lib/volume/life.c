@@ -22,7 +22,7 @@ void life_init(struct life *l, struct volume *v, const struct flow_table *table)
 	flow_init(&l->flow, table);
 	l->flow.queues[ON_JOURNAL] = t->journal;
 	l->flow.queues[ON_PACKER] = t->packer;
-	/* Without an index its rows have nothing to do, anywhere. */
+	/* Without an index the rows that ask it do nothing, on any queue. */
 	l->flow.queues[ON_INDEX] = t->index != NULL ? t->index : t->journal;
 	l->volume = v;
 	l->done = NULL;

@@ -244,6 +244,6 @@ void plan_describe(const struct plan *p, struct vdo_plan *plan)
 	plan->unused_blocks = plan->physical_blocks - plan->index_blocks -
 			      plan->data_blocks - plan->block_map_blocks -
 			      plan->metadata_blocks;
-	/* Or the parts are more than the whole. */
+	/* If this wrapped, the parts would be more than the whole. */
 	VDO_ASSERT(plan->unused_blocks < plan->physical_blocks);
 }

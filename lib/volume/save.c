@@ -180,7 +180,7 @@ static int suspend_look_twice(struct flow *f)
 
 	if (!v->save)
 		return SUSPEND_SETTLE;
-	/* But a flush for the index may have failed. */
+	/* A flush for the index may have failed: an error of the volume. */
 	if (readonly_entered(&v->readonly))
 		return flow_fail(f, -VDO_EREADONLY);
 	life_does(l, "looking after the storage once more");

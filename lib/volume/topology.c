@@ -24,7 +24,7 @@
 #include "base/alloc.h"
 #include "exec/system.h"
 
-/* So many threads at most, unless somebody asks for more. */
+/* More threads are made only if somebody asks for them. */
 #define DEFAULT_THREADS_MAX 64
 
 static unsigned or_default(unsigned wanted, unsigned by_default, unsigned max)
