@@ -43,7 +43,7 @@ static inline bool error_is_no_space(int result)
 	return result == -ENOSPC || result == -EDQUOT || result == -EFBIG;
 }
 
-/* What to do about such a lack of space; "" for any other result. */
+/* What to do about a lack of space; "" for any other result. */
 const char *error_space_advice(int result);
 
 /*

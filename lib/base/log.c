@@ -27,7 +27,7 @@ void log_line(const struct log *log, enum vdo_log_level level, const char *fmt,
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	text_escape(line, sizeof(line), text);
-	/* What the host is promised. */
+	/* The host is promised one line without commands. */
 	VDO_CHECK(strpbrk(line, "\n\r\033") == NULL);
 	log->fn(log->arg, level, line);
 }

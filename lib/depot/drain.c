@@ -31,7 +31,7 @@ static bool commit_tails(struct depot_zone *z)
 	return any;
 }
 
-/* Counts of all slabs; those that are not yet scrubbed stay as they are. */
+/* Write the counts of all slabs but those that are not yet scrubbed. */
 static bool write_counts(struct depot_zone *z)
 {
 	bool any = false;

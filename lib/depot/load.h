@@ -50,7 +50,7 @@ void loaders_fini(struct zone_load *load);
 int loaders_tails(struct zone_load *load, int next);
 int loaders_counts(struct zone_load *load, int next);
 
-/* What both read, in blocks: 0 for a slab that was never used. */
+/* Blocks that loading reads of @s: 0 for a slab that was never used. */
 uint32_t loaders_blocks(const struct slab *s);
 
 #endif

@@ -344,8 +344,8 @@ void slabjournal_commit(struct slab_journal *sj)
 
 /* ----------------------------------------------------------------- entries */
 
-/* There is no room on disk: all counts are written, and entries are made again
- * when blocks were reaped. */
+/* Without room on disk all counts are written, and entries are made again when
+ * blocks were reaped. */
 static bool stop_full(struct slab_journal *sj, counter_t *counter)
 {
 	VDO_ASSERT(sj->entries == 0);

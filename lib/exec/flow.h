@@ -274,7 +274,7 @@ static inline void flow_await_any(struct flow *f, struct completion *c,
 /* Remember an error; returns the row to go to. */
 int flow_fail(struct flow *f, int error);
 
-/* On to @next or, with an error, to the row for these. */
+/* The row to go on at: @next or, with an error, the row for errors. */
 static inline int flow_next(struct flow *f, int result, int next)
 {
 	VDO_CHECK(next >= 0 && result <= 0);

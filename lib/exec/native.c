@@ -5,7 +5,8 @@
  * Each thread has a run queue (runq.h) that serves all queues bound to it. A
  * queue posts to a queue of its own thread through the run list and to any
  * other through that one's inbox. The binding is for life, so a pair of queues
- * always uses the same way and keeps its order.
+ * always uses the same way and keeps its order. Sending messages in batches was
+ * tried, and gained nothing.
  *
  * Rest. A thread that finds nothing
  *

@@ -28,7 +28,7 @@ struct file_engine {
 	/* The device's submit while the engine runs; @ctx is the file. */
 	void (*submit)(void *ctx, struct vdo_device_io *io);
 
-	/* All operations are over. */
+	/* Stop when all operations are over. */
 	void (*stop)(struct file *f);
 };
 
@@ -64,7 +64,7 @@ void threads_destroy(struct threads *t);
  */
 int file_run(struct file *f, struct vdo_device_io *io, uint64_t done);
 
-/* After a flush that went well: 0, or -EIO for a file that was cut short. */
+/* After a flush that went well: 0, or -EIO if the file was cut short. */
 int file_flushed(struct file *f);
 
 /*

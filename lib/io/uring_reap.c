@@ -163,7 +163,7 @@ void *uring_reaper(void *arg)
 	return NULL;
 }
 
-/* Before a poll enters the kernel; false if it was woken meanwhile. */
+/* Say that a poll enters the kernel now; false if it was woken meanwhile. */
 static bool fall_asleep(struct uring *u)
 {
 	bool asleep;

@@ -131,7 +131,7 @@ void holds_open(struct journal *j, seq_t seq)
 			      memory_order_relaxed);
 }
 
-/* Nobody is notified, because a round follows. */
+/* Let go of @n entries. Nobody is notified, because a round follows. */
 void holds_drop(struct journal *j, seq_t seq, unsigned n)
 {
 	VDO_ASSERT(n >= 1 && n <= JOURNAL_ENTRIES_PER_BLOCK + 1);

@@ -62,7 +62,7 @@ struct creation {
 int create_init(struct map_zone *z)
 {
 	waitq_init(&z->creators);
-	/* What is never used of them is no memory. */
+	/* Creations that are never used take no memory. */
 	z->creations = alloc_zeroed(CREATING_MAX, sizeof(*z->creations));
 	if (z->creations == NULL)
 		return -ENOMEM;

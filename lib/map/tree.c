@@ -26,7 +26,7 @@
 
 /* ------------------------------------------------------------ spare pages */
 
-/* As many as there should be, or -ENOMEM. */
+/* Add spare pages until there are SPARES_MAX, or -ENOMEM. */
 static int add_spares(struct map_zone *z)
 {
 	VDO_ASSERT(z->spare_count <= SPARES_MAX);

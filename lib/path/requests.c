@@ -4,7 +4,8 @@
  *
  * The front hands an io in under a hold. Each block takes a request from a fixed
  * pool, and each request has a hold of its own, which request_recycle() gives
- * back: the last block of an io takes the one that the io came with.
+ * back: the last block of an io takes the one that the io came with. Fetching
+ * the lines of a request ahead was tried, and gained nothing.
  *
  * A discard asks once a leaf page whether that exists (probe), and skips the
  * 812 blocks of one that does not.
@@ -160,7 +161,7 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 	return false;
 }
 
-/* What was set aside; somebody may have begun to wait for it. */
+/* Give back what was set aside; somebody may have begun to wait for it. */
 static void give_back(struct path *p, struct io *io)
 {
 	struct request *r;

@@ -70,7 +70,7 @@ static int add_queue_on(struct topology *t, struct executor *x,
 	return 0;
 }
 
-/* Each on the next thread. */
+/* Add a queue, each on the next thread. */
 static int add_queue(struct topology *t, struct executor *x, const char *kind,
 		     unsigned number, struct queue **queue)
 {
