@@ -54,7 +54,7 @@ int leaves_init(struct map_zone *z, uint64_t cache_size)
 	z->cache_buffers = alloc_aligned(BLOCK_SIZE, z->cache_size, BLOCK_SIZE);
 	if (z->cache == NULL || z->cache_buffers == NULL)
 		return -ENOMEM;
-	/* The first page has the first buffer; others get one when first used. */
+	/* The first page has the first buffer; others get one at first use. */
 	z->cache[0].bytes = z->cache_buffers;
 	return 0;
 }
