@@ -215,7 +215,9 @@ static int map(struct mem *m)
 	m->part_shift = PART_SHIFT_MIN;
 	while (m->size_bytes >> m->part_shift >= PARTS_MAX)
 		m->part_shift++;
-	m->part_enough = (1u << (m->part_shift - BLOCK_SHIFT)) / DENSE;
+	m->part_enough = (unsigned)MIN(
+		(UINT64_C(1) << (m->part_shift - BLOCK_SHIFT)) / DENSE,
+		PART_IS_DENSE);
 	m->written = alloc_zeroed((m->size_bytes >> m->part_shift) + 1,
 				  sizeof(*m->written));
 	if (m->written == NULL)
