@@ -18,6 +18,7 @@ static void init_slabs(struct depot *d)
 		struct slab *s = &d->slabs[i];
 
 		s->zone = &d->zones[i % d->zone_count];
+		VDO_ASSERT(s->zone->depot == d); /* the zones come first */
 		s->number = i;
 		s->start = slab_start(&d->geo, i);
 		s->free_count = (uint32_t)d->geo.data_blocks;
@@ -32,6 +33,7 @@ static int reserve_slab(const struct slab *s)
 {
 	const struct depot *d = s->zone->depot;
 
+	VDO_ASSERT(s->counts != NULL && s->journal != NULL);
 	return storage_reserve(d->storage, s->start + d->slab.data_blocks,
 			       d->slab.reference_count_blocks +
 				       d->slab.slab_journal_blocks);

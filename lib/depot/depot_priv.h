@@ -296,6 +296,7 @@ struct depot {
 
 static inline struct fanout_part *zone_part(struct depot_zone *z)
 {
+	VDO_ASSERT(z->number < z->depot->zone_count);
 	return &z->depot->parts[z->number];
 }
 

@@ -62,7 +62,10 @@ struct depot_load {
 
 static struct depot_load *load_of(struct flow *f)
 {
-	return container_of(f, struct depot_load, flow);
+	struct depot_load *load = container_of(f, struct depot_load, flow);
+
+	VDO_ASSERT(load->depot->load == load);
+	return load;
 }
 
 void depot_load(struct depot *d, bool is_new, struct completion *done)
@@ -214,11 +217,15 @@ static int depot_end(struct flow *f)
 
 static struct zone_load *zone_load_of(struct flow *f)
 {
-	return container_of(f, struct zone_load, flow);
+	struct zone_load *load = container_of(f, struct zone_load, flow);
+
+	VDO_ASSERT(queue_is_current(load->zone->queue));
+	return load;
 }
 
 static void free_load(struct zone_load *load)
 {
+	VDO_ASSERT(load->zone->load == load && load->running == 0);
 	load->zone->load = NULL;
 	loaders_fini(load);
 	alloc_free(load);

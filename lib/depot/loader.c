@@ -110,7 +110,10 @@ int loaders_counts(struct zone_load *load, int next)
 
 static struct slab_loader *loader_of(struct flow *f)
 {
-	return container_of(f, struct slab_loader, flow);
+	struct slab_loader *l = container_of(f, struct slab_loader, flow);
+
+	VDO_ASSERT(queue_is_current(l->load->zone->queue));
+	return l;
 }
 
 static bool used(const struct slab *s)
@@ -333,6 +336,7 @@ static int count_decode(struct flow *f)
 
 	if (l->mio.done.result != 0)
 		return read_failed(l, K_END);
+	VDO_ASSERT(l->read + l->reading <= l->load->zone->depot->ref_blocks);
 	for (uint32_t i = 0; i < l->reading; i++, l->read++)
 		refs_decode(l->slab, l->read, l->buf + (size_t)i * BLOCK_SIZE,
 			    l->points + (size_t)l->read * SECTORS_PER_BLOCK);
@@ -360,6 +364,8 @@ static bool check_points(const struct slab_loader *l)
 {
 	seq_t end = points_end(l->slab);
 
+	/* All counts were read, or none. */
+	VDO_ASSERT(l->read == 0 || l->read == l->load->zone->depot->ref_blocks);
 	for (uint32_t i = 0; i < l->read * SECTORS_PER_BLOCK; i++) {
 		struct journal_point p = point_unpack(l->points[i]);
 
@@ -375,6 +381,7 @@ static int count_compare(struct flow *f)
 	struct slab_loader *l = loader_of(f);
 	struct slab *s = l->slab;
 
+	VDO_ASSERT(s->state == SLAB_REBUILDING);
 	if (!check_points(l))
 		return fail(l, scrub_damaged(s, s->journal->tail,
 					     "counts are newer than it"),
@@ -390,6 +397,7 @@ static int count_apply(struct flow *f)
 	struct slab_loader *l = loader_of(f);
 	int r;
 
+	VDO_ASSERT(summary_get(l->slab).dirty);
 	if (l->mio.done.result != 0)
 		return read_failed(l, K_END);
 	r = scrub_apply(l->slab, l->buf, l->points);
@@ -410,6 +418,7 @@ static void finish_slab(struct slab *s)
 		if (e.dirty && !e.load)
 			refs_dirty_block(s, i);
 	}
+	VDO_ASSERT(allocated <= d->geo.data_blocks);
 	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
 	counter_add(&s->zone->stats.allocated, allocated);
 	s->state = SLAB_REBUILT;

@@ -55,6 +55,7 @@ struct meta_io *metaio_take(struct depot_zone *z, struct slab *s)
 {
 	struct meta_io *io = NULL;
 
+	VDO_CHECK(s == NULL || s->zone == z);
 	if (waitq_empty(&z->pool.waiting))
 		io = pop(z);
 	if (io != NULL)

@@ -72,6 +72,7 @@ bool refs_find(struct slab *s, uint32_t *offset)
 {
 	uint32_t at = s->cursor;
 
+	VDO_CHECK(s->counts != NULL && at <= s->zone->depot->geo.data_blocks);
 	/* In a stream of writes the free block is the very next one. */
 	if (unlikely(at >= s->zone->depot->geo.data_blocks ||
 		     s->counts[at] != 0))

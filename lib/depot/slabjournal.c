@@ -133,6 +133,7 @@ static void reap_done(struct completion *c)
 
 static bool is_unflushed(const struct slab_journal *sj)
 {
+	VDO_CHECK(sj->flushed.tail <= sj->done.tail);
 	return sj->done.tail != sj->flushed.tail ||
 	       sj->done.clean != sj->flushed.clean;
 }

@@ -45,6 +45,7 @@ void summary_fini(struct depot_zone *z)
 
 struct summary_entry summary_get(const struct slab *s)
 {
+	VDO_CHECK(s->number < s->zone->depot->geo.slab_count);
 	return slab_summary_decode(s->zone->summary.entries +
 				   s->number * SUMMARY_ENTRY_SIZE);
 }
