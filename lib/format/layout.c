@@ -40,6 +40,7 @@ uint64_t layout_default_logical_blocks(uint64_t slab_count,
 	if (n <= interior)
 		return 0;
 	forest = interior + div_up(n - interior, MAP_PAGE_ENTRIES);
+	VDO_ASSERT(forest <= n);
 	return n - forest;
 }
 
