@@ -36,7 +36,8 @@ skip()
 test -x "$kernel" || skip "there is no $kernel"
 test -x "$inspect" || skip "there is no $inspect"
 test -x "$vdoplay" && test -x "$vdoctl" || skip "the programs were not built"
-"$kernel" setup >/dev/null 2>&1 || skip "kernel-vdo cannot be set up"
+said=$("$kernel" setup 2>&1) ||
+	skip "kernel-vdo cannot be set up: $(echo "$said" | tail -n 1)"
 mkdir -p "$dir/share" || exit 1
 trap 'test -n "$KEEP" || rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -77,7 +78,8 @@ make()
 field()
 {
 	"$vdoctl" info "$1.img" --json |
-		sed -n "s/.*\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p"
+		sed -n "s/.*\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" |
+		head -n 1 # the usage, further down, has rows of the same name
 }
 
 # invent NAME PLAN OPERATIONS: a plan that is share/NAME.PLAN
