@@ -85,7 +85,6 @@ static void write_depot(struct writer *w, const struct superblock *sb)
 {
 	const struct slab_config *c = &sb->slab;
 
-	VDO_ASSERT(sb->zone_count <= PHYSICAL_ZONES_MAX);
 	write_component(w, &DEPOT);
 	write_u64(w, c->slab_blocks);
 	write_u64(w, c->data_blocks);
@@ -103,7 +102,6 @@ void superblock_encode(const struct superblock *sb, uint8_t *block)
 {
 	struct writer w = {block};
 
-	VDO_ASSERT(sb->state <= VOLUME_REBUILD_FOR_UPGRADE);
 	memset(block, 0, BLOCK_SIZE);
 	write_component(&w, &SUPER_BLOCK);
 	write_u32(&w, sb->unused);
