@@ -33,7 +33,8 @@ static void add_zone(const struct index_zone *z, struct index_stats *s)
 	s->page_reads += counter_get(&z->cache.reads);
 }
 
-/* But for the volume index, which counts itself. */
+/* But for the volume index, which counts itself. From any thread: which of its
+ * chapters a zone fills and which it writes is its own business. */
 static uint64_t memory_of(const struct index *index)
 {
 	const struct index_geometry *g = &index->geometry;
@@ -41,8 +42,9 @@ static uint64_t memory_of(const struct index *index)
 	uint64_t open = 0;
 
 	for (unsigned i = 0; i < index->c.zone_count; i++)
-		open += open_chapter_bytes(index->zones[i].open) +
-			open_chapter_bytes(index->zones[i].writing);
+		for (unsigned k = 0; k < 2; k++)
+			open += open_chapter_bytes(
+				&index->zones[i].chapters[k]);
 	return open + chapter_builder_bytes(&index->writer.builder) +
 	       PAGE_BYTES * ((uint64_t)g->cache_pages + g->chapter_pages +
 			     sparse);
