@@ -48,8 +48,8 @@
  * Runs on: the queues of the rows. Lifetime: embedded in its owner's memory,
  * which may be gone once a row returned FLOW_END.
  */
-#ifndef EXEC_STEPS_H
-#define EXEC_STEPS_H
+#ifndef EXEC_FLOW_H
+#define EXEC_FLOW_H
 
 #include <assert.h>
 #include <stdbool.h>

@@ -281,20 +281,40 @@ void fixture_abandon(struct fixture *f)
 	drop_device(f);
 }
 
-static void check_image_data(struct fixture *f)
+void fixture_transfer(const struct vdo_device_io *io, uint8_t *bytes)
+{
+	uint8_t *at = bytes + io->offset;
+
+	for (unsigned i = 0; i < io->iov_count; i++) {
+		const struct iovec *v = &io->iov[i];
+
+		if (io->op == VDO_DEVICE_READ)
+			memcpy(v->iov_base, at, v->iov_len);
+		else
+			memcpy(at, v->iov_base, v->iov_len);
+		at += v->iov_len;
+	}
+}
+
+void fixture_check_lbn(const struct fixture *f, struct image *im, uint64_t lbn)
 {
 	uint8_t buf[BLOCK_SIZE];
+
+	ck_assert(image_read(im, lbn, buf));
+	ck_assert_msg(pattern_is(f->expect[lbn], buf),
+		      "lbn %llu on the storage is not %llx",
+		      (unsigned long long)lbn,
+		      (unsigned long long)f->expect[lbn]);
+}
+
+static void check_image_data(struct fixture *f)
+{
 	struct image im;
 
 	image_open_sim(&im, f->sd, f->block_count);
 	for (uint64_t i = 0; i < f->logical_blocks; i++) {
-		if (f->unknown[i])
-			continue;
-		ck_assert(image_read(&im, i, buf));
-		ck_assert_msg(pattern_is(f->expect[i], buf),
-			      "lbn %llu on the storage is not %llx",
-			      (unsigned long long)i,
-			      (unsigned long long)f->expect[i]);
+		if (!f->unknown[i])
+			fixture_check_lbn(f, &im, i);
 	}
 	image_close(&im);
 }

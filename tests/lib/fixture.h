@@ -116,6 +116,12 @@ uint64_t fixture_stat(struct fixture *f, const char *name);
 
 /* Check the image as it is on the device; the number of problems. */
 unsigned fixture_check_image(struct fixture *f);
+
+/* Block @lbn, as @im has it, is what was written. */
+void fixture_check_lbn(const struct fixture *f, struct image *im, uint64_t lbn);
+
+/* Carry a read or write out on @bytes, a host's storage. */
+void fixture_transfer(const struct vdo_device_io *io, uint8_t *bytes);
 uint32_t fixture_state(struct fixture *f);
 
 /* Drive what needs it: one round without waiting. */

@@ -3,29 +3,17 @@
 # What nbdkit offers every plugin, with ours: each option that the table of
 # nbdkit-vdo-plugin(1) has is shown by a case here, and each volume that cannot
 # be opened is refused before the server forks.
-plugin=${NBDKIT_PLUGIN:-${top_builddir:-.}/examples/nbdkit/.libs/libnbdkit-vdo-plugin.so}
+. "$(dirname "$0")/nbdkit-lib.sh"
 page=${top_srcdir:-.}/man/nbdkit-vdo-plugin.1
 vdoctl=$(cd "${top_builddir:-.}/examples/vdoctl" && pwd)/vdoctl
 dir=nbdkit-options.$$
 failed=0
 
-test -f "$plugin" && command -v nbdkit >/dev/null 2>&1 || {
-	echo "nbdkit or the plugin is not there" >&2
-	exit 77
-}
-if ldd "$plugin" 2>/dev/null | grep -q 'lib[at]san'; then
-	echo "nbdkit cannot load what was built with sanitizers" >&2
-	exit 77
-fi
 for tool in nbdinfo nbdcopy; do
 	command -v $tool >/dev/null 2>&1 && continue
 	echo "$tool is not there" >&2
 	exit 77
 done
-case $plugin in
-/*) ;;
-*) plugin=$PWD/$plugin ;;
-esac
 case $page in
 /*) ;;
 *) page=$PWD/$page ;;

@@ -3,23 +3,11 @@
 # The nbdkit plugin with clients that others wrote: nbdinfo, nbdcopy, qemu-img,
 # fio, and file systems by way of nbdfuse and a loop device. A part whose tools
 # are missing, or that is not permitted here, is left out and says so.
-plugin=${NBDKIT_PLUGIN:-${top_builddir:-.}/examples/nbdkit/.libs/libnbdkit-vdo-plugin.so}
+. "$(dirname "$0")/nbdkit-lib.sh"
 dir=nbdkit-test.$$
 failed=0
 ran=0
 
-test -f "$plugin" && command -v nbdkit >/dev/null 2>&1 || {
-	echo "nbdkit or the plugin is not there" >&2
-	exit 77
-}
-if ldd "$plugin" 2>/dev/null | grep -q 'lib[at]san'; then
-	echo "nbdkit cannot load what was built with sanitizers" >&2
-	exit 77
-fi
-case $plugin in
-/*) ;;
-*) plugin=$PWD/$plugin ;;
-esac
 mkdir "$dir" || exit 1
 dir=$PWD/$dir
 trap 'rm -rf "$dir"' EXIT

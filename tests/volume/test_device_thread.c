@@ -43,21 +43,6 @@ struct store {
 
 static _Thread_local bool is_storage_thread;
 
-static void transfer(const struct store *s, const struct vdo_device_io *io)
-{
-	uint8_t *at = s->bytes + io->offset;
-
-	for (unsigned i = 0; i < io->iov_count; i++) {
-		const struct iovec *v = &io->iov[i];
-
-		if (io->op == VDO_DEVICE_READ)
-			memcpy(v->iov_base, at, v->iov_len);
-		else
-			memcpy(at, v->iov_base, v->iov_len);
-		at += v->iov_len;
-	}
-}
-
 static void *store_thread(void *arg)
 {
 	struct store *s = arg;
@@ -74,7 +59,7 @@ static void *store_thread(void *arg)
 		io = s->ios[--s->count];
 		s->taken++;
 		pthread_mutex_unlock(&s->lock);
-		transfer(s, io);
+		fixture_transfer(io, s->bytes);
 		io->complete(io, 0);
 		pthread_mutex_lock(&s->lock);
 	}

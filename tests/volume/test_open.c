@@ -353,17 +353,7 @@ static unsigned host_flags(void *ctx)
 
 static void host_submit(void *ctx, struct vdo_device_io *io)
 {
-	uint8_t *at = ((struct host_memory *)ctx)->blocks[0] + io->offset;
-
-	for (unsigned i = 0; i < io->iov_count; i++) {
-		const struct iovec *v = &io->iov[i];
-
-		if (io->op == VDO_DEVICE_READ)
-			memcpy(v->iov_base, at, v->iov_len);
-		else
-			memcpy(at, v->iov_base, v->iov_len);
-		at += v->iov_len;
-	}
+	fixture_transfer(io, ((struct host_memory *)ctx)->blocks[0]);
 	io->complete(io, 0);
 }
 

@@ -39,7 +39,6 @@ static void peek_durable(void *arg, uint64_t block, void *buf)
 /* What is safe from a crash is a clean volume that holds what it must. */
 static void check_storage(struct fixture *f)
 {
-	uint8_t buf[B];
 	struct image im;
 
 	image_open(&im, peek_durable, f->sd, f->block_count);
@@ -48,13 +47,8 @@ static void check_storage(struct fixture *f)
 	ck_assert_uint_eq(im.problems, 0);
 	ck_assert_uint_eq(im.sb.state, VOLUME_CLEAN);
 	ck_assert_uint_eq(im.entries, 0);
-	for (uint64_t i = 0; i < f->logical_blocks; i++) {
-		ck_assert(image_read(&im, i, buf));
-		ck_assert_msg(pattern_is(f->expect[i], buf),
-			      "lbn %llu on the storage is not %llx",
-			      (unsigned long long)i,
-			      (unsigned long long)f->expect[i]);
-	}
+	for (uint64_t i = 0; i < f->logical_blocks; i++)
+		fixture_check_lbn(f, &im, i);
 	image_close(&im);
 }
 
