@@ -112,25 +112,6 @@ static uint64_t iov_blocks(const struct iovec *iov, unsigned iov_count)
 	return bytes >> BLOCK_SHIFT;
 }
 
-static inline void read_blocks(struct mio *m, struct storage *s,
-			       enum mio_kind kind, pbn_t pbn, uint64_t count,
-			       const struct iovec *iov, unsigned iov_count)
-{
-	int r;
-
-	VDO_CHECK(iov_count > 0);
-	prepare(m, s, kind, VDO_DEVICE_READ);
-	r = place(m, pbn, count);
-	if (unlikely(r != 0)) {
-		completion_finish(&m->done, r);
-		return;
-	}
-	m->io.iov = iov;
-	m->io.iov_count = iov_count;
-	bump(&own_lane(s)->read[kind]);
-	start_io(m);
-}
-
 static inline void write_blocks(struct mio *m, struct storage *s,
 				enum mio_kind kind, pbn_t pbn, uint64_t count,
 				const struct iovec *iov, unsigned iov_count,
@@ -157,13 +138,6 @@ static inline void write_blocks(struct mio *m, struct storage *s,
 	start_io(m);
 }
 
-void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
-	       const struct iovec *iov, unsigned iov_count)
-{
-	read_blocks(m, s, kind, pbn, iov_blocks(iov, iov_count), iov,
-		    iov_count);
-}
-
 void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 		const struct iovec *iov, unsigned iov_count, bool fua)
 {
@@ -174,10 +148,21 @@ void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 void mio_read(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	      uint64_t count, void *buf)
 {
+	int r;
+
 	VDO_CHECK(buf != NULL);
+	prepare(m, s, kind, VDO_DEVICE_READ);
+	r = place(m, pbn, count);
+	if (unlikely(r != 0)) {
+		completion_finish(&m->done, r);
+		return;
+	}
 	m->vec.iov_base = buf;
 	m->vec.iov_len = count << BLOCK_SHIFT;
-	read_blocks(m, s, kind, pbn, count, &m->vec, 1);
+	m->io.iov = &m->vec;
+	m->io.iov_count = 1;
+	bump(&own_lane(s)->read[kind]);
+	start_io(m);
 }
 
 void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,

@@ -42,8 +42,6 @@ void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	       uint64_t count, const void *buf, bool fua);
 
 /* Vectors are used in place until done. */
-void mio_readv(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
-	       const struct iovec *iov, unsigned iov_count);
 void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 		const struct iovec *iov, unsigned iov_count, bool fua);
 

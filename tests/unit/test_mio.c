@@ -161,7 +161,6 @@ START_TEST(vectors)
 {
 	unsigned char a[BLOCK_SIZE];
 	struct iovec out[2] = {{buf, 1000}, {buf + 2000, BLOCK_SIZE - 1000}};
-	struct iovec in = {a, BLOCK_SIZE};
 	struct wait w;
 
 	open_with(&with_cache, 0);
@@ -170,7 +169,7 @@ START_TEST(vectors)
 	mio_writev(&w.mio, &storage, MIO_DATA, 5, out, 2, false);
 	ck_assert_int_eq(wait_for(&w), 0);
 	wait_init(&w);
-	mio_readv(&w.mio, &storage, MIO_DATA, 5, &in, 1);
+	mio_read(&w.mio, &storage, MIO_DATA, 5, 1, a);
 	ck_assert_int_eq(wait_for(&w), 0);
 	ck_assert_uint_eq(a[999], 9);
 	ck_assert_uint_eq(a[1000], 1);
