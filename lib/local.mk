@@ -36,6 +36,7 @@ uninstall-hook:
 
 include lib/base/local.mk
 include lib/format/local.mk
+include lib/replay/local.mk
 include lib/index_format/local.mk
 include lib/exec/local.mk
 include lib/io/local.mk

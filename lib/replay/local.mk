@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: BSD-2-Clause
+lib_libcore_la_SOURCES += \
+	%D%/entries.c %D%/entries.h \
+	%D%/scan.c %D%/scan.h \
+	%D%/table.c %D%/table.h
