@@ -26,7 +26,7 @@ test -n "$objects" && command -v nm >/dev/null 2>&1 || {
 		if (name ~ /errno_location$|^strerror/)
 			return "errno"
 		if (name ~ /^(m|c|re|posix_mem|aligned_)al(loc|ign)$/ ||
-		    name ~ /^(free|mmap|munmap|madvise|mremap)$/)
+		    name ~ /^(free|mmap|munmap|madvise|mremap|qsort)$/)
 			return "memory"
 		if (name ~ /^(getrandom$|getentropy$)/)
 			return "random"
