@@ -50,4 +50,5 @@ include lib/dedupe/local.mk
 include lib/front/local.mk
 include lib/path/local.mk
 include lib/volume/local.mk
+include lib/check/local.mk
 include lib/api/local.mk

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The public calls about what a closed volume uses: a job around volume/usage.
+ * The public calls about what a closed volume uses: a job around check/usage.
  */
 #include "build.h"
 
@@ -17,7 +17,7 @@
 #include "exec/executor.h"
 #include "io/file.h"
 #include "volume/settings.h"
-#include "volume/usage.h"
+#include "check/usage.h"
 
 struct usage_job {
 	struct vdo_job job;

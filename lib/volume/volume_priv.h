@@ -17,6 +17,7 @@
 #include "io/readonly.h"
 #include "io/sync.h"
 #include "volume/stats.h"
+#include "volume/super.h"
 #include "volume/super_writer.h"
 #include "volume/volume.h"
 
@@ -156,14 +157,6 @@ void volume_start_suspend(struct volume *v, bool save,
 			  struct completion *done);
 
 /* ------------------------------------------------------------ super block */
-
-/* Read and check the geometry block of @device alone. */
-int geometry_read(struct vdo_device *device, struct geometry *g,
-		  struct vdo_error *error) MUST_CHECK;
-
-/* Read and check geometry and super block of @device. */
-int super_read(struct vdo_device *device, struct geometry *g,
-	       struct superblock *sb, struct vdo_error *error) MUST_CHECK;
 
 /* Have the super block say that the volume is in use, or is clean; finishes
  * v->mark.done. On the journal's queue. */

@@ -14,7 +14,7 @@
 #include "format/mapping.h"
 #include "io/device.h"
 #include "tests/lib/fixture.h"
-#include "volume/usage_priv.h"
+#include "check/usage_priv.h"
 
 #define B BLOCK_SIZE
 

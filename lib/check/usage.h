@@ -7,8 +7,8 @@
  * time, outside of queues.
  * Lifetime: usage_create() to usage_destroy(); the device is in use between.
  */
-#ifndef VOLUME_USAGE_H
-#define VOLUME_USAGE_H
+#ifndef CHECK_USAGE_H
+#define CHECK_USAGE_H
 
 #include <stdbool.h>
 

@@ -14,7 +14,7 @@
  */
 #include "build.h"
 
-#include "volume/usage_priv.h"
+#include "check/usage_priv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,7 +25,7 @@
 #include "exec/executor.h"
 #include "format/slab.h"
 #include "io/device.h"
-#include "volume/volume_priv.h"
+#include "volume/super.h"
 
 #define COUNT_PROVISIONAL 255u /* in memory; as good as free on disk */
 #define READ_BLOCKS	  64u

@@ -3,16 +3,16 @@
  * Inside of usage: usage.c has the counts, usage_map.c the walk over the block
  * map.
  */
-#ifndef VOLUME_USAGE_PRIV_H
-#define VOLUME_USAGE_PRIV_H
+#ifndef CHECK_USAGE_PRIV_H
+#define CHECK_USAGE_PRIV_H
 
 #include <stdatomic.h>
 
 #include "base/counter.h"
+#include "check/usage.h"
 #include "format/geometry.h"
 #include "format/layout.h"
 #include "format/superblock.h"
-#include "volume/usage.h"
 
 #define USAGE_PART_BLOCKS (UINT64_C(1) << 26) /* 256 GiB: 128 MiB of memory */
 
