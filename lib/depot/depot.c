@@ -97,7 +97,6 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	layout_slab_geometry_init(&d->geo, sb);
 	d->slab = *slab;
 	d->nonce = sb->nonce;
-	d->saved = sb->state == VOLUME_CLEAN || sb->state == VOLUME_RECOVERING;
 	d->journal_start = sb->journal_start;
 	d->summary_start = sb->partitions[PARTITION_SUMMARY].start;
 	d->old_zone_count = MIN(sb->zone_count, PHYSICAL_ZONES_MAX);

@@ -58,17 +58,32 @@ int depot_create(const struct depot_config *c, struct depot **depot)
 	MUST_CHECK;
 void depot_destroy(struct depot *d);
 
+/* Where the volume that is loaded comes from. */
+enum depot_origin {
+	DEPOT_NEW,	  /* it was never used */
+	DEPOT_SAVED,	  /* closed in good order: CLEAN */
+	DEPOT_UNSCRUBBED, /* the same, with slabs left to scrub: RECOVERING */
+	DEPOT_CRASHED,	  /* DIRTY, REPLAYING */
+};
+
 /*
  * Load: NEW writes an initial summary; otherwise the summary copies are merged
- * and written back, tail blocks and reference counts read, dirty slabs
- * scrubbed (V 7.4, 7.5, 10.1). Everything is ready for service when @done runs.
- * -ECANCELED if the configuration's stop became true meanwhile. To be called
- * from outside of the zones or on any queue.
+ * and written back, and the newest block of each slab journal is read (V 7.4,
+ * 7.5, 10.1). What slabs are in use and what entries they have is known then;
+ * depot_start() follows. -ECANCELED if the configuration's stop became true
+ * meanwhile. To be called from outside of the zones or on any queue.
  */
-void depot_load(struct depot *d, bool is_new, struct completion *done);
+void depot_load(struct depot *d, enum depot_origin origin,
+		struct completion *done);
 
-/* How far loading is, in bytes that were read and are to be read; 0 of 0: not
- * known yet. Any thread. */
+/*
+ * Make ready for service: reference counts are read, dirty slabs scrubbed
+ * (V 7.5). Errors, and where to call it: as depot_load().
+ */
+void depot_start(struct depot *d, struct completion *done);
+
+/* How far loading and starting are, in bytes that were read and are to be read;
+ * 0 of 0: not known yet. Any thread. */
 void depot_load_progress(const struct depot *d, uint64_t *done,
 			 uint64_t *total);
 

@@ -6,10 +6,12 @@
  *	pbnlock.c      locks on blocks
  *	alloc.c        which slab, which block
  *	refs.c         the counters of one slab and their blocks on disk
- *	slabjournal.c  the slab journal of one slab
+ *	slabjournal.c  the slab journal of one slab: entries and blocks
+ *	slabspace.c    blocks of it on disk: named, let go of, reused
  *	summary.c      the zone's copy of the slab summary
  *	metaio.c       buffers for metadata writes, and who waits for them
- *	load.c loader.c scrub.c  from disk to memory
+ *	load.c loader.c start.c scrub.c
+ *		       from disk to memory
  *	drain.c        from memory to disk
  *	sane.c         walks over all of it
  *
@@ -280,7 +282,7 @@ struct depot {
 	const struct log *log;
 	struct journal *journal;
 	uint64_t nonce;
-	bool saved;	     /* the volume was closed in good order */
+	enum depot_origin origin; /* of what is loaded */
 	seq_t journal_start; /* of the recovery journal, then */
 	pbn_t summary_start;
 	unsigned old_zone_count;
@@ -293,6 +295,13 @@ struct depot {
 	counter_t load_total;	 /* blocks, of all zones; 0: not known yet */
 	bool save;
 };
+
+/* Was the volume closed in good order? Then each entry that a slab can have is
+ * named by the summary. */
+static inline bool depot_was_saved(const struct depot *d)
+{
+	return d->origin == DEPOT_SAVED || d->origin == DEPOT_UNSCRUBBED;
+}
 
 static inline struct fanout_part *zone_part(struct depot_zone *z)
 {
@@ -428,21 +437,26 @@ void slabjournal_destroy(struct slab_journal *sj);
 void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
 		     uint64_t last_point);
 
-/* The summary entry is written that says that the counts have all entries of
- * blocks before @tail. */
-void slabjournal_clean(struct slab_journal *sj, seq_t tail);
-
 /* Write the tail, which has entries. */
 void slabjournal_commit(struct slab_journal *sj);
-
-/* A reference block has let go of block @seq. */
-void slabjournal_release(struct slab_journal *sj, seq_t seq);
 
 /* Make the entries that wait. */
 void slabjournal_run(struct slab_journal *sj);
 
 /* Finish all that waits with -VDO_EREADONLY. */
 void slabjournal_abort(struct slab_journal *sj);
+
+static inline uint64_t slabjournal_ring(const struct slab_journal *sj)
+{
+	return sj->slab->zone->depot->slab.slab_journal_blocks;
+}
+
+static inline struct sj_lock *slabjournal_lock(struct slab_journal *sj,
+					       seq_t seq)
+{
+	VDO_CHECK(seq > 0 && seq <= sj->tail);
+	return &sj->locks[seq % slabjournal_ring(sj)];
+}
 
 static inline pbn_t slabjournal_start(const struct slab *s)
 {
@@ -461,6 +475,24 @@ static inline bool slab_pristine(const struct slab *s)
 	       (sj->tail == 1 && sj->entries == 0 &&
 		s->free_count == s->zone->depot->geo.data_blocks);
 }
+
+/* ------------------------------------------------------------- slabspace.c */
+
+/* Have the summary name all blocks that are written (D5: it syncs first). */
+void slabspace_summarize(struct slab_journal *sj);
+
+/* Let go of the oldest blocks; not before their counts are durable (D6). */
+void slabspace_reap(struct slab_journal *sj);
+
+/* A reference block has let go of block @seq. */
+void slabspace_release(struct slab_journal *sj, seq_t seq);
+
+/* The summary entry is written that says that the counts have all entries of
+ * blocks before @tail. */
+void slabspace_clean(struct slab_journal *sj, seq_t tail);
+
+/* May the tail take the place of what was there a trip around the ring ago? */
+bool slabspace_is_free(struct slab_journal *sj);
 
 /* ----------------------------------------------------------------- scrub.c */
 

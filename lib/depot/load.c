@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From disk to memory: the summary, then in each zone the slabs in use
- * (loader.c). When a zone has come to rest all its slabs are ready, and one more
- * sync makes sure that no journal block is reused while the disk still calls a
- * slab dirty.
+ * From disk to memory: the summary, then in each zone where the journals of the
+ * slabs in use stand (loader.c). What follows, after replay if there is any, is
+ * in start.c.
  */
 #include "build.h"
 
@@ -33,16 +32,10 @@ enum { LOAD_DEPOT_ROWS(FLOW_ROW) };
 LOAD_DEPOT_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(load_table, D_END, LOAD_DEPOT_ROWS);
 
-#define LOAD_ZONE_ROWS(X)                                         \
-	/* the newest block of each slab journal in use */        \
-	X(Z_TAILS, zone_tails, ON_PHYSICAL)                       \
-	/* the counts; journals that are ahead of these */        \
-	X(Z_COUNTS, zone_counts, ON_PHYSICAL)                     \
-	/* what may be opened; wait for writes that were begun */ \
-	X(Z_ENLIST, zone_enlist, ON_PHYSICAL)                     \
-	/* what was written is durable */                         \
-	X(Z_SYNC, zone_sync, ON_PHYSICAL)                         \
-	/* the depot's flow has one zone less */                  \
+#define LOAD_ZONE_ROWS(X)                                  \
+	/* the newest block of each slab journal in use */ \
+	X(Z_TAILS, zone_tails, ON_PHYSICAL)                \
+	/* the depot's flow has one zone less */           \
 	X(Z_END, zone_end, ON_PHYSICAL)
 
 enum { LOAD_ZONE_ROWS(FLOW_ROW) };
@@ -57,7 +50,6 @@ struct depot_load {
 	struct mio mio;
 	struct sync_op sync;
 	uint8_t *buf; /* the partition */
-	bool is_new;
 };
 
 static struct depot_load *load_of(struct flow *f)
@@ -68,7 +60,8 @@ static struct depot_load *load_of(struct flow *f)
 	return load;
 }
 
-void depot_load(struct depot *d, bool is_new, struct completion *done)
+void depot_load(struct depot *d, enum depot_origin origin,
+		struct completion *done)
 {
 	struct depot_load *load = alloc_zeroed(1, sizeof(*load));
 
@@ -82,7 +75,7 @@ void depot_load(struct depot *d, bool is_new, struct completion *done)
 		return;
 	}
 	load->depot = d;
-	load->is_new = is_new;
+	d->origin = origin;
 	d->load = load;
 	d->done = done;
 	flow_init(&load->flow, &load_table);
@@ -109,7 +102,7 @@ static int depot_read(struct flow *f)
 		.hint = slab_summary_hint(d->geo.slab_shift, d->geo.data_blocks),
 	};
 
-	if (load->is_new) {
+	if (d->origin == DEPOT_NEW) {
 		for (unsigned i = 0; i < SLABS_MAX; i++)
 			slab_summary_encode(load->buf + i * SUMMARY_ENTRY_SIZE,
 				       initial);
@@ -215,7 +208,7 @@ static int depot_end(struct flow *f)
 
 /* -------------------------------------------------------------------- zones */
 
-static struct zone_load *zone_load_of(struct flow *f)
+struct zone_load *zone_load_of(struct flow *f)
 {
 	struct zone_load *load = container_of(f, struct zone_load, flow);
 
@@ -231,9 +224,8 @@ static void free_load(struct zone_load *load)
 	alloc_free(load);
 }
 
-static void zone_begin(struct completion *c)
+void zone_load_begin(struct depot_zone *z, const struct flow_table *table)
 {
-	struct depot_zone *z = zone_of_part(c);
 	struct zone_load *load = alloc_zeroed(1, sizeof(*load));
 
 	VDO_ASSERT(z->load == NULL && z->idle == NULL && z->pending == 0);
@@ -248,81 +240,33 @@ static void zone_begin(struct completion *c)
 		fanout_part_done(zone_part(z), -ENOMEM);
 		return;
 	}
-	flow_init(&load->flow, &zone_table);
+	flow_init(&load->flow, table);
 	load->flow.queues[ON_PHYSICAL] = z->queue;
 	flow_run(&load->flow);
 }
 
-static int zone_tails(struct flow *f)
+int zone_load_end(struct zone_load *load)
 {
-	return loaders_tails(zone_load_of(f), Z_COUNTS);
-}
-
-static int zone_counts(struct flow *f)
-{
-	if (f->result != 0)
-		return Z_ENLIST;
-	return loaders_counts(zone_load_of(f), Z_ENLIST);
-}
-
-static int enlist_all(struct depot_zone *z)
-{
-	int r;
-
-	VDO_ASSERT(z->open == NULL && z->slabs.used == 0);
-	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
-	     s = depot_next_slab(z, s))
-		alloc_enlist(s);
-	r = alloc_prepare(z);
-	/* There may be space when it is needed. */
-	return error_is_no_space(r) ? 0 : r;
-}
-
-static void zone_settled(struct depot_zone *z)
-{
-	VDO_ASSERT(z->load != NULL && z->pending == 0);
-	z->idle = NULL;
-	flow_go(&z->load->flow);
-}
-
-static int zone_enlist(struct flow *f)
-{
-	struct zone_load *load = zone_load_of(f);
 	struct depot_zone *z = load->zone;
-	int r = f->result == 0 ? enlist_all(z) : 0;
-
-	if (r != 0)
-		(void)flow_fail(f, r); /* what was begun ends first */
-	loaders_fini(load);
-	flow_park(f, Z_SYNC);
-	z->idle = zone_settled;
-	zone_enter(z);
-	zone_leave(z);
-	return FLOW_WAIT;
-}
-
-static int zone_sync(struct flow *f)
-{
-	struct depot_zone *z = zone_load_of(f)->zone;
-
-	VDO_ASSERT(z->pending == 0);
-	if (f->result != 0)
-		return Z_END;
-	if (zone_read_only(z))
-		return flow_fail(f, readonly_reason(z->depot->readonly));
-	flow_await(f, &z->sync.done, Z_END);
-	sync_request(z->depot->sync, &z->sync);
-	return FLOW_WAIT;
-}
-
-static int zone_end(struct flow *f)
-{
-	struct zone_load *load = zone_load_of(f);
-	struct depot_zone *z = load->zone;
-	int result = f->result;
+	int result = load->flow.result;
 
 	VDO_ASSERT(z->load == load && z->idle == NULL);
 	free_load(load);
 	fanout_part_done(zone_part(z), result);
 	return FLOW_END;
+}
+
+static void zone_begin(struct completion *c)
+{
+	zone_load_begin(zone_of_part(c), &zone_table);
+}
+
+static int zone_tails(struct flow *f)
+{
+	return loaders_tails(zone_load_of(f), Z_END);
+}
+
+static int zone_end(struct flow *f)
+{
+	return zone_load_end(zone_load_of(f));
 }

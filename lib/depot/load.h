@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loading: what load.c, which sees to the whole, and loader.c, which does one
- * slab after another, share.
+ * Loading: what load.c and start.c, which see to the whole, and loader.c, which
+ * does one slab after another, share.
  *
- * Runs on: the queue of the zone. Lifetime: from the row "zones" of the depot's
- * flow to the last row of the zone's.
+ * Runs on: the queue of the zone. Lifetime: from zone_load_begin() to
+ * zone_load_end(), the last row of each flow of a zone.
  */
 #ifndef DEPOT_LOAD_H
 #define DEPOT_LOAD_H
@@ -37,6 +37,15 @@ struct zone_load {
 	unsigned running, loader_count;
 	struct slab_loader loaders[LOADERS];
 };
+
+/* Begin the flow of @table in @z, with loaders of its own, as a part of the
+ * depot's fan-out. */
+void zone_load_begin(struct depot_zone *z, const struct flow_table *table);
+
+/* What the last row of that flow returns. */
+int zone_load_end(struct zone_load *load);
+
+struct zone_load *zone_load_of(struct flow *f);
 
 /* Memory for the loaders of @load; 0 or -ENOMEM, also then to be freed. */
 int loaders_init(struct zone_load *load, unsigned count) MUST_CHECK;

@@ -225,7 +225,7 @@ static const char *check_tail(const struct slab *s,
 	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
 		wrong = "sequence number";
 	/* No entry could ever be made after such a point. */
-	if (wrong == NULL && d->saved &&
+	if (wrong == NULL && depot_was_saved(d) &&
 	    h->recovery_point.seq >= d->journal_start)
 		wrong = "recovery point";
 	return wrong;
@@ -355,7 +355,7 @@ static seq_t points_end(const struct slab *s)
 	uint64_t ring = d->slab.slab_journal_blocks;
 
 	VDO_ASSERT(s->journal->tail > 0);
-	if (d->saved || (s->journal->tail == 1 && ring > 2))
+	if (depot_was_saved(d) || (s->journal->tail == 1 && ring > 2))
 		return s->journal->tail;
 	return s->journal->tail + ring;
 }

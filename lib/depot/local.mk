@@ -10,4 +10,6 @@ lib_libcore_la_SOURCES += \
 	%D%/sane.c \
 	%D%/scrub.c \
 	%D%/slabjournal.c \
+	%D%/slabspace.c \
+	%D%/start.c \
 	%D%/summary.c

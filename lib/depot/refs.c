@@ -304,7 +304,7 @@ static void clean_done(struct summary_op *op, int result)
 	s->cleaning = false;
 	if (result != 0)
 		return;
-	slabjournal_clean(s->journal, s->clean_tail);
+	slabspace_clean(s->journal, s->clean_tail);
 	refs_check_clean(s);
 }
 
@@ -343,7 +343,7 @@ static void write_done(struct completion *c)
 		counter_inc(&s->zone->stats.reference_blocks_written);
 		refs_check_clean(s);
 		if (io->seq != 0)
-			slabjournal_release(s->journal, io->seq);
+			slabspace_release(s->journal, io->seq);
 		if (s->journal->blocked)
 			refs_write_all(s);
 	}

@@ -1,17 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The slab journal of one slab.
- *
- *	ring:   head ... summarized ... next_commit ... tail
- *	         |  counts  |  summary     |  being       |  being
- *	         |  not all |  does not    |  written     |  filled,
- *	         |  written |  have them   |              |  in memory
- *
- * Life of a block; each arrow needs the one before it:
- *
- *	open [open_block] -> full or asked for [slabjournal_commit] -> written
- *	[write_done] -> in the summary [update_done] -> counts written
- *	[slabjournal_release] -> synced [reap_done] -> free
+ * The slab journal of one slab: entries, and the blocks that they fill. What
+ * becomes of blocks on disk is in slabspace.c.
  *
  * Positions must be reproducible from the recovery journal (E 7.5): after a
  * crash replay makes the same entries again and compares their positions with
@@ -20,20 +10,9 @@
  * last kind replay cannot guess, so no entry follows until the disk tells
  * (STOP_PARTIAL). A wait for a buffer (STOP_IO) stops entries too.
  *
- * Scrubbing after a crash begins at the head that the newest block known to the
- * summary has in its header, and needs all blocks from there on. So a slot is
- * reused only when no summary entry that the disk may have then, nor one that
- * is still to come for blocks already written, leads to the block in it
- * [slot_is_free]. With 224 blocks that never has to be waited for; with a few
- * it does, and ends at the latest when all counts are written and the summary
- * says so.
- *
  * In a ring of 2 the first block leads to offset 0, which without the load flag
  * means that there is no journal (V 7.5). So there the counts, all 0, are
  * written before the first entry is made: this sets the flag [stop_unwritten].
- *
- * The lock count of a block is 1 until the summary has it, plus 1 for each
- * reference block that hangs on it: at most 2082 (E trap 21).
  */
 #include "build.h"
 
@@ -43,17 +22,6 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
-
-static inline uint64_t ring_size(const struct slab_journal *sj)
-{
-	return sj->slab->zone->depot->slab.slab_journal_blocks;
-}
-
-static inline struct sj_lock *lock_of(struct slab_journal *sj, seq_t seq)
-{
-	VDO_CHECK(seq > 0 && seq <= sj->tail);
-	return &sj->locks[seq % ring_size(sj)];
-}
 
 static inline bool is_full(const struct slab_journal *sj)
 {
@@ -105,140 +73,6 @@ void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
 	sj->flushed = sj->done;
 }
 
-/* ----------------------------------------------------------------- reaping */
-
-static void reap(struct slab_journal *sj);
-
-static void reap_done(struct completion *c)
-{
-	struct slab_journal *sj =
-		container_of(c, struct slab_journal, reap_sync.done);
-	struct depot_zone *z = sj->slab->zone;
-
-	VDO_ASSERT(sj->reaping);
-	sj->reaping = false;
-	if (c->result != 0) {
-		readonly_enter(z->depot->readonly, c->result,
-			       "depot: slab journal not reaped, slab=%u",
-			       (unsigned)sj->slab->number);
-	} else {
-		sj->head = sj->reap_to;
-		if (sj->syncing.tail >= sj->flushed.tail)
-			sj->flushed = sj->syncing;
-		slabjournal_run(sj);
-		reap(sj);
-	}
-	zone_leave(z);
-}
-
-static bool is_unflushed(const struct slab_journal *sj)
-{
-	VDO_CHECK(sj->flushed.tail <= sj->done.tail);
-	return sj->done.tail != sj->flushed.tail ||
-	       sj->done.clean != sj->flushed.clean;
-}
-
-/* Let go of the oldest blocks; not before their counts are durable (D6). */
-static void reap(struct slab_journal *sj)
-{
-	struct depot_zone *z = sj->slab->zone;
-
-	VDO_CHECK(sj->head <= sj->reap_to && sj->reap_to <= sj->summarized);
-	if (sj->reaping || sj->slab->state != SLAB_REBUILT || zone_read_only(z))
-		return;
-	while (sj->reap_to < sj->summarized &&
-	       lock_of(sj, sj->reap_to)->count == 0)
-		sj->reap_to++;
-	if (sj->reap_to == sj->head && !(sj->blocked && is_unflushed(sj)))
-		return;
-	sj->reaping = true;
-	sj->syncing = sj->done;
-	zone_enter(z);
-	completion_init(&sj->reap_sync.done, z->queue, reap_done);
-	sync_request(z->depot->sync, &sj->reap_sync);
-}
-
-void slabjournal_release(struct slab_journal *sj, seq_t seq)
-{
-	struct sj_lock *lock = lock_of(sj, seq);
-
-	VDO_ASSERT(seq >= sj->head && seq <= sj->tail);
-	VDO_ASSERT(lock->count > 0);
-	if (--lock->count == 0)
-		reap(sj);
-}
-
-/* ------------------------------------------------------------- the summary */
-
-static void update_summary(struct slab_journal *sj);
-
-/*
- * A summary write with this entry is done. Its sync has made the one before
- * durable.
- */
-static void note_written(struct slab_journal *sj, seq_t tail, bool clean)
-{
-	unsigned number = summary_write_number(sj->slab);
-
-	VDO_ASSERT(tail >= sj->done.tail && tail <= sj->updating_to);
-	if (number != sj->done_write)
-		sj->flushed = sj->done;
-	sj->done_write = number;
-	sj->done = (struct sj_named){tail, clean};
-}
-
-void slabjournal_clean(struct slab_journal *sj, seq_t tail)
-{
-	VDO_ASSERT(queue_is_current(sj->slab->zone->queue));
-	note_written(sj, tail, true);
-	reap(sj);
-	slabjournal_run(sj);
-}
-
-static void update_done(struct summary_op *op, int result)
-{
-	struct slab_journal *sj = container_of(op, struct slab_journal, update);
-	struct depot *d = sj->slab->zone->depot;
-
-	sj->updating = false;
-	if (result != 0)
-		return;
-	note_written(sj, sj->updating_to, false);
-	for (; sj->summarized < sj->updating_to; sj->summarized++) {
-		struct sj_lock *lock = lock_of(sj, sj->summarized);
-
-		VDO_ASSERT(lock->count > 0);
-		lock->count--;
-		if (lock->held != 0)
-			journal_release_slab(d->journal, lock->held);
-		lock->held = 0;
-	}
-	if ((sj->stops & STOP_PARTIAL) && sj->partial < sj->summarized)
-		sj->stops &= ~STOP_PARTIAL;
-	update_summary(sj);
-	reap(sj);
-	slabjournal_run(sj);
-}
-
-/* Have the summary name all blocks that are written (D5: it syncs first). */
-static void update_summary(struct slab_journal *sj)
-{
-	struct slab *s = sj->slab;
-	struct summary_entry e;
-
-	VDO_ASSERT(sj->next_commit >= sj->summarized);
-	if (sj->updating || sj->next_commit == sj->summarized)
-		return;
-	e = summary_get(s);
-	e.tail_offset = (uint8_t)(sj->next_commit % ring_size(sj));
-	e.dirty = true;
-	e.load = e.load || sj->head > 1;
-	sj->updating = true;
-	sj->updating_to = sj->next_commit;
-	sj->update.fn = update_done;
-	summary_update(s, e, &sj->update);
-}
-
 /* -------------------------------------------------------------- committing */
 
 static void write_done(struct completion *c)
@@ -261,7 +95,7 @@ static void write_done(struct completion *c)
 					  : list_entry(sj->writing.next,
 						       struct meta_io, link)
 						    ->seq;
-		update_summary(sj);
+		slabspace_summarize(sj);
 	}
 	metaio_release(io);
 }
@@ -289,7 +123,7 @@ static void write_tail(struct slab_journal *sj, struct meta_io *io)
 		.entries = sj->entries,
 	};
 
-	VDO_ASSERT(sj->entries > 0 && sj->tail - sj->head < ring_size(sj));
+	VDO_ASSERT(sj->entries > 0 && sj->tail - sj->head < slabjournal_ring(sj));
 	sj->tail_lock->head = sj->head;
 	slab_journal_header_encode(&h, sj->block);
 	memcpy(io->buf, sj->block, BLOCK_SIZE);
@@ -303,7 +137,7 @@ static void write_tail(struct slab_journal *sj, struct meta_io *io)
 	next_tail(sj);
 	completion_init(&io->mio.done, s->zone->queue, write_done);
 	mio_write(&io->mio, d->storage, MIO_SLAB,
-		  slabjournal_start(s) + io->seq % ring_size(sj), 1, io->buf,
+		  slabjournal_start(s) + io->seq % slabjournal_ring(sj), 1, io->buf,
 		  false);
 }
 
@@ -355,7 +189,7 @@ static bool stop_full(struct slab_journal *sj, counter_t *counter)
 	sj->blocked = true;
 	refs_write_all(sj->slab);
 	refs_check_clean(sj->slab);
-	reap(sj);
+	slabspace_reap(sj);
 	return false;
 }
 
@@ -364,25 +198,11 @@ static bool stop_unwritten(struct slab_journal *sj)
 {
 	struct slab *s = sj->slab;
 
-	VDO_ASSERT(ring_size(sj) == 2);
+	VDO_ASSERT(slabjournal_ring(sj) == 2);
 	for (uint32_t i = 0; !sj->blocked && i < s->zone->depot->ref_blocks;
 	     i++)
 		refs_dirty_block(s, i);
 	return stop_full(sj, &s->zone->stats.journal_blocked);
-}
-
-/* May the tail take the place of what was there a trip around the ring ago? */
-static bool slot_is_free(struct slab_journal *sj)
-{
-	/* The oldest block whose header may be believed after a crash. */
-	seq_t oldest =
-		sj->flushed.clean ? sj->flushed.tail : sj->flushed.tail - 1;
-
-	if (sj->tail - sj->head >= ring_size(sj))
-		return false;
-	VDO_ASSERT(lock_of(sj, sj->tail)->count == 0);
-	return oldest == sj->tail ||
-	       sj->tail - lock_of(sj, oldest)->head < ring_size(sj);
 }
 
 /* The longer the journal, the more counts are written for each new block. */
@@ -421,14 +241,14 @@ static bool open_block(struct slab_journal *sj, seq_t seq)
 	struct depot_zone *z = sj->slab->zone;
 	struct depot *d = z->depot;
 	uint64_t length = sj->tail - sj->head;
-	struct sj_lock *lock = lock_of(sj, sj->tail);
+	struct sj_lock *lock = slabjournal_lock(sj, sj->tail);
 
 	VDO_ASSERT(sj->entries == 0 && sj->stops == 0 && seq > 0);
 	if (length >= d->slab.blocking_threshold)
 		return stop_full(sj, &z->stats.journal_blocked);
-	if (unlikely(ring_size(sj) == 2 && !summary_get(sj->slab).load))
+	if (unlikely(slabjournal_ring(sj) == 2 && !summary_get(sj->slab).load))
 		return stop_unwritten(sj);
-	if (!slot_is_free(sj))
+	if (!slabspace_is_free(sj))
 		return stop_full(sj, &z->stats.journal_disk_full);
 	if (unlikely(sj->tail >= SEQ_MAX)) {
 		readonly_enter(d->readonly, -EOVERFLOW,

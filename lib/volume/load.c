@@ -27,9 +27,12 @@
 
 /* Row, function, where it runs; what it does. */
 #define OPEN_ROWS(X)							       \
-	/* summary, slab journals, reference counts */			       \
+	/* summary, slab journals */					       \
 	X(OPEN_DEPOT, open_depot, ON_JOURNAL)				       \
 	X(OPEN_DEPOT_LOADED, open_depot_loaded, ON_JOURNAL)		       \
+	/* reference counts */						       \
+	X(OPEN_COUNTS, open_counts, ON_JOURNAL)				       \
+	X(OPEN_COUNTED, open_counted, ON_JOURNAL)			       \
 	/* the index: loaded, or made; or its rebuild has begun */             \
 	X(OPEN_INDEX, open_index, ON_INDEX)				       \
 	/* the super block says that the volume is in use (I13) */	       \
@@ -52,6 +55,20 @@ static bool is_cancelled(const struct volume *v)
 	return atomic_load(&v->stop);
 }
 
+static enum depot_origin origin(const struct volume *v)
+{
+	switch (v->sb.state) {
+	case VOLUME_NEW:
+		return DEPOT_NEW;
+	case VOLUME_CLEAN:
+		return DEPOT_SAVED;
+	case VOLUME_RECOVERING:
+		return DEPOT_UNSCRUBBED;
+	default:
+		return DEPOT_CRASHED;
+	}
+}
+
 static int open_depot(struct flow *f)
 {
 	struct life *l = life_of(f);
@@ -66,13 +83,13 @@ static int open_depot(struct flow *f)
 	}
 	life_does(l, depot_phase);
 	flow_await_any(f, &l->step, OPEN_DEPOT_LOADED);
-	depot_load(v->depot, v->sb.state == VOLUME_NEW, &l->step);
+	depot_load(v->depot, origin(v), &l->step);
 	return FLOW_WAIT;
 }
 
-static int open_depot_loaded(struct flow *f)
+/* The step that is over is one of the depot's: @next, if it went well. */
+static int depot_is_over(struct life *l, int next)
 {
-	struct life *l = life_of(f);
 	int result = l->step.result;
 
 	VDO_ASSERT(!l->volume->opened_read_only && result <= 0);
@@ -86,7 +103,28 @@ static int open_depot_loaded(struct flow *f)
 			  "no storage for the journal and counts of a slab: %s; "
 			  "or open it with read-only=on",
 			  error_space_advice(result));
-	return flow_next(f, result, OPEN_INDEX);
+	return flow_next(&l->flow, result, next);
+}
+
+static int open_depot_loaded(struct flow *f)
+{
+	return depot_is_over(life_of(f), OPEN_COUNTS);
+}
+
+static int open_counts(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	if (is_cancelled(l->volume))
+		return flow_fail(f, -ECANCELED);
+	flow_await_any(f, &l->step, OPEN_COUNTED);
+	depot_start(l->volume->depot, &l->step);
+	return FLOW_WAIT;
+}
+
+static int open_counted(struct flow *f)
+{
+	return depot_is_over(life_of(f), OPEN_INDEX);
 }
 
 static int open_index(struct flow *f)

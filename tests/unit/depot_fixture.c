@@ -311,9 +311,22 @@ int fx_result(struct fx *f)
 	return w->over ? w->done.result : -EINPROGRESS;
 }
 
+static enum depot_origin origin(const struct fx *f, bool is_new)
+{
+	if (is_new)
+		return DEPOT_NEW;
+	return f->sb.state == VOLUME_CLEAN ? DEPOT_SAVED : DEPOT_CRASHED;
+}
+
 int fx_load(struct fx *f, bool is_new)
 {
-	depot_load(f->d, is_new, new_wait(f));
+	int r;
+
+	depot_load(f->d, origin(f, is_new), new_wait(f));
+	r = fx_result(f);
+	if (r != 0)
+		return r;
+	depot_start(f->d, new_wait(f));
 	return fx_result(f);
 }
 

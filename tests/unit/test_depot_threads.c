@@ -165,7 +165,9 @@ START_TEST(zones_at_work)
 	struct await a;
 
 	open_all(&device);
-	depot_load(depot, true, await_on(&a, sync_queue));
+	depot_load(depot, DEPOT_NEW, await_on(&a, sync_queue));
+	ck_assert_int_eq(await_end(&a), 0);
+	depot_start(depot, await_on(&a, sync_queue));
 	ck_assert_int_eq(await_end(&a), 0);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		event_init(&workers[i].over);
