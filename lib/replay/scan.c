@@ -209,7 +209,8 @@ void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 			       : 1;
 
 	if (scan->found)
-		set_bounds(scan, true, MAX(scan->map_head, oldest),
+		set_bounds(scan, true,
+			   MIN(MAX(scan->map_head, oldest), scan->highest + 1),
 			   scan->highest, b);
 	else
 		set_bounds(scan, true, 1, 0, b);

@@ -37,6 +37,11 @@ tests_fuzz_fuzz_journal_SOURCES = %D%/fuzz_journal.c $(fuzz_entry)
 tests_fuzz_fuzz_journal_LDADD = lib/libcore.la
 tests_fuzz_fuzz_journal_LDFLAGS = $(FUZZ_LDFLAGS)
 
+fuzz_programs += tests/fuzz/fuzz_replay
+tests_fuzz_fuzz_replay_SOURCES = %D%/fuzz_replay.c $(fuzz_entry)
+tests_fuzz_fuzz_replay_LDADD = lib/libcore.la
+tests_fuzz_fuzz_replay_LDFLAGS = $(FUZZ_LDFLAGS)
+
 fuzz_programs += tests/fuzz/fuzz_slab
 tests_fuzz_fuzz_slab_SOURCES = %D%/fuzz_slab.c $(fuzz_entry)
 tests_fuzz_fuzz_slab_LDADD = lib/libcore.la

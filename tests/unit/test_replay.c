@@ -364,6 +364,18 @@ START_TEST(tolerant_head)
 }
 END_TEST
 
+/* A head that is newer than all blocks leaves none. */
+START_TEST(tolerant_head_beyond)
+{
+	put(100, 200, 1, 5);
+	show();
+	replay_scan_end_tolerant(scan, &bounds);
+	ck_assert_uint_eq(bounds.first, 101);
+	ck_assert_uint_eq(bounds.last, 100);
+	ck_assert_uint_eq(replay_entries(scan, 100), 0);
+}
+END_TEST
+
 START_TEST(tolerant_nothing)
 {
 	show();
@@ -504,6 +516,7 @@ int main(void)
 	tcase_add_test(tc, two_formats);
 	tcase_add_test(tc, tolerant);
 	tcase_add_test(tc, tolerant_head);
+	tcase_add_test(tc, tolerant_head_beyond);
 	tcase_add_test(tc, tolerant_nothing);
 	tcase_add_test(tc, totals);
 	tcase_add_loop_test(tc, entry_check, 0, ARRAY_SIZE(checks));
