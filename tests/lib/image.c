@@ -122,6 +122,8 @@ bool image_read(struct image *im, lbn_t lbn, void *buf)
 	    LZ4_decompress_safe((const char *)fragment, buf, (int)size,
 				BLOCK_SIZE) == (int)BLOCK_SIZE)
 		return true;
+	if (im->lost_data)
+		return false;
 	problem(im, "lbn %llu: fragment %u of block %llu is damaged",
 		(unsigned long long)lbn, m.state - 2u,
 		(unsigned long long)m.pbn);

@@ -244,6 +244,31 @@ bool model_may_survive(struct model *m, uint64_t lbn, const void *block)
 	return true;
 }
 
+bool model_settled(struct model *m, uint64_t lbn)
+{
+	const struct model_version *only = NULL;
+
+	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next) {
+		if (is_lost(m, v))
+			continue;
+		if (only != NULL || v->durable == NEVER)
+			return false;
+		only = v;
+	}
+	return true;
+}
+
+void model_adopt(struct model *m, uint64_t lbn, const void *block)
+{
+	struct model_version *v = new_version(lbn, block);
+
+	while (m->oldest[lbn] != NULL)
+		drop(m, m->oldest[lbn]);
+	v->submitted = model_now(m);
+	v->ended = v->acked = v->durable = v->submitted;
+	m->oldest[lbn] = v;
+}
+
 const void *model_only(struct model *m, uint64_t lbn)
 {
 	struct model_version *v, *only = NULL;

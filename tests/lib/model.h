@@ -47,6 +47,11 @@ bool model_may_survive(struct model *m, uint64_t lbn, const void *block);
 /* The same, without consequences: what read-only mode may still show. */
 bool model_may_hold(struct model *m, uint64_t lbn, const void *block);
 
+/* Is there one version that is durable, and was none submitted since? */
+bool model_settled(struct model *m, uint64_t lbn);
+/* @block is there and durable, whatever was known of @lbn. */
+void model_adopt(struct model *m, uint64_t lbn, const void *block);
+
 /* The only thing that a read can find now, or NULL if there are more. */
 const void *model_only(struct model *m, uint64_t lbn);
 

@@ -80,6 +80,7 @@ struct sim_device {
 	bool crashed;
 	uint64_t crash_in; /* operations; 0: never */
 	uint64_t seq;      /* of completed writes */
+	uint64_t settled;  /* of those that a flush has covered */
 	struct sim_fault faults[SIM_FAULTS_MAX];
 	unsigned fault_count;
 	sim_match_fn match;
@@ -285,22 +286,59 @@ static void add_under_way(struct sim_device *sd)
 	}
 }
 
+/* What a crash does to the blocks that are not durable. */
+struct mood {
+	unsigned keep, tear; /* percentages */
+	/* These percentages are for some blocks, and for others the reverse. */
+	enum { ALL_ALIKE, ONE_IS_OTHER, LATE_ARE_OTHER } who;
+};
+
+static struct mood pick_mood(struct sim_device *sd)
+{
+	static const struct mood moods[] = {
+		{0, 0, ALL_ALIKE},	  {0, 50, ALL_ALIKE},
+		{10, 20, ALL_ALIKE},	  {50, 0, ALL_ALIKE},
+		{50, 25, ALL_ALIKE},	  {90, 10, ALL_ALIKE},
+		{100, 0, ALL_ALIKE},	  {0, 100, ALL_ALIKE},
+		{100, 0, ONE_IS_OTHER},	  {0, 0, ONE_IS_OTHER},
+		{100, 0, LATE_ARE_OTHER}, {0, 0, LATE_ARE_OTHER},
+	};
+
+	return moods[random_below(sd, ARRAY_SIZE(moods))];
+}
+
+static uint64_t newest_seq(const struct dirty_block *b)
+{
+	return list_entry(b->versions.prev, struct version, link)->seq;
+}
+
 static void crash(struct sim_device *sd)
 {
-	static const struct {
-		unsigned keep, tear;
-	} moods[] = {{0, 0},   {0, 50},  {10, 20}, {50, 0},
-		     {50, 25}, {90, 10}, {100, 0}, {0, 100}};
-	unsigned mood = (unsigned)random_below(sd, ARRAY_SIZE(moods));
+	struct mood mood = pick_mood(sd);
+	uint64_t count = 0, at = 0, other, limit = 0;
 
 	if (sd->crashed)
 		return;
 	add_under_way(sd);
+	list_for_each(n, &sd->dirty)
+		count++;
+	other = count == 0 ? 0 : random_below(sd, count);
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		if (at++ == other)
+			limit = newest_seq(b);
+	}
+	at = 0;
 	list_for_each_safe(n, &sd->dirty) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
 		uint64_t block = b->block;
+		bool is_other =
+			(mood.who == ONE_IS_OTHER && at++ == other) ||
+			(mood.who == LATE_ARE_OTHER && newest_seq(b) >= limit);
 
-		survive(sd, b, moods[mood].keep, moods[mood].tear);
+		survive(sd, b, is_other ? 100 - mood.keep : mood.keep,
+			is_other ? 0 : mood.tear);
 		memcpy(current_at(sd, block), durable_at(sd, block),
 		       BLOCK_SIZE);
 		forget_dirty(sd, block);
@@ -325,7 +363,7 @@ static void read_blocks(struct sim_device *sd, struct vdo_device_io *io)
 static void write_blocks(struct sim_device *sd, struct vdo_device_io *io)
 {
 	bool durable = !sd->config.volatile_cache ||
-		       (io->flags & VDO_DEVICE_FUA);
+		       ((io->flags & VDO_DEVICE_FUA) && !sd->config.fua_lies);
 	unsigned char data[BLOCK_SIZE];
 
 	sd->seq++;
@@ -358,6 +396,7 @@ static int perform(struct sim_io *sio)
 		break;
 	case VDO_DEVICE_FLUSH:
 		settle(sd, sio->seq);
+		sd->settled = MAX(sd->settled, sio->seq);
 		break;
 	}
 	return 0;
@@ -758,6 +797,26 @@ uint64_t sim_device_count_fua(struct sim_device *sd)
 	n = sd->fua_count;
 	unlock(sd);
 	return n;
+}
+
+uint64_t sim_device_written(struct sim_device *sd)
+{
+	uint64_t seq;
+
+	lock(sd);
+	seq = sd->seq;
+	unlock(sd);
+	return seq;
+}
+
+uint64_t sim_device_settled(struct sim_device *sd)
+{
+	uint64_t seq;
+
+	lock(sd);
+	seq = sd->config.volatile_cache ? sd->settled : sd->seq;
+	unlock(sd);
+	return seq;
 }
 
 uint64_t sim_device_pending(struct sim_device *sd)

@@ -10,11 +10,12 @@
  *
  * Invariants
  *  (1) With a volatile cache a completed write is durable once a flush that
- *      was submitted after its completion has completed, or if it had FUA;
- *      without one, when it completes.
+ *      was submitted after its completion has completed, or if it had FUA and
+ *      FUA keeps its word; without one, when it completes.
  *  (2) At a crash each 4 KiB block takes its writes that are not durable, also
  *      those under way, in any order; each is kept, dropped, or torn by sectors
- *      of 512 bytes. A durable write is never undone by an older one.
+ *      of 512 bytes: at random, or all but one block, or all since some time.
+ *      A durable write is never undone by an older one.
  *  (3) After a crash all I/O through devices opened before it fails with -EIO
  *      and changes nothing.
  *  (4) Same seed, same calls: same results.
@@ -39,6 +40,7 @@ struct sim_device_config {
 	uint64_t seed;
 	uint64_t block_count;
 	bool volatile_cache;
+	bool fua_lies; /* FUA is accepted, and does nothing */
 	bool no_discard;
 	bool read_only;
 	uint64_t delay_max_ns; /* of an operation; 0: 200 us */
@@ -103,6 +105,10 @@ void sim_device_poke(struct sim_device *sd, uint64_t block, const void *buf);
 /* Operations submitted so far. */
 uint64_t sim_device_count(struct sim_device *sd, enum vdo_device_op op);
 uint64_t sim_device_count_fua(struct sim_device *sd);
+
+/* Writes that have completed, and how many of them a completed flush covers. */
+uint64_t sim_device_written(struct sim_device *sd);
+uint64_t sim_device_settled(struct sim_device *sd);
 
 /* Operations submitted since the last crash and not completed, also held. */
 uint64_t sim_device_pending(struct sim_device *sd);

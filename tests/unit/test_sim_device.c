@@ -167,6 +167,36 @@ START_TEST(cached_meets_all_fates)
 }
 END_TEST
 
+/* FUA that lies is a write like any other: only a flush makes it durable. */
+START_TEST(fua_lies)
+{
+	unsigned kept = 0;
+
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct sim_device_config config = {.seed = seed,
+						   .block_count = 16,
+						   .volatile_cache = true,
+						   .fua_lies = true};
+		struct sim_device *sd = sim_device_create(&config);
+		struct vdo_device *d = sim_device_open(sd, NULL);
+
+		ck_assert_int_eq(put(d, 1, 1, VDO_DEVICE_FUA), 0);
+		ck_assert_int_eq(flush(d), 0);
+		ck_assert_uint_eq(sim_device_settled(sd), 1);
+		ck_assert_int_eq(put(d, 2, 2, VDO_DEVICE_FUA), 0);
+		ck_assert_uint_eq(sim_device_settled(sd), 1);
+		ck_assert_uint_eq(sim_device_written(sd), 2);
+		sim_device_crash(sd);
+		ck_assert_int_eq(value_of(sd, 1), 1);
+		kept += value_of(sd, 2) == 2;
+		vdo_device_close(d);
+		sim_device_destroy(sd);
+	}
+	ck_assert_uint_gt(kept, 0);
+	ck_assert_uint_lt(kept, SEEDS);
+}
+END_TEST
+
 /* Without a cache a completed write stays; one under way may go. */
 START_TEST(no_cache)
 {
@@ -420,6 +450,7 @@ int main(void)
 
 	tcase_add_test(tc, durable_survives);
 	tcase_add_test(tc, cached_meets_all_fates);
+	tcase_add_test(tc, fua_lies);
 	tcase_add_test(tc, no_cache);
 	tcase_add_test(tc, flush_covers_what_was_complete);
 	tcase_add_test(tc, order_is_the_seeds);

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The work of a cycle: random operations, many at once, watched by the model.
+ */
+#include "build.h"
+
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "volume/volume_priv.h"
+
+#define OP_BLOCKS_MAX 80
+#define DISCARD_MAX   4000
+#define WALK_EACH     32 /* operations */
+
+enum op_kind { OP_READ, OP_WRITE, OP_DISCARD, OP_ZERO, OP_FLUSH };
+
+struct op {
+	struct run *run;
+	enum op_kind kind;
+	uint64_t lbn, count, since;
+	bool fua, is_partial;
+	unsigned calls;
+	uint8_t *buf;
+	struct model_version **versions;
+};
+
+/* ------------------------------------------------------------------ results */
+
+/* Errors that may come to the one who asked. */
+static bool error_is_fine(struct run *r, const struct op *op, int result)
+{
+	if (sim_device_crashed(r->sd))
+		return true;
+	if (result == -ENOSPC)
+		return op->kind == OP_WRITE || op->kind == OP_ZERO ||
+		       op->is_partial;
+	if (result == -EIO)
+		return r->faulty;
+	return result == -VDO_EREADONLY && r->lossy && run_read_only(r);
+}
+
+static void check_read(struct op *op)
+{
+	struct run *r = op->run;
+
+	for (uint64_t i = 0; i < op->count; i++) {
+		const uint8_t *block = op->buf + i * BLOCK_SIZE;
+		uint64_t lbn = op->lbn + i;
+
+		if (model_may_read(r->model, lbn, op->since, block))
+			continue;
+		/* What was acknowledged and is lost makes it read-only. */
+		if (run_read_only(r) && model_may_hold(r->model, lbn, block))
+			continue;
+		model_print(r->model, lbn, block);
+		die(r, "lbn %" PRIu64 " was read wrongly", lbn);
+	}
+}
+
+static void end_writes(struct op *op, int result)
+{
+	struct run *r = op->run;
+
+	for (uint64_t i = 0; i < op->count; i++) {
+		uint64_t lbn = op->lbn + i;
+
+		r->writes[lbn]--;
+		r->partial[lbn] = false;
+		if (result == 0)
+			model_ack(r->model, op->versions[i],
+				  op->fua && !r->fua_lies);
+		else if (result == -ENOSPC && op->count == 1)
+			model_never(r->model, op->versions[i]);
+		else
+			model_maybe(r->model, op->versions[i]);
+	}
+}
+
+static void op_free(struct op *op)
+{
+	op->run->under_way--;
+	free(op->versions);
+	free(op->buf);
+	free(op);
+}
+
+static void op_done(void *arg, int result)
+{
+	struct op *op = arg;
+	struct run *r = op->run;
+
+	if (++op->calls != 1)
+		die(r, "a callback ran twice");
+	if (result != 0 && !error_is_fine(r, op, result))
+		die(r, "operation %d of %" PRIu64 "+%" PRIu64 ": %s",
+		    (int)op->kind, op->lbn, op->count, vdo_error_name(result));
+	switch (op->kind) {
+	case OP_READ:
+		if (result == 0)
+			check_read(op);
+		r->retry_lbn = op->lbn;
+		r->retry_count = result == -EIO ? op->count : 0;
+		break;
+	case OP_FLUSH:
+		if (result == 0)
+			check_note_flush(r, op->since);
+		break;
+	default:
+		end_writes(op, result);
+		break;
+	}
+	op_free(op);
+}
+
+/* --------------------------------------------------------------- operations */
+
+static value_t mixed_value(struct run *r)
+{
+	static const uint16_t sizes[] = {16,   100,  250,  700,
+					 1300, 2000, 3000, 4000};
+
+	switch (dice(r, 8)) {
+	case 0:
+		return V_ZERO;
+	case 1:
+	case 2:
+		return V_UNIQUE(dice(r, 20));
+	case 3:
+		return V_SQUEEZE(dice(r, 10), 300);
+	case 4:
+	case 5:
+		return V_SQUEEZE(r->ops * 100 + 1000, CHOOSE(r, sizes));
+	case 6:
+		return V_SALT(dice(r, 1000));
+	default:
+		return V_UNIQUE(1000 + r->ops * 100);
+	}
+}
+
+static value_t random_value(struct run *r)
+{
+	if (r->flavour == ALL_UNIQUE && percent(r, 80))
+		return V_UNIQUE(1000 + r->ops * 100);
+	if (r->flavour == FEW_VALUES && percent(r, 90))
+		return percent(r, 80) ? V_UNIQUE(dice(r, 2))
+				      : V_SQUEEZE(dice(r, 3), 300);
+	if (r->flavour == MANY_ENTRIES && percent(r, 90))
+		return V_UNIQUE(dice(r, 40));
+	return mixed_value(r);
+}
+
+static uint64_t random_count(struct run *r)
+{
+	uint64_t n = dice(r, 100);
+
+	if (r->flavour != MIXED && n < 50)
+		return 1 + dice(r, OP_BLOCKS_MAX);
+	return n < 60 ? 1 : n < 95 ? 1 + dice(r, 8)
+				   : 1 + dice(r, OP_BLOCKS_MAX);
+}
+
+static bool can_write(struct run *r, uint64_t lbn, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++)
+		if (r->partial[lbn + i])
+			return false;
+	return true;
+}
+
+static unsigned random_flags(struct run *r)
+{
+	unsigned flags = 0;
+
+	if (percent(r, 10))
+		flags |= VDO_IO_FUA;
+	if (percent(r, 10))
+		flags |= VDO_IO_NO_DEDUPE;
+	if (percent(r, 10))
+		flags |= VDO_IO_NO_COMPRESS;
+	return flags;
+}
+
+/* Tell the model about what is in op->buf, or of zeroes. */
+static void begin_writes(struct op *op)
+{
+	struct run *r = op->run;
+
+	op->versions = calloc(op->count, sizeof(struct model_version *));
+	for (uint64_t i = 0; i < op->count; i++) {
+		r->writes[op->lbn + i]++;
+		op->versions[i] = model_submit(
+			r->model, op->lbn + i,
+			op->buf == NULL ? NULL : op->buf + i * BLOCK_SIZE);
+	}
+}
+
+static void fill_blocks(struct run *r, uint8_t *buf, uint64_t count)
+{
+	value_t v = random_value(r);
+	bool same = percent(r, r->flavour == FEW_VALUES ? 90 : 30);
+
+	pattern_fill(v, buf);
+	for (uint64_t i = 1; i < count; i++) {
+		if (v == V_ZERO || same)
+			memcpy(buf + i * BLOCK_SIZE, buf, BLOCK_SIZE);
+		else
+			pattern_fill(v + i, buf + i * BLOCK_SIZE);
+	}
+}
+
+static int submit_write(struct op *op)
+{
+	struct run *r = op->run;
+	unsigned flags = random_flags(r);
+
+	if (!can_write(r, op->lbn, op->count))
+		return 1;
+	op->buf = malloc(op->count * BLOCK_SIZE);
+	fill_blocks(r, op->buf, op->count);
+	op->fua = flags & VDO_IO_FUA;
+	begin_writes(op);
+	return vdo_aio_pwrite(r->v, op->buf, op->count * BLOCK_SIZE,
+			      op->lbn * BLOCK_SIZE, op_done, op, flags);
+}
+
+/* Some sectors of a block whose content is known. */
+static int submit_sectors(struct op *op)
+{
+	struct run *r = op->run;
+	const void *old = model_only(r->model, op->lbn);
+	size_t first = dice(r, 8), n = 1 + dice(r, 8 - first);
+	unsigned flags = random_flags(r);
+
+	if (old == NULL || r->writes[op->lbn] > 0 || run_read_only(r))
+		return 1;
+	op->count = 1;
+	op->is_partial = true;
+	op->fua = flags & VDO_IO_FUA;
+	op->buf = malloc(BLOCK_SIZE);
+	memcpy(op->buf, old, BLOCK_SIZE);
+	r->partial[op->lbn] = true;
+	if (percent(r, 30)) {
+		memset(op->buf + first * 512, 0, n * 512);
+		begin_writes(op);
+		return (op->kind == OP_DISCARD ? vdo_aio_discard
+					       : vdo_aio_write_zeroes)(
+			r->v, n * 512, op->lbn * BLOCK_SIZE + first * 512,
+			op_done, op, flags);
+	}
+	memset(op->buf + first * 512, (int)dice(r, 256), n * 512);
+	begin_writes(op);
+	return vdo_aio_pwrite(r->v, op->buf + first * 512, n * 512,
+			      op->lbn * BLOCK_SIZE + first * 512, op_done, op,
+			      flags);
+}
+
+static int submit_zeroes(struct op *op)
+{
+	struct run *r = op->run;
+	unsigned flags = random_flags(r);
+
+	if (!can_write(r, op->lbn, op->count))
+		return 1;
+	op->fua = flags & VDO_IO_FUA;
+	begin_writes(op);
+	return (op->kind == OP_DISCARD ? vdo_aio_discard
+				       : vdo_aio_write_zeroes)(
+		r->v, op->count * BLOCK_SIZE, op->lbn * BLOCK_SIZE, op_done, op,
+		flags);
+}
+
+static int submit(struct op *op)
+{
+	struct run *r = op->run;
+
+	op->since = model_now(r->model);
+	switch (op->kind) {
+	case OP_READ:
+		op->buf = malloc(op->count * BLOCK_SIZE);
+		return vdo_aio_pread(r->v, op->buf, op->count * BLOCK_SIZE,
+				     op->lbn * BLOCK_SIZE, op_done, op, 0);
+	case OP_WRITE:
+		if (vdo_volume_alignment(r->v) == 512 && percent(r, 20))
+			return submit_sectors(op);
+		return submit_write(op);
+	case OP_FLUSH:
+		return vdo_aio_flush(r->v, op_done, op, 0);
+	default:
+		if (vdo_volume_alignment(r->v) == 512 && percent(r, 20))
+			return submit_sectors(op);
+		return submit_zeroes(op);
+	}
+}
+
+static void choose_op(struct run *r, struct op *op)
+{
+	static const uint8_t kinds[] = {OP_READ,  OP_READ,    OP_READ,
+					OP_WRITE, OP_WRITE,   OP_WRITE,
+					OP_WRITE, OP_WRITE,   OP_WRITE,
+					OP_ZERO,  OP_DISCARD, OP_FLUSH};
+	uint64_t room = r->dense ? MIN(r->lbns, 30) : r->lbns;
+	uint64_t count = random_count(r);
+
+	op->kind = CHOOSE(r, kinds);
+	op->lbn = dice(r, room);
+	if (r->narrow) /* few blocks of many leaf pages */
+		op->lbn -= op->lbn % MAP_PAGE_ENTRIES % 700;
+	if (op->kind == OP_DISCARD && percent(r, 10))
+		count = 1 + dice(r, DISCARD_MAX);
+	op->count = MIN(count, room - op->lbn);
+	if (r->retry_count == 0)
+		return;
+	/* Whoever meets an error tries it again. */
+	op->kind = OP_READ;
+	op->lbn = r->retry_lbn;
+	op->count = r->retry_count;
+	r->retry_count = 0;
+}
+
+static void start_op(struct run *r)
+{
+	struct op *op = calloc(1, sizeof(*op));
+	int result;
+
+	op->run = r;
+	choose_op(r, op);
+	r->ops++;
+	r->under_way++;
+	result = submit(op);
+	if (result == 0)
+		return;
+	if (result < 0)
+		die(r, "submission: %s", vdo_error_name(result));
+	op_free(op);
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static void run_steps(struct run *r, uint64_t steps)
+{
+	sim_executor_run(r->v->executor, steps);
+}
+
+void work_wait(struct run *r)
+{
+	uint64_t rounds = 0;
+
+	while (r->under_way > 0) {
+		if (sim_executor_run(r->v->executor, 10000) == 0)
+			die(r, "%u operations hang", r->under_way);
+		if (++rounds > 10000)
+			die(r, "%u operations do not end", r->under_way);
+	}
+	check_walk(r);
+}
+
+static void switch_something(struct run *r)
+{
+	const char *name = percent(r, 50) ? "compression" : "deduplication";
+	const char *value = percent(r, 50) ? "on" : "off";
+
+	if (vdo_volume_set(r->v, name, value, NULL) != 0)
+		die(r, "switching %s", name);
+}
+
+/* All comes to rest, calls wait, and it goes on. */
+static void suspend_and_resume(struct run *r)
+{
+	bool save = percent(r, 70);
+	int result = volume_suspend(r->v->volume, save);
+
+	say(r, "  suspended%s: %s", save ? ", saved" : "",
+	    vdo_error_name(result));
+	if (result != 0 && !sim_device_crashed(r->sd) && !run_read_only(r) &&
+	    !r->faulty)
+		die(r, "suspend: %s", vdo_error_name(result));
+	if (result == 0 && save && !sim_device_crashed(r->sd))
+		check_at_rest(r);
+	for (uint64_t i = dice(r, 4); i > 0; i--)
+		start_op(r);
+	run_steps(r, dice(r, 40));
+	result = volume_resume(r->v->volume);
+	if (result != 0 && !sim_device_crashed(r->sd) && !r->faulty)
+		die(r, "resume: %s", vdo_error_name(result));
+}
+
+static uint64_t choose_work(struct run *r)
+{
+	uint64_t n = dice(r, r->is_long ? 2000 : any_size(r, 8));
+
+	r->flavour = percent(r, 40) ? MIXED : (enum flavour)dice(r, FLAVOURS);
+	r->dense = percent(r, 30);
+	r->narrow = percent(r, 30);
+	r->retry_count = 0;
+	r->under_way_max = percent(r, 30) ? 1 : 1 + (unsigned)dice(r, 100);
+	if (r->limits.ops != 0)
+		n = MIN(n, r->limits.ops);
+	say(r, "  %" PRIu64 " operations of flavour %d", n, (int)r->flavour);
+	return n;
+}
+
+void work_some(struct run *r)
+{
+	uint64_t n = choose_work(r);
+
+	for (uint64_t i = 0; i < n; i++) {
+		if (percent(r, 1))
+			switch_something(r);
+		if (dice(r, 300) == 0)
+			suspend_and_resume(r);
+		while (r->under_way >= r->under_way_max)
+			if (sim_executor_run(r->v->executor,
+					     1 + dice(r, 50)) == 0)
+				die(r, "%u operations hang", r->under_way);
+		start_op(r);
+		run_steps(r, dice(r, 40));
+		fault_spring(r);
+		if (sim_device_crashed(r->sd) ||
+		    (run_read_only(r) && percent(r, 3)))
+			break;
+		if (r->under_way == 0 && percent(r, 20))
+			model_idle(r->model);
+		if (i % WALK_EACH == 0)
+			check_walk(r);
+	}
+	check_walk(r);
+}
