@@ -312,7 +312,6 @@ static void stat_print(struct json *j, const struct vdo_stat *s,
 		printf("%-44s : %llu\n", label, (unsigned long long)value);
 }
 
-/* @stats: NULL: there are none. */
 static void stats_print(const struct vdo_stats *stats,
 			const struct vdo_usage *usage, bool as_json)
 {
@@ -324,8 +323,7 @@ static void stats_print(const struct vdo_stats *stats,
 		usage_json(&j, usage);
 	} else {
 		usage_people(usage);
-		if (count > 0)
-			printf("\nStatistics\n");
+		printf("\nStatistics\n");
 	}
 	for (size_t i = 0; i < count; i++)
 		stat_print(&j, vdo_stats_at(stats, i), usage, as_json);
@@ -349,11 +347,6 @@ static bool count_usage(const struct arguments *a, struct vdo_usage *usage)
 	return good;
 }
 
-static bool is_read_only(const struct arguments *a)
-{
-	return strcmp(vdo_config_get(a->config, "read-only"), "on") == 0;
-}
-
 static int show_stats(const struct arguments *a)
 {
 	struct vdo_stats *stats = NULL;
@@ -366,11 +359,6 @@ static int show_stats(const struct arguments *a)
 	if (!count_usage(a, &usage))
 		return EXIT_FAILED;
 	r = vdo_open(a->path, a->config, &volume, &error);
-	/* Nothing but what was saved is known of such a volume. */
-	if (r == -VDO_EDIRTY && is_read_only(a)) {
-		stats_print(NULL, &usage, a->json);
-		return EXIT_OK;
-	}
 	if (r != 0)
 		return complain_vdo(a->path, &error);
 	r = vdo_stats_get(volume, &stats);

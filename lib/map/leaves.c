@@ -305,6 +305,7 @@ static int check_image(struct map_zone *z, struct page *p)
 	case MAP_PAGE_BAD:
 		return pageio_damaged(z, p, p->bytes);
 	}
+	pageio_overlay(z, p, p->bytes);
 	return 0;
 }
 

@@ -114,6 +114,12 @@ void map_destroy(struct map *m)
 	alloc_free(m);
 }
 
+void map_set_overlay(struct map *m, const struct replay_table *t)
+{
+	VDO_ASSERT(m->overlay == NULL && t != NULL);
+	m->overlay = t;
+}
+
 unsigned map_zone_of(const struct map *m, lbn_t lbn)
 {
 	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;

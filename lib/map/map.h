@@ -55,6 +55,14 @@ struct map_config {
 int map_create(const struct map_config *c, struct map **map) MUST_CHECK;
 void map_destroy(struct map *m);
 
+/*
+ * For a volume that is opened read-only: apply @t, which is sorted, to each page
+ * that is read, so that the map is as replaying the journal would make it (V
+ * 10.3). Once, before the first operation; @t outlives the map.
+ */
+struct replay_table;
+void map_set_overlay(struct map *m, const struct replay_table *t);
+
 unsigned map_zone_of(const struct map *m, lbn_t lbn);
 
 /*

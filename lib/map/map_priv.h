@@ -183,6 +183,7 @@ struct map {
 	uint64_t nonce;
 	pbn_t root_origin;
 	uint64_t maximum_age;
+	const struct replay_table *overlay; /* or NULL */
 	struct forest forest;
 	atomic_ullong tail;
 	/* the drain */
@@ -304,6 +305,9 @@ void pageio_fini(struct map_zone *z);
 void pageio_read(struct map_zone *z, struct page *p);
 /* Write @p, which is in no list or in an era bucket. */
 void pageio_write(struct map_zone *z, struct page *p);
+/* Add to @bytes, which were read for @p, what the journal has beyond them. */
+void pageio_overlay(const struct map_zone *z, const struct page *p,
+		    uint8_t *bytes);
 /* What was read for @p is damaged, or of another place: -VDO_ECORRUPT. */
 int pageio_damaged(struct map_zone *z, const struct page *p,
 		   const uint8_t *image);

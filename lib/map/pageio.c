@@ -33,6 +33,7 @@
 #include <errno.h>
 
 #include "base/alloc.h"
+#include "replay/table.h"
 
 int pageio_init(struct map_zone *z)
 {
@@ -145,6 +146,14 @@ void pageio_write(struct map_zone *z, struct page *p)
 		p->again = true;
 	else
 		enqueue(z, p);
+}
+
+void pageio_overlay(const struct map_zone *z, const struct page *p,
+		    uint8_t *bytes)
+{
+	VDO_ASSERT(p->state == PAGE_INCOMING && p->era == 0);
+	if (z->map->overlay != NULL)
+		(void)replay_table_apply(z->map->overlay, p->pbn, bytes);
 }
 
 int pageio_damaged(struct map_zone *z, const struct page *p,

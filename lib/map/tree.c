@@ -283,6 +283,7 @@ static int take_image(struct map_zone *z, struct page *p, const uint8_t *image)
 		memcpy(p->bytes, image, BLOCK_SIZE);
 	else
 		mapping_page_format(p->bytes, m->nonce, p->pbn, false);
+	pageio_overlay(z, p, p->bytes);
 	return 0;
 }
 

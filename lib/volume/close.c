@@ -105,6 +105,7 @@ void volume_destroy(struct volume *v)
 	VDO_ASSERT(v->opening.done == NULL && v->closing.done == NULL);
 	VDO_ASSERT(v->suspending.done == NULL && v->resuming.done == NULL);
 	components_destroy(v);
+	overlay_fini(v);
 	read_only_fini(v);
 	super_writer_fini(&v->super);
 	still_there_fini(v);

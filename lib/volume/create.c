@@ -36,6 +36,7 @@ static int refuse(struct volume *v, int result, const char *what)
 	return error_set(v->error, result, "the volume %s", what);
 }
 
+/* Opened read-only any state will do: nothing depends on counts (overlay.c). */
 static int check_state(struct volume *v)
 {
 	VDO_ASSERT(v->sb.nonce == v->geometry.nonce);
@@ -48,22 +49,26 @@ static int check_state(struct volume *v)
 	switch (v->sb.state) {
 	case VOLUME_DIRTY:
 	case VOLUME_REPLAYING:
+		if (v->opened_read_only)
+			break;
 		return refuse(v, -VDO_EDIRTY,
 			      "was not closed and needs recovery, which this "
 			      "version cannot do; start and stop it once with "
 			      "Linux's dm-vdo");
 	case VOLUME_FORCE_REBUILD:
 	case VOLUME_REBUILD_FOR_UPGRADE:
+		if (v->opened_read_only)
+			break;
 		return refuse(v, -VDO_EREBUILD,
 			      "is marked for a rebuild, which this version "
 			      "cannot do; start and stop it once with Linux's "
-			      "dm-vdo");
+			      "dm-vdo, or open it with read-only=on");
 	case VOLUME_READ_ONLY:
 		v->opened_read_only = true;
 		log_warning(&v->log,
 			    "volume: in read-only mode since an earlier "
-			    "error; until it is rebuilt, blocks may have "
-			    "older contents or those of other blocks");
+			    "error; it can be read, and will be written again "
+			    "after a rebuild");
 		break;
 	default:
 		break;

@@ -27,6 +27,8 @@
 
 /* Row, function, where it runs; what it does. */
 #define OPEN_ROWS(X)							       \
+	/* opened read-only: what the journal has beyond the map */	       \
+	X(OPEN_OVERLAY, open_overlay, ON_JOURNAL)			       \
 	/* summary, slab journals */					       \
 	X(OPEN_DEPOT, open_depot, ON_JOURNAL)				       \
 	X(OPEN_DEPOT_LOADED, open_depot_loaded, ON_JOURNAL)		       \
@@ -47,7 +49,8 @@ enum { OPEN_ROWS(FLOW_ROW) };
 OPEN_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(open_table, OPEN_UNDO, OPEN_ROWS);
 
-/* The one phase whose length is known. */
+/* The phases whose lengths are known. */
+static const char overlay_phase[] = "reading the recovery journal";
 static const char depot_phase[] = "loading the slab depot";
 
 static bool is_cancelled(const struct volume *v)
@@ -69,18 +72,32 @@ static enum depot_origin origin(const struct volume *v)
 	}
 }
 
-static int open_depot(struct flow *f)
+static int open_overlay(struct flow *f)
 {
 	struct life *l = life_of(f);
 	struct volume *v = l->volume;
 
 	VDO_ASSERT(v->service == SERVICE_NOT_YET);
+	if (!v->opened_read_only)
+		return OPEN_DEPOT;
+	readonly_open(&v->readonly);
 	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
-	if (v->opened_read_only) {
-		readonly_open(&v->readonly);
+	if (!overlay_wanted(v))
 		return OPEN_START;
-	}
+	life_does(l, overlay_phase);
+	overlay_read(v, life_await(l, OPEN_START));
+	return FLOW_WAIT;
+}
+
+static int open_depot(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	VDO_ASSERT(v->service == SERVICE_NOT_YET && !v->opened_read_only);
+	if (is_cancelled(v))
+		return flow_fail(f, -ECANCELED);
 	life_does(l, depot_phase);
 	flow_await_any(f, &l->step, OPEN_DEPOT_LOADED);
 	depot_load(v->depot, origin(v), &l->step);
@@ -231,6 +248,8 @@ void volume_open_progress(const struct volume *v, struct vdo_job_progress *p)
 						memory_order_relaxed);
 
 	*p = (struct vdo_job_progress){.phase = does != NULL ? does : ""};
+	if (does == overlay_phase)
+		overlay_progress(v, &p->done, &p->total);
 	if (does == depot_phase)
 		depot_load_progress(v->depot, &p->done, &p->total);
 }

@@ -5,6 +5,7 @@
 #ifndef VOLUME_VOLUME_PRIV_H
 #define VOLUME_VOLUME_PRIV_H
 
+#include "base/counter.h"
 #include "exec/executor.h"
 #include "exec/await.h"
 #include "exec/fanout.h"
@@ -16,6 +17,7 @@
 #include "io/device.h"
 #include "io/readonly.h"
 #include "io/sync.h"
+#include "replay/scan.h"
 #include "volume/stats.h"
 #include "volume/super.h"
 #include "volume/super_writer.h"
@@ -74,6 +76,23 @@ struct look {
 	uint8_t *block; /* one, aligned as devices want it */
 };
 
+/* What the journal has beyond the map of a volume that was not closed; overlay.c */
+struct overlay {
+	struct flow flow;
+	struct mio mio;
+	struct completion *done;
+	struct replay_scan *scan;
+	struct replay_entry *entries; /* of one block */
+	struct replay_bounds bounds;
+	struct replay_table *table; /* the map's, too, in the end; or NULL */
+	uint8_t *buf;
+	uint64_t at;	  /* the next block of the ring */
+	seq_t seq;	  /* the next block with entries */
+	uint64_t count;	  /* blocks that are being read */
+	uint64_t skipped; /* entries that make no sense */
+	counter_t read, total; /* blocks */
+};
+
 struct volume {
 	struct settings settings;
 	struct vdo_device *device;
@@ -111,6 +130,7 @@ struct volume {
 	bool keep; /* by closing */
 
 	struct look look;
+	struct overlay overlay;
 };
 
 /* --------------------------------------------------------------- topology */
@@ -195,6 +215,18 @@ void read_only_fini(struct volume *v);
 /* If entering has begun, finish @done when it is over; else at once. On the
  * journal's queue. */
 void read_only_wait(struct volume *v, struct completion *done);
+
+/* Has a volume of this state, opened read-only, a journal to be read? */
+bool overlay_wanted(const struct volume *v);
+
+/*
+ * Read it, and have the map show what is in it. On the journal's queue, before
+ * anybody reads. @done gets -ECANCELED, -ENOMEM, -errno; a damaged journal is no
+ * error.
+ */
+void overlay_read(struct volume *v, struct completion *done);
+void overlay_progress(const struct volume *v, uint64_t *done, uint64_t *total);
+void overlay_fini(struct volume *v); /* after the map is gone */
 
 /* -------------------------------------------------------------- components */
 

@@ -129,13 +129,14 @@ refused()
 	fi
 }
 
-# Not stopped cleanly.
+# Not stopped cleanly: shown with what its journal has.
 bad()
 {
 	unpack
 	is state_name "$1"
-	refused "$2" read-only=on
-	untouched "though refused"
+	check "read-only" read-only=on
+	check "read-only" read-only=on logical-zones=3 cache=1M
+	untouched "though opened read-only"
 	refused "$2"
 	unchanged "though refused"
 }

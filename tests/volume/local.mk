@@ -26,6 +26,7 @@ VOLUME_TESTS = \
 	tests/volume/test_null \
 	tests/volume/test_open \
 	tests/volume/test_open_job \
+	tests/volume/test_read_only \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
 	tests/volume/test_space \
@@ -61,6 +62,8 @@ tests_volume_test_open_SOURCES = %D%/test_open.c
 tests_volume_test_open_LDADD = $(UNIT_LIBS)
 tests_volume_test_open_job_SOURCES = %D%/test_open_job.c
 tests_volume_test_open_job_LDADD = $(UNIT_LIBS)
+tests_volume_test_read_only_SOURCES = %D%/test_read_only.c
+tests_volume_test_read_only_LDADD = $(UNIT_LIBS)
 tests_volume_test_bounds_SOURCES = %D%/test_bounds.c \
 	tests/fuzz/fuzz.h tests/fuzz/overlay.c tests/fuzz/overlay.h
 tests_volume_test_bounds_LDADD = $(UNIT_LIBS)
