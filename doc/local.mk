@@ -1,3 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # What the code cites: the rules and the format; and the bounds of what is read.
 dist_doc_DATA = %D%/bounds.md %D%/format.md %D%/rules.md
+
+# Models of what the engine rests on, for spin: some minutes.
+EXTRA_DIST += %D%/models/README.md %D%/models/check.sh \
+	%D%/models/event.pml %D%/models/hashlock.pml %D%/models/mpsc.pml
+.PHONY: check-models
+check-models:
+	CC='$(CC)' $(SHELL) $(srcdir)/%D%/models/check.sh || test $$? -eq 77

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# What comments cite (V 10.3, X 3.7, E 7.5, D4, I20, trap 16) is in doc/, and
+# What comments cite (V 10.3, X 3.7, E 7.5, D4, I20, Q1, trap 16) is in doc/, and
 # the files, functions and tests that doc/bounds.md, doc/rules.md and
 # tests/README.md name exist.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
@@ -70,7 +70,7 @@ LC_ALL=C awk '
 	}
 	BEGIN {
 		cite = "[^A-Za-z0-9_/]([EVX] [0-9]+(\\.[0-9]+)*|" \
-			"[DI][1-9][0-9]*|trap [0-9]+)"
+			"[DIQ][1-9][0-9]*|trap [0-9]+)"
 	}
 	FNR == 1 {
 		inside = 0
@@ -81,14 +81,14 @@ LC_ALL=C awk '
 		if ($2 ~ /^[EVX]$/)
 			know($2 " " $3)
 	}
-	pass == 1 && /^\*\*[DI][0-9]+\*\*/ {
+	pass == 1 && /^\*\*[DIQ][0-9]+\*\*/ {
 		sub(/^\*\*/, "")
 		sub(/\*\*.*/, "")
 		know($0)
 	}
 	pass == 1 && traps && /^[0-9]+\. / { know("trap " ($1 + 0)) }
 	pass == 1 { next }
-	FILENAME ~ /\.[ch]$/ {
+	FILENAME ~ /\.(c|h|pml)$/ {
 		add_comments($0)
 		if (!inside)
 			end_of_text()
@@ -109,8 +109,8 @@ LC_ALL=C awk '
 		}
 		exit failed
 	}' pass=1 doc/format.md doc/rules.md pass=2 $pages \
-	$(find lib include tests examples -name '*.[ch]' -o -name '*.sh' \
-		-o -name '*.mk') >&2 || failed=1
+	$(find doc lib include tests examples -name '*.[ch]' -o -name '*.sh' \
+		-o -name '*.mk' -o -name '*.pml') >&2 || failed=1
 
 # `folder/file.c` `function()`, u/file `test`: one line each, what it is, where
 # it must be, and where it is named.

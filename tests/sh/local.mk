@@ -14,6 +14,7 @@ sh_tests = \
 	%D%/headers.sh \
 	%D%/layers.sh \
 	%D%/man.sh \
+	%D%/models.sh \
 	%D%/nbdkit.sh \
 	%D%/nbdkit-options.sh \
 	%D%/options.sh \

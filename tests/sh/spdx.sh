@@ -4,8 +4,8 @@
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
 cd "$top_srcdir" || exit 1
 
-files=$(find include lib examples tests man -name '*.[ch]' -o -name '*.sh' \
-	-o -name '*.mk' -o -name '*.[1-9]' | sort)
+files=$(find doc include lib examples tests man -name '*.[ch]' -o -name '*.sh' \
+	-o -name '*.mk' -o -name '*.pml' -o -name '*.[1-9]' | sort)
 count=$(echo "$files" | wc -l)
 test "$count" -ge 300 || {
 	echo "only $count files were found" >&2
