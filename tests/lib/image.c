@@ -265,6 +265,7 @@ static void load_slab(struct image *im, uint64_t slab)
 	struct slab_journal_header h;
 	uint8_t block[BLOCK_SIZE];
 
+	s->points = points;
 	load_summary(im, slab);
 	s->head = s->tail = 1;
 	if (s->summary.load)
@@ -281,9 +282,9 @@ static void load_slab(struct image *im, uint64_t slab)
 			s->newest = point_pack(h.recovery_point);
 		}
 	}
+	s->at = s->tail;
 	if (s->summary.dirty)
 		replay_slab(im, slab, points);
-	free(points);
 }
 
 /* --------------------------------------------------------------- open, close */
@@ -336,6 +337,8 @@ void image_close(struct image *im)
 {
 	for (uint64_t i = 0; i < im->block_count; i++)
 		free(im->pages[i]);
+	for (uint64_t i = 0; im->slab != NULL && i < im->slabs.slab_count; i++)
+		free(im->slab[i].points);
 	free(im->pages);
 	free(im->slab);
 	free(im->counts);
@@ -415,20 +418,44 @@ static unsigned usable_entries(const uint8_t *block,
 	return n;
 }
 
+/* Where the engine has put an entry, or would (I10); see V 10.3 D. */
+static uint64_t next_place(struct image_slab *s, bool map)
+{
+	uint64_t place;
+
+	if (map && s->entries >= SLAB_FULL_ENTRIES_MAX) {
+		s->at++;
+		s->entries = 0;
+		s->has_map = false;
+	}
+	place = s->at << 16 | s->entries++;
+	s->has_map = s->has_map || map;
+	if (s->entries >= (s->has_map ? SLAB_FULL_ENTRIES_MAX
+				      : SLAB_ENTRIES_MAX)) {
+		s->at++;
+		s->entries = 0;
+		s->has_map = false;
+	}
+	return place;
+}
+
 static void replay_slab_entry(struct image *im, pbn_t pbn, bool increment,
 			      bool map, uint64_t point)
 {
 	struct slab_journal_entry e = {.increment = increment, .map = map};
+	struct image_slab *s;
 	uint64_t slab;
 
 	if (pbn == ZERO_BLOCK)
 		return;
 	slab = slab_of(&im->slabs, pbn);
+	s = &im->slab[slab];
 	e.offset = (uint32_t)slab_offset_of(&im->slabs, pbn);
-	if (point <= im->slab[slab].newest)
+	if (point <= s->newest)
 		return;
-	im->slab[slab].newest = point;
-	apply(im, slab, &e, "recovery journal");
+	s->newest = point;
+	if (s->points[e.offset / COUNTS_PER_SECTOR] < next_place(s, map))
+		apply(im, slab, &e, "recovery journal");
 }
 
 static bool entry_valid(struct image *im, const struct journal_entry *e)

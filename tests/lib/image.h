@@ -31,6 +31,11 @@ typedef void (*image_peek_fn)(void *arg, uint64_t block, void *buf);
 struct image_slab {
 	seq_t head, tail;
 	uint64_t newest; /* packed recovery point of the last entry */
+	/* Commit points by sector, and where the next entry of replay goes. */
+	uint64_t *points;
+	seq_t at;
+	unsigned entries;
+	bool has_map;
 	struct summary_entry summary;
 };
 

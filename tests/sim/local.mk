@@ -14,5 +14,26 @@ sim: tests/sim/sim$(EXEEXT)
 	SIM_SECONDS=$(SIM_SECONDS) tests/sim/sim$(EXEEXT) $(SIM_RUNS)
 sim-shrink: tests/sim/sim$(EXEEXT)
 	SEED=$(SEED) tests/sim/sim$(EXEEXT) shrink
+
+# Broken engines, see mutants/run.sh; a few are tried by `make check`.
+MUTANTS =
+mutants: tests/sim/sim$(EXEEXT)
+	$(MUTANT_ENV) sh $(srcdir)/%D%/mutants/run.sh $(MUTANTS)
+MUTANT_ENV = \
+	top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; \
+	MUTANT_COMPILE='$(COMPILE)'; \
+	MUTANT_LINK='$(LIBTOOL) --tag=CC --mode=link $(CCLD) $(AM_CFLAGS) \
+		$(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)'; \
+	MUTANT_SIM='$(tests_sim_sim_OBJECTS)'; \
+	MUTANT_LIBS='$(tests_sim_sim_LDADD) $(LIBS)'; \
+	export top_srcdir top_builddir MUTANT_COMPILE MUTANT_LINK MUTANT_SIM \
+		MUTANT_LIBS;
+AM_TESTS_ENVIRONMENT += $(MUTANT_ENV)
+TESTS += %D%/mutants/sample.sh
+EXTRA_DIST += %D%/mutants/run.sh %D%/mutants/sample.sh $(MUTANT_PATCHES)
+MUTANT_PATCHES = $(srcdir)/%D%/mutants/*.patch
+mutants-clean:
+	rm -rf %D%/mutants/work
+clean-local: mutants-clean
 endif
-.PHONY: sim sim-shrink
+.PHONY: sim sim-shrink mutants mutants-clean
