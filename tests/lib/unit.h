@@ -29,6 +29,17 @@
 #define UNIT_SANITIZED
 #endif
 
+#if defined(__SANITIZE_THREAD__)
+#define UNIT_THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNIT_THREAD_SANITIZED 1
+#endif
+#endif
+#ifndef UNIT_THREAD_SANITIZED
+#define UNIT_THREAD_SANITIZED 0
+#endif
+
 /* A test may take so long, or CK_TIMEOUT_MULTIPLIER times that. */
 #define UNIT_SECONDS 120
 

@@ -180,8 +180,17 @@ static void send_and_check(const struct program *p, int first, int second)
 	ck_assert_int_ne(end(p, pid, what), 0);
 }
 
+/* The thread sanitizer acts on these at once, wherever a program blocks them, so
+ * there the volume stays open. */
+static bool is_synchronous(int signal)
+{
+	return signal == SIGBUS || signal == SIGFPE || signal == SIGSEGV;
+}
+
 START_TEST(test_each)
 {
+	if (UNIT_THREAD_SANITIZED && is_synchronous(ending[_i]))
+		return;
 	for (int i = 0; i < PROGRAMS; i++)
 		send_and_check(&programs[i], ending[_i], 0);
 }
