@@ -12,6 +12,7 @@ tests_lib_libtest_la_SOURCES += %D%/lib/histogram.c %D%/lib/histogram.h
 tests_lib_libtest_la_SOURCES += %D%/lib/test_pool.c %D%/lib/test_pool.h
 tests_lib_libtest_la_SOURCES += %D%/lib/sim_device.c %D%/lib/sim_device.h
 tests_lib_libtest_la_SOURCES += %D%/lib/index_ask.h
+tests_lib_libtest_la_SOURCES += %D%/lib/golden_files.h
 tests_lib_libtest_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
 UNIT_LIBS = tests/lib/libtest.la lib/libcore.la $(CHECK_LIBS)
 
@@ -23,3 +24,4 @@ include tests/fuzz/local.mk
 include tests/sh/local.mk
 include tests/kernel/local.mk
 include tests/bench/local.mk
+EXTRA_DIST += tests/golden tests/inspect

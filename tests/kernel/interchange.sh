@@ -3,7 +3,7 @@
 # Linux serves what the library wrote, and the library what Linux wrote.
 #
 # Volumes go back and forth between the library and the kernel's driver, which
-# runs in an emulated machine ($KERNEL_VDO, or beside the source tree). Each
+# runs in an emulated machine (VDO_KERNEL_TOOLS/kernel-vdo). Each
 # side checks what the other one left, block by block, and writes to it; the
 # manifests come from blockplay, another implementation of plans. After each
 # stage all metadata is audited by two tools that are not the library's.
@@ -21,8 +21,9 @@ top_srcdir=$(cd "${top_srcdir:-$(dirname "$0")/../..}" && pwd) || exit 1
 build=$(cd "${top_builddir:-.}" && pwd) || exit 1
 vdoplay=$build/tests/kernel/vdoplay
 vdoctl=${VDOCTL:-$build/examples/vdoctl/vdoctl}
-kernel=${KERNEL_VDO:-$top_srcdir/../shared/tools/kernel-vdo}
-inspect=${VDO_INSPECT:-$(dirname "$kernel")/vdo_inspect.py}
+tools=${VDO_KERNEL_TOOLS:-$top_srcdir/../shared/tools}
+kernel=$tools/kernel-vdo
+inspect=$top_srcdir/tests/inspect/vdo_inspect.py
 seed=${SEED:-1}
 dir=$build/interchange.$$
 failed=0 checked=0
@@ -33,8 +34,10 @@ skip()
 	exit 77
 }
 
-test -x "$kernel" || skip "there is no $kernel"
-test -x "$inspect" || skip "there is no $inspect"
+test -x "$kernel" || skip "there is no $kernel, which runs Linux in an emulator;
+it is no part of this source: put it there, or name its folder in
+VDO_KERNEL_TOOLS (tests/README.md says what it must do)"
+python3 --version >/dev/null 2>&1 || skip "python3 is missing"
 test -x "$vdoplay" && test -x "$vdoctl" || skip "the programs were not built"
 said=$("$kernel" setup 2>&1) ||
 	skip "kernel-vdo cannot be set up: $(echo "$said" | tail -n 1)"
@@ -527,7 +530,7 @@ index_sound()
 
 stage_index()
 {
-	uds_inspect=$(dirname "$kernel")/uds_inspect.py
+	uds_inspect=$top_srcdir/tests/inspect/uds_inspect.py
 	all=$((amount * 99 / 100)) # nearly: an index may forget a few
 	make ix --size 12G --profile kernel --logical-size 40G --slab-bits 15
 	echo flush >share/ix.last

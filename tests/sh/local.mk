@@ -11,6 +11,7 @@ sh_tests = \
 	%D%/device.sh \
 	%D%/examples.sh \
 	%D%/flows.sh \
+	%D%/golden.sh \
 	%D%/headers.sh \
 	%D%/layers.sh \
 	%D%/man.sh \

@@ -7,7 +7,7 @@ tests_unit_test_index_geometry_LDADD = $(UNIT_LIBS)
 check_PROGRAMS += tests/unit/test_index_delta
 TESTS += tests/unit/test_index_delta
 tests_unit_test_index_delta_SOURCES = tests/unit/test_index_delta.c \
-	tests/unit/golden.h tests/unit/index_shared.h
+	tests/unit/golden.h tests/lib/golden_files.h
 tests_unit_test_index_delta_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_index_chapter
@@ -27,7 +27,7 @@ TESTS += tests/unit/test_index_golden
 tests_unit_test_index_golden_SOURCES = tests/unit/test_index_golden.c \
 	tests/unit/index_play.c tests/unit/index_play.h \
 	tests/unit/index_rig.c tests/unit/index_rig.h tests/unit/golden.h \
-	tests/unit/index_names.h tests/unit/index_shared.h
+	tests/unit/index_names.h tests/lib/golden_files.h
 tests_unit_test_index_golden_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_index_model
@@ -60,7 +60,7 @@ check_PROGRAMS += tests/unit/test_index_verify
 TESTS += tests/unit/test_index_verify
 tests_unit_test_index_verify_SOURCES = tests/unit/test_index_verify.c \
 	tests/unit/index_rig.c tests/unit/index_rig.h \
-	tests/unit/index_names.h tests/unit/index_shared.h
+	tests/unit/index_names.h tests/lib/golden_files.h
 tests_unit_test_index_verify_LDADD = $(UNIT_LIBS)
 
 check_PROGRAMS += tests/unit/test_index_inspect
@@ -68,5 +68,5 @@ TESTS += tests/unit/test_index_inspect
 tests_unit_test_index_inspect_SOURCES = tests/unit/test_index_inspect.c \
 	tests/unit/index_play.c tests/unit/index_play.h \
 	tests/unit/index_rig.c tests/unit/index_rig.h tests/unit/golden.h \
-	tests/unit/index_names.h tests/unit/index_shared.h
+	tests/unit/index_names.h tests/lib/golden_files.h
 tests_unit_test_index_inspect_LDADD = $(UNIT_LIBS)

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/lib/golden_files.h"
 #include "tests/unit/golden.h"
 #include "tests/unit/index_names.h"
-#include "tests/unit/index_shared.h"
 
 const struct golden_image golden_images[] = {
 	{"tiny-dense", -1, false, UINT64_C(0x1122334455667788), 1879},
@@ -40,8 +40,8 @@ void play_expect(struct rig *r, const char *image, unsigned step)
 	unsigned checks = 0;
 	FILE *f;
 
-	snprintf(name, sizeof(name), "golden/index/%s.expect", image);
-	ck_assert(shared_path(name, path));
+	snprintf(name, sizeof(name), "index/%s.expect", image);
+	golden_path(name, path);
 	f = fopen(path, "r");
 	while (fgets(line, sizeof(line), f) != NULL) {
 		char hex[40], verdict[16], data[40] = "";
@@ -148,8 +148,8 @@ void play_log(struct rig *r, const char *name, unsigned depth)
 	unsigned long low, high;
 	FILE *f;
 
-	snprintf(file, sizeof(file), "golden/index/%s.ops", name);
-	ck_assert(shared_path(file, path));
+	snprintf(file, sizeof(file), "index/%s.ops", name);
+	golden_path(file, path);
 	f = fopen(path, "r");
 	while (fgets(line, sizeof(line), f) != NULL) {
 		if (line[0] == '#')

@@ -15,8 +15,8 @@
 
 #include "base/compiler.h"
 #include "index_format/delta_list.h"
+#include "tests/lib/golden_files.h"
 #include "tests/unit/golden.h"
-#include "tests/unit/index_shared.h"
 
 static const struct {
 	uint32_t mean, min_bits, min_keys, incr_keys;
@@ -175,8 +175,7 @@ START_TEST(golden_vectors)
 	unsigned steps = 0;
 	FILE *f;
 
-	if (!shared_path("golden/index/delta-vectors.json", path))
-		return;
+	golden_path("index/delta-vectors.json", path);
 	f = fopen(path, "r");
 	ck_assert_ptr_nonnull(f);
 	while (fgets(line, sizeof(line), f) != NULL) {

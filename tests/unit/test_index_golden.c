@@ -15,11 +15,11 @@
 #include <vdo/error.h>
 
 #include "exec/executor.h"
+#include "tests/lib/golden_files.h"
 #include "tests/unit/golden.h"
 #include "tests/unit/index_names.h"
 #include "tests/unit/index_play.h"
 #include "tests/unit/index_rig.h"
-#include "tests/unit/index_shared.h"
 
 static struct rig rig;
 
@@ -31,28 +31,21 @@ static struct vdo_device *memory_device(uint64_t blocks)
 	return d;
 }
 
-/* The image in memory, or NULL. */
+/* The image in memory. */
 static struct vdo_device *load_image(const struct golden_image *i)
 {
-	char name[64], path[1024], command[1100];
+	struct vdo_device *d = memory_device(i->blocks);
 	static uint8_t buf[1 << 20];
-	struct vdo_device *d;
+	FILE *f = golden_index(i->name);
 	uint64_t at = 0;
 	size_t n;
-	FILE *f;
 
-	snprintf(name, sizeof(name), "golden/index/%s.img.xz", i->name);
-	if (!shared_path(name, path))
-		return NULL;
-	d = memory_device(i->blocks);
-	snprintf(command, sizeof(command), "xz -dc '%s'", path);
-	f = popen(command, "r");
 	ck_assert_ptr_nonnull(f);
 	while ((n = fread(buf, 1, sizeof(buf), f)) > 0) {
 		ck_assert_int_eq(device_write(d, at, buf, n), 0);
 		at += n;
 	}
-	pclose(f);
+	ck_assert_int_eq(pclose(f), 0);
 	ck_assert_uint_eq(at, i->blocks * BLOCK_SIZE);
 	return d;
 }
@@ -85,8 +78,6 @@ START_TEST(answers_as_listed)
 	const struct golden_image *i = &golden_images[loads[_i].image];
 	struct vdo_device *d = load_image(i);
 
-	if (d == NULL)
-		return;
 	start(i, d, loads[_i].zones);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD), 0);
 	play_expect(&rig, i->name, 1);
@@ -107,8 +98,6 @@ START_TEST(dirty_image_has_no_save)
 {
 	struct vdo_device *d = load_image(&golden_images[2]);
 
-	if (d == NULL)
-		return;
 	start(&golden_images[2], d, 1);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), -VDO_EDIRTY);
 	stop(d);
@@ -116,21 +105,10 @@ START_TEST(dirty_image_has_no_save)
 END_TEST
 
 /* The last chapter before the "crash" is complete as that of the reference. */
-static bool shared_missing(void)
-{
-	char path[1024];
-
-	return !shared_path("golden/index/tiny-dense.ops", path);
-}
-
 START_TEST(same_requests_dense)
 {
 	struct vdo_device *d = memory_device(golden_images[0].blocks);
 
-	if (shared_missing()) {
-		vdo_device_close(d);
-		return;
-	}
 	start(&golden_images[0], d, 1);
 	play_log(&rig, "tiny-dense", 1);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
@@ -148,8 +126,6 @@ START_TEST(same_requests_crashed)
 {
 	struct vdo_device *d = load_image(&golden_images[0]);
 
-	if (d == NULL)
-		return;
 	start(&golden_images[0], d, 1);
 	play_log(&rig, "tiny-dense-dirty", 1);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), -VDO_EDIRTY);
@@ -166,10 +142,6 @@ START_TEST(same_requests_three_zones)
 {
 	struct vdo_device *d = memory_device(golden_images[3].blocks);
 
-	if (shared_missing()) {
-		vdo_device_close(d);
-		return;
-	}
 	start(&golden_images[3], d, 3);
 	play_log(&rig, "tiny-3zones", 1);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
@@ -183,10 +155,6 @@ START_TEST(same_requests_sparse)
 {
 	struct vdo_device *d = memory_device(golden_images[4].blocks);
 
-	if (shared_missing()) {
-		vdo_device_close(d);
-		return;
-	}
 	start(&golden_images[4], d, 1);
 	play_log(&rig, "tiny-sparse", 1);
 	play_log(&rig, "tiny-sparse-queries", 1);
@@ -198,8 +166,6 @@ START_TEST(golden_sparse_queries)
 {
 	struct vdo_device *d = load_image(&golden_images[4]);
 
-	if (d == NULL)
-		return;
 	start(&golden_images[4], d, 1);
 	play_log(&rig, "tiny-sparse-queries", 1);
 	stop(d);
@@ -216,19 +182,6 @@ static const struct {
 	{"kernel-sparse256", true, 2}, {"kernel-sparse256", true, 1},
 };
 
-static bool unpack(const char *name, const char *dir, char *image)
-{
-	char file[64], path[1024], command[1400];
-
-	snprintf(file, sizeof(file), "golden/index/%s.tar.xz", name);
-	if (!shared_path(file, path))
-		return false;
-	snprintf(command, sizeof(command), "tar -C %s -xJSf '%s'", dir, path);
-	ck_assert_int_eq(system(command), 0);
-	snprintf(image, 256, "%s/%s.img", dir, name);
-	return true;
-}
-
 /* "blocks LO HI PBN" */
 static void check_blocks(const char *name)
 {
@@ -237,8 +190,8 @@ static void check_blocks(const char *name)
 	unsigned checks = 0;
 	FILE *f;
 
-	snprintf(file, sizeof(file), "golden/index/%s.expect", name);
-	ck_assert(shared_path(file, path));
+	snprintf(file, sizeof(file), "index/%s.expect", name);
+	golden_path(file, path);
 	f = fopen(path, "r");
 	while (fgets(line, sizeof(line), f) != NULL) {
 		if (sscanf(line, "blocks %lu %lu %lu", &low, &high, &pbn) != 3)
@@ -269,20 +222,20 @@ START_TEST(kernel_images)
 	uint8_t block[BLOCK_SIZE];
 
 	ck_assert_ptr_nonnull(mkdtemp(dir));
-	if (unpack(kernels[_i].name, dir, image)) {
-		ck_assert_int_eq(vdo_device_open(image, 0, &d, NULL), 0);
-		unlink(image);
-		ck_assert_int_eq(executor_inline_create(&x), 0);
-		/* The nonce of the volume, from the config block. */
-		ck_assert_int_eq(device_read(d, 2 * BLOCK_SIZE, block,
-					     BLOCK_SIZE), 0);
-		rig_init(&rig, x, d, -256, kernels[_i].sparse,
-			 kernels[_i].zones, get_u64(block + 42), 1);
-		ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
-		check_blocks(kernels[_i].name);
-		ck_assert_int_eq(rig_close(&rig, false), 0);
-		stop(d);
-	}
+	ck_assert(golden_index_unpack(kernels[_i].name, dir));
+	snprintf(image, sizeof(image), "%s/%s.img", dir, kernels[_i].name);
+	ck_assert_int_eq(vdo_device_open(image, 0, &d, NULL), 0);
+	unlink(image);
+	ck_assert_int_eq(executor_inline_create(&x), 0);
+	/* The nonce of the volume, from the config block. */
+	ck_assert_int_eq(device_read(d, 2 * BLOCK_SIZE, block,
+				     BLOCK_SIZE), 0);
+	rig_init(&rig, x, d, -256, kernels[_i].sparse,
+		 kernels[_i].zones, get_u64(block + 42), 1);
+	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED), 0);
+	check_blocks(kernels[_i].name);
+	ck_assert_int_eq(rig_close(&rig, false), 0);
+	stop(d);
 	ck_assert_int_eq(rmdir(dir), 0);
 }
 END_TEST

@@ -4,7 +4,7 @@
  * every list and page, finds no fault, and finds each name. What the golden
  * requests led to must, by its account, be what the reference wrote.
  *
- * Skipped without the inspector, which is not part of the source.
+ * Skipped without python3.
  */
 #include "build.h"
 
@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #include "exec/executor.h"
+#include "tests/lib/golden_files.h"
 #include "tests/unit/index_play.h"
 #include "tests/unit/index_rig.h"
-#include "tests/unit/index_shared.h"
 
-#define INSPECTOR "tools/uds_inspect.py"
+#define INSPECTOR "tests/inspect/uds_inspect.py"
 #define REPORT	  (256 << 10)
 
 static struct rig rig;
@@ -78,7 +78,7 @@ static char *inspect(const char *file, const char *options)
 	size_t n;
 	FILE *f;
 
-	ck_assert(shared_path(INSPECTOR, path));
+	source_path(INSPECTOR, path);
 	snprintf(command, sizeof(command), "python3 '%s' '%s' %s 2>&1", path,
 		 file, options);
 	f = popen(command, "r");
@@ -118,7 +118,7 @@ static const struct {
 START_TEST(same_records)
 {
 	const struct golden_image *i = &golden_images[golden_cases[_i].image];
-	char name[64], path[1024], options[1200];
+	char name[64], path[GOLDEN_PATH], options[1200];
 	char *ours, *theirs;
 	struct vdo_device *d;
 
@@ -129,15 +129,16 @@ START_TEST(same_records)
 		play_log(&rig, golden_cases[_i].logs[n], 1);
 	stop(d);
 	ours = inspect(image, "--deep");
-	snprintf(name, sizeof(name), "golden/index/%s.img.xz", i->name);
-	ck_assert(shared_path(name, path));
+	ck_assert(golden_index_unpack(i->name, dir));
+	snprintf(path, sizeof(path), "%s/%s.img", dir, i->name);
 	theirs = inspect(path, "--deep");
+	unlink(path);
 	ck_assert_str_eq(records_of(ours), records_of(theirs));
 	free(ours);
 	free(theirs);
 	if (golden_cases[_i].step != 0) {
-		snprintf(name, sizeof(name), "golden/index/%s.expect", i->name);
-		ck_assert(shared_path(name, path));
+		snprintf(name, sizeof(name), "index/%s.expect", i->name);
+		golden_path(name, path);
 		snprintf(options, sizeof(options), "--expect '%s' --step %u",
 			 path, golden_cases[_i].step);
 		free(inspect(image, options));
@@ -203,12 +204,10 @@ END_TEST
 
 int main(void)
 {
-	char path[1024];
 	TCase *tc = unit_case("inspect");
 
-	if (!shared_path(INSPECTOR, path) ||
-	    system("python3 -c 'import lzma' 2>/dev/null") != 0) {
-		puts("skipped: no " INSPECTOR);
+	if (system("python3 -c 'import lzma' 2>/dev/null") != 0) {
+		puts("skipped: no python3");
 		return 77;
 	}
 	tcase_add_loop_test(tc, same_records, 0, ARRAY_SIZE(golden_cases));

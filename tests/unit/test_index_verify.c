@@ -17,9 +17,9 @@
 #include "exec/executor.h"
 #include "index/index_priv.h"
 #include "index/verify.h"
+#include "tests/lib/golden_files.h"
 #include "tests/unit/index_names.h"
 #include "tests/unit/index_rig.h"
-#include "tests/unit/index_shared.h"
 
 #define BLOCKS	 1879u
 #define NONCE	 4711u
@@ -381,35 +381,28 @@ static const struct {
 	{"tiny-sparse", true, 0x3344, 11959, true},
 };
 
-static bool load_image(const char *name, uint64_t blocks)
+static void load_image(const char *name, uint64_t blocks)
 {
-	char file[64], path[1024], command[1100];
+	FILE *f = golden_index(name);
 	uint64_t at = 0;
 	size_t n;
-	FILE *f;
 
-	snprintf(file, sizeof(file), "golden/index/%s.img.xz", name);
-	if (!shared_path(file, path))
-		return false;
+	ck_assert_ptr_nonnull(f);
 	ck_assert_int_eq(vdo_device_open_memory(blocks * BLOCK_SIZE, &device),
 			 0);
-	snprintf(command, sizeof(command), "xz -dc '%s'", path);
-	f = popen(command, "r");
-	ck_assert_ptr_nonnull(f);
 	while ((n = fread(page, 1, sizeof(page), f)) > 0) {
 		ck_assert_int_eq(device_write(device, at, page, n), 0);
 		at += n;
 	}
-	pclose(f);
-	return true;
+	ck_assert_int_eq(pclose(f), 0);
+	ck_assert_uint_eq(at, blocks * BLOCK_SIZE);
 }
 
 START_TEST(golden)
 {
 	const struct vdo_index_report *r = &result.report;
 
-	if (!load_image(images[_i].name, images[_i].blocks))
-		return;
+	load_image(images[_i].name, images[_i].blocks);
 	start(-1, images[_i].sparse, 1, images[_i].nonce);
 	ck_assert_int_eq(rig_open(&rig, INDEX_LOAD_SAVED),
 			 images[_i].saved ? 0 : -VDO_EDIRTY);
