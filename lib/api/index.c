@@ -91,8 +91,8 @@ static int start_on(struct vdo_device *device, struct vdo_device *own,
 	VDO_ASSERT(own == NULL || own == device);
 	if (j == NULL)
 		return -ENOMEM;
-	r = volume_reindex_create(device, s, ops == &rebuild_ops, &j->work,
-				  error);
+	r = volume_reindex_create(device, NULL, s, ops == &rebuild_ops,
+				  &j->work, error);
 	if (r == 0)
 		r = job_start(&j->job, ops, s);
 	if (r != 0) {

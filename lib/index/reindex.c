@@ -33,10 +33,11 @@
 
 struct reindex {
 	struct vdo_device *device;
-	bool claimed;
+	bool claimed; /* here */
 	struct log log;
 	struct index_place place;
 	struct executor *executor;
+	bool own_executor;
 	struct queue *queue;
 	struct storage storage;
 	struct sync sync;
@@ -76,21 +77,32 @@ static int create_index(struct reindex *r, const struct reindex_config *rc)
 	return index_create(&c, &r->index);
 }
 
-static int prepare(struct reindex *r, const struct reindex_config *c,
-		   struct vdo_error *error)
+static int claim(struct reindex *r, struct vdo_error *error)
 {
-	struct vdo_index_info info;
 	int result = executor_inline_create(&r->executor);
 
 	VDO_ASSERT(!r->claimed);
+	r->own_executor = true;
 	if (result == 0)
 		result = device_claim(r->device, r->executor);
 	if (result == -VDO_EINUSE)
 		error_set(error, result,
 			  "the storage is in use by an open volume");
+	r->claimed = result == 0;
+	return result;
+}
+
+static int prepare(struct reindex *r, const struct reindex_config *c,
+		   struct vdo_error *error)
+{
+	struct vdo_index_info info;
+	int result = 0;
+
+	r->executor = c->executor;
+	if (r->executor == NULL)
+		result = claim(r, error);
 	if (result != 0)
 		return result;
-	r->claimed = true;
 	/* This reads, too, so that what cannot work fails before the work
 	 * begins. */
 	result = index_inspect(r->device, &r->place, &info, error);
@@ -136,7 +148,8 @@ void reindex_destroy(struct reindex *r)
 	index_destroy(r->index);
 	if (r->claimed)
 		device_release(r->device);
-	executor_destroy(r->executor);
+	if (r->own_executor)
+		executor_destroy(r->executor);
 	alloc_free(r);
 }
 

@@ -5,11 +5,11 @@
  *	reindex_create() -> reindex_verify() or reindex_rebuild(), once
  *			 -> reindex_destroy()
  *
- * It has an executor of its own without threads: whoever calls verify or
- * rebuild does the work.
+ * It has an executor without threads: whoever calls verify or rebuild does the
+ * work. As a rule it is its own, which then claims the device.
  *
  * Invariants
- *  (1) The device is claimed from create to destroy.
+ *  (1) The device is claimed from create to destroy, here or by the caller.
  *  (2) Only a rebuild writes, and nothing but the place of the index.
  *
  * Runs on: outside of any queue, one thread at a time; reindex_stop() and
@@ -29,6 +29,7 @@ struct reindex;
 
 struct reindex_config {
 	struct vdo_device *device;
+	struct executor *executor; /* that has claimed it; NULL: claim it */
 	struct index_place place;
 	uint64_t bio_offset; /* of the volume, in blocks */
 	bool writes;	     /* for a rebuild */

@@ -82,12 +82,13 @@ int volume_index_inspect(struct vdo_device *device,
 	return 0;
 }
 
-int volume_reindex_create(struct vdo_device *device, const struct settings *s,
-			  bool writes, struct reindex **reindex,
-			  struct vdo_error *error)
+int volume_reindex_create(struct vdo_device *device, struct executor *executor,
+			  const struct settings *s, bool writes,
+			  struct reindex **reindex, struct vdo_error *error)
 {
 	struct reindex_config c = {
 		.device = device,
+		.executor = executor,
 		.writes = writes,
 		.kind = MIO_INDEX,
 		.wall_ms = wall_ms,

@@ -16,9 +16,11 @@ int volume_index_inspect(struct vdo_device *device,
 			 struct vdo_index_info *info,
 			 struct vdo_error *error) MUST_CHECK;
 
-/* @writes: for a rebuild. -VDO_ENOINDEX: the volume has none. */
-int volume_reindex_create(struct vdo_device *device, const struct settings *s,
-			  bool writes, struct reindex **reindex,
+/* @executor: that has claimed the device, or NULL. @writes: for a rebuild.
+ * -VDO_ENOINDEX: the volume has none. */
+int volume_reindex_create(struct vdo_device *device, struct executor *executor,
+			  const struct settings *s, bool writes,
+			  struct reindex **reindex,
 			  struct vdo_error *error) MUST_CHECK;
 
 #endif

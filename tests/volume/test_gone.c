@@ -216,7 +216,7 @@ START_TEST(test_cut_while_reindexing)
 
 	ck_assert_int_eq(vdo_close(v), 0);
 	ck_assert_int_eq(vdo_device_open(path, 0, &device, &error), 0);
-	ck_assert_int_eq(volume_reindex_create(device, &settings, true, &r,
+	ck_assert_int_eq(volume_reindex_create(device, NULL, &settings, true, &r,
 					       &error), 0);
 	ck_assert_int_eq(truncate(path, sizes[_i]), 0);
 	ck_assert_int_ne(reindex_rebuild(r, &error), 0);
