@@ -217,7 +217,7 @@ static void overlay(struct walk *w, struct walk_page *p)
 		p->validity = MAP_PAGE_VALID;
 }
 
-/* Read a page and ask what to do with it: WALK_IN, WALK_PAST, or an error. */
+/* Read a page and ask what to do with it: WALK_, or an error. */
 static int load(struct walk *w, struct walk_page *p)
 {
 	uint64_t nonce = w->c->sb->nonce;
@@ -241,8 +241,18 @@ static int load(struct walk *w, struct walk_page *p)
 		overlay(w, p);
 	}
 	result = w->c->page(w->c->arg, p);
-	VDO_ASSERT(result <= WALK_PAST && (result != WALK_IN || !p->again));
+	VDO_ASSERT(result <= WALK_CLEAR && (result != WALK_IN || !p->again));
+	VDO_ASSERT(result != WALK_CLEAR || p->parent != 0);
 	return result;
+}
+
+/* Have nothing lead to the page in slot @slot of @p. */
+static void clear_child(struct walk_page *p, unsigned slot)
+{
+	VDO_ASSERT(p->level > 0);
+	mapping_page_put(p->bytes, slot,
+			 (struct mapping){ZERO_BLOCK, STATE_UNMAPPED});
+	p->changed = true;
 }
 
 /* Ask for each child; empty the slots that lead nowhere. */
@@ -284,7 +294,7 @@ static int release(struct walk *w, struct tree *t, unsigned level)
 
 /* Have the page of @level above @row. WALK_PAST: there is none. */
 static int hold(struct walk *w, unsigned root, unsigned level, uint64_t row,
-		const struct walk_page *parent, pbn_t pbn)
+		struct walk_page *parent, pbn_t pbn)
 {
 	struct tree *t = &w->trees[root];
 	struct held *h = &t->held[level];
@@ -308,6 +318,10 @@ static int hold(struct walk *w, unsigned root, unsigned level, uint64_t row,
 	result = load(w, &h->page);
 	if (result == WALK_IN)
 		result = take_children(w, &h->page);
+	if (result == WALK_CLEAR) {
+		clear_child(parent, h->page.parent_slot);
+		result = WALK_PAST;
+	}
 	h->is_held = result == WALK_IN || h->page.changed;
 	return result;
 }
@@ -327,8 +341,8 @@ static uint64_t next_row_of(const struct walk_page *p, uint64_t row)
 	return first;
 }
 
-static int take_leaf(struct walk *w, const struct walk_page *parent,
-		     uint64_t row, pbn_t pbn)
+static int take_leaf(struct walk *w, struct walk_page *parent, uint64_t row,
+		     pbn_t pbn)
 {
 	struct walk_page p = {
 		.bytes = w->pages + (size_t)w->roots * TOP * BLOCK_SIZE,
@@ -341,6 +355,8 @@ static int take_leaf(struct walk *w, const struct walk_page *parent,
 	int result = load(w, &p);
 
 	VDO_ASSERT(parent->level == 1);
+	if (result == WALK_CLEAR)
+		clear_child(parent, p.parent_slot);
 	return result < 0 ? result : write_page(w, &p);
 }
 

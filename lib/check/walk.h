@@ -52,6 +52,7 @@ struct walk_config {
 	/*
 	 * A page was met. WALK_IN: go into it; who says so of a page that is
 	 * not valid has made it one. WALK_PAST: there is nothing in it.
+	 * WALK_CLEAR: and nothing shall lead to it, of a page with a parent.
 	 */
 	int (*page)(void *arg, struct walk_page *p);
 
@@ -64,7 +65,7 @@ struct walk_config {
 		     struct mapping m);
 };
 
-enum { WALK_IN = 0, WALK_PAST = 1 };
+enum { WALK_IN = 0, WALK_PAST = 1, WALK_CLEAR = 2 };
 
 /* 0, -ENOMEM, or what a call returned. */
 int walk_run(const struct walk_config *c) MUST_CHECK;
