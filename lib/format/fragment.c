@@ -36,6 +36,21 @@ void fragment_header_encode(uint8_t *block, const uint16_t *sizes,
 	VDO_CHECK(total <= FRAGMENT_PAYLOAD);
 }
 
+static bool version_is_right(const uint8_t *block)
+{
+	return get_u32(block) == VERSION_MAJOR &&
+	       get_u32(block + 4) == VERSION_MINOR;
+}
+
+bool fragment_header_is_valid(const uint8_t *block)
+{
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < FRAGMENTS_MAX; i++)
+		total += get_u16(block + SIZES_OFFSET + 2 * i);
+	return version_is_right(block) && total <= FRAGMENT_PAYLOAD;
+}
+
 int fragment_find(const uint8_t *block, uint8_t state, const uint8_t **data,
 		  size_t *size)
 {
@@ -45,8 +60,7 @@ int fragment_find(const uint8_t *block, uint8_t state, const uint8_t **data,
 
 	if (state < STATE_FRAGMENT_0 || state > STATE_FRAGMENT_LAST)
 		return -VDO_EFRAGMENT;
-	if (get_u32(block) != VERSION_MAJOR ||
-	    get_u32(block + 4) != VERSION_MINOR)
+	if (!version_is_right(block))
 		return -VDO_EFRAGMENT;
 	slot = state - STATE_FRAGMENT_0;
 	for (unsigned i = 0; i < slot; i++)

@@ -22,6 +22,9 @@
 void fragment_header_encode(uint8_t *block, const uint16_t *sizes,
 			    unsigned count);
 
+/* Can the header be that of a compressed block? */
+bool fragment_header_is_valid(const uint8_t *block);
+
 /*
  * Find the fragment of @state in a block. 0, or -VDO_EFRAGMENT if the block or
  * the state makes no sense.
