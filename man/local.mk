@@ -6,6 +6,7 @@ dist_man_MANS += \
 	%D%/libvdo.3 \
 	%D%/libvdo-format.5 \
 	%D%/vdo-options.7 \
+	%D%/vdo_check.3 \
 	%D%/vdo_config_new.3 \
 	%D%/vdo_cq_new.3 \
 	%D%/vdo_device_open.3 \
@@ -20,8 +21,20 @@ dist_man_MANS += \
 	%D%/vdo_strerror.3 \
 	%D%/vdo_usage_inspect.3 \
 	%D%/vdo_version.3 \
-	%D%/vdoctl.1
+	%D%/vdoctl.1 \
+	%D%/vdoctl-check.1
 
+links_vdo_check = \
+	%D%/links/vdo_check_device.3 \
+	%D%/links/vdo_check_mend.3 \
+	%D%/links/vdo_check_name.3 \
+	%D%/links/vdo_check_report_get.3 \
+	%D%/links/vdo_check_severity.3 \
+	%D%/links/vdo_check_severity_name.3 \
+	%D%/links/vdo_check_structure.3 \
+	%D%/links/vdo_check_text.3 \
+	%D%/links/vdo_check_undo.3 \
+	%D%/links/vdo_check_undo_device.3
 links_vdo_config_new = \
 	%D%/links/vdo_config_free.3 \
 	%D%/links/vdo_config_set.3 \
@@ -103,6 +116,7 @@ links_vdo_usage_inspect = \
 	%D%/links/vdo_usage_get.3
 
 man_links = \
+	$(links_vdo_check) \
 	$(links_vdo_config_new) \
 	$(links_vdo_cq_new) \
 	$(links_vdo_device_open) \
@@ -120,6 +134,8 @@ man_links = \
 man_MANS = $(man_links)
 CLEANFILES += $(man_links)
 
+$(links_vdo_check):
+	$(man_link)/vdo_check.3 >$@
 $(links_vdo_config_new):
 	$(man_link)/vdo_config_new.3 >$@
 $(links_vdo_cq_new):

@@ -8,6 +8,7 @@
 #ifndef VDO_VDO_H
 #define VDO_VDO_H
 
+#include <vdo/check.h>
 #include <vdo/config.h>
 #include <vdo/device.h>
 #include <vdo/error.h>

@@ -5,7 +5,7 @@
 #  - each exported function has a page under its name, and a prototype in it
 #  - no page names a function that is not exported
 #  - references among our own pages lead somewhere
-#  - the table of errors is that of error.h
+#  - the table of errors is that of error.h, that of findings that of check.h
 here=$(dirname "$0")
 top_srcdir=${top_srcdir:-$here/../..}
 man=$top_srcdir/man
@@ -78,6 +78,21 @@ sed -n 's/.*X([0-9]*, \([A-Z]*\), .*/VDO_E\1/p' \
 sed -n 's/^\.It Er \(VDO_E[A-Z]*\) .*/\1/p' "$man/vdo_strerror.3" |
 	sort >man-page.$$
 diff man-header.$$ man-page.$$ >&2 || fail "vdo_strerror.3 and error.h differ"
+rm -f man-header.$$ man-page.$$
+
+# Name, severity, mend.
+sed -n '/define VDO_CHECK_FINDINGS/,/^$/p' "$top_srcdir/include/vdo/check.h" |
+	tr '\\\n' '  ' | sed 's/X(/\n/g; s/$/\n/' | sed -n '
+		s/COSMETIC/cosmetic/; s/WASTES/wastes space/
+		s/LOSES/loses data/; s/FATAL/fatal/
+		s/CANNOT/not mended/; s/MENDS/mended/
+		s/CLEARS/mended by clearing/
+		s/^[A-Z_]*, *"\([a-z-]*\)", "[^"]*", *\([^,]*\), *\([^,]*\), .*/\1: \2, \3/p' >man-header.$$
+sed -n 's/^\.It Cm \([a-z-]*\) Pq \(.*\)/\1: \2/p' "$man/vdoctl-check.1" \
+	>man-page.$$
+test -s man-header.$$ || fail "no findings were found in check.h"
+diff man-header.$$ man-page.$$ >&2 ||
+	fail "vdoctl-check.1 and check.h differ"
 rm -f man-header.$$ man-page.$$
 
 exit $failed

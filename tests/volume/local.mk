@@ -11,6 +11,7 @@ VOLUME_TESTS = \
 	tests/volume/test_advice \
 	tests/volume/test_async \
 	tests/volume/test_bounds \
+	tests/volume/test_check \
 	tests/volume/test_compress \
 	tests/volume/test_dedupe \
 	tests/volume/test_descriptors \
@@ -42,6 +43,8 @@ tests_volume_test_async_SOURCES = %D%/test_async.c
 tests_volume_test_async_LDADD = $(UNIT_LIBS)
 tests_volume_test_dedupe_SOURCES = %D%/test_dedupe.c
 tests_volume_test_dedupe_LDADD = $(UNIT_LIBS)
+tests_volume_test_check_SOURCES = %D%/test_check.c
+tests_volume_test_check_LDADD = $(UNIT_LIBS)
 tests_volume_test_compress_SOURCES = %D%/test_compress.c
 tests_volume_test_compress_LDADD = $(UNIT_LIBS)
 tests_volume_test_space_SOURCES = %D%/test_space.c

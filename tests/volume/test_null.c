@@ -95,6 +95,7 @@ START_TEST(test_life)
 	struct vdo_volume *v = (struct vdo_volume *)&said;
 	struct vdo_info info;
 	struct vdo_plan plan;
+	struct vdo_check_report report;
 	struct vdo_usage usage;
 	struct vdo_job *job;
 	struct vdo_device *d;
@@ -122,6 +123,30 @@ START_TEST(test_life)
 	REFUSED_SAYING("info", vdo_inspect("/dev/null", NULL, 8, e));
 	REFUSED_SAYING("device", vdo_inspect_device(NULL, &info, 8, e));
 	REFUSED_SAYING("info", vdo_inspect_device(d, NULL, 8, e));
+	REFUSED_SAYING("job", vdo_check("/dev/null", NULL, 0, NULL, NULL, NULL,
+					NULL, e));
+	REFUSED_SAYING("path", vdo_check(NULL, NULL, 0, NULL, NULL, NULL, &job,
+					 e));
+	REFUSED_SAYING("job", vdo_check_device(d, NULL, 0, NULL, NULL, NULL,
+					       NULL, e));
+	REFUSED_SAYING("device", vdo_check_device(NULL, NULL, 0, NULL, NULL,
+						  NULL, &job, e));
+	REFUSED_SAYING("undo", vdo_check_device(d, NULL, VDO_CHECK_REPAIR, NULL,
+						NULL, NULL, &job, e));
+	REFUSED(vdo_check_report_get(NULL, &report, sizeof(report)));
+	REFUSED_SAYING("path", vdo_check_undo(NULL, NULL, "/dev/null", NULL,
+					      e));
+	REFUSED_SAYING("undo", vdo_check_undo("/dev/null", NULL, NULL, NULL,
+					      e));
+	REFUSED_SAYING("device", vdo_check_undo_device(NULL, d, NULL, e));
+	REFUSED_SAYING("undo", vdo_check_undo_device(d, NULL, NULL, e));
+	ck_assert_ptr_null(vdo_check_name((enum vdo_check_code)1000));
+	ck_assert_ptr_null(vdo_check_structure((enum vdo_check_code)1000));
+	ck_assert_ptr_null(vdo_check_text((enum vdo_check_code)1000));
+	ck_assert_int_eq(vdo_check_severity((enum vdo_check_code)1000), 0);
+	ck_assert_int_eq(vdo_check_mend((enum vdo_check_code)1000), 0);
+	ck_assert_ptr_null(vdo_check_severity_name(
+		(enum vdo_check_severity)1000));
 	REFUSED_SAYING("path", vdo_usage_inspect(NULL, &usage, 8, e));
 	REFUSED_SAYING("usage", vdo_usage_inspect("/dev/null", NULL, 8, e));
 	REFUSED_SAYING("device", vdo_usage_inspect_device(NULL, &usage, 8, e));
