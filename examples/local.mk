@@ -6,6 +6,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/process.c %D%/process.h \
 	%D%/storage.c %D%/storage.h \
 	%D%/text.c %D%/text.h \
+	%D%/vdoctl/check.c \
 	%D%/vdoctl/data.c \
 	%D%/vdoctl/format.c \
 	%D%/vdoctl/index.c \

@@ -15,6 +15,7 @@ static const struct {
 } commands[] = {
 	{"format", command_format, "make a new, empty volume"},
 	{"info", command_info, "show what the first blocks of a volume say"},
+	{"check", command_check, "look over a volume, and mend it"},
 	{"index", command_index, "look at, verify or rebuild the index"},
 	{"stats", command_stats, "show the statistics of a volume"},
 	{"write", command_write, "copy standard input into a volume"},
@@ -42,9 +43,27 @@ static const struct option argument_table[] = {
 	{"json", no_argument, NULL, 'j' + 256},
 	{"unlocked", no_argument, NULL, 'U' + 256},
 	{"exact", no_argument, NULL, 'x' + 256},
+	{"repair", no_argument, NULL, 'R' + 256},
+	{"data", no_argument, NULL, 'd' + 256},
+	{"no-index", no_argument, NULL, 'n' + 256},
+	{"yes", no_argument, NULL, 'y' + 256},
+	{"undo", required_argument, NULL, 'u' + 256},
+	{"undo-from", required_argument, NULL, 'f' + 256},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
+
+/* An option without an argument. */
+static void set_switch(struct arguments *a, int letter)
+{
+	a->unlocked |= letter == 'U';
+	a->exact |= letter == 'x';
+	a->json |= letter == 'j';
+	a->repair |= letter == 'R';
+	a->data |= letter == 'd';
+	a->no_index |= letter == 'n';
+	a->yes |= letter == 'y';
+}
 
 /* A long option; @letter is that of arguments_parse(). */
 static bool take_long(struct arguments *a, int letter, const char *accept,
@@ -61,14 +80,14 @@ static bool take_long(struct arguments *a, int letter, const char *accept,
 	case 'l':
 		a->has_length = true;
 		return parse_size_option("--length", optarg, &a->length);
-	case 'U':
-		a->unlocked = true;
+	case 'u':
+		a->undo = optarg;
 		return true;
-	case 'x':
-		a->exact = true;
+	case 'f':
+		a->undo_from = optarg;
 		return true;
 	default:
-		a->json = true;
+		set_switch(a, letter);
 		return true;
 	}
 }

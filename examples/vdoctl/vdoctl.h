@@ -14,6 +14,7 @@
 
 int command_format(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_check(int argc, char **argv);
 int command_index(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_write(int argc, char **argv);
@@ -28,13 +29,15 @@ struct arguments {
 	uint64_t offset, length;
 	bool has_offset, has_length;
 	bool json, verbose, unlocked, exact;
+	bool repair, data, no_index, yes;
+	const char *undo, *undo_from; /* NULL: not said */
 	int code; /* of a command that ends here */
 };
 
 /*
  * Parse the options of the commands that look into a volume. @accept has the
  * letters of those that the command takes: o(ffset) l(ength) j(son) U(nlocked)
- * (e)x(act); with r the
+ * (e)x(act) R(epair) d(ata) n(o-index) y(es) u(ndo) (undo-)f(rom); with r the
  * volume is opened read-only unless -o says otherwise. False: the command ends
  * with a->code, after help or a complaint. Free @a with arguments_free() in any
  * case.
