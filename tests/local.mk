@@ -22,6 +22,7 @@ include tests/volume/local.mk
 include tests/sim/local.mk
 include tests/fuzz/local.mk
 include tests/sh/local.mk
+include tests/crash/local.mk
 include tests/kernel/local.mk
 include tests/bench/local.mk
 EXTRA_DIST += tests/golden tests/inspect
