@@ -42,6 +42,7 @@ struct dirty_block {
 	struct list_node link; /* all, in the order in which they got dirty */
 	struct dirty_block *next; /* of the bucket */
 	uint64_t block;
+	bool lost; /* what was written before can not become durable any more */
 	struct list_node versions;
 };
 
@@ -184,9 +185,31 @@ static void settle(struct sim_device *sd, uint64_t seq)
 			memcpy(durable_at(sd, b->block), v->data, BLOCK_SIZE);
 			list_remove(m);
 			free(v);
+			b->lost = false;
 		}
-		if (list_empty(&b->versions))
+		if (list_empty(&b->versions) && !b->lost)
 			forget_dirty(sd, b->block);
+	}
+}
+
+/* A flush that was submitted at @seq has failed: as with page caches, some of
+ * what it should have covered is not written by the next one, either. */
+static void unsettle(struct sim_device *sd, uint64_t seq)
+{
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		if (random_below(sd, 2) == 0)
+			continue;
+		list_for_each_safe(m, &b->versions) {
+			struct version *v = list_entry(m, struct version, link);
+
+			if (v->seq > seq)
+				break;
+			list_remove(m);
+			free(v);
+			b->lost = true;
+		}
 	}
 }
 
@@ -309,6 +332,8 @@ static struct mood pick_mood(struct sim_device *sd)
 
 static uint64_t newest_seq(const struct dirty_block *b)
 {
+	if (list_empty(&b->versions))
+		return 0;
 	return list_entry(b->versions.prev, struct version, link)->seq;
 }
 
@@ -384,6 +409,8 @@ static int perform(struct sim_io *sio)
 
 	if (sio->life != sd->life)
 		return -EIO;
+	if (sio->fault != 0 && io->op == VDO_DEVICE_FLUSH)
+		unsettle(sd, sio->seq);
 	if (sio->fault != 0)
 		return sio->fault;
 	switch (io->op) {

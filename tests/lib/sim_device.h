@@ -16,6 +16,8 @@
  *      those under way, in any order; each is kept, dropped, or torn by sectors
  *      of 512 bytes: at random, or all but one block, or all since some time.
  *      A durable write is never undone by an older one.
+ *      Part of what a flush that fails should have covered is lost for good:
+ *      reads find it until the crash.
  *  (3) After a crash all I/O through devices opened before it fails with -EIO
  *      and changes nothing.
  *  (4) Same seed, same calls: same results.

@@ -30,6 +30,11 @@ static bool end_close(struct run *r)
 		model_flushed(r->model, model_now(r->model));
 	check_survivors(r, result == 0 ? "after close" : "after a failed close");
 	totals.crashes += crashed;
+	if (result == 0 && percent(r, 30)) {
+		sim_device_crash(r->sd);
+		check_survivors(r, "after close and a crash");
+		totals.crashes++;
+	}
 	return result == 0;
 }
 
@@ -88,7 +93,7 @@ static bool cycle(struct run *r)
 	bool go_on;
 
 	r->faulty = r->lossy = false;
-	r->is_long = percent(r, 10);
+	r->is_long = percent(r, r->tight ? 25 : 10);
 	r->super_written = false;
 	totals.cycles++;
 	/* One that an error made read-only would have to be rebuilt. */

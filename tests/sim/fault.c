@@ -7,6 +7,8 @@
 
 #include "tests/sim/sim.h"
 
+#include "format/mapping.h"
+
 /* ------------------------------------------------------------------- errors */
 
 /* One kind, from somewhere on. */
@@ -43,6 +45,13 @@ static void check_read_only(struct run *r, const struct vdo_device_io *io)
 	r->super_written = true;
 }
 
+static bool is_page(struct run *r, const struct vdo_device_io *io, pbn_t pbn)
+{
+	return io->length == BLOCK_SIZE && io->iov[0].iov_len == BLOCK_SIZE &&
+	       mapping_page_check(io->iov[0].iov_base, r->nonce, pbn) !=
+		       MAP_PAGE_BAD;
+}
+
 /* Called with each operation of the storage. */
 static bool watch(void *arg, const struct vdo_device_io *io)
 {
@@ -50,8 +59,11 @@ static bool watch(void *arg, const struct vdo_device_io *io)
 	pbn_t pbn = io->offset / BLOCK_SIZE;
 
 	check_read_only(r, io);
-	if (io->op == VDO_DEVICE_WRITE && pbn >= r->trap_first &&
-	    pbn <= r->trap_last && r->trap_in > 0 && --r->trap_in == 0)
+	if (io->op != VDO_DEVICE_WRITE || r->trap_in == 0 ||
+	    pbn < r->trap_first || pbn > r->trap_last ||
+	    (r->trap_pages && !is_page(r, io, pbn)))
+		return false;
+	if (--r->trap_in == 0)
 		r->trap_sprung = true;
 	return false;
 }
@@ -99,15 +111,19 @@ static void set_trap(struct run *r)
 	struct image im;
 
 	image_open_sim(&im, r->sd, r->block_count);
+	r->trap_pages = false;
 	switch (dice(r, 10)) {
 	case 0:
+	case 1:
 		trap_in_partition(r, &im, PARTITION_SUMMARY);
 		break;
-	case 1:
+	case 2:
 		trap_in_partition(r, &im, PARTITION_JOURNAL);
 		break;
-	case 2:
-		trap_in_partition(r, &im, PARTITION_BLOCK_MAP);
+	case 3:
+	case 4:
+		trap_at(r, 0, r->block_count);
+		r->trap_pages = true;
 		break;
 	default:
 		trap_in_slab(r, &im);
@@ -125,7 +141,7 @@ void fault_spring(struct run *r)
 	if (!r->trap_sprung)
 		return;
 	r->trap_sprung = false;
-	sim_device_crash_at(r->sd, any_size(r, 4));
+	sim_device_crash_at(r->sd, any_size(r, 3));
 }
 
 /* ------------------------------------------------------------------ together */

@@ -47,8 +47,8 @@ static void fill_with_rubbish(struct run *r)
 
 static struct vdo_config *random_shape(struct run *r)
 {
-	static const unsigned rings[] = {4, 4, 8, 16, 32, 64, 256};
-	static const unsigned slab_rings[] = {3, 4, 5, 8, 16};
+	static const unsigned rings[] = {4, 8, 16, 32, 64, 256};
+	static const unsigned slab_rings[] = {3, 4, 8, 16};
 	static const unsigned logical[] = {500, 500, 6000, 6000, 80000};
 	struct vdo_config *c;
 
@@ -57,9 +57,11 @@ static struct vdo_config *random_shape(struct run *r)
 	r->has_index = percent(r, 30);
 	vdo_config_set(c, "profile", "small", NULL);
 	vdo_config_set(c, "index-memory", r->has_index ? "2M" : "none", NULL);
-	config_set(r, c, "slab-bits", 9 + dice(r, 2));
-	config_set(r, c, "slab-journal-blocks", CHOOSE(r, slab_rings));
-	config_set(r, c, "journal-blocks", CHOOSE(r, rings));
+	r->tight = percent(r, 40);
+	config_set(r, c, "slab-bits", r->tight ? 9 : 9 + dice(r, 2));
+	config_set(r, c, "slab-journal-blocks",
+		   r->tight ? 3 + dice(r, 3) : CHOOSE(r, slab_rings));
+	config_set(r, c, "journal-blocks", r->tight ? 4 : CHOOSE(r, rings));
 	r->lbns = 10 + dice(r, CHOOSE(r, logical));
 	config_set(r, c, "logical-size", r->lbns * BLOCK_SIZE);
 	vdo_config_set(c, "force", "on", NULL);
@@ -75,7 +77,7 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 	struct image im;
 	int result;
 
-	sim_device_crash_at(r->sd, any_size(r, 7));
+	sim_device_crash_at(r->sd, any_size(r, 5));
 	result = vdo_format_device(d, c, &error);
 	vdo_device_close(d);
 	if (!sim_device_crashed(r->sd))
@@ -109,9 +111,11 @@ void shape_format(struct run *r)
 
 	say(r, "seed %" PRIu64, r->seed);
 	c = random_shape(r);
+	if (r->tight)
+		device.block_count = 1500 + dice(r, 700);
 	if (r->has_index)
 		device.block_count += 1000;
-	device.fua_lies = device.volatile_cache && percent(r, 15);
+	device.fua_lies = device.volatile_cache && percent(r, 20);
 	say(r, "  blocks=%" PRIu64 "%s%s", device.block_count,
 	    device.volatile_cache ? " cache" : "",
 	    device.fua_lies ? " lies" : "");
@@ -120,7 +124,7 @@ void shape_format(struct run *r)
 	r->sd = sim_device_create(&device);
 	if (percent(r, 20))
 		fill_with_rubbish(r);
-	if (!r->fua_lies && percent(r, 5))
+	if (!r->fua_lies && percent(r, 10))
 		crash_in_format(r, c);
 	d = sim_device_open(r->sd, NULL);
 	if (vdo_format_device(d, c, &error) != 0)
@@ -128,6 +132,7 @@ void shape_format(struct run *r)
 	if (vdo_inspect_device(d, &info, sizeof(info), &error) != 0)
 		die(r, "inspect: %s", error.message);
 	r->super_block = info.data_start - (uint64_t)info.bio_offset;
+	r->nonce = info.nonce;
 	vdo_device_close(d);
 	vdo_config_free(c);
 	r->model = model_create(r->lbns);

@@ -70,6 +70,8 @@ struct run {
 	pbn_t super_block;
 	bool fua_lies;
 	bool has_index;
+	bool tight; /* journals wrap all the time */
+	uint64_t nonce;
 
 	/* What it must hold. */
 	struct model *model;
@@ -89,6 +91,7 @@ struct run {
 	bool is_long;
 	bool dense;  /* few LBNs are used: much contention */
 	bool narrow; /* few of each leaf page */
+	bool flushy; /* many flushes */
 	bool faulty; /* errors may come */
 	bool lossy;  /* a write or flush may fail: read-only mode is fine */
 	bool rotten; /* the metadata was damaged */
@@ -97,6 +100,7 @@ struct run {
 
 	/* Power fails soon after the Nth write to some part of the storage. */
 	pbn_t trap_first, trap_last;
+	bool trap_pages; /* there, only pages of the block map */
 	uint64_t trap_in;
 	bool trap_sprung;
 };

@@ -305,6 +305,8 @@ static void choose_op(struct run *r, struct op *op)
 	uint64_t count = random_count(r);
 
 	op->kind = CHOOSE(r, kinds);
+	if (r->flushy && percent(r, 20))
+		op->kind = OP_FLUSH;
 	op->lbn = dice(r, room);
 	if (r->narrow) /* few blocks of many leaf pages */
 		op->lbn -= op->lbn % MAP_PAGE_ENTRIES % 700;
@@ -391,9 +393,12 @@ static uint64_t choose_work(struct run *r)
 {
 	uint64_t n = dice(r, r->is_long ? 2000 : any_size(r, 8));
 
-	r->flavour = percent(r, 40) ? MIXED : (enum flavour)dice(r, FLAVOURS);
+	r->flavour = (enum flavour)dice(r, FLAVOURS);
+	if (r->tight && percent(r, 60))
+		r->flavour = MANY_ENTRIES;
 	r->dense = percent(r, 30);
 	r->narrow = percent(r, 30);
+	r->flushy = percent(r, 20);
 	r->retry_count = 0;
 	r->under_way_max = percent(r, 30) ? 1 : 1 + (unsigned)dice(r, 100);
 	if (r->limits.ops != 0)

@@ -42,10 +42,10 @@ build() {
 
 # Is the patch, by number and name, one of those asked for?
 wanted() {
-	test "$asked" = "" && return
+	test "$asked" = "" && return 0
 	for one in $asked; do
 		case $1 in
-		"$one" | "$one"-* | *-"$one") return ;;
+		"$one" | "$one"-* | *-"$one") return 0 ;;
 		esac
 	done
 	return 1
