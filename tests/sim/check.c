@@ -57,7 +57,7 @@ static void check_block(struct run *r, uint64_t lbn, const char *when,
 		if (!readable)
 			memset(block, 0, sizeof(block));
 		model_adopt(r->model, lbn, block);
-		r->rotten = r->rotten || !readable;
+		r->useless = r->useless || !readable;
 		return;
 	}
 	if (!readable)
@@ -68,14 +68,43 @@ static void check_block(struct run *r, uint64_t lbn, const char *when,
 	die(r, "lbn %" PRIu64 " is wrong %s", lbn, when);
 }
 
-static void check_image(struct run *r, const char *when, allowed_fn allowed)
+/* Mappings, counts and totals of two images are the same. */
+static void compare_images(struct run *r, struct image *a, struct image *b,
+			   const char *when)
 {
-	struct image *im = &r->found;
+	uint64_t counts = a->slabs.slab_count * a->slabs.data_blocks;
 
-	check_forget(r);
+	if (a->logical_blocks_used != b->logical_blocks_used ||
+	    a->block_map_data_blocks != b->block_map_data_blocks)
+		die(r,
+		    "%s: %" PRIu64 " blocks and %" PRIu64 " pages are in use, "
+		    "not %" PRIu64 " and %" PRIu64,
+		    when, b->logical_blocks_used, b->block_map_data_blocks,
+		    a->logical_blocks_used, a->block_map_data_blocks);
+	for (uint64_t i = 0; i < r->lbns; i++) {
+		struct mapping m = image_lookup(a, i), n = image_lookup(b, i);
+
+		if (!mapping_equal(m, n))
+			die(r,
+			    "%s: lbn %" PRIu64 " is at %" PRIu64 ", state %u, "
+			    "not at %" PRIu64 ", state %u",
+			    when, i, n.pbn, n.state, m.pbn, m.state);
+	}
+	for (uint64_t i = 0; i < counts; i++)
+		if (a->counts[i] != b->counts[i])
+			die(r,
+			    "%s: count of offset %" PRIu64 " in slab %" PRIu64
+			    " is %u, not %u",
+			    when, i % a->slabs.data_blocks,
+			    i / a->slabs.data_blocks, b->counts[i],
+			    a->counts[i]);
+}
+
+/* What is there, recovered by the tests themselves. */
+static void read_image(struct run *r, struct image *im, const char *when)
+{
 	image_open_sim(im, r->sd, r->block_count);
-	r->has_found = true;
-	im->lost_data = r->fua_lies && r->v == NULL;
+	im->lost_data = r->fua_lies;
 	image_recover(im);
 	image_check(im);
 	if (im->problems != 0)
@@ -84,10 +113,39 @@ static void check_image(struct run *r, const char *when, allowed_fn allowed)
 	say(r, "  %s: state %u, replayed %" PRIu64 " entries of %" PRIu64
 	       "..%" PRIu64,
 	    when, im->sb.state, im->entries, im->first, im->last);
+}
+
+static void check_image(struct run *r, const char *when, allowed_fn allowed)
+{
+	struct image im;
+
+	read_image(r, &im, when);
+	/* A recovery that was interrupted has changed nothing (I43). */
+	if (r->reopened && r->has_found)
+		compare_images(r, &r->found, &im, when);
+	r->reopened = false;
+	check_forget(r);
+	r->found = im;
+	r->has_found = true;
 	keep_promises(r);
 	for (uint64_t i = 0; i < r->lbns; i++)
 		check_block(r, i, when, allowed);
 	r->promise_count = 0;
+}
+
+void check_recovered(struct run *r)
+{
+	struct image im;
+
+	if (!r->has_found || r->v == NULL)
+		return;
+	read_image(r, &im, "opened");
+	if (im.sb.state != VOLUME_DIRTY)
+		die(r, "an open volume is in state %u", im.sb.state);
+	if (im.entries != 0)
+		die(r, "journal entries are left after recovery");
+	compare_images(r, &r->found, &im, "recovered");
+	image_close(&im);
 }
 
 void check_survivors(struct run *r, const char *when)
@@ -99,7 +157,6 @@ void check_at_rest(struct run *r)
 {
 	model_flushed(r->model, model_now(r->model));
 	check_image(r, "suspended", model_may_hold);
-	check_forget(r);
 }
 
 void check_forget(struct run *r)
@@ -119,6 +176,14 @@ void check_walk(struct run *r)
 		die(r, "%s: its parts do not agree", what);
 }
 
+#define CHUNK	   UINT64_C(32)
+#define CHUNKS_MAX 40
+
+static bool is_simulated(const struct run *r)
+{
+	return r->how == OPEN_SIM || r->how == OPEN_READ_ONLY;
+}
+
 struct read_wait {
 	bool done;
 	int result;
@@ -132,28 +197,47 @@ static void read_done(void *arg, int result)
 	w->result = result;
 }
 
+static int read_chunk(struct run *r, uint64_t lbn, uint64_t count, void *buf)
+{
+	struct read_wait w = {0};
+
+	if (!is_simulated(r))
+		return vdo_pread(r->v, buf, count * BLOCK_SIZE,
+				 lbn * BLOCK_SIZE, 0);
+	if (vdo_aio_pread(r->v, buf, count * BLOCK_SIZE, lbn * BLOCK_SIZE,
+			  read_done, &w, 0) != 0)
+		die(r, "submission");
+	while (!w.done)
+		if (sim_executor_run(r->v->executor, 1) == 0)
+			die(r, "a read hangs");
+	return w.result;
+}
+
+static void check_chunk(struct run *r, uint64_t lbn, uint64_t count)
+{
+	uint64_t since = model_now(r->model);
+	uint8_t buf[CHUNK * BLOCK_SIZE];
+	int result = read_chunk(r, lbn, count, buf);
+
+	if (result != 0 && (r->rotten || sim_device_crashed(r->sd)))
+		return;
+	if (result != 0)
+		die(r, "lbn %" PRIu64 " is not read: %s", lbn,
+		    vdo_error_name(result));
+	for (uint64_t i = 0; i < count; i++) {
+		const uint8_t *block = buf + i * BLOCK_SIZE;
+
+		if (model_may_read(r->model, lbn + i, since, block))
+			continue;
+		model_print(r->model, lbn + i, block);
+		die(r, "lbn %" PRIu64 " is read wrongly", lbn + i);
+	}
+}
+
 void check_reads(struct run *r)
 {
-	uint8_t block[BLOCK_SIZE];
+	uint64_t step = MAX(CHUNK, r->lbns / CHUNKS_MAX);
 
-	for (uint64_t i = 0; i < r->lbns; i++) {
-		struct read_wait w = {0};
-		uint64_t since = model_now(r->model);
-
-		if (vdo_aio_pread(r->v, block, BLOCK_SIZE, i * BLOCK_SIZE,
-				  read_done, &w, 0) != 0)
-			die(r, "submission");
-		while (!w.done)
-			if (sim_executor_run(r->v->executor, 1) == 0)
-				die(r, "a read hangs");
-		if (w.result != 0 && r->rotten)
-			continue;
-		if (w.result != 0)
-			die(r, "lbn %" PRIu64 " is not read: %s", i,
-			    vdo_error_name(w.result));
-		if (model_may_read(r->model, i, since, block))
-			continue;
-		model_print(r->model, i, block);
-		die(r, "lbn %" PRIu64 " is read wrongly", i);
-	}
+	for (uint64_t i = 0; i < r->lbns; i += step)
+		check_chunk(r, i, MIN(CHUNK, r->lbns - i));
 }

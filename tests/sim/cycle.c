@@ -10,6 +10,27 @@
 
 struct totals totals;
 
+/* Opened, it is what it was. The result is that of opening. */
+static int open_or_not(struct run *r, enum opening how)
+{
+	bool crashed = r->has_found && r->found.sb.state == VOLUME_DIRTY;
+	int result;
+
+	r->how = how;
+	result = shape_open(r, how);
+	if (result != 0) {
+		if (result != -VDO_EDIRTY && !r->rotten &&
+		    !sim_device_crashed(r->sd))
+			die(r, "open: %s", vdo_error_name(result));
+		return result;
+	}
+	totals.recoveries += crashed;
+	if (how != OPEN_READ_ONLY && !r->rotten && !sim_device_crashed(r->sd))
+		check_recovered(r);
+	check_forget(r);
+	return 0;
+}
+
 /* True: the volume is clean. */
 static bool end_close(struct run *r)
 {
@@ -80,11 +101,92 @@ static bool end_somehow(struct run *r)
 static void live_with_rot(struct run *r)
 {
 	fault_rot(r);
-	if (!shape_open(r))
+	if (open_or_not(r, OPEN_SIM) != 0)
 		return;
 	check_reads(r);
 	vdo_abandon(r->v);
 	shape_drop_device(r);
+}
+
+/* Nothing is written, whatever the volume needs. */
+static void look_at(struct run *r)
+{
+	uint64_t writes = sim_device_count(r->sd, VDO_DEVICE_WRITE);
+
+	if (open_or_not(r, OPEN_READ_ONLY) != 0)
+		die(r, "it cannot be opened read-only");
+	check_reads(r);
+	if (vdo_close(r->v) != 0)
+		die(r, "what was read only cannot be closed");
+	shape_drop_device(r);
+	if (sim_device_count(r->sd, VDO_DEVICE_WRITE) != writes)
+		die(r, "what was opened read-only was written");
+}
+
+/* Power fails while it is opened, and while it is opened again. */
+static bool open_in_spite_of_crashes(struct run *r, enum opening how)
+{
+	while (percent(r, 25)) {
+		if (sim_device_crashed(r->sd))
+			shape_power_on(r);
+		sim_device_crash_at(r->sd, any_size(r, 9));
+		if (open_or_not(r, how) == 0)
+			return true; /* it comes later */
+		if (!sim_device_crashed(r->sd))
+			return false;
+		totals.crashes++;
+		r->reopened = true;
+		check_survivors(r, "after a crash while it was opened");
+	}
+	return open_or_not(r, how) == 0;
+}
+
+/* What is written one by one is there. */
+static void write_one_by_one(struct run *r)
+{
+	uint8_t block[BLOCK_SIZE];
+
+	for (uint64_t n = dice(r, 40); n > 0; n--) {
+		uint64_t lbn = dice(r, r->lbns), since = model_now(r->model);
+		struct model_version *v;
+
+		pattern_fill(V_UNIQUE(dice(r, 200)), block);
+		v = model_submit(r->model, lbn, block);
+		if (vdo_pwrite(r->v, block, BLOCK_SIZE, lbn * BLOCK_SIZE,
+			       0) == 0)
+			model_ack(r->model, v, false);
+		else
+			model_maybe(r->model, v);
+		if (percent(r, 20) && vdo_flush(r->v, 0) == 0)
+			check_note_flush(r, since);
+	}
+}
+
+/* False: there is no next one. */
+static bool live_elsewhere(struct run *r)
+{
+	enum opening how = percent(r, 80) ? OPEN_INLINE : OPEN_THREADS;
+
+	if (!open_in_spite_of_crashes(r, how))
+		return false;
+	totals.others++;
+	r->lossy = true; /* a volume may be full */
+	check_reads(r);
+	write_one_by_one(r);
+	return end_somehow(r);
+}
+
+static bool live(struct run *r)
+{
+	if (!open_in_spite_of_crashes(r, OPEN_SIM))
+		return false;
+	if (!sim_device_crashed(r->sd))
+		fault_arm(r);
+	work_some(r);
+	fault_disarm(r);
+	if (percent(r, 60))
+		work_wait(r);
+	return end_somehow(r);
 }
 
 /* False: there is no next one. */
@@ -96,17 +198,12 @@ static bool cycle(struct run *r)
 	r->is_long = percent(r, r->tight ? 25 : 10);
 	r->super_written = false;
 	totals.cycles++;
+	if (percent(r, 5) && r->has_found)
+		look_at(r);
 	/* One that an error made read-only would have to be rebuilt. */
 	if (r->has_found && r->found.sb.state == VOLUME_READ_ONLY)
 		return false;
-	if (!shape_open(r))
-		return false;
-	fault_arm(r);
-	work_some(r);
-	fault_disarm(r);
-	if (percent(r, 60))
-		work_wait(r);
-	go_on = end_somehow(r);
+	go_on = percent(r, 10) ? live_elsewhere(r) : live(r);
 	sim_device_clear_faults(r->sd);
 	if (!sim_device_crashed(r->sd)) {
 		sim_device_crash_at(r->sd, 0);
@@ -117,7 +214,7 @@ static bool cycle(struct run *r)
 		}
 	}
 	model_idle(r->model);
-	return go_on && !r->rotten;
+	return go_on && !r->useless;
 }
 
 void run_all(uint64_t seed, const struct limits *limits, bool verbose)

@@ -179,25 +179,64 @@ static struct vdo_device *plug(struct run *r, struct executor *x)
 					 : sim_device_open(r->sd, x);
 }
 
-bool shape_open(struct run *r)
+void shape_power_on(struct run *r)
 {
-	struct vdo_error error = {0};
+	vdo_device_close(sim_device_reopen(r->sd, NULL));
+}
+
+static int open_simulated(struct run *r, bool read_only,
+			  struct vdo_error *error)
+{
 	struct executor *x;
 	struct settings s;
-	int result;
 
 	random_settings(r, &s);
+	s.open.read_only = read_only;
 	x = sim_executor_create(dice(r, UINT64_MAX));
 	r->device = plug(r, x);
-	result = handle_open(r->device, x, &s, &r->v, &error);
+	return handle_open(r->device, x, &s, &r->v, error);
+}
+
+/* As everybody else opens volumes. */
+static int open_publicly(struct run *r, enum opening how,
+			 struct vdo_error *error)
+{
+	struct vdo_config *c;
+	int result;
+
+	if (vdo_config_new(&c) != 0)
+		abort();
+	vdo_config_set_log(c, print_log, r);
+	vdo_config_set(c, "cache", "1M", NULL);
+	config_set(r, c, "depth", 16 + dice(r, 100));
+	if (how == OPEN_INLINE) {
+		vdo_config_set(c, "executor", "inline", NULL);
+	} else {
+		config_set(r, c, "threads", 1 + dice(r, 3));
+		config_set(r, c, "spin", 0);
+	}
+	r->device = plug(r, NULL);
+	result = vdo_open_device(r->device, c, &r->v, error);
+	vdo_config_free(c);
+	return result;
+}
+
+int shape_open(struct run *r, enum opening how)
+{
+	struct vdo_error error = {0};
+	int result;
+
+	say(r, "  opening %d", (int)how);
+	if (how == OPEN_SIM || how == OPEN_READ_ONLY)
+		result = open_simulated(r, how == OPEN_READ_ONLY, &error);
+	else
+		result = open_publicly(r, how, &error);
 	if (result == 0)
-		return true;
+		return 0;
 	say(r, "  open: %s: %s", vdo_error_name(result), error.message);
-	if (result != -VDO_EDIRTY && result != -VDO_EREBUILD && !r->rotten)
-		die(r, "open: %s: %s", vdo_error_name(result), error.message);
-	r->v = NULL;
 	vdo_device_close(r->device);
-	return false;
+	r->v = NULL;
+	return result;
 }
 
 void shape_drop_device(struct run *r)

@@ -50,7 +50,15 @@ enum flavour {
 	FLAVOURS,
 };
 
-/* A flush that succeeded while FUA lies; see run_note_flush(). */
+/* How a volume is opened. */
+enum opening {
+	OPEN_SIM,	/* on the executor of the simulation */
+	OPEN_READ_ONLY, /* the same, and nothing is written */
+	OPEN_INLINE,	/* calls do their work themselves */
+	OPEN_THREADS,	/* nothing is as it was the other time */
+};
+
+/* A flush that succeeded while FUA lies; see check_note_flush(). */
 struct promise {
 	uint64_t since;	  /* of the model */
 	uint64_t written; /* of the storage */
@@ -81,10 +89,12 @@ struct run {
 	unsigned promise_count;
 	struct image found; /* after the last crash, replayed by the tests */
 	bool has_found;
+	bool reopened; /* unsuccessfully, since then: it must stay so */
 
 	/* The cycle. */
 	struct vdo_device *device;
 	struct vdo_volume *v; /* NULL: closed */
+	enum opening how;
 	unsigned under_way, under_way_max;
 	uint64_t ops, ops_in_cycle;
 	enum flavour flavour;
@@ -95,6 +105,7 @@ struct run {
 	bool faulty; /* errors may come */
 	bool lossy;  /* a write or flush may fail: read-only mode is fine */
 	bool rotten; /* the metadata was damaged */
+	bool useless; /* no more cycles: something cannot be read */
 	uint64_t retry_lbn, retry_count; /* a read that failed; 0: none */
 	bool super_written; /* since the volume was opened, in read-only mode */
 
@@ -146,8 +157,10 @@ static inline bool run_read_only(struct run *r)
 
 /* shape.c */
 void shape_format(struct run *r);
-/* False: it cannot be opened, and that is right. */
-bool shape_open(struct run *r);
+/* 0, or what was wrong. */
+int shape_open(struct run *r, enum opening how);
+/* After a crash; opening does it, too. */
+void shape_power_on(struct run *r);
 /* The volume is gone; its device too. */
 void shape_drop_device(struct run *r);
 
@@ -169,6 +182,9 @@ void check_survivors(struct run *r, const char *when);
 void check_at_rest(struct run *r);
 /* Between two steps each component agrees with itself. */
 void check_walk(struct run *r);
+/* The volume was opened and nothing was done yet: it is what the tests found
+ * on the storage before, replayed by themselves. */
+void check_recovered(struct run *r);
 /* Blocks as the volume reads them, now that nothing is under way. */
 void check_reads(struct run *r);
 void check_forget(struct run *r);
