@@ -17,6 +17,7 @@ dist_man_MANS += \
 	%D%/vdo_open.3 \
 	%D%/vdo_poll.3 \
 	%D%/vdo_pread.3 \
+	%D%/vdo_rebuild.3 \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
 	%D%/vdo_usage_inspect.3 \
@@ -102,6 +103,11 @@ links_vdo_pread = \
 	%D%/links/vdo_aio_flush.3 \
 	%D%/links/vdo_aio_discard.3 \
 	%D%/links/vdo_aio_write_zeroes.3
+links_vdo_rebuild = \
+	%D%/links/vdo_mark_read_only.3 \
+	%D%/links/vdo_mark_read_only_device.3 \
+	%D%/links/vdo_rebuild_device.3 \
+	%D%/links/vdo_rebuilt_get.3
 links_vdo_stats_get = \
 	%D%/links/vdo_stats_free.3 \
 	%D%/links/vdo_stats_count.3 \
@@ -127,6 +133,7 @@ man_links = \
 	$(links_vdo_open) \
 	$(links_vdo_poll) \
 	$(links_vdo_pread) \
+	$(links_vdo_rebuild) \
 	$(links_vdo_stats_get) \
 	$(links_vdo_strerror) \
 	$(links_vdo_usage_inspect)
@@ -156,6 +163,8 @@ $(links_vdo_poll):
 	$(man_link)/vdo_poll.3 >$@
 $(links_vdo_pread):
 	$(man_link)/vdo_pread.3 >$@
+$(links_vdo_rebuild):
+	$(man_link)/vdo_rebuild.3 >$@
 $(links_vdo_stats_get):
 	$(man_link)/vdo_stats_get.3 >$@
 $(links_vdo_strerror):

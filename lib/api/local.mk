@@ -8,6 +8,7 @@ lib_libcore_la_SOURCES += \
 	%D%/job.c %D%/job.h \
 	%D%/open.c \
 	%D%/options.c %D%/options.h \
+	%D%/rebuild.c \
 	%D%/size.c \
 	%D%/stats.c %D%/stats_rows.h \
 	%D%/usage.c \

@@ -3,5 +3,7 @@ lib_libcore_la_SOURCES += \
 	%D%/check.c %D%/check.h %D%/check_data.c %D%/check_map.c \
 	%D%/check_priv.h %D%/check_slabs.c %D%/findings.c %D%/mend.c %D%/undo.c \
 	%D%/journal.c %D%/journal.h \
+	%D%/rebuild.c %D%/rebuild.h %D%/rebuild_map.c %D%/rebuild_priv.h \
+	%D%/rebuild_slabs.c \
 	%D%/usage.c %D%/usage.h %D%/usage_map.c %D%/usage_priv.h \
 	%D%/walk.c %D%/walk.h

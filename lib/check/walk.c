@@ -213,6 +213,7 @@ static void overlay(struct walk *w, struct walk_page *p)
 	if (p->validity == MAP_PAGE_INVALID)
 		mapping_page_format(p->bytes, w->c->sb->nonce, p->pbn, true);
 	p->replayed = replay_table_apply(w->c->overlay, p->pbn, p->bytes);
+	p->fresh = p->replayed > 0 && p->validity == MAP_PAGE_INVALID;
 	if (p->replayed > 0)
 		p->validity = MAP_PAGE_VALID;
 }

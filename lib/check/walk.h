@@ -38,6 +38,8 @@ struct walk_page {
 	int error;	      /* it cannot be read: why; or 0 */
 	enum map_page_validity validity; /* of what is on the storage */
 	unsigned replayed;    /* entries of the overlay that are in it now */
+	bool fresh;	      /* on the storage there is no such page yet: it
+			       * came to be by them */
 	bool changed;	      /* set it to have the page written */
 };
 

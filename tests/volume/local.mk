@@ -28,6 +28,7 @@ VOLUME_TESTS = \
 	tests/volume/test_open \
 	tests/volume/test_open_job \
 	tests/volume/test_read_only \
+	tests/volume/test_rebuild \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
 	tests/volume/test_space \
@@ -67,6 +68,8 @@ tests_volume_test_open_job_SOURCES = %D%/test_open_job.c
 tests_volume_test_open_job_LDADD = $(UNIT_LIBS)
 tests_volume_test_read_only_SOURCES = %D%/test_read_only.c
 tests_volume_test_read_only_LDADD = $(UNIT_LIBS)
+tests_volume_test_rebuild_SOURCES = %D%/test_rebuild.c
+tests_volume_test_rebuild_LDADD = $(UNIT_LIBS)
 tests_volume_test_bounds_SOURCES = %D%/test_bounds.c \
 	tests/fuzz/fuzz.h tests/fuzz/overlay.c tests/fuzz/overlay.h
 tests_volume_test_bounds_LDADD = $(UNIT_LIBS)

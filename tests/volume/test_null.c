@@ -97,6 +97,7 @@ START_TEST(test_life)
 	struct vdo_plan plan;
 	struct vdo_check_report report;
 	struct vdo_usage usage;
+	struct vdo_rebuilt rebuilt;
 	struct vdo_job *job;
 	struct vdo_device *d;
 
@@ -159,6 +160,15 @@ START_TEST(test_life)
 	REFUSED_SAYING("flags", vdo_usage_count_device(d, NULL, 2, &job, e));
 	ck_assert_ptr_null(job);
 	REFUSED(vdo_usage_get(NULL, &usage, sizeof(usage)));
+	REFUSED_SAYING("job", vdo_rebuild("/dev/null", NULL, 0, NULL, e));
+	REFUSED_SAYING("path", vdo_rebuild(NULL, NULL, 0, &job, e));
+	REFUSED_SAYING("job", vdo_rebuild_device(d, NULL, 0, NULL, e));
+	REFUSED_SAYING("device", vdo_rebuild_device(NULL, NULL, 0, &job, e));
+	REFUSED_SAYING("flags", vdo_rebuild_device(d, NULL, 2, &job, e));
+	ck_assert_ptr_null(job);
+	REFUSED(vdo_rebuilt_get(NULL, &rebuilt, sizeof(rebuilt)));
+	REFUSED_SAYING("path", vdo_mark_read_only(NULL, e));
+	REFUSED_SAYING("device", vdo_mark_read_only_device(NULL, e));
 	ck_assert_int_eq(vdo_close(NULL), 0);
 	vdo_abandon(NULL);
 	vdo_device_close(d);
