@@ -38,6 +38,7 @@
 #include "io/readonly.h"
 #include "io/sync.h"
 #include "journal/journal.h"
+#include "replay/entries.h"
 
 struct depot;
 
@@ -75,6 +76,20 @@ enum depot_origin {
  */
 void depot_load(struct depot *d, enum depot_origin origin,
 		struct completion *done);
+
+/*
+ * After depot_load() of a depot that crashed: append to the slab journals those
+ * of the @count @entries that they lack (V 10.3 D). Any number of times, one at a
+ * time, in the order of the recovery journal; @entries stay until @done runs. An
+ * entry of no data block is damage; other errors than that and those of I/O:
+ * -ENOMEM and those of storage_reserve(), for a slab that was never used.
+ */
+void depot_replay(struct depot *d, const struct replay_entry *entries,
+		  size_t count, struct completion *done);
+
+/* After the last of them, or none, and before depot_start(): make the slab
+ * journals and the summary durable. */
+void depot_replayed(struct depot *d, struct completion *done);
 
 /*
  * Make ready for service: reference counts are read, dirty slabs scrubbed

@@ -10,7 +10,7 @@
  *	slabspace.c    blocks of it on disk: named, let go of, reused
  *	summary.c      the zone's copy of the slab summary
  *	metaio.c       buffers for metadata writes, and who waits for them
- *	load.c loader.c start.c scrub.c
+ *	load.c loader.c replay.c start.c scrub.c
  *		       from disk to memory
  *	drain.c        from memory to disk
  *	sane.c         walks over all of it
@@ -37,6 +37,7 @@
 #include "depot/pbnlock_priv.h"
 #include "exec/executor.h"
 #include "exec/fanout.h"
+#include "exec/flow.h"
 #include "format/slab.h"
 
 #define META_IOS	   128u
@@ -153,7 +154,8 @@ enum {
 };
 
 /* A state of the slab's summary entry: journal blocks before tail, and whether
- * all their entries are in the counts. */
+ * all their entries are in the counts. Tail 0 is what a rebuild leaves: without a
+ * journal, but the last of the ring is looked at. */
 struct sj_named {
 	seq_t tail;
 	bool clean;
@@ -230,6 +232,13 @@ struct depot_zone_stats {
 	counter_t reference_blocks_written;
 };
 
+/* Where the replay of this zone is. */
+struct zone_replay {
+	struct flow flow;
+	struct refs_op op;
+	size_t at; /* halves of entries that were looked at */
+};
+
 struct zone_load;
 
 struct depot_zone {
@@ -260,12 +269,20 @@ struct depot_zone {
 	atomic_bool commit_posted;
 	_Atomic(uint64_t) commit_head;
 
+	struct zone_replay replay;
 	struct zone_load *load;
 	counter_t loaded; /* blocks of the load that are done */
 	struct sync_op sync;
 };
 
 struct depot_load;
+
+/* What a drain writes before it is over. */
+enum drain_kind {
+	DRAIN_NOTHING,
+	DRAIN_TAILS,	  /* slab journals and the summary */
+	DRAIN_EVERYTHING, /* also the counts */
+};
 
 struct depot {
 	struct depot_zone *zones;
@@ -293,7 +310,10 @@ struct depot {
 	struct depot_load *load;
 	const atomic_bool *stop; /* or NULL */
 	counter_t load_total;	 /* blocks, of all zones; 0: not known yet */
-	bool save;
+	enum drain_kind drain; /* what the drain under way writes */
+	const struct replay_entry *entries; /* of the batch under way */
+	size_t entry_count;
+	struct sync_op zones_sync; /* after something in all zones */
 };
 
 /* Was the volume closed in good order? Then each entry that a slab can have is
@@ -357,6 +377,10 @@ struct slab *depot_next_slab(const struct depot_zone *z, const struct slab *s);
  * can write them in a full file system. 0, -ENOMEM, -ENOSPC, -EDQUOT, -EFBIG
  */
 int depot_activate_slab(struct slab *s) MUST_CHECK;
+
+/* Bring all zones to rest, when @kind is written. */
+void drain_start(struct depot *d, enum drain_kind kind,
+		 struct completion *done);
 
 /* ------------------------------------------------------ alloc.c, pbnlock.c */
 
@@ -433,9 +457,10 @@ static inline uint32_t refs_block_size(const struct slab *s, uint32_t index)
 int slabjournal_create(struct slab *s) MUST_CHECK;
 void slabjournal_destroy(struct slab_journal *sj);
 
-/* Where the journal of @s stands after loading; it is empty. */
+/* Where the journal of @s stands after loading, and whether the counts have all
+ * of it. */
 void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
-		     uint64_t last_point);
+		     uint64_t last_point, bool clean);
 
 /* Write the tail, which has entries. */
 void slabjournal_commit(struct slab_journal *sj);
@@ -445,6 +470,23 @@ void slabjournal_run(struct slab_journal *sj);
 
 /* Finish all that waits with -VDO_EREADONLY. */
 void slabjournal_abort(struct slab_journal *sj);
+
+/* The place in the recovery journal, counting both halves of each entry. */
+static inline uint64_t slabjournal_expand(const struct refs_op *op)
+{
+	struct journal_point p = op->point;
+
+	VDO_CHECK(p.entry < JOURNAL_ENTRIES_PER_BLOCK);
+	p.entry = (uint16_t)(2 * p.entry + (op->kind == REFS_DECREMENT));
+	return point_pack(p);
+}
+
+/* Is the entry of @op in the journal already, or out of order? */
+static inline bool slabjournal_has(const struct slab_journal *sj,
+				   const struct refs_op *op)
+{
+	return slabjournal_expand(op) <= sj->last_point;
+}
 
 static inline uint64_t slabjournal_ring(const struct slab_journal *sj)
 {
@@ -490,6 +532,9 @@ void slabspace_release(struct slab_journal *sj, seq_t seq);
 /* The summary entry is written that says that the counts have all entries of
  * blocks before @tail. */
 void slabspace_clean(struct slab_journal *sj, seq_t tail);
+
+/* In replay, if the ring is full: let go of its oldest block (V 10.3 D). */
+void slabspace_forget(struct slab_journal *sj);
 
 /* May the tail take the place of what was there a trip around the ring ago? */
 bool slabspace_is_free(struct slab_journal *sj);

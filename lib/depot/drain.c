@@ -23,7 +23,7 @@ static bool commit_tails(struct depot_zone *z)
 {
 	bool any = false;
 
-	VDO_ASSERT(z->depot->save);
+	VDO_ASSERT(z->depot->drain >= DRAIN_TAILS);
 	list_for_each_safe (n, &z->open_tails) {
 		slabjournal_commit(list_entry(n, struct slab_journal, by_held));
 		any = true;
@@ -58,22 +58,47 @@ static void clean_summary(struct depot_zone *z)
 			refs_check_clean(s);
 }
 
+/* Start what is to be written next, if anything is. */
+static void write_more(struct depot_zone *z)
+{
+	enum drain_kind kind = z->depot->drain;
+
+	if (kind == DRAIN_NOTHING || zone_read_only(z))
+		return;
+	if (commit_tails(z) || kind == DRAIN_TAILS)
+		return;
+	if (!write_counts(z))
+		clean_summary(z);
+}
+
+/* Their journals have all entries: what lacks these is the counts. */
+static void end_replay(struct depot_zone *z)
+{
+	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s))
+		if (s->state == SLAB_REPLAYING)
+			s->state = SLAB_REQUIRES_SCRUBBING;
+}
+
 static void drain_step(struct depot_zone *z)
 {
+	enum drain_kind kind = z->depot->drain;
+
 	/* The handler of that message comes back here. */
 	if (atomic_load_explicit(&z->commit_posted, memory_order_acquire))
 		return;
 	z->pending++; /* nothing that ends at once shall call us */
-	if (z->depot->save && !zone_read_only(z) && !commit_tails(z) &&
-	    !write_counts(z))
-		clean_summary(z);
+	write_more(z);
 	if (--z->pending > 0)
 		return;
 	z->idle = NULL;
 	VDO_CHECK(depot_zone_sane(z));
-	fanout_part_done(zone_part(z), z->depot->save && zone_read_only(z)
-					       ? -VDO_EREADONLY
-					       : 0);
+	if (kind == DRAIN_TAILS && !zone_read_only(z))
+		end_replay(z);
+	fanout_part_done(zone_part(z),
+			 kind != DRAIN_NOTHING && zone_read_only(z)
+				 ? -VDO_EREADONLY
+				 : 0);
 }
 
 static void zone_drain(struct completion *c)
@@ -86,10 +111,16 @@ static void zone_drain(struct completion *c)
 	zone_leave(z);
 }
 
+void drain_start(struct depot *d, enum drain_kind kind,
+		 struct completion *done)
+{
+	d->drain = kind;
+	fanout_zones(&d->fanout, d->parts, d->zones, d->zone_count, zone_drain,
+		     done);
+}
+
 void depot_drain(struct depot *d, bool save, struct completion *done)
 {
 	VDO_ASSERT(d->done == NULL);
-	d->save = save;
-	fanout_zones(&d->fanout, d->parts, d->zones, d->zone_count, zone_drain,
-		     done);
+	drain_start(d, save ? DRAIN_EVERYTHING : DRAIN_NOTHING, done);
 }

@@ -199,13 +199,13 @@ static int read_blocks(struct slab_loader *l, pbn_t pbn, uint64_t count,
 /* -------------------------------------------------------------------- tails */
 
 /*
- * Is there no journal although counts are to be read? So a rebuild leaves a
- * slab: the journal is all zeroes then, and the counts are of no entry
- * [check_points].
+ * May there be no journal although counts are to be read? So a rebuild leaves a
+ * slab, at offset 0: the journal is all zeroes then, and the counts are of no
+ * entry [check_points]. We leave one so at offset 1, before its first block.
  */
 static bool is_rebuilt(struct summary_entry e)
 {
-	return e.load && !e.dirty && e.tail_offset == 0;
+	return e.load && !e.dirty && e.tail_offset <= 1;
 }
 
 static bool is_foreign(const struct slab *s, const struct slab_journal_header *h)
@@ -221,7 +221,7 @@ static const char *check_tail(const struct slab *s,
 	uint64_t ring = d->slab.slab_journal_blocks;
 	const char *wrong = slab_journal_header_check(h, d->nonce, ring);
 
-	VDO_ASSERT(s->state == SLAB_REQUIRES_SCRUBBING);
+	VDO_ASSERT(s->state != SLAB_REBUILT);
 	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
 		wrong = "sequence number";
 	/* No entry could ever be made after such a point. */
@@ -239,13 +239,17 @@ static int load_tail(struct slab *s, const uint8_t *block)
 
 	VDO_ASSERT(s->journal != NULL);
 	slab_journal_header_decode(block, &h);
-	if (is_rebuilt(e) && is_foreign(s, &h))
+	if (is_rebuilt(e) && is_foreign(s, &h)) {
+		slabjournal_set(s->journal, 1, 1, 0, true);
+		s->journal->flushed.tail = s->journal->done.tail =
+			e.tail_offset;
 		return 0;
+	}
 	wrong = check_tail(s, &h);
 	if (wrong != NULL)
 		return scrub_damaged(s, h.seq, wrong);
 	slabjournal_set(s->journal, e.dirty ? h.head : h.seq + 1, h.seq + 1,
-			point_pack(h.recovery_point));
+			point_pack(h.recovery_point), !e.dirty);
 	return 0;
 }
 
@@ -264,7 +268,9 @@ static int tail_take(struct flow *f)
 	VDO_ASSERT(s->journal == NULL && !s->open);
 	e = summary_get(s);
 	wrong = slab_summary_check(e, size);
-	s->state = SLAB_REQUIRES_SCRUBBING;
+	s->state = s->zone->depot->origin == DEPOT_CRASHED
+			   ? SLAB_REPLAYING
+			   : SLAB_REQUIRES_SCRUBBING;
 	if (wrong != NULL) {
 		readonly_enter(s->zone->depot->readonly, -VDO_ECORRUPT,
 			       "depot: slab summary is damaged, slab=%u: %s",
@@ -285,7 +291,7 @@ static int tail_check(struct flow *f)
 	struct slab_loader *l = loader_of(f);
 	int r;
 
-	VDO_ASSERT(l->slab->state == SLAB_REQUIRES_SCRUBBING);
+	VDO_ASSERT(l->slab->state != SLAB_REBUILT);
 	if (l->mio.done.result != 0)
 		return read_failed(l, T_END);
 	r = load_tail(l->slab, l->buf);
@@ -422,7 +428,7 @@ static void finish_slab(struct slab *s)
 	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
 	counter_add(&s->zone->stats.allocated, allocated);
 	s->state = SLAB_REBUILT;
-	slabjournal_set(sj, sj->tail, sj->tail, sj->last_point);
+	slabjournal_set(sj, sj->tail, sj->tail, sj->last_point, true);
 	if (!e.dirty)
 		return;
 	refs_write_all(s);

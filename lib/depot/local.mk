@@ -7,6 +7,7 @@ lib_libcore_la_SOURCES += \
 	%D%/metaio.c \
 	%D%/pbnlock.c %D%/pbnlock_priv.h \
 	%D%/refs.c \
+	%D%/replay.c \
 	%D%/sane.c \
 	%D%/scrub.c \
 	%D%/slabjournal.c \

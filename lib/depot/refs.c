@@ -311,15 +311,20 @@ static void clean_done(struct summary_op *op, int result)
 void refs_check_clean(struct slab *s)
 {
 	struct summary_entry e = summary_get(s);
+	seq_t tail = s->journal->updating_to;
+	uint8_t offset = (uint8_t)(tail % slabjournal_ring(s->journal));
 
-	VDO_ASSERT(s->journal != NULL);
 	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) ||
-	    (e.load && !e.dirty))
+	    (e.load && !e.dirty && e.tail_offset == offset))
+		return;
+	/* Counts of unscrubbed slabs lack all that is in the journal. */
+	if (s->state != SLAB_REBUILT && s->journal->tail > 1)
 		return;
 	s->cleaning = true;
 	e.load = true;
 	e.dirty = false;
-	s->clean_tail = s->journal->updating_to;
+	e.tail_offset = offset;
+	s->clean_tail = tail;
 	s->clean_op.fn = clean_done;
 	summary_update(s, e, &s->clean_op);
 }

@@ -213,7 +213,8 @@ static bool lock_sane(const struct slab_journal *sj, seq_t seq,
 	if (seq < sj->reap_to)
 		return lock->count == 0 && lock->held == 0;
 	owners = unsummarized + lock_owners(sj, seq);
-	if (unsummarized != (lock->held != 0) ||
+	if ((unsummarized && sj->slab->state != SLAB_REPLAYING) !=
+		    (lock->held != 0) ||
 	    (seq == sj->tail &&
 	     (lock != sj->tail_lock || lock->held != sj->held)))
 		return false;

@@ -13,6 +13,8 @@
  * In a ring of 2 the first block leads to offset 0, which without the load flag
  * means that there is no journal (V 7.5). So there the counts, all 0, are
  * written before the first entry is made: this sets the flag [stop_unwritten].
+ *
+ * In replay the same functions make entries, so that there is one set of rules.
  */
 #include "build.h"
 
@@ -44,7 +46,8 @@ int slabjournal_create(struct slab *s)
 	list_init(&sj->by_held);
 	list_init(&sj->writing);
 	waitq_init(&sj->waiting);
-	slabjournal_set(sj, 1, 1, 0);
+	if (sj->locks != NULL)
+		slabjournal_set(sj, 1, 1, 0, true);
 	return sj->block != NULL && sj->locks != NULL ? 0 : -ENOMEM;
 }
 
@@ -58,7 +61,7 @@ void slabjournal_destroy(struct slab_journal *sj)
 }
 
 void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
-		     uint64_t last_point)
+		     uint64_t last_point, bool clean)
 {
 	VDO_ASSERT(head > 0 && head <= tail && sj->entries == 0);
 	VDO_ASSERT(list_empty(&sj->writing));
@@ -69,8 +72,10 @@ void slabjournal_set(struct slab_journal *sj, seq_t head, seq_t tail,
 	sj->summarized = tail;
 	sj->updating_to = tail;
 	sj->last_point = last_point;
-	sj->done = (struct sj_named){tail, true};
+	sj->done = (struct sj_named){tail, clean};
 	sj->flushed = sj->done;
+	if (tail > 1)
+		slabjournal_lock(sj, tail - 1)->head = head;
 }
 
 /* -------------------------------------------------------------- committing */
@@ -187,22 +192,27 @@ static bool stop_full(struct slab_journal *sj, counter_t *counter)
 	if (!sj->blocked)
 		counter_inc(counter);
 	sj->blocked = true;
-	refs_write_all(sj->slab);
-	refs_check_clean(sj->slab);
+	if (sj->slab->state == SLAB_REBUILT) {
+		refs_write_all(sj->slab);
+		refs_check_clean(sj->slab);
+	}
 	slabspace_reap(sj);
 	return false;
 }
 
-/* Before the first entry of a ring of 2 its counts are written. */
+/* Before the first entry of a ring of 2 its counts, all 0, are written. */
 static bool stop_unwritten(struct slab_journal *sj)
 {
 	struct slab *s = sj->slab;
 
-	VDO_ASSERT(slabjournal_ring(sj) == 2);
+	VDO_ASSERT(slabjournal_ring(sj) == 2 && sj->entries == 0);
 	for (uint32_t i = 0; !sj->blocked && i < s->zone->depot->ref_blocks;
 	     i++)
 		refs_dirty_block(s, i);
-	return stop_full(sj, &s->zone->stats.journal_blocked);
+	sj->blocked = true;
+	refs_write_all(s);
+	refs_check_clean(s);
+	return false;
 }
 
 /* The longer the journal, the more counts are written for each new block. */
@@ -212,9 +222,9 @@ static void relieve(struct slab_journal *sj, uint64_t length)
 	const struct depot *d = s->zone->depot;
 	size_t dirty = s->dirty.count;
 
-	VDO_ASSERT(length < d->slab.blocking_threshold);
-	if (length < d->slab.flushing_threshold)
+	if (length < d->slab.flushing_threshold || s->state != SLAB_REBUILT)
 		return;
+	VDO_ASSERT(length < d->slab.blocking_threshold);
 	counter_inc(&s->zone->stats.journal_flush);
 	if (length < d->deadline)
 		dirty = MAX(dirty / (d->deadline - length + 1), 1);
@@ -235,37 +245,60 @@ static void enlist(struct slab_journal *sj)
 	list_insert(pos, &sj->by_held);
 }
 
-/* Begin the tail: its first entry is in block @seq of the recovery journal. */
-static bool open_block(struct slab_journal *sj, seq_t seq)
+/* Is there room on disk for the tail? If not, it is being made. */
+static bool has_space(struct slab_journal *sj)
 {
-	struct depot_zone *z = sj->slab->zone;
-	struct depot *d = z->depot;
-	uint64_t length = sj->tail - sj->head;
-	struct sj_lock *lock = slabjournal_lock(sj, sj->tail);
+	const struct slab *s = sj->slab;
+	struct depot_zone *z = s->zone;
 
-	VDO_ASSERT(sj->entries == 0 && sj->stops == 0 && seq > 0);
-	if (length >= d->slab.blocking_threshold)
+	if (unlikely(s->state == SLAB_REPLAYING))
+		slabspace_forget(sj);
+	else if (sj->tail - sj->head >= z->depot->slab.blocking_threshold)
 		return stop_full(sj, &z->stats.journal_blocked);
-	if (unlikely(slabjournal_ring(sj) == 2 && !summary_get(sj->slab).load))
+	if (unlikely(slabjournal_ring(sj) == 2 && sj->tail == 1 &&
+		     !summary_get(s).load))
 		return stop_unwritten(sj);
 	if (!slabspace_is_free(sj))
 		return stop_full(sj, &z->stats.journal_disk_full);
-	if (unlikely(sj->tail >= SEQ_MAX)) {
-		readonly_enter(d->readonly, -EOVERFLOW,
-			       "depot: no sequence number left, slab=%u",
-			       (unsigned)sj->slab->number);
-		return false;
-	}
-	sj->blocked = false;
+	return true;
+}
+
+/* Hold block @seq of the recovery journal, where the first entry of the tail
+ * is; in replay nobody can reuse it. */
+static void hold(struct slab_journal *sj, seq_t seq)
+{
+	struct sj_lock *lock = slabjournal_lock(sj, sj->tail);
+
+	if (unlikely(sj->slab->state == SLAB_REPLAYING))
+		seq = 0;
+	else
+		journal_hold_slab(sj->slab->zone->depot->journal, seq);
 	lock->count = 1;
 	lock->held = seq;
 	sj->tail_lock = lock;
 	sj->held = seq;
-	journal_hold_slab(d->journal, seq);
+}
+
+/* Begin the tail: its first entry is in block @seq of the recovery journal. */
+static bool open_block(struct slab_journal *sj, seq_t seq)
+{
+	struct slab *s = sj->slab;
+
+	VDO_ASSERT(sj->entries == 0 && sj->stops == 0 && seq > 0);
+	if (!has_space(sj))
+		return false;
+	if (unlikely(sj->tail >= SEQ_MAX)) {
+		readonly_enter(s->zone->depot->readonly, -EOVERFLOW,
+			       "depot: no sequence number left, slab=%u",
+			       (unsigned)s->number);
+		return false;
+	}
+	sj->blocked = false;
+	hold(sj, seq);
 	enlist(sj);
-	relieve(sj, length);
-	if (sj->tail == 1 && sj->slab->state == SLAB_REBUILT)
-		refs_dirty_all(sj->slab);
+	relieve(sj, sj->tail - sj->head);
+	if (sj->tail == 1 && s->state == SLAB_REBUILT)
+		refs_dirty_all(s);
 	return true;
 }
 
@@ -284,16 +317,6 @@ static inline bool make_room(struct slab_journal *sj, const struct refs_op *op)
 	return true;
 }
 
-/* The place in the recovery journal, counting both halves of each entry. */
-static inline uint64_t expand(const struct refs_op *op)
-{
-	struct journal_point p = op->point;
-
-	VDO_CHECK(p.entry < JOURNAL_ENTRIES_PER_BLOCK);
-	p.entry = (uint16_t)(2 * p.entry + (op->kind == REFS_DECREMENT));
-	return point_pack(p);
-}
-
 /* Make the entry in the tail, which has room, and change the counter. */
 static int add(struct slab_journal *sj, const struct refs_op *op)
 {
@@ -307,7 +330,7 @@ static int add(struct slab_journal *sj, const struct refs_op *op)
 	int r = 0;
 
 	VDO_CHECK(sj->entries < SLAB_ENTRIES_MAX && sj->stops == 0);
-	sj->last_point = expand(op);
+	sj->last_point = slabjournal_expand(op);
 	slab_journal_put(sj->block, sj->entries++, &e);
 	if (e.map)
 		sj->has_map = true;
@@ -320,13 +343,13 @@ static int add(struct slab_journal *sj, const struct refs_op *op)
 
 static int out_of_order(const struct slab_journal *sj, const struct refs_op *op)
 {
-	VDO_ASSERT(expand(op) <= sj->last_point);
+	VDO_ASSERT(slabjournal_has(sj, op));
 	readonly_enter(sj->slab->zone->depot->readonly, -VDO_ECORRUPT,
 		       "depot: slab journal entry out of order, slab=%u "
 		       "last=%#llx new=%#llx",
 		       (unsigned)sj->slab->number,
 		       (unsigned long long)sj->last_point,
-		       (unsigned long long)expand(op));
+		       (unsigned long long)slabjournal_expand(op));
 	return -VDO_ECORRUPT;
 }
 
@@ -352,7 +375,7 @@ bool depot_adjust(struct depot *d, struct refs_op *op)
 	}
 	VDO_CHECK(queue_is_current(sj->slab->zone->queue));
 	if (likely(waitq_empty(&sj->waiting))) {
-		if (unlikely(expand(op) <= sj->last_point)) {
+		if (unlikely(slabjournal_has(sj, op))) {
 			completion_fail(&op->done, out_of_order(sj, op));
 			return true;
 		}
@@ -378,7 +401,7 @@ void slabjournal_run(struct slab_journal *sj)
 			slabjournal_abort(sj);
 			return;
 		}
-		if (unlikely(expand(op) <= sj->last_point))
+		if (unlikely(slabjournal_has(sj, op)))
 			r = out_of_order(sj, op);
 		else if (make_room(sj, op))
 			r = add(sj, op);

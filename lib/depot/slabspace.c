@@ -20,7 +20,9 @@
  * is still to come for blocks already written, leads to the block in it
  * [slabspace_is_free]. With 224 blocks that never has to be waited for; with a
  * few it does, and ends at the latest when all counts are written and the
- * summary says so.
+ * summary says so. In replay a full ring lets go of its oldest block, all of
+ * whose entries were in the counts before the crash, or there would have been no
+ * room for those that are replayed [slabspace_forget].
  *
  * The lock count of a block is 1 until the summary has it, plus 1 for each
  * reference block that hangs on it: at most 2082 (E trap 21).
@@ -65,9 +67,10 @@ void slabspace_reap(struct slab_journal *sj)
 	struct depot_zone *z = sj->slab->zone;
 
 	VDO_CHECK(sj->head <= sj->reap_to && sj->reap_to <= sj->summarized);
-	if (sj->reaping || sj->slab->state != SLAB_REBUILT || zone_read_only(z))
+	if (sj->reaping || zone_read_only(z))
 		return;
-	while (sj->reap_to < sj->summarized &&
+	while (sj->slab->state == SLAB_REBUILT &&
+	       sj->reap_to < sj->summarized &&
 	       slabjournal_lock(sj, sj->reap_to)->count == 0)
 		sj->reap_to++;
 	if (sj->reap_to == sj->head && !(sj->blocked && is_unflushed(sj)))
@@ -159,16 +162,39 @@ void slabspace_summarize(struct slab_journal *sj)
 
 /* ------------------------------------------------------------------- reuse */
 
+/*
+ * The newest block that a crash may leave named by the summary. Each load reads
+ * it, also that of a clean slab, to know where the journal stands. If another
+ * block were in its place, the journal would be taken to stand there.
+ */
+static seq_t named_block(const struct slab_journal *sj)
+{
+	return sj->flushed.tail - 1;
+}
+
+void slabspace_forget(struct slab_journal *sj)
+{
+	uint64_t ring = slabjournal_ring(sj);
+
+	VDO_ASSERT(sj->slab->state == SLAB_REPLAYING);
+	if (sj->tail - sj->head < ring || sj->tail - named_block(sj) >= ring)
+		return;
+	VDO_ASSERT(sj->tail - ring < sj->summarized);
+	sj->head = sj->tail - ring + 1;
+	sj->reap_to = sj->head;
+}
+
 bool slabspace_is_free(struct slab_journal *sj)
 {
+	uint64_t ring = slabjournal_ring(sj);
 	/* The oldest block whose header may be believed after a crash. */
-	seq_t oldest =
-		sj->flushed.clean ? sj->flushed.tail : sj->flushed.tail - 1;
+	seq_t oldest = sj->flushed.clean ? MAX(sj->flushed.tail, 1)
+					 : named_block(sj);
 
-	if (sj->tail - sj->head >= slabjournal_ring(sj))
+	if (sj->tail - sj->head >= ring || sj->tail - named_block(sj) >= ring)
 		return false;
 	VDO_ASSERT(slabjournal_lock(sj, sj->tail)->count == 0);
-	return oldest == sj->tail ||
-	       sj->tail - slabjournal_lock(sj, oldest)->head <
-		       slabjournal_ring(sj);
+	/* Whatever is believed, replay comes first, and ends as this one. */
+	return sj->slab->state == SLAB_REPLAYING || oldest == sj->tail ||
+	       sj->tail - slabjournal_lock(sj, oldest)->head < ring;
 }

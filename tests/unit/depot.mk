@@ -38,3 +38,9 @@ TESTS += tests/unit/test_depot_sane
 tests_unit_test_depot_sane_SOURCES = tests/unit/test_depot_sane.c \
 	$(DEPOT_FIXTURE)
 tests_unit_test_depot_sane_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_depot_replay
+TESTS += tests/unit/test_depot_replay
+tests_unit_test_depot_replay_SOURCES = tests/unit/test_depot_replay.c \
+	$(DEPOT_FIXTURE)
+tests_unit_test_depot_replay_LDADD = $(UNIT_LIBS)

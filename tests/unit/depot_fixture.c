@@ -318,12 +318,46 @@ static enum depot_origin origin(const struct fx *f, bool is_new)
 	return f->sb.state == VOLUME_CLEAN ? DEPOT_SAVED : DEPOT_CRASHED;
 }
 
+int fx_replay(struct fx *f, const struct replay_entry *entries, size_t count)
+{
+	for (size_t at = 0, n; at < count; at += n) {
+		int r;
+
+		n = MIN(count - at, JOURNAL_ENTRIES_PER_BLOCK);
+		depot_replay(f->d, entries + at, n, new_wait(f));
+		r = fx_result(f);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+int fx_replayed(struct fx *f)
+{
+	depot_replayed(f->d, new_wait(f));
+	return fx_result(f);
+}
+
+int fx_load_journals(struct fx *f)
+{
+	depot_load(f->d, origin(f, false), new_wait(f));
+	return fx_result(f);
+}
+
+int fx_start(struct fx *f)
+{
+	depot_start(f->d, new_wait(f));
+	return fx_result(f);
+}
+
 int fx_load(struct fx *f, bool is_new)
 {
 	int r;
 
 	depot_load(f->d, origin(f, is_new), new_wait(f));
 	r = fx_result(f);
+	if (r == 0 && f->d->origin == DEPOT_CRASHED)
+		r = fx_replayed(f);
 	if (r != 0)
 		return r;
 	depot_start(f->d, new_wait(f));

@@ -84,6 +84,12 @@ struct fx *fx_create(struct fx_config c);
 void fx_destroy(struct fx *f);
 void fx_run(struct fx *f);
 
+/* The parts of a load after a crash, in this order: up to replay, replay, start.
+ * As fx_load(). */
+int fx_load_journals(struct fx *f);
+int fx_replay(struct fx *f, const struct replay_entry *entries, size_t count);
+int fx_replayed(struct fx *f);
+int fx_start(struct fx *f);
 /* Load, drain; -EINPROGRESS if it did not come to an end. */
 int fx_load(struct fx *f, bool is_new);
 int fx_drain(struct fx *f, bool save);

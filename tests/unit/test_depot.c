@@ -136,7 +136,7 @@ static void use(struct fx *fx, void *arg)
 
 	fx->by_hand = true;
 	ck_assert_int_eq(depot_activate_slab(s), 0);
-	slabjournal_set(s->journal, 2, 2, 0); /* it was used */
+	slabjournal_set(s->journal, 2, 2, 0, true); /* it was used */
 	prioq_remove(&s->zone->slabs, &s->node);
 	alloc_enlist(s);
 }
