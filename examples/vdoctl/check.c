@@ -275,22 +275,12 @@ static int run(const struct arguments *a, unsigned flags, const char *undo,
 	return code;
 }
 
-/* Wait for an answer; everything but a yes is a no. */
 static bool ask(uint64_t losing)
 {
-	char answer[16];
-
-	fflush(stdout);
-	fprintf(stderr,
-		"%s: %llu findings can be mended only by giving up what they "
-		"lead to. Do it? [y/N] ",
-		program_name, (unsigned long long)losing);
-	if (!wait_to_read(STDIN_FILENO) ||
-	    fgets(answer, sizeof(answer), stdin) == NULL) {
-		putc('\n', stderr);
-		return false;
-	}
-	return answer[0] == 'y' || answer[0] == 'Y';
+	complain("%llu findings can be mended only by giving up what they lead "
+		 "to",
+		 (unsigned long long)losing);
+	return confirm("Do it?");
 }
 
 /* Where the undo file goes, to be freed; NULL after a complaint. */

@@ -5,6 +5,7 @@
 #include "vdoctl.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "../storage.h"
 
@@ -17,6 +18,8 @@ static const struct {
 	{"info", command_info, "show what the first blocks of a volume say"},
 	{"check", command_check, "look over a volume, and mend it"},
 	{"index", command_index, "look at, verify or rebuild the index"},
+	{"read-only", command_read_only, "have nobody write to a volume"},
+	{"rebuild", command_rebuild, "make a volume that is read-only writable"},
 	{"stats", command_stats, "show the statistics of a volume"},
 	{"write", command_write, "copy standard input into a volume"},
 	{"read", command_read, "copy a part of a volume to standard output"},
@@ -47,6 +50,7 @@ static const struct option argument_table[] = {
 	{"data", no_argument, NULL, 'd' + 256},
 	{"no-index", no_argument, NULL, 'n' + 256},
 	{"yes", no_argument, NULL, 'y' + 256},
+	{"force", no_argument, NULL, 'F' + 256},
 	{"undo", required_argument, NULL, 'u' + 256},
 	{"undo-from", required_argument, NULL, 'f' + 256},
 	{"verbose", no_argument, NULL, 'v'},
@@ -63,6 +67,7 @@ static void set_switch(struct arguments *a, int letter)
 	a->data |= letter == 'd';
 	a->no_index |= letter == 'n';
 	a->yes |= letter == 'y';
+	a->force |= letter == 'F';
 }
 
 /* A long option; @letter is that of arguments_parse(). */
@@ -140,6 +145,20 @@ bool arguments_parse(struct arguments *a, int argc, char **argv,
 		return false;
 	a->code = take_options(a, argc, argv, accept, help_text);
 	return a->code < 0;
+}
+
+bool confirm(const char *question)
+{
+	char answer[16];
+
+	fflush(stdout);
+	fprintf(stderr, "%s: %s [y/N] ", program_name, question);
+	if (!wait_to_read(STDIN_FILENO) ||
+	    fgets(answer, sizeof(answer), stdin) == NULL) {
+		putc('\n', stderr);
+		return false;
+	}
+	return answer[0] == 'y' || answer[0] == 'Y';
 }
 
 void catch_if_writing(const struct vdo_config *config)

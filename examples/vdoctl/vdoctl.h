@@ -16,6 +16,8 @@ int command_format(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_index(int argc, char **argv);
+int command_read_only(int argc, char **argv);
+int command_rebuild(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_write(int argc, char **argv);
 int command_read(int argc, char **argv);
@@ -29,7 +31,7 @@ struct arguments {
 	uint64_t offset, length;
 	bool has_offset, has_length;
 	bool json, verbose, unlocked, exact;
-	bool repair, data, no_index, yes;
+	bool repair, data, no_index, yes, force;
 	const char *undo, *undo_from; /* NULL: not said */
 	int code; /* of a command that ends here */
 };
@@ -37,7 +39,7 @@ struct arguments {
 /*
  * Parse the options of the commands that look into a volume. @accept has the
  * letters of those that the command takes: o(ffset) l(ength) j(son) U(nlocked)
- * (e)x(act) R(epair) d(ata) n(o-index) y(es) u(ndo) (undo-)f(rom); with r the
+ * (e)x(act) R(epair) d(ata) n(o-index) y(es) F(orce) u(ndo) (undo-)f(rom); with r the
  * volume is opened read-only unless -o says otherwise. False: the command ends
  * with a->code, after help or a complaint. Free @a with arguments_free() in any
  * case.
@@ -45,6 +47,9 @@ struct arguments {
 bool arguments_parse(struct arguments *a, int argc, char **argv,
 		     const char *accept, const char *help);
 void arguments_free(struct arguments *a);
+
+/* Ask on standard error and wait for an answer; all but a yes is a no. */
+bool confirm(const char *question);
 
 /* Wait for a job, with a bar; it is cancelled when we are interrupted. */
 int job_finish(struct vdo_job *job, struct vdo_error *error);

@@ -129,6 +129,17 @@ refused()
 	fi
 }
 
+# Rebuilt: nothing is lost, and it is served as any other.
+rebuilt()
+{
+	succeed "rebuild" "$vdoctl" rebuild "$dir/v" --yes "$@"
+	grep -q '^  logical blocks lost  *0$' "$dir/out" || fail "blocks are lost"
+	is state_name clean
+	succeed "audit of what was rebuilt" "$audit" --audit "$dir/v"
+	check "rebuilt"
+	succeed "audit after that" "$audit" --audit "$dir/v"
+}
+
 # Not stopped cleanly: shown with what its journal has.
 bad()
 {
@@ -139,6 +150,7 @@ bad()
 	untouched "though opened read-only"
 	refused "$2"
 	unchanged "though refused"
+	rebuilt --force
 }
 
 read_only()
@@ -155,6 +167,7 @@ read_only()
 		grep -q "read-only" "$dir/out" || fail "wrong error of a write"
 	fi
 	unchanged "though in read-only mode"
+	rebuilt
 }
 
 for image in ${GOLDEN_ONLY:-clean clean-zones rebuilt grown fresh read-only \

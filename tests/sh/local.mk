@@ -21,6 +21,7 @@ sh_tests = \
 	%D%/nbdkit-options.sh \
 	%D%/options.sh \
 	%D%/readme.sh \
+	%D%/rebuild.sh \
 	%D%/same-storage.sh \
 	%D%/spdx.sh \
 	%D%/static.sh \
