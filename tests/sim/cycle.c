@@ -195,7 +195,7 @@ static bool cycle(struct run *r)
 	bool go_on;
 
 	r->faulty = r->lossy = false;
-	r->is_long = percent(r, r->tight ? 25 : 10);
+	r->is_long = percent(r, 10);
 	r->super_written = false;
 	totals.cycles++;
 	if (percent(r, 5) && r->has_found)

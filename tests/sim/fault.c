@@ -74,8 +74,11 @@ static void trap_at(struct run *r, pbn_t first, uint64_t count)
 	r->trap_last = first + count - 1;
 }
 
-/* Counts, or the journal, or all of a slab. */
-static void trap_in_slab(struct run *r, const struct image *im)
+/* All of a slab, or its counts, or its journal. */
+enum slab_part { WHOLE_SLAB, COUNTS, SLAB_JOURNAL };
+
+static void trap_in_slab(struct run *r, const struct image *im,
+			 enum slab_part part)
 {
 	uint64_t slab = dice(r, im->slabs.slab_count);
 	uint64_t counts = im->sb.slab.reference_count_blocks;
@@ -84,18 +87,13 @@ static void trap_in_slab(struct run *r, const struct image *im)
 	if (percent(r, 70))
 		slab = dice(r, MIN(im->slabs.slab_count, 3));
 	start = slab_start(&im->slabs, slab) - im->geometry.bio_offset;
-	switch (dice(r, 4)) {
-	case 0:
+	if (part == WHOLE_SLAB)
 		trap_at(r, start, im->sb.slab.slab_blocks);
-		break;
-	case 1:
+	else if (part == COUNTS)
 		trap_at(r, start + im->slabs.data_blocks, counts);
-		break;
-	default:
+	else
 		trap_at(r, start + im->slabs.data_blocks + counts,
 			im->sb.slab.slab_journal_blocks);
-		break;
-	}
 }
 
 static void trap_in_partition(struct run *r, const struct image *im,
@@ -125,12 +123,19 @@ static void set_trap(struct run *r)
 		trap_at(r, 0, r->block_count);
 		r->trap_pages = true;
 		break;
+	case 5:
+		trap_in_slab(r, &im, WHOLE_SLAB);
+		break;
+	case 6:
+	case 7:
+		trap_in_slab(r, &im, COUNTS);
+		break;
 	default:
-		trap_in_slab(r, &im);
+		trap_in_slab(r, &im, SLAB_JOURNAL);
 		break;
 	}
 	image_close(&im);
-	r->trap_in = any_size(r, r->is_long ? 6 : 3);
+	r->trap_in = any_size(r, r->is_long || r->tight ? 6 : 3);
 	r->trap_sprung = false;
 	say(r, "  trap %" PRIu64 "..%" PRIu64 " after %" PRIu64,
 	    r->trap_first, r->trap_last, r->trap_in);
@@ -152,11 +157,11 @@ void fault_arm(struct run *r)
 
 	sim_device_hold(r->sd, watch, r);
 	r->trap_in = 0;
-	if (what < 20)
-		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
-	else if (what < 50)
+	if (what < 60)
 		set_trap(r);
-	else if (what < 60)
+	else if (what < 75)
+		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
+	else if (what < 82)
 		set_errors(r);
 }
 

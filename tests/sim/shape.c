@@ -57,12 +57,12 @@ static struct vdo_config *random_shape(struct run *r)
 	r->has_index = percent(r, 30);
 	vdo_config_set(c, "profile", "small", NULL);
 	vdo_config_set(c, "index-memory", r->has_index ? "2M" : "none", NULL);
-	r->tight = percent(r, 40);
+	r->tight = percent(r, 50);
 	config_set(r, c, "slab-bits", r->tight ? 9 : 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
 		   r->tight ? 3 + dice(r, 3) : CHOOSE(r, slab_rings));
 	config_set(r, c, "journal-blocks", r->tight ? 4 : CHOOSE(r, rings));
-	r->lbns = 10 + dice(r, CHOOSE(r, logical));
+	r->lbns = (r->tight ? 300 : 10) + dice(r, CHOOSE(r, logical));
 	config_set(r, c, "logical-size", r->lbns * BLOCK_SIZE);
 	vdo_config_set(c, "force", "on", NULL);
 	return c;
@@ -102,7 +102,7 @@ void shape_format(struct run *r)
 	struct sim_device_config device = {
 		.seed = r->seed,
 		.block_count = 1500 + dice(r, 2500),
-		.volatile_cache = percent(r, 80),
+		.volatile_cache = percent(r, 90),
 	};
 	struct vdo_error error;
 	struct vdo_config *c;
@@ -115,7 +115,7 @@ void shape_format(struct run *r)
 		device.block_count = 1500 + dice(r, 700);
 	if (r->has_index)
 		device.block_count += 1000;
-	device.fua_lies = device.volatile_cache && percent(r, 20);
+	device.fua_lies = device.volatile_cache && percent(r, 30);
 	say(r, "  blocks=%" PRIu64 "%s%s", device.block_count,
 	    device.volatile_cache ? " cache" : "",
 	    device.fua_lies ? " lies" : "");

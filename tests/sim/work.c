@@ -156,7 +156,7 @@ static uint64_t random_count(struct run *r)
 {
 	uint64_t n = dice(r, 100);
 
-	if (r->flavour != MIXED && n < 50)
+	if (r->flavour != MIXED && n < (r->tight ? 80 : 40))
 		return 1 + dice(r, OP_BLOCKS_MAX);
 	return n < 60 ? 1 : n < 95 ? 1 + dice(r, 8)
 				   : 1 + dice(r, OP_BLOCKS_MAX);
@@ -394,9 +394,12 @@ static uint64_t choose_work(struct run *r)
 	uint64_t n = dice(r, r->is_long ? 2000 : any_size(r, 8));
 
 	r->flavour = (enum flavour)dice(r, FLAVOURS);
-	if (r->tight && percent(r, 60))
-		r->flavour = MANY_ENTRIES;
 	r->dense = percent(r, 30);
+	if (r->tight && percent(r, 75)) {
+		r->flavour = MANY_ENTRIES;
+		n = 30 + dice(r, 200);
+		r->dense = false;
+	}
 	r->narrow = percent(r, 30);
 	r->flushy = percent(r, 20);
 	r->retry_count = 0;
