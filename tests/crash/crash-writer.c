@@ -38,13 +38,14 @@ static const char usage[] =
 	"  --seconds N   no more rounds after that time\n"
 	"  --nbd PLUGIN  through nbdkit, which is killed\n"
 	"  --check PROG  run \"PROG check VOLUME\" where nothing has it open\n"
+	"  --plant       lose a block that was flushed: it must be noticed\n"
 	"  --verbose     the log of the volumes\n"
 	"VOLUME, a file or a block device, is formatted.\n";
 
 static struct {
 	const char *path, *plugin, *check;
 	uint64_t seed, kills, seconds;
-	bool verbose;
+	bool verbose, plant;
 	uint64_t killed; /* processes */
 } the = {.seed = 1, .kills = 10};
 
@@ -344,6 +345,17 @@ static void check(void)
 		fail("the check finds fault");
 }
 
+/* A block that nobody wrote. */
+static void plant(struct vdo_volume *volume, uint64_t *random)
+{
+	static const char lost[BLOCK] = "lost";
+	uint64_t at = place_offset(vdo_volume_size(volume),
+				   splitmix64(random) % PLACES);
+
+	if (vdo_pwrite(volume, lost, BLOCK, at, 0) != 0)
+		fail("a block cannot be written");
+}
+
 static void verify(uint64_t *random)
 {
 	struct vdo_config *config = open_config(random);
@@ -351,6 +363,8 @@ static void verify(uint64_t *random)
 
 	if (open_volume(config, &volume) != 0)
 		fail("the volume does not open");
+	if (the.plant)
+		plant(volume, random);
 	if (model_verify(volume) != 0)
 		fail("blocks are wrong");
 	if (splitmix64(random) % 2 == 0)
@@ -385,6 +399,8 @@ static void parse(int argc, char **argv)
 
 		if (strcmp(argv[i], "--verbose") == 0)
 			the.verbose = true;
+		else if (strcmp(argv[i], "--plant") == 0)
+			the.plant = true;
 		else if (argv[i][0] != '-' && the.path == NULL)
 			the.path = argv[i];
 		else if (next == NULL)

@@ -103,9 +103,9 @@ write_and_kill()
 # killed MILLISECONDS COMMAND...: true if it was killed
 killed()
 {
-	limit=$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))
+	seconds=$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))
 	shift
-	timeout -s KILL "$limit" "$@" >"$dir/out" 2>&1
+	timeout -s KILL "$seconds" "$@" >"$dir/out" 2>&1
 	status=$?
 	test $status -eq 137 || test $status -eq 0 || fail "$*: $status"
 	test $status -eq 137
@@ -116,15 +116,15 @@ copy_and_kill()
 {
 	volume=$dir/copied
 	"$copy" "$source" "$volume" >"$dir/out" 2>&1 || fail "no first snapshot"
-	left=$1 limit=1000 count=0
-	while test "$left" -gt 0 && time_left; do
+	left=$(($1 * 8)) limit=400 count=0
+	while test "$left" -gt 0 && test $count -lt "$1" && time_left; do
 		left=$((left - 1))
 		dd if=/dev/urandom of="$dir/new" bs=65536 count=64 2>/dev/null
 		if killed $((1 + $(random $limit))) \
 			"$copy" "$source" "$dir/new" "$volume"; then
 			count=$((count + 1))
 		else
-			limit=$((limit * 3 / 4 + 10)) # it takes less
+			limit=$((limit * 3 / 4 + 3)) # it takes less
 		fi
 		sound "$volume"
 		rm -rf "$dir/back"
@@ -168,6 +168,10 @@ else
 	left_out "vdoctl has no check"
 fi
 echo "about $kills kills, seed $seed"
+# What was flushed and is not there must be noticed.
+"$writer" --seed "$seed" --kills 3 --plant "$dir/volume" >"$dir/out" 2>&1 &&
+	fail "lost blocks are not noticed"
+grep -q "which is none of" "$dir/out" || fail "no lost block is named"
 write_and_kill "$(share 50)" "$dir/volume"
 if ldd "$plugin" 2>/dev/null | grep -q 'lib[at]san'; then
 	left_out "nbdkit cannot load what was built with sanitizers"
