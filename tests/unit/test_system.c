@@ -84,8 +84,8 @@ static const struct {
 	struct file files[4];
 	unsigned want;
 } grants[] = {
-	{"nothing", "", {{NULL}}, 0},
-	{"no file", "0::/\n", {{NULL}}, 0},
+	{"nothing", "", {{NULL, NULL}}, 0},
+	{"no file", "0::/\n", {{NULL, NULL}}, 0},
 	{"no limit", "0::/\n", {{"cpu.max", "max 100000\n"}}, 0},
 	{"two", "0::/\n", {{"cpu.max", "200000 100000\n"}}, 2},
 	{"rounded up", "0::/\n", {{"cpu.max", "150000 100000\n"}}, 2},
