@@ -29,6 +29,19 @@ static bool valid(const struct journal_config *c)
 	       c->start > 0;
 }
 
+static void begin_at(struct journal *j, seq_t start, uint8_t recovery_count,
+		     uint64_t logical_blocks_used,
+		     uint64_t block_map_data_blocks)
+{
+	j->recovery_count = recovery_count;
+	j->tail = start;
+	j->durable = start - 1;
+	j->map_head = start;
+	j->slab_head = start;
+	j->logical_blocks_used = logical_blocks_used;
+	j->block_map_data_blocks = block_map_data_blocks;
+}
+
 static void init_ring(struct journal *j, const struct journal_config *c)
 {
 	j->origin = c->partition.start;
@@ -37,13 +50,8 @@ static void init_ring(struct journal *j, const struct journal_config *c)
 	VDO_ASSERT(j->reserved <= RESERVED_MAX && j->reserved < j->size);
 	j->usable = j->size - j->reserved;
 	j->nonce = c->nonce;
-	j->recovery_count = c->recovery_count;
-	j->tail = c->start;
-	j->durable = c->start - 1;
-	j->map_head = c->start;
-	j->slab_head = c->start;
-	j->logical_blocks_used = c->logical_blocks_used;
-	j->block_map_data_blocks = c->block_map_data_blocks;
+	begin_at(j, c->start, c->recovery_count, c->logical_blocks_used,
+		 c->block_map_data_blocks);
 	for (unsigned i = 0; i < j->reserved; i++)
 		j->blocks[i].buffer = j->buffers + (size_t)i * BLOCK_SIZE;
 }
@@ -90,6 +98,17 @@ void journal_destroy(struct journal *j)
 	alloc_free(j->holds);
 	alloc_free(j->buffers);
 	alloc_free(j);
+}
+
+void journal_restart(struct journal *j, seq_t start, uint8_t recovery_count,
+		     uint64_t logical_blocks_used,
+		     uint64_t block_map_data_blocks)
+{
+	VDO_ASSERT(queue_is_current(j->queue));
+	VDO_ASSERT(j->active == 0 && j->round == ROUND_IDLE && !j->draining);
+	VDO_ASSERT(start >= j->tail && waitq_empty(&j->waiting));
+	begin_at(j, start, recovery_count, logical_blocks_used,
+		 block_map_data_blocks);
 }
 
 void journal_set_holders(struct journal *j, const struct journal_holders *h)

@@ -78,6 +78,14 @@ int journal_create(const struct journal_config *c, struct journal **journal)
 	MUST_CHECK;
 void journal_destroy(struct journal *j);
 
+/*
+ * Begin at block @start, with another recovery count and other totals, as a
+ * recovery left them. Before the first append, on the journal's queue.
+ */
+void journal_restart(struct journal *j, seq_t start, uint8_t recovery_count,
+		     uint64_t logical_blocks_used,
+		     uint64_t block_map_data_blocks);
+
 /* For wiring: holders may be set before the first append. */
 void journal_set_holders(struct journal *j, const struct journal_holders *h);
 

@@ -23,14 +23,22 @@
 
 #include "base/alloc.h"
 
+void eras_restart(struct map_zone *z, seq_t tail)
+{
+	uint64_t age = z->map->maximum_age;
+
+	VDO_ASSERT(tail >= z->era_now);
+	z->era_now = tail;
+	z->era_low = tail > age ? tail - age : 0;
+}
+
 int eras_init(struct map_zone *z, seq_t tail)
 {
 	uint64_t age = z->map->maximum_age;
 
 	VDO_ASSERT(age > 0 && tail > 0);
 	z->era_count = age + 1;
-	z->era_now = tail;
-	z->era_low = tail > age ? tail - age : 0;
+	eras_restart(z, tail);
 	z->eras = alloc_zeroed(z->era_count, sizeof(*z->eras));
 	return z->eras == NULL ? -ENOMEM : 0;
 }

@@ -120,6 +120,14 @@ void map_set_overlay(struct map *m, const struct replay_table *t)
 	m->overlay = t;
 }
 
+void map_restart(struct map *m, seq_t tail)
+{
+	VDO_ASSERT(tail >= atomic_load(&m->tail));
+	atomic_store(&m->tail, tail);
+	for (unsigned i = 0; i < m->zone_count; i++)
+		eras_restart(&m->zones[i], tail);
+}
+
 unsigned map_zone_of(const struct map *m, lbn_t lbn)
 {
 	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;

@@ -63,6 +63,10 @@ void map_destroy(struct map *m);
 struct replay_table;
 void map_set_overlay(struct map *m, const struct replay_table *t);
 
+/* Eras begin at block @tail of the journal, as a recovery left it. Before the
+ * first operation; any queue. */
+void map_restart(struct map *m, seq_t tail);
+
 unsigned map_zone_of(const struct map *m, lbn_t lbn);
 
 /*

@@ -290,6 +290,8 @@ void leaves_pump(struct map_zone *z);
 /* eras.c */
 int eras_init(struct map_zone *z, seq_t tail) MUST_CHECK;
 void eras_fini(struct map_zone *z);
+/* Begin at @tail, while no page was ever changed. */
+void eras_restart(struct map_zone *z, seq_t tail);
 /* @p was changed by the durable journal block @seq. */
 void eras_add(struct map_zone *z, struct page *p, seq_t seq);
 /* @p was changed by an entry of @seq, whose hold it takes over or returns. */
