@@ -11,6 +11,12 @@ tests_kernel_vdoplay_SOURCES = \
 	%D%/vdoplay.c %D%/vdoplay.h
 tests_kernel_vdoplay_LDADD = lib/libvdo.la -lpthread
 
+if HAVE_CHECK
+check_PROGRAMS += tests/kernel/imagecheck
+tests_kernel_imagecheck_SOURCES = %D%/imagecheck.c
+tests_kernel_imagecheck_LDADD = $(UNIT_LIBS)
+endif
+
 TESTS += %D%/golden.sh
 EXTRA_DIST += %D%/golden.sh %D%/interchange.sh
 
