@@ -49,6 +49,7 @@ include lib/pack/local.mk
 include lib/dedupe/local.mk
 include lib/front/local.mk
 include lib/path/local.mk
+include lib/recovery/local.mk
 include lib/volume/local.mk
 include lib/check/local.mk
 include lib/api/local.mk

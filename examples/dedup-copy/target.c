@@ -199,12 +199,13 @@ static void say_full(struct run *run, int result)
 	run->said_full = true;
 }
 
-static bool is_clean(const char *path)
+static bool is_saved(const char *path)
 {
 	struct vdo_info info;
 
 	return vdo_inspect(path, &info, sizeof(info), NULL) == 0 &&
-	       strcmp(info.state_name, "clean") == 0;
+	       (strcmp(info.state_name, "clean") == 0 ||
+		strcmp(info.state_name, "recovering") == 0);
 }
 
 /* A volume without room can be saved all the same, but for what was told. */
@@ -218,7 +219,7 @@ int target_close(struct run *run)
 	run->volume = NULL;
 	if (r == 0)
 		return 0;
-	if (!target_is_full(r) || !is_clean(path))
+	if (!target_is_full(r) || !is_saved(path))
 		complain_result(path, "close it", r);
 	else if (!run->said_full)
 		say_full(run, r);

@@ -279,6 +279,7 @@ void components_destroy(struct volume *v)
 	/* They are built in one order: who is there stands on all below it. */
 	VDO_ASSERT(v->path == NULL || (v->front != NULL && v->dedupe != NULL));
 	VDO_ASSERT(v->map == NULL || (v->depot != NULL && v->journal != NULL));
+	recovery_destroy(v->recovery);
 	path_destroy(v->path);
 	front_destroy(v->front);
 	dedupe_destroy(v->dedupe);

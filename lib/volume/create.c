@@ -51,18 +51,19 @@ static int check_state(struct volume *v)
 	case VOLUME_REPLAYING:
 		if (v->opened_read_only)
 			break;
-		return refuse(v, -VDO_EDIRTY,
-			      "was not closed and needs recovery, which this "
-			      "version cannot do; start and stop it once with "
-			      "Linux's dm-vdo");
+		if (!v->settings.open.recover)
+			return refuse(v, -VDO_EDIRTY,
+				      "was not closed, and option recover is "
+				      "off; open it with recover=on, which "
+				      "loses nothing that was flushed");
+		break;
 	case VOLUME_FORCE_REBUILD:
 	case VOLUME_REBUILD_FOR_UPGRADE:
 		if (v->opened_read_only)
 			break;
 		return refuse(v, -VDO_EREBUILD,
-			      "is marked for a rebuild, which this version "
-			      "cannot do; start and stop it once with Linux's "
-			      "dm-vdo, or open it with read-only=on");
+			      "is marked for a rebuild: use vdoctl rebuild, "
+			      "or open it with read-only=on");
 	case VOLUME_READ_ONLY:
 		v->opened_read_only = true;
 		log_warning(&v->log,
@@ -123,6 +124,26 @@ static int make_components(struct volume *v)
 	return components_create(v);
 }
 
+/* What a volume that was not closed needs beside its components. */
+static int make_recovery(struct volume *v)
+{
+	struct recovery_config c = {
+		.queue = v->topology.journal,
+		.storage = &v->storage,
+		.sync = &v->sync,
+		.depot = v->depot,
+		.log = &v->log,
+		.sb = &v->sb,
+		.batch_entries = v->settings.open.recovery_batch,
+		.stop = &v->stop,
+	};
+
+	if (v->opened_read_only || (v->sb.state != VOLUME_DIRTY &&
+				    v->sb.state != VOLUME_REPLAYING))
+		return 0;
+	return recovery_create(&c, &v->recovery);
+}
+
 static int reserve(struct volume *v, unsigned id)
 {
 	const struct partition *p = &v->sb.partitions[id];
@@ -161,6 +182,7 @@ static const struct {
 	{check_state, "checking the state"},
 	{make_queues, "making queues"},
 	{make_components, "making components"},
+	{make_recovery, "preparing the recovery"},
 	{reserve_storage, "reserving storage"},
 };
 

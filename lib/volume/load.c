@@ -9,6 +9,10 @@
  * good as none. So it can fail, or be cancelled, up to there, and leaves the
  * storage as it was; after that it succeeds.
  *
+ * A volume that was not closed says DIRTY already. What recovery writes is good
+ * as long as the journal is, which the super block then makes old; after that
+ * the volume needs another recovery if opening fails, with nothing to replay.
+ *
  * Resuming always brings the volume back: if the super block cannot be written,
  * in read-only mode.
  */
@@ -22,6 +26,7 @@
 #include <vdo/job.h>
 
 #include "base/error.h"
+#include "exec/clock.h"
 
 /* ------------------------------------------------------------------ opening */
 
@@ -29,10 +34,15 @@
 #define OPEN_ROWS(X)							       \
 	/* opened read-only: what the journal has beyond the map */	       \
 	X(OPEN_OVERLAY, open_overlay, ON_JOURNAL)			       \
-	/* summary, slab journals */					       \
+	/* what a volume that was not closed has in its journal */	       \
+	X(OPEN_RECOVER, open_recover, ON_JOURNAL)			       \
+	X(OPEN_RECOVERED, open_recovered, ON_JOURNAL)			       \
+	/* the journal begins anew: the super block says so first (I43) */     \
+	X(OPEN_RESTART, open_restart, ON_JOURNAL)			       \
+	/* any other: summary, tails of slab journals */		       \
 	X(OPEN_DEPOT, open_depot, ON_JOURNAL)				       \
 	X(OPEN_DEPOT_LOADED, open_depot_loaded, ON_JOURNAL)		       \
-	/* reference counts */						       \
+	/* the reference counts without which nothing can be served */	       \
 	X(OPEN_COUNTS, open_counts, ON_JOURNAL)				       \
 	X(OPEN_COUNTED, open_counted, ON_JOURNAL)			       \
 	/* the index: loaded, or made; or its rebuild has begun */             \
@@ -51,6 +61,7 @@ FLOW_TABLE(open_table, OPEN_UNDO, OPEN_ROWS);
 
 /* The phases whose lengths are known. */
 static const char overlay_phase[] = "reading the recovery journal";
+static const char recovery_phase[] = "recovering the volume";
 static const char depot_phase[] = "loading the slab depot";
 
 static bool is_cancelled(const struct volume *v)
@@ -58,18 +69,50 @@ static bool is_cancelled(const struct volume *v)
 	return atomic_load(&v->stop);
 }
 
-static enum depot_origin origin(const struct volume *v)
+/* Explain what the depot could not do; returns the error that it is. */
+static int depot_failed(struct volume *v, int result)
 {
-	switch (v->sb.state) {
-	case VOLUME_NEW:
-		return DEPOT_NEW;
-	case VOLUME_CLEAN:
-		return DEPOT_SAVED;
-	case VOLUME_RECOVERING:
-		return DEPOT_UNSCRUBBED;
-	default:
-		return DEPOT_CRASHED;
-	}
+	if (result == -VDO_ECORRUPT || result == -VDO_EREADONLY)
+		return error_set(v->error, -VDO_ECORRUPT,
+				 "a slab's metadata is damaged (the log says "
+				 "which); open it with read-only=on to save "
+				 "its data");
+	if (error_is_no_space(result))
+		return error_set(v->error, result,
+				 "no storage for the journal and counts of a "
+				 "slab: %s; or open it with read-only=on",
+				 error_space_advice(result));
+	return result;
+}
+
+/* The same for a recovery. */
+static int recovery_failed(struct volume *v, int result)
+{
+	const struct recovery_result *r = recovery_result(v->recovery);
+
+	if (error_is_no_space(result))
+		return error_set(v->error, result,
+				 "no storage for what the recovery writes: %s; "
+				 "it is recovered when it is opened then, and "
+				 "nothing that was flushed is lost",
+				 error_space_advice(result));
+	if (r->wrong == NULL)
+		return depot_failed(v, result);
+	if (result == -VDO_EVERSION)
+		return error_set(v->error, result,
+				 "the volume was not closed, and its journal "
+				 "cannot be replayed: %s; close it with the "
+				 "software that wrote it, or use vdoctl rebuild",
+				 r->wrong);
+	return error_set(v->error, result,
+			 "the volume was not closed, and cannot be recovered: "
+			 "%s, %s %llu; nothing was written. vdoctl check says "
+			 "more, read-only=on saves its data, and vdoctl "
+			 "rebuild makes it usable",
+			 r->wrong, r->wrong_page != 0 ? "page" : "journal block",
+			 (unsigned long long)(r->wrong_page != 0
+						      ? r->wrong_page
+						      : r->wrong_block));
 }
 
 static int open_overlay(struct flow *f)
@@ -79,7 +122,7 @@ static int open_overlay(struct flow *f)
 
 	VDO_ASSERT(v->service == SERVICE_NOT_YET);
 	if (!v->opened_read_only)
-		return OPEN_DEPOT;
+		return OPEN_RECOVER;
 	readonly_open(&v->readonly);
 	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
@@ -90,7 +133,7 @@ static int open_overlay(struct flow *f)
 	return FLOW_WAIT;
 }
 
-static int open_depot(struct flow *f)
+static int open_recover(struct flow *f)
 {
 	struct life *l = life_of(f);
 	struct volume *v = l->volume;
@@ -98,50 +141,101 @@ static int open_depot(struct flow *f)
 	VDO_ASSERT(v->service == SERVICE_NOT_YET && !v->opened_read_only);
 	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
-	life_does(l, depot_phase);
-	flow_await_any(f, &l->step, OPEN_DEPOT_LOADED);
-	depot_load(v->depot, origin(v), &l->step);
+	if (v->recovery == NULL)
+		return OPEN_DEPOT;
+	life_does(l, recovery_phase);
+	v->recovery_began = executor_now(v->executor);
+	flow_await_any(f, &l->step, OPEN_RECOVERED);
+	recovery_run(v->recovery, &l->step);
 	return FLOW_WAIT;
 }
 
-/* The step that is over is one of the depot's: @next, if it went well. */
-static int depot_is_over(struct life *l, int next)
+static int open_recovered(struct flow *f)
 {
-	int result = l->step.result;
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
 
-	VDO_ASSERT(!l->volume->opened_read_only && result <= 0);
-	if (result == -VDO_ECORRUPT || result == -VDO_EREADONLY)
-		result = error_set(l->volume->error, -VDO_ECORRUPT,
-				   "a slab's metadata is damaged (the log says "
-				   "which); open it with read-only=on to save "
-				   "its data");
-	else if (error_is_no_space(result))
-		error_set(l->volume->error, result,
-			  "no storage for the journal and counts of a slab: %s; "
-			  "or open it with read-only=on",
-			  error_space_advice(result));
-	return flow_next(&l->flow, result, next);
+	if (l->step.result != 0)
+		return flow_fail(f, recovery_failed(v, l->step.result));
+	if (is_cancelled(v))
+		return flow_fail(f, -ECANCELED);
+	v->recovered = *recovery_result(v->recovery);
+	flow_await(f, &v->mark.done, OPEN_RESTART);
+	super_mark_recovered(v);
+	return FLOW_WAIT;
+}
+
+static int open_restart(struct flow *f)
+{
+	struct volume *v = life_of(f)->volume;
+	const struct recovery_result *r = &v->recovered;
+
+	v->sb = *super_writer_get(&v->super);
+	journal_restart(v->journal, r->next, (uint8_t)v->sb.complete_recoveries,
+			r->logical_blocks_used, r->block_map_data_blocks);
+	map_restart(v->map, r->next);
+	v->recovery_ms =
+		(executor_now(v->executor) - v->recovery_began) / NS_PER_MS;
+	log_info(&v->log,
+		 "volume: recovered, entries=%llu pages=%llu "
+		 "seconds=%llu.%03llu",
+		 (unsigned long long)r->entries, (unsigned long long)r->pages,
+		 (unsigned long long)(v->recovery_ms / 1000),
+		 (unsigned long long)(v->recovery_ms % 1000));
+	return OPEN_COUNTS;
+}
+
+static enum depot_origin origin_of(const struct volume *v)
+{
+	switch (v->sb.state) {
+	case VOLUME_NEW:
+		return DEPOT_NEW;
+	case VOLUME_RECOVERING:
+		return DEPOT_UNSCRUBBED;
+	default:
+		return DEPOT_SAVED;
+	}
+}
+
+static int open_depot(struct flow *f)
+{
+	struct life *l = life_of(f);
+	struct volume *v = l->volume;
+
+	VDO_ASSERT(!v->opened_read_only && v->recovery == NULL);
+	life_does(l, depot_phase);
+	flow_await_any(f, &l->step, OPEN_DEPOT_LOADED);
+	depot_load(v->depot, origin_of(v), &l->step);
+	return FLOW_WAIT;
 }
 
 static int open_depot_loaded(struct flow *f)
 {
-	return depot_is_over(life_of(f), OPEN_COUNTS);
+	struct life *l = life_of(f);
+	int result = depot_failed(l->volume, l->step.result);
+
+	return flow_next(f, result, OPEN_COUNTS);
 }
 
 static int open_counts(struct flow *f)
 {
 	struct life *l = life_of(f);
+	struct volume *v = l->volume;
 
-	if (is_cancelled(l->volume))
+	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
+	life_does(l, depot_phase);
 	flow_await_any(f, &l->step, OPEN_COUNTED);
-	depot_start(l->volume->depot, &l->step);
+	depot_start(v->depot, &l->step);
 	return FLOW_WAIT;
 }
 
 static int open_counted(struct flow *f)
 {
-	return depot_is_over(life_of(f), OPEN_INDEX);
+	struct life *l = life_of(f);
+	int result = depot_failed(l->volume, l->step.result);
+
+	return flow_next(f, result, OPEN_INDEX);
 }
 
 static int open_index(struct flow *f)
@@ -167,6 +261,8 @@ static int open_dirty(struct flow *f)
 
 	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
+	if (v->recovery != NULL) /* it says so since before the crash */
+		return OPEN_START;
 	VDO_ASSERT(super_writer_get(&v->super)->state != VOLUME_DIRTY);
 	life_does(l, "marking the volume as in use");
 	flow_await(f, &v->mark.done, OPEN_START);
@@ -180,6 +276,7 @@ static void start_service(struct volume *v)
 	VDO_ASSERT(v->opened_read_only || readonly_entered(&v->readonly) ||
 		   super_writer_get(&v->super)->state == VOLUME_DIRTY);
 	v->service = SERVICE_ON;
+	v->has_served = true;
 	front_start(v->front, &path_engine, v->path);
 }
 
@@ -250,8 +347,10 @@ void volume_open_progress(const struct volume *v, struct vdo_job_progress *p)
 	*p = (struct vdo_job_progress){.phase = does != NULL ? does : ""};
 	if (does == overlay_phase)
 		overlay_progress(v, &p->done, &p->total);
-	if (does == depot_phase)
+	else if (does == depot_phase)
 		depot_load_progress(v->depot, &p->done, &p->total);
+	else if (does == recovery_phase)
+		p->phase = recovery_progress(v->recovery, &p->done, &p->total);
 }
 
 /* ----------------------------------------------------------------- resuming */

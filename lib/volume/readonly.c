@@ -8,7 +8,9 @@
  * The upcall may come from any thread, so it only starts the flow; that it comes
  * once is for io/readonly.c to see to. The record goes to the one writer of the
  * super block, which lets nothing else out after it. If the storage does not say
- * DIRTY there is nothing to record: the volume has not changed.
+ * DIRTY there is nothing to record: the volume has not changed. Nor is there
+ * while the volume is being opened: what a recovery met is told to whoever opens
+ * the volume, and is met again by the next one, from the same journal.
  */
 #include "build.h"
 
@@ -83,7 +85,7 @@ static bool record(struct super_op *op, struct superblock *sb)
 	struct volume *v = container_of(op, struct volume, entering.record);
 	struct journal_state state;
 
-	if (sb->state != VOLUME_DIRTY)
+	if (sb->state != VOLUME_DIRTY || !v->has_served)
 		return false;
 	journal_get_state(v->journal, &state);
 	VDO_ASSERT(state.map_head <= state.tail);

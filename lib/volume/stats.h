@@ -24,6 +24,8 @@ struct volume_stats {
 	uint64_t physical_blocks, logical_blocks;
 	uint64_t data_blocks_used, overhead_blocks_used, logical_blocks_used;
 	uint64_t complete_recoveries, read_only_recoveries;
+	/* By the recovery that opened the volume; 0 without one. */
+	uint64_t recovered_entries, recovered_pages, recovery_ms;
 	uint64_t cache_bytes, requests_max, alignment;
 	bool deduplication, compression;
 	uint64_t flush_out;

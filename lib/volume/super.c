@@ -129,6 +129,20 @@ static bool to_dirty(struct super_op *op, struct superblock *sb)
 	return true;
 }
 
+/* All entries are in map and slab journals, durably: the journal begins anew,
+ * after the last of its blocks (V 10.3 E). */
+static bool to_recovered(struct super_op *op, struct superblock *sb)
+{
+	const struct recovery_result *r = &volume_of(op)->recovered;
+
+	VDO_ASSERT(r->next > sb->journal_start);
+	sb->complete_recoveries++;
+	sb->journal_start = r->next;
+	sb->logical_blocks_used = r->logical_blocks_used;
+	sb->block_map_data_blocks = r->block_map_data_blocks;
+	return to_dirty(op, sb);
+}
+
 static bool to_clean(struct super_op *op, struct superblock *sb)
 {
 	struct journal_state state;
@@ -147,6 +161,13 @@ void super_mark_dirty(struct volume *v)
 {
 	VDO_ASSERT(v->service != SERVICE_ON && !v->opened_read_only);
 	v->mark.change = to_dirty;
+	super_writer_write(&v->super, &v->mark);
+}
+
+void super_mark_recovered(struct volume *v)
+{
+	VDO_ASSERT(v->service == SERVICE_NOT_YET && v->recovery != NULL);
+	v->mark.change = to_recovered;
 	super_writer_write(&v->super, &v->mark);
 }
 

@@ -112,6 +112,9 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 				  journal.state.block_map_data_blocks;
 	s->complete_recoveries = v->sb.complete_recoveries;
 	s->read_only_recoveries = v->sb.read_only_recoveries;
+	s->recovered_entries = v->recovered.entries;
+	s->recovered_pages = v->recovered.pages;
+	s->recovery_ms = v->recovery_ms;
 	s->requests_max = v->settings.open.depth;
 	s->alignment = v->settings.open.alignment;
 	s->deduplication = path_deduplication(v->path);

@@ -17,6 +17,7 @@
 #include "io/device.h"
 #include "io/readonly.h"
 #include "io/sync.h"
+#include "recovery/recovery.h"
 #include "replay/scan.h"
 #include "volume/stats.h"
 #include "volume/super.h"
@@ -108,8 +109,14 @@ struct volume {
 	bool has_index;       /* one that is to be used */
 	uint64_t cache_bytes; /* of leaf pages */
 	enum service service;
+	bool has_served; /* it was opened: calls were let through */
 	struct vdo_error *error; /* the caller's, while the volume is opened */
 	atomic_bool stop;        /* opening shall end soon */
+
+	struct recovery *recovery; /* of a volume that was not closed; or NULL */
+	struct recovery_result recovered; /* all zeroes: nothing was */
+	uint64_t recovery_began; /* by the executor's clock */
+	uint64_t recovery_ms;
 
 	struct journal *journal;
 	struct depot *depot;
@@ -178,9 +185,11 @@ void volume_start_suspend(struct volume *v, bool save,
 
 /* ------------------------------------------------------------ super block */
 
-/* Have the super block say that the volume is in use, or is clean; finishes
- * v->mark.done. On the journal's queue. */
+/* Have the super block say that the volume is in use, also that it is recovered
+ * (v->recovered), or that it is clean; finishes v->mark.done. On the journal's
+ * queue. */
 void super_mark_dirty(struct volume *v);
+void super_mark_recovered(struct volume *v);
 void super_mark_clean(struct volume *v);
 
 /*

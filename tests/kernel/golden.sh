@@ -26,6 +26,11 @@ python3 --version >/dev/null 2>&1 || {
 	echo "volumes are not audited: there is no python3" >&2
 	audit=true
 }
+imagecheck=$build/tests/kernel/imagecheck
+test -x "$imagecheck" || {
+	echo "images are not held against themselves: no $imagecheck" >&2
+	imagecheck=true
+}
 mkdir "$dir" || exit 1
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -140,6 +145,29 @@ rebuilt()
 	succeed "audit after that" "$audit" --audit "$dir/v"
 }
 
+# Not stopped: recovered by opening it, with all that was flushed. Interrupted,
+# too: what was opened is abandoned, and so recovered again.
+crashed()
+{
+	unpack
+	is state_name dirty
+	check "read-only" read-only=on
+	untouched "though opened read-only"
+	refused VDO_EDIRTY recover=off
+	unchanged "though refused"
+	check "abandoned" --abandon
+	is state_name dirty
+	is complete_recoveries 1
+	succeed "image, abandoned" "$imagecheck" "$dir/v"
+	check "recovered" logical-zones=3 physical-zones=2 hash-zones=2
+	is complete_recoveries 2
+	is state_name clean
+	succeed "image" "$imagecheck" "$dir/v"
+	succeed "audit" "$audit" --audit "$dir/v"
+	check "opened again"
+	is state_name clean
+}
+
 # Not stopped cleanly: shown with what its journal has.
 bad()
 {
@@ -175,7 +203,7 @@ for image in ${GOLDEN_ONLY:-clean clean-zones rebuilt grown fresh read-only \
 	case $image in
 	fresh) good new ;;
 	read-only) read_only ;;
-	crash*) bad dirty VDO_EDIRTY ;;
+	crash*) crashed ;;
 	force-rebuild) bad force-rebuild VDO_EREBUILD ;;
 	*) good clean ;;
 	esac

@@ -226,6 +226,7 @@ int fixture_try_open(struct fixture *f, const char *options)
 		result = host_config_apply(c, &s, &f->error);
 		/* Zones are as asked for, as with a pool. */
 		s.open.executor = EXECUTOR_INLINE;
+		s.open.recovery_batch = f->recovery_batch;
 		x = sim_executor_create(f->kind->seed);
 		f->device = sim_device_open(f->sd, x);
 		if (result == 0)

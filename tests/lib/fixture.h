@@ -70,6 +70,8 @@ struct fixture {
 	value_t *expect; /* by LBN */
 	bool *unknown;	 /* LBNs not to be verified */
 	bool no_check;	 /* do not check the image at close */
+	uint64_t recovery_batch; /* entries, of volumes opened from now on with
+				  * the simulated executor; or 0 */
 	vdo_log_fn log;	 /* hears the volumes opened from now on, or NULL; any
 			  * thread; its argument is the fixture */
 	struct vdo_error error;

@@ -170,7 +170,9 @@ background 'crash' "$plugin" v && {
 	nbdinfo "nbd+unix:///?socket=$dir/socket" >/dev/null 2>&1
 	kill -KILL "$pid"
 	ended "$pid" 'crash'
-	refused 'not closed' VDO_EDIRTY v
+	refused 'not closed' VDO_EDIRTY v recover=off
+	nbdkit -U - "$plugin" v --run 'nbdinfo "$uri"' >out 2>&1 ||
+		fail "not closed: it is not recovered: $(cat out)"
 }
 if test "$(id -u)" -eq 0; then
 	cp good v

@@ -237,8 +237,10 @@ expect 0 "$vdoctl" stats "$dir/dirty"
 has "$dir/out" '^  no more, because  *it is open or was not closed$'
 has "$dir/out" '^  logical, used  *160 blocks'
 has "$dir/out" '^ *free  *N/A$'
-expect 1 "$vdoctl" stats "$dir/dirty" -o read-only=off
+expect 1 "$vdoctl" stats "$dir/dirty" -o read-only=off -o recover=off
 has "$dir/err" EDIRTY
+expect 0 "$vdoctl" stats "$dir/dirty" -o read-only=off
+has "$dir/out" '^  recovered entries'
 
 # The index of a volume that is not open
 expect 2 "$vdoctl" index

@@ -29,6 +29,8 @@ VOLUME_TESTS = \
 	tests/volume/test_open_job \
 	tests/volume/test_read_only \
 	tests/volume/test_rebuild \
+	tests/volume/test_recovery \
+	tests/volume/test_recovery_journal \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
 	tests/volume/test_space \
@@ -91,6 +93,10 @@ tests_volume_test_format_SOURCES = %D%/test_format.c
 tests_volume_test_format_LDADD = $(UNIT_LIBS)
 tests_volume_test_gone_SOURCES = %D%/test_gone.c
 tests_volume_test_gone_LDADD = $(UNIT_LIBS)
+tests_volume_test_recovery_SOURCES = %D%/test_recovery.c
+tests_volume_test_recovery_LDADD = $(UNIT_LIBS)
+tests_volume_test_recovery_journal_SOURCES = %D%/test_recovery_journal.c
+tests_volume_test_recovery_journal_LDADD = $(UNIT_LIBS)
 tests_volume_test_usage_SOURCES = %D%/test_usage.c
 tests_volume_test_usage_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c

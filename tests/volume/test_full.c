@@ -229,6 +229,76 @@ out:
 }
 END_TEST
 
+/* Storage that was set aside for what is written later is a hole again, as in a
+ * copy of the file. */
+static void punch_holes(void)
+{
+	static const uint8_t zero[B];
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	uint8_t block[B];
+
+	ck_assert_int_ge(fd, 0);
+	for (off_t at = 0; pread(fd, block, B, at) == B; at += B)
+		if (memcmp(block, zero, B) == 0)
+			ck_assert_int_eq(
+				fallocate(fd,
+					  FALLOC_FL_PUNCH_HOLE |
+						  FALLOC_FL_KEEP_SIZE,
+					  at, B),
+				0);
+	close(fd);
+}
+
+/* The volume was not closed, and a recovery needs more space than there is: it
+ * is not opened and stays as it is, until there is enough. */
+START_TEST(test_recovered_when_there_is_space)
+{
+	enum { PAGES = 300, STRIDE = 812 };
+	struct vdo_config *c = fixture_config(
+		"size=256M profile=small slab-bits=10 logical-size=16G "
+		"index=memory");
+	uint8_t *data = pattern_blocks(V_UNIQUE(1), PAGES);
+	unsigned refused = 0;
+	struct vdo_volume *v;
+	struct vdo_error error;
+	int result = -ENOSPC;
+
+	vdo_config_set_log(c, fixture_keep_line, NULL);
+	if (!mount_small("64M"))
+		goto out;
+	ck_assert_int_eq(vdo_format(path, c, &error), 0);
+	ck_assert_int_eq(vdo_open(path, c, &v, &error), 0);
+	for (uint64_t i = 0; i < PAGES; i++)
+		ck_assert_int_eq(vdo_pwrite(v, data + i * B, B, i * STRIDE * B,
+					    0),
+				 0);
+	ck_assert_int_eq(vdo_flush(v, 0), 0);
+	vdo_abandon(v);
+	punch_holes();
+	for (uint64_t left = 0; result != 0; left += 1 + left / 4) {
+		expect_state("dirty");
+		fill_up(left);
+		result = vdo_open(path, c, &v, &error);
+		ck_assert_int_eq(unlink(filler), 0);
+		if (result == 0)
+			break;
+		ck_assert_int_eq(result, -ENOSPC);
+		ck_assert_msg(strstr(error.message, "free space there"), "%s",
+			      error.message);
+		refused++;
+	}
+	ck_assert_uint_gt(refused, 10);
+	for (uint64_t i = 0; i < PAGES; i++)
+		expect_block(v, i * STRIDE, V_UNIQUE(1 + i));
+	ck_assert_int_eq(vdo_close(v), 0);
+	expect_state("clean");
+	unmount();
+out:
+	free(data);
+	vdo_config_free(c);
+}
+END_TEST
+
 /* What can be known before: the volume may outgrow its file system, or does not
  * even fit as it is. */
 START_TEST(test_space_when_formatting)
@@ -333,6 +403,7 @@ int main(void)
 	tcase_add_test(tc, test_full_file_system);
 	tcase_add_test(tc, test_closed_while_full);
 	tcase_add_loop_test(tc, test_pages_while_full, 0, 3);
+	tcase_add_test(tc, test_recovered_when_there_is_space);
 	tcase_add_test(tc, test_space_when_formatting);
 	tcase_add_test(tc, test_no_space_for_the_journal);
 	tcase_add_test(tc, test_limit_of_file_sizes);

@@ -101,6 +101,53 @@ START_TEST(test_allocations_of_open)
 }
 END_TEST
 
+/* A volume that was not closed, with a journal that is in use everywhere. */
+static void make_crashed(struct fixture *f, int kind)
+{
+	init(f, kind);
+	ck_assert_int_eq(fixture_format(f, SMALL_DEVICE), 0);
+	fixture_open(f, "depth=16");
+	fixture_write(f, 0, 100, V_UNIQUE(1), 0);
+	fixture_repeat(f, 50, 100, V_UNIQUE(7), 0);
+	fixture_discard(f, 0, 20);
+	fixture_write(f, 300, 30, V_SQUEEZE(1, 500), VDO_IO_FUA);
+	fixture_flush(f);
+	fixture_abandon(f);
+}
+
+/* Memory is short while a volume is recovered: nothing comes of it. */
+START_TEST(test_allocations_of_recovery)
+{
+	struct fixture f;
+	unsigned long n;
+	int result = -ENOMEM;
+
+	make_crashed(&f, KIND_INLINE);
+	for (n = 1; result != 0; n++) {
+		struct vdo_config *c = fixture_config("executor=inline");
+		struct vdo_device *d = sim_device_open(f.sd, NULL);
+		struct vdo_error error;
+		struct vdo_volume *v;
+
+		alloc_fail_at(n);
+		result = vdo_open_device(d, c, &v, &error);
+		alloc_fail_at(0);
+		ck_assert_msg(result == 0 || result == -ENOMEM,
+			      "allocation %lu: %s", n, vdo_error_name(result));
+		ck_assert_int_eq(fixture_state(&f), VOLUME_DIRTY);
+		ck_assert_uint_eq(fixture_check_image(&f), 0);
+		if (result == 0)
+			vdo_abandon(v);
+		vdo_device_close(d);
+		vdo_config_free(c);
+	}
+	ck_assert_uint_gt(n, 30);
+	fixture_open(&f, "");
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* While it is in use memory is short: calls may say so, nothing else. */
 START_TEST(test_allocations_of_use)
 {
@@ -227,6 +274,38 @@ START_TEST(test_io_of_open)
 }
 END_TEST
 
+/* The same of a volume that was not closed: it is recovered by the next one. */
+START_TEST(test_io_of_recovery)
+{
+	static const unsigned ops[] = {SIM_OP(VDO_DEVICE_READ),
+				       SIM_OP(VDO_DEVICE_WRITE),
+				       SIM_OP(VDO_DEVICE_FLUSH)};
+
+	for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+		int result = -EIO;
+		struct fixture f;
+		unsigned n;
+
+		make_crashed(&f, _i);
+		for (n = 0; result != 0 && n < 300; n++) {
+			fail_nth(&f, ops[k], n);
+			result = fixture_try_open(&f, "depth=16");
+			sim_device_clear_faults(f.sd);
+			ck_assert_msg(result == 0 || result == -EIO ||
+					      result == -VDO_ECORRUPT ||
+					      result == -VDO_EREADONLY,
+				      "I/O %u: %s", n, vdo_error_name(result));
+			ck_assert_int_eq(fixture_state(&f), VOLUME_DIRTY);
+			ck_assert_uint_eq(fixture_check_image(&f), 0);
+		}
+		ck_assert_uint_gt(n, 1);
+		ck_assert_int_eq(result, 0);
+		fixture_verify_all(&f);
+		fixture_fini(&f);
+	}
+}
+END_TEST
+
 /* A short life with everything in it. @result: of the last flush. */
 static int live(struct fixture *f)
 {
@@ -291,7 +370,10 @@ int main(void)
 			    KIND_NATIVE + 1);
 	tcase_add_loop_test(tc, test_allocations_of_open, KIND_INLINE,
 			    KIND_INLINE + 1);
+	tcase_add_test(tc, test_allocations_of_recovery);
 	tcase_add_test(tc, test_io_of_format);
+	tcase_add_loop_test(tc, test_io_of_recovery, KIND_INLINE,
+			    FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_io_of_open, KIND_INLINE, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_io_of_use, KIND_INLINE, FIXTURE_KINDS);
 	return unit_run();

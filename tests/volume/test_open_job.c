@@ -146,8 +146,10 @@ START_TEST(test_found_out_at_once)
 	ck_assert_int_eq(vdo_open_device_start(device, NULL, &other, &error),
 			 -VDO_EINUSE);
 	vdo_abandon(v);
-	ck_assert_int_eq(vdo_open_device_start(device, NULL, &job, &error),
+	bad = fixture_config("recover=off");
+	ck_assert_int_eq(vdo_open_device_start(device, bad, &job, &error),
 			 -VDO_EDIRTY);
+	vdo_config_free(bad);
 	ck_assert_ptr_null(job);
 	ck_assert_int_eq(vdo_open_start("/nowhere/at/all", NULL, &job, &error),
 			 -ENOENT);
@@ -290,6 +292,50 @@ START_TEST(test_cancelled_anywhere)
 }
 END_TEST
 
+/* The same of a volume that was not closed: it stays one that recovers. */
+START_TEST(test_recovery_cancelled)
+{
+	unsigned cancelled = 0, reading = 0, pages = 0, slabs = 0;
+	struct vdo_volume *v;
+	struct fixture f;
+	int r = -ECANCELED;
+
+	make(&f);
+	ck_assert_int_eq(vdo_open_device(device, NULL, &v, &error), 0);
+	for (uint64_t i = 0; i < 100; i++)
+		ck_assert_int_eq(vdo_discard(v, B, 7 * i * B, 0), 0);
+	vdo_abandon(v);
+	for (uint64_t i = 0; i < 100; i++)
+		f.expect[7 * i] = V_ZERO;
+	for (unsigned long n = 1; r != 0; n++) {
+		struct trap t = {.sprung = false};
+		struct vdo_job *job = start("executor=inline");
+
+		atomic_init(&t.left, n);
+		atomic_init(&t.job, job);
+		sim_device_hold(f.sd, spring, &t);
+		r = vdo_job_wait(job, -1, &error);
+		sim_device_hold(f.sd, NULL, NULL);
+		ck_assert(r == 0 || r == -ECANCELED);
+		reading += strcmp(t.phase, "reading the recovery journal") == 0;
+		pages += strcmp(t.phase, "replaying the block map") == 0;
+		slabs += strcmp(t.phase, "replaying the slab journals") == 0;
+		if (r != 0) {
+			cancelled++;
+			ck_assert_int_eq(fixture_state(&f), VOLUME_DIRTY);
+			ck_assert_uint_eq(fixture_check_image(&f), 0);
+		}
+		vdo_job_free(job);
+	}
+	ck_assert_uint_gt(cancelled, 10);
+	ck_assert_uint_gt(reading, 0);
+	ck_assert_uint_gt(pages, 0);
+	ck_assert_uint_gt(slabs, 0);
+	ck_assert_int_eq(fixture_state(&f), VOLUME_CLEAN);
+	unmake(&f);
+}
+END_TEST
+
 /* Before anything was done; and of the two threads, whenever that is. */
 START_TEST(test_cancelled_early)
 {
@@ -389,6 +435,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_found_out_at_once, 0, 2);
 	tcase_add_loop_test(tc, test_fails, 0, 2);
 	tcase_add_test(tc, test_cancelled_anywhere);
+	tcase_add_test(tc, test_recovery_cancelled);
 	tcase_add_loop_test(tc, test_cancelled_early, 0, 2);
 	tcase_add_test(tc, test_short_of_memory);
 	tcase_add_test(tc, test_after_fork);
