@@ -101,11 +101,29 @@ is()
 	test "$found" = "$2" || fail "$1 is $found, not $2"
 }
 
+# checked WHEN: nothing is wrong, but for the index, which is not looked at.
+checked()
+{
+	succeed "check $1" "$vdoctl" check "$dir/v" --data --no-index
+}
+
+# A rebuild is needed, and else nothing is wrong.
+checked_but_rebuild()
+{
+	"$vdoctl" check "$dir/v" --data --no-index >"$dir/out" 2>&1
+	code=$?
+	test $code -eq 4 || fail "check: exit code $code"
+	grep -q '^needs-rebuild: ' "$dir/out" || fail "check: no needs-rebuild"
+	grep -q '^Findings: 1;' "$dir/out" || fail "check: other findings"
+}
+
 # Stopped cleanly: read, save, read again; all counts remain.
 good()
 {
 	unpack
 	is state_name "$1"
+	checked "as it is"
+	untouched "by a check"
 	used=$(field logical_blocks_used)
 	pages=$(field block_map_data_blocks)
 	check "read-only" read-only=on
@@ -120,6 +138,7 @@ good()
 	is block_map_data_blocks "$pages"
 	check "opened again" logical-zones=3 physical-zones=2 hash-zones=2
 	succeed "second audit" "$audit" --audit "$dir/v"
+	checked "after use"
 }
 
 # refused NAME OPTION...: opening fails, and says so
@@ -173,6 +192,10 @@ bad()
 {
 	unpack
 	is state_name "$1"
+	case $1 in
+	dirty) checked "as recovered" ;;
+	*) checked_but_rebuild ;;
+	esac
 	check "read-only" read-only=on
 	check "read-only" read-only=on logical-zones=3 cache=1M
 	untouched "though opened read-only"
@@ -185,6 +208,7 @@ read_only()
 {
 	unpack
 	is state_name read-only
+	checked_but_rebuild
 	check "read-only" read-only=on
 	untouched "though opened read-only"
 	check "in read-only mode"
