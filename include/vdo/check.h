@@ -91,6 +91,9 @@ enum vdo_check_mend {
 	  "a page cannot be read")                                             \
 	X(PAGE_TWICE, "page-twice", "block map", LOSES, CLEARS,                \
 	  "two entries lead to the same page")                                 \
+	X(PAGE_LOST, "page-lost", "block map", LOSES, CLEARS,                  \
+	  "a page seems to be lost: blocks count as in use that nothing "      \
+	  "leads to")                                                          \
 	X(CHILD_INVALID, "child-invalid", "block map", LOSES, CLEARS,          \
 	  "an entry leads to no page")                                         \
 	X(CHILD_BEYOND, "child-beyond", "block map", WASTES, CLEARS,           \

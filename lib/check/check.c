@@ -270,14 +270,15 @@ static struct vdo_check_finding of_super(const struct check *c,
 	return f;
 }
 
-static void tell_number(struct check *c, enum vdo_check_code code,
+/* Is it to be mended? */
+static bool tell_number(struct check *c, enum vdo_check_code code,
 			uint64_t found, uint64_t expected)
 {
 	struct vdo_check_finding f = of_super(c, code);
 
 	finding_found(&f, "%llu", (unsigned long long)found);
 	finding_expected(&f, "%llu", (unsigned long long)expected);
-	(void)finding_tell(c, &f);
+	return finding_tell(c, &f);
 }
 
 static void check_super(struct check *c)
@@ -294,19 +295,18 @@ static void check_super(struct check *c)
 		(void)finding_tell(c, &f);
 	}
 	if (sb->root_count != ROOT_COUNT)
-		tell_number(c, VDO_CHECK_ROOT_COUNT, sb->root_count,
-			    ROOT_COUNT);
+		(void)tell_number(c, VDO_CHECK_ROOT_COUNT, sb->root_count,
+				  ROOT_COUNT);
 	if (slab_config_compute(sb->slab_size, sb->slab_journal_blocks,
 				&want) == 0 &&
 	    (want.slab_blocks != sb->slab.slab_blocks ||
 	     want.slab_journal_blocks != sb->slab.slab_journal_blocks ||
 	     want.data_blocks != sb->slab.data_blocks))
-		tell_number(c, VDO_CHECK_SLAB_CONFIG, sb->slab.data_blocks,
-			    want.data_blocks);
-	if (sb->state == VOLUME_CLEAN && sb->zone_count == 0) {
-		tell_number(c, VDO_CHECK_ZONE_COUNT, 0, 1);
+		(void)tell_number(c, VDO_CHECK_SLAB_CONFIG,
+				  sb->slab.data_blocks, want.data_blocks);
+	if (sb->state == VOLUME_CLEAN && sb->zone_count == 0 &&
+	    tell_number(c, VDO_CHECK_ZONE_COUNT, 0, 1))
 		c->wanted.zone_count = 1;
-	}
 }
 
 static void check_totals(struct check *c)
@@ -321,12 +321,12 @@ static void check_totals(struct check *c)
 	if (check_counts_are_void(c) || c->map_damaged ||
 	    c->sb.state == VOLUME_READ_ONLY)
 		return;
-	if (used != c->used)
-		tell_number(c, VDO_CHECK_LOGICAL_USED, used, c->used);
-	if (pages != c->pages)
-		tell_number(c, VDO_CHECK_MAP_PAGES, pages, c->pages);
-	c->wanted.logical_blocks_used = c->used;
-	c->wanted.block_map_data_blocks = c->pages;
+	if (used != c->used &&
+	    tell_number(c, VDO_CHECK_LOGICAL_USED, used, c->used))
+		c->wanted.logical_blocks_used = c->used;
+	if (pages != c->pages &&
+	    tell_number(c, VDO_CHECK_MAP_PAGES, pages, c->pages))
+		c->wanted.block_map_data_blocks = c->pages;
 }
 
 /* ------------------------------------------------------------------- journal */
@@ -595,8 +595,10 @@ static int check_volume(struct check *c)
 		result = check_summary(c);
 	if (result == 0)
 		result = check_parts(c);
-	if (result == 0)
+	if (result == 0) {
+		check_lost(c);
 		check_totals(c);
+	}
 	if (result == 0)
 		result = check_summary_end(c);
 	if (result == 0)

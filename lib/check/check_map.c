@@ -121,6 +121,42 @@ static int take_bad_page(struct check *c, struct walk_page *p,
 	return WALK_PAST;
 }
 
+/*
+ * A page that was never written is empty. It may be so for good reason, if what
+ * it was made for failed; or its write was lost. Only leaked blocks tell.
+ */
+static void note_unwritten(struct check *c, const struct walk_page *p)
+{
+	if (!c->first || c->unwritten++ > 0)
+		return;
+	c->lost = at_page(c, VDO_CHECK_PAGE_LOST, p);
+	finding_found(&c->lost, "no page of this volume");
+	finding_expected(&c->lost, "a page of tree %u, level %u", p->root,
+			 p->level);
+	finding_touches(&c->lost,
+			walk_page_lbns(&c->sb, p->root, p->level, p->number));
+}
+
+void check_lost(struct check *c)
+{
+	struct vdo_check_report *r = &c->report;
+
+	if (!c->map_doubtful || r->by_code[VDO_CHECK_UNREFERENCED] +
+						r->by_code[VDO_CHECK_COUNT_HIGH] ==
+					0)
+		return;
+	if (c->unwritten == 0) { /* a root, then, or what led to it */
+		c->lost = finding_make(c, VDO_CHECK_PAGE_LOST);
+		c->lost.block = check_block(c, c->sb.root_origin);
+		finding_found(&c->lost, "%llu pages",
+			      (unsigned long long)c->pages);
+		finding_expected(&c->lost, "%llu",
+				 (unsigned long long)c->sb.block_map_data_blocks);
+	}
+	(void)finding_tell(c, &c->lost);
+	finding_count(c, VDO_CHECK_PAGE_LOST, MAX(c->unwritten, 1) - 1);
+}
+
 static int take_leaf(struct check *c, struct walk_page *p);
 
 static int take_page(void *arg, struct walk_page *p)
@@ -135,8 +171,11 @@ static int take_page(void *arg, struct walk_page *p)
 	}
 	if (wrong != NULL)
 		return take_bad_page(c, p, code, wrong);
-	if (p->validity != MAP_PAGE_VALID)
+	if (p->validity != MAP_PAGE_VALID) {
+		if (p->level < MAP_LEVELS - 1)
+			note_unwritten(c, p);
 		return WALK_PAST;
+	}
 	c->report.pages += c->first;
 	return p->level == 0 ? take_leaf(c, p) : WALK_IN;
 }
@@ -248,6 +287,9 @@ int check_map(struct check *c)
 	result = walk_run(&w);
 	if (result == 0)
 		result = mend_flush(c);
+	if (c->first && c->sb.state == VOLUME_CLEAN)
+		c->map_doubtful = c->unwritten > 0 ||
+				  c->pages < c->sb.block_map_data_blocks;
 	c->first = false;
 	return result;
 }

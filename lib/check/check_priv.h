@@ -118,6 +118,9 @@ struct check {
 
 	bool first;		  /* walk: what does not depend on the part */
 	bool map_damaged;	  /* something of the map is left out */
+	bool map_doubtful;	  /* pages of it may be lost */
+	uint64_t unwritten;	  /* pages that are led to, and are none */
+	struct vdo_check_finding lost; /* the first of them */
 	uint64_t used, pages;
 	struct check_slab *part;
 	uint32_t part_count;
@@ -152,6 +155,13 @@ static inline bool check_repairs(const struct check *c)
 static inline bool check_clears(const struct check *c)
 {
 	return check_repairs(c) && (c->flags & VDO_CHECK_LOSE) != 0;
+}
+
+/* May blocks be freed? What seems to be led to by nothing may be what a part of
+ * the map led to that is left out or lost. */
+static inline bool check_frees(const struct check *c)
+{
+	return !c->map_damaged && (!c->map_doubtful || check_clears(c));
 }
 
 /* Was it closed, so that the journal has nothing to add? */
@@ -213,6 +223,9 @@ static inline uint64_t check_block(const struct check *c, pbn_t pbn)
 
 /* Walk over the map for the part: refs and forms (check_map.c). */
 int check_map(struct check *c) MUST_CHECK;
+
+/* Tell of pages that are lost, if there are blocks that they may have led to. */
+void check_lost(struct check *c);
 
 /* Note that something leads to block @pbn. */
 void check_refer(struct check *c, pbn_t pbn, uint16_t flag);

@@ -598,7 +598,7 @@ static void check_hint(struct check *c, uint64_t slab, uint64_t free_blocks)
 	struct vdo_check_finding f;
 	uint64_t offset;
 
-	if (c->sb.state != VOLUME_CLEAN || c->map_damaged ||
+	if (c->sb.state != VOLUME_CLEAN || !check_frees(c) ||
 	    c->slab_flags[slab] & SLAB_BAD ||
 	    (hint <= e->hint + 1u && e->hint <= hint + 1u))
 		return;
@@ -629,8 +629,8 @@ static int finish_slab(struct check *c, uint32_t place)
 	if (!(*flags & SLAB_BAD) || !check_repairs(c))
 		return 0;
 	/* What is not known may be what the lost part of the map leads to. */
-	return *flags & SLAB_UNKNOWN && c->map_damaged ? 0
-						       : mend_slab(c, place);
+	return *flags & SLAB_UNKNOWN && !check_frees(c) ? 0
+							: mend_slab(c, place);
 }
 
 int check_slabs(struct check *c)

@@ -146,10 +146,8 @@ void finding_touches(struct vdo_check_finding *f, struct walk_lbns l)
 
 /* ------------------------------------------------------------------ telling */
 
-/*
- * Nothing is freed while a part of the map is left out: what seems to be led to
- * by nothing may be what that part leads to. Then counts only grow.
- */
+/* Does mending it free blocks, or may it (check_frees())? If they are not to be
+ * freed, counts only grow. */
 static bool may_free(enum vdo_check_code code)
 {
 	switch (code) {
@@ -164,12 +162,20 @@ static bool may_free(enum vdo_check_code code)
 	}
 }
 
+/* The totals of a volume that has lost pages are what is known of these. */
+static bool is_of_lost(const struct check *c, enum vdo_check_code code)
+{
+	return (code == VDO_CHECK_LOGICAL_USED || code == VDO_CHECK_MAP_PAGES) &&
+	       c->report.by_code[VDO_CHECK_PAGE_LOST] > 0;
+}
+
 static enum vdo_check_mend how(const struct check *c,
 			       const struct vdo_check_finding *f)
 {
 	if (!f->mendable)
 		return VDO_CHECK_CANNOT;
-	if (c->map_damaged && may_free(f->code))
+	if (is_of_lost(c, f->code) ||
+	    ((c->map_damaged || c->map_doubtful) && may_free(f->code)))
 		return VDO_CHECK_CLEARS;
 	return table[f->code].mend;
 }

@@ -170,14 +170,13 @@ void mend_free(struct check *c)
 
 /* ----------------------------------------------------------------- one slab */
 
-/* While a part of the map is left out, nothing is freed. */
 static uint8_t fresh_count(const struct check *c, uint32_t place,
 			   uint64_t offset)
 {
 	uint64_t at = check_at(c, place, offset);
 	unsigned n = check_wanted(c->refs[at]);
 
-	if (c->map_damaged)
+	if (!check_frees(c))
 		n = MAX(n, c->counts[at]);
 	VDO_ASSERT(n <= REFS_MAX);
 	return (uint8_t)n;

@@ -470,6 +470,14 @@ static void page_twice(struct bed *b)
 		  (struct mapping){page_of(b, 0, 3, &slot), 1});
 }
 
+static void page_lost(struct bed *b)
+{
+	uint8_t nothing[B] = {0};
+	unsigned slot;
+
+	poke(b, page_of(b, LAST, 0, &slot), nothing);
+}
+
 static void child_invalid(struct bed *b)
 {
 	put_entry(b, b->sb.root_origin, 0,
@@ -763,6 +771,7 @@ static const struct plant {
 	{VDO_CHECK_PAGE_DAMAGED, page_damaged, TOUCHES},
 	{VDO_CHECK_PAGE_UNREADABLE, page_unreadable, TOUCHES},
 	{VDO_CHECK_PAGE_TWICE, page_twice, TOUCHES},
+	{VDO_CHECK_PAGE_LOST, page_lost, TOUCHES},
 	{VDO_CHECK_CHILD_INVALID, child_invalid, TOUCHES},
 	{VDO_CHECK_CHILD_BEYOND, child_beyond, ALONE | KEEPS},
 	{VDO_CHECK_MAPPING_INVALID, mapping_invalid, TOUCHES},
@@ -962,6 +971,33 @@ START_TEST(nothing_is_lost_unasked)
 	check_flags(b, 0, NULL);
 	ck_assert_uint_eq(b->report.findings, losing);
 	free(before);
+	vdo_device_close(undo);
+	free_bed(b);
+}
+END_TEST
+
+/* A page or a root that is zeroes looks as if it had never been written; then
+ * nothing is freed unasked either. */
+START_TEST(nothing_is_freed_that_a_lost_page_led_to)
+{
+	struct bed *b = make_bed(true);
+	struct vdo_device *undo = make_undo();
+	uint8_t nothing[B] = {0};
+	unsigned slot;
+
+	if (_i == 0)
+		poke(b, page_of(b, LAST, 0, &slot), nothing);
+	else
+		poke(b, b->sb.root_origin + 2, nothing);
+	for (int i = 0; i < 3; i++) {
+		check_flags(b, VDO_CHECK_REPAIR, undo);
+		ck_assert_uint_ge(b->report.by_code[VDO_CHECK_UNREFERENCED],
+				  10);
+		ck_assert_uint_eq(b->report.by_code[VDO_CHECK_PAGE_LOST], 1);
+		ck_assert_uint_eq(b->report.blocks_changed, 0);
+	}
+	check_flags(b, VDO_CHECK_REPAIR | VDO_CHECK_LOSE, undo);
+	expect_clean(b, VDO_CHECK_DATA);
 	vdo_device_close(undo);
 	free_bed(b);
 }
@@ -1247,6 +1283,7 @@ int main(void)
 	tcase_add_loop_test(tc, each_damage_is_named, 0, PLANTS);
 	tcase_add_loop_test(tc, what_can_be_mended_is, 0, PLANTS);
 	tcase_add_test(tc, nothing_is_lost_unasked);
+	tcase_add_loop_test(tc, nothing_is_freed_that_a_lost_page_led_to, 0, 2);
 	tcase_add_loop_test(tc, undamaged_has_no_finding, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, crashed_has_no_finding, 0, 20);
 	tcase_add_test(tc, allocations_fail);
