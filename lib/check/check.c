@@ -100,7 +100,7 @@ static int read_super(struct check *c, uint8_t *block, struct vdo_error *error)
 					   ? VDO_CHECK_SUPER_NONCE
 					   : VDO_CHECK_SUPER_INVALID,
 				   at, why != NULL ? why : "");
-	if (c->sb.physical_blocks - c->geometry.bio_offset > blocks)
+	if (c->sb.physical_blocks > blocks)
 		return wrong_first(c, VDO_CHECK_TRUNCATED, at, "too short");
 	c->usable = true;
 	return 0;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -1256,6 +1257,118 @@ START_TEST(undo_of_what_was_used)
 }
 END_TEST
 
+/* -------------------------------------------------------------------- memory */
+
+#define LIMIT (UINT64_C(300) << 20)
+
+struct big {
+	struct vdo_device *device;
+	struct superblock sb;
+	struct slab_geometry slabs;
+	size_t before, most;
+	uint64_t calls;
+};
+
+static void write_block(struct big *b, pbn_t pbn, const void *bytes)
+{
+	ck_assert_int_eq(device_write(b->device, pbn * B, bytes, B), 0);
+}
+
+/* Slabs are in use everywhere, and a leaf page leads into each 1.3 GiB. */
+static void spread(struct big *b)
+{
+	pbn_t first = b->slabs.first_block;
+	uint8_t page[B];
+
+	for (unsigned level = MAP_LEVELS - 1; level > 0; level--) {
+		pbn_t pbn = level == MAP_LEVELS - 1 ? b->sb.root_origin
+						    : first + level;
+
+		mapping_page_format(page, b->sb.nonce, pbn, true);
+		mapping_page_put(page, 0, (struct mapping){first + level - 1, 1});
+		write_block(b, pbn, page);
+	}
+	mapping_page_format(page, b->sb.nonce, first, true);
+	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++) {
+		uint64_t at = b->slabs.slab_count * i / MAP_PAGE_ENTRIES;
+
+		mapping_page_put(page, i,
+				 (struct mapping){slab_start(&b->slabs, at) +
+							  1000 + 300000 * (i % 2),
+						  1});
+	}
+	write_block(b, first, page);
+	for (unsigned zone = 0; zone < 16; zone++)
+		for (unsigned i = 0; i < SUMMARY_ZONE_BLOCKS; i++) {
+			pbn_t pbn = b->sb.partitions[PARTITION_SUMMARY].start +
+				    zone * SUMMARY_ZONE_BLOCKS + i;
+
+			memset(page, 0, B);
+			for (unsigned k = 0; k < SUMMARY_PER_BLOCK; k++)
+				slab_summary_encode(
+					page + 2 * k,
+					(struct summary_entry){
+						.load = i * SUMMARY_PER_BLOCK +
+								k <
+							b->slabs.slab_count});
+			write_block(b, pbn, page);
+		}
+	b->sb.state = VOLUME_CLEAN;
+	superblock_encode(&b->sb, page);
+	write_block(b, b->sb.root_origin - 1, page);
+}
+
+static void measure(void *arg, const struct vdo_check_finding *f)
+{
+	struct big *b = arg;
+	size_t now = unit_resident_bytes();
+
+	b->calls++;
+	b->most = MAX(b->most, now);
+}
+
+/* 1 TiB of which all slabs are in use, and what leads to them is all over it. */
+START_TEST(memory_is_bounded)
+{
+	char path[] = "/tmp/libvdo-check-XXXXXX";
+	struct vdo_config *c = fixture_config(
+		"size=1T index-memory=none force=on executor=inline");
+	struct vdo_check_report r;
+	struct geometry g;
+	struct big b = {0};
+	struct vdo_job *job;
+	uint8_t block[B];
+
+	close(mkstemp(path));
+	ck_assert_msg(vdo_format(path, c, &error) == 0, "%s", error.message);
+	ck_assert_int_eq(vdo_device_open(path, 0, &b.device, &error), 0);
+	ck_assert_int_eq(device_read(b.device, 0, block, B), 0);
+	ck_assert_int_eq(geometry_decode(block, &g), 0);
+	ck_assert_int_eq(device_read(b.device, g.data_start * B, block, B), 0);
+	ck_assert_int_eq(superblock_decode(block, g.data_start, &b.sb), 0);
+	layout_slab_geometry_init(&b.slabs, &b.sb);
+	spread(&b);
+	b.before = unit_resident_bytes();
+	ck_assert_int_eq(vdo_check_device(b.device, c, _i, NULL, measure, &b,
+					  &job, &error),
+			 0);
+	ck_assert_int_eq(vdo_job_wait(job, -1, &error), 0);
+	ck_assert_int_eq(vdo_check_report_get(job, &r, sizeof(r)), 0);
+	vdo_job_free(job);
+	ck_assert_uint_eq(r.mappings, MAP_PAGE_ENTRIES);
+	ck_assert_uint_eq(r.slabs, b.slabs.slab_count);
+	ck_assert_uint_eq(r.by_code[VDO_CHECK_COUNT_MISSING],
+			  MAP_PAGE_ENTRIES);
+	ck_assert_uint_gt(b.calls, 100);
+	ck_assert_uint_gt(b.most, b.before + (64u << 20)); /* it measures */
+	ck_assert_msg(b.most - b.before < LIMIT, "%zu MiB",
+		      (b.most - b.before) >> 20);
+	vdo_device_close(b.device);
+	unlink(path);
+	vdo_config_free(c);
+}
+END_TEST
+
 START_TEST(names)
 {
 	for (int i = 0; i < VDO_CHECK_CODES; i++) {
@@ -1294,5 +1407,9 @@ int main(void)
 	tcase_add_test(tc, what_is_refused);
 	tcase_add_test(tc, undo_of_what_was_used);
 	tcase_add_test(tc, names);
+#ifndef UNIT_SANITIZED
+	/* Without, and with VDO_CHECK_DATA. */
+	tcase_add_loop_test(tc, memory_is_bounded, 0, 2);
+#endif
 	return unit_run();
 }

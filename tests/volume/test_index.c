@@ -423,6 +423,51 @@ START_TEST(damage)
 }
 END_TEST
 
+/* A check of the whole volume; a repair if @flags say so. */
+static struct vdo_check_report check_volume(unsigned flags)
+{
+	struct vdo_config *c = fixture_config("executor=inline");
+	struct vdo_device *undo;
+	struct vdo_check_report r;
+	struct vdo_job *job;
+
+	ck_assert_int_eq(vdo_device_open_memory(1 << 20, &undo), 0);
+	ck_assert_msg(vdo_check_device(device, c, flags, undo, NULL, NULL, &job,
+				       &error) == 0,
+		      "%s", error.message);
+	ck_assert_msg(vdo_job_wait(job, -1, &error) == 0, "%s", error.message);
+	ck_assert_int_eq(vdo_check_report_get(job, &r, sizeof(r)), 0);
+	vdo_job_free(job);
+	vdo_device_close(undo);
+	vdo_config_free(c);
+	return r;
+}
+
+/* A check finds the same, and its repair is the rebuild. */
+START_TEST(a_check_finds_and_mends_it)
+{
+	struct vdo_check_report r;
+
+	make_used();
+	ck_assert_uint_eq(check_volume(VDO_CHECK_DATA).findings, 0);
+	learn_layout();
+	ruin(damages[_i].block());
+	r = check_volume(0);
+	ck_assert_msg(r.by_code[VDO_CHECK_INDEX_SUPER + damages[_i].kind] > 0,
+		      "%s", damages[_i].name);
+	ck_assert_uint_eq(r.mendable, r.findings);
+	ck_assert_uint_eq(check_volume(VDO_CHECK_NO_INDEX).findings, 0);
+	r = check_volume(VDO_CHECK_REPAIR);
+	ck_assert_uint_gt(r.mended, 0);
+	ck_assert_uint_eq(r.mended, r.findings);
+	ck_assert_uint_eq(r.blocks_changed, 0);
+	ck_assert_uint_eq(check_volume(0).findings, 0);
+	ck_assert_int_eq(inspect().state, VDO_INDEX_SAVED);
+	check_blocks();
+	vdo_device_close(device);
+}
+END_TEST
+
 static void with_geometry(void (*change)(struct geometry *g))
 {
 	struct geometry g;
@@ -852,6 +897,8 @@ int main(void)
 	tcase_add_test(tc, after_a_crash);
 	tcase_add_test(tc, rebuilt_is_used);
 	tcase_add_loop_test(tc, damage, 0, (int)ARRAY_SIZE(damages));
+	tcase_add_loop_test(tc, a_check_finds_and_mends_it, 0,
+			    (int)ARRAY_SIZE(damages));
 	tcase_add_test(tc, of_another_volume);
 	tcase_add_test(tc, with_an_offset);
 	tcase_add_test(tc, truncated);
