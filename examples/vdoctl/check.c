@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vdoctl check: look over a volume that is not open, and mend it. Exit codes are
- * those of fsck(8).
+ * vdoctl check: look over a volume that is not open, and mend it. Exit codes
+ * are those of fsck(8).
  *
  * A repair is three jobs: one that finds, and shows it; one that mends, when it
  * is known what will be lost; and one that looks again.
@@ -240,7 +240,8 @@ static void sums(const struct vdo_check_report *r, const struct findings *all)
 	if (r->findings == 0)
 		printf("Nothing is wrong.\n");
 	else
-		printf("Findings: %llu; to be mended: %llu without a loss, %llu "
+		printf("Findings: %llu; to be mended: %llu without a loss, "
+		       "%llu "
 		       "with one.\n",
 		       (unsigned long long)r->findings,
 		       (unsigned long long)r->mendable,

@@ -254,8 +254,8 @@ struct vdo_check_report {
 /*
  * Start a job that looks over a volume, and mends it with VDO_CHECK_REPAIR.
  *
- * @config (NULL: defaults) is read for executor, options of the storage, and the
- * log. @undo is for a repair: a file to be made (it must not be there), or a
+ * @config (NULL: defaults) is read for executor, options of the storage, and
+ * the log. @undo is for a repair: a file to be made (it must not be there), or a
  * device, which gets what was in each block before it is changed; see
  * vdo_check_undo(). Of the index, which is made anew, nothing is kept. @fn may
  * be NULL; it must not call the library with the job or the storage.

@@ -19,8 +19,9 @@
 #include "io/device.h"
 #include "io/file.h"
 
-#define FLAGS                                                                  \
-	(VDO_CHECK_DATA | VDO_CHECK_NO_INDEX | VDO_CHECK_REPAIR | VDO_CHECK_LOSE)
+#define FLAGS                                                     \
+	(VDO_CHECK_DATA | VDO_CHECK_NO_INDEX | VDO_CHECK_REPAIR | \
+	 VDO_CHECK_LOSE)
 
 struct check_job {
 	struct vdo_job job;
@@ -84,8 +85,8 @@ struct storage_of_check {
 	struct vdo_device *own_device, *own_undo;
 };
 
-static int open_undo(struct storage_of_check *s, const struct settings *settings,
-		     struct vdo_error *error)
+static int open_undo(struct storage_of_check *s,
+		     const struct settings *settings, struct vdo_error *error)
 {
 	int r = file_open(s->undo_path, VDO_OPEN_CREATE, &settings->device,
 			  &s->own_undo, error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Data: each block that something leads to is read once, in the order of places;
- * of compressed blocks all fragments that are mapped are decompressed.
+ * Data: each block that something leads to is read once, in the order of
+ * places; of compressed blocks all fragments that are mapped are decompressed.
  */
 #include "build.h"
 

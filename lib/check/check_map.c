@@ -141,17 +141,19 @@ void check_lost(struct check *c)
 {
 	struct vdo_check_report *r = &c->report;
 
-	if (!c->map_doubtful || r->by_code[VDO_CHECK_UNREFERENCED] +
-						r->by_code[VDO_CHECK_COUNT_HIGH] ==
-					0)
+	if (!c->map_doubtful ||
+	    r->by_code[VDO_CHECK_UNREFERENCED] +
+			    r->by_code[VDO_CHECK_COUNT_HIGH] ==
+		    0)
 		return;
 	if (c->unwritten == 0) { /* a root, then, or what led to it */
 		c->lost = finding_make(c, VDO_CHECK_PAGE_LOST);
 		c->lost.block = check_block(c, c->sb.root_origin);
 		finding_found(&c->lost, "%llu pages",
 			      (unsigned long long)c->pages);
-		finding_expected(&c->lost, "%llu",
-				 (unsigned long long)c->sb.block_map_data_blocks);
+		finding_expected(
+			&c->lost, "%llu",
+			(unsigned long long)c->sb.block_map_data_blocks);
 	}
 	(void)finding_tell(c, &c->lost);
 	finding_count(c, VDO_CHECK_PAGE_LOST, MAX(c->unwritten, 1) - 1);
@@ -212,8 +214,8 @@ static bool mapping_wrong(const struct check *c, const struct walk_page *p,
 	}
 	if (!mapping_valid(m)) {
 		*code = VDO_CHECK_MAPPING_INVALID;
-		*expected = m.pbn == ZERO_BLOCK ? "state 0 or 1"
-						: "state 1 to 15";
+		*expected =
+			m.pbn == ZERO_BLOCK ? "state 0 or 1" : "state 1 to 15";
 		return true;
 	}
 	*code = VDO_CHECK_MAPPING_OUTSIDE;

@@ -2,10 +2,13 @@
 /*
  * Inside of a check.
  *
- *	check.c		the order of things; first blocks, journal, totals, index
+ *	check.c		the order of things
+ *	check_first.c	first blocks, recovery journal, totals
  *	check_map.c	the walk over the block map: pages, mappings
- *	check_slabs.c	summary, counts and journals of slabs, held against that
+ *	check_slabs.c	counts and journals of slabs, held against that
+ *	check_summary.c	the slab summary
  *	check_data.c	blocks that hold data
+ *	check_index.c	the index
  *	findings.c	what was found: told, counted, and whom it touches
  *	mend.c		what is written; undo.c what was there before
  *
@@ -39,8 +42,8 @@
 
 /* What is known of a slab. */
 enum {
-	SLAB_USED = 1,	   /* the summary says so */
-	SLAB_TOUCHED = 2,  /* a mapping or an entry leads there */
+	SLAB_USED = 1,	  /* the summary says so */
+	SLAB_TOUCHED = 2, /* a mapping or an entry leads there */
 	SLAB_DONE = 4,
 	SLAB_BAD = 8,	   /* its counts and journal are to be made anew */
 	SLAB_UNKNOWN = 16, /* its counts cannot be told */
@@ -52,8 +55,8 @@ enum {
 /* A slab of the part, and where its journal will be when it is recovered. */
 struct check_slab {
 	uint32_t number;
-	seq_t head, tail;     /* of what is on the storage */
-	uint64_t newest;      /* recovery point of its last entry */
+	seq_t head, tail;	   /* of what is on the storage */
+	uint64_t newest;	   /* recovery point of its last entry */
 	struct journal_point next; /* the place of the next entry */
 	bool has_map;	      /* the block that it goes to has map increments */
 	uint64_t free_blocks; /* by what mappings say */
@@ -72,9 +75,9 @@ struct findings {
 
 struct mend {
 	struct vdo_device *undo;
-	bool begun, ended;  /* the volume is marked; no longer */
-	uint8_t *blocks;    /* of the group: its header, then old contents */
-	uint8_t *fresh;	    /* what is to be written */
+	bool begun, ended; /* the volume is marked; no longer */
+	uint8_t *blocks;   /* of the group: its header, then old contents */
+	uint8_t *fresh;	   /* what is to be written */
 	uint64_t places[UNDO_GROUP_MAX]; /* blocks of the storage */
 	bool unreadable[UNDO_GROUP_MAX];
 	unsigned count;
@@ -93,7 +96,7 @@ struct check {
 	uint64_t part_blocks;
 	atomic_bool stop;
 	_Atomic(const char *) phase;
-	counter_t done, total; /* bytes */
+	counter_t done, total;		   /* bytes */
 	struct reindex *verify, *rebuild;  /* of the index */
 	_Atomic(struct reindex *) reindex; /* the last one of them */
 	bool has_first_wrong;
@@ -105,29 +108,29 @@ struct check {
 
 	bool usable; /* geometry and super block are; what follows is set */
 	struct geometry geometry;
-	struct superblock sb;	 /* as it is on the storage */
+	struct superblock sb;	  /* as it is on the storage */
 	struct superblock wanted; /* what a repair makes of it */
 	struct slab_geometry slabs;
 	struct check_journal journal;
-	uint8_t *summary;	  /* all copies, as they are */
+	uint8_t *summary;	       /* all copies, as they are */
 	struct summary_entry *entries; /* by slab, as they are to be */
-	uint64_t summary_unreadable; /* a bit for each block */
+	uint64_t summary_unreadable;   /* a bit for each block */
 	bool summary_changed;
-	uint8_t *slab_flags;	  /* by slab: SLAB_ */
-	uint32_t *places;	  /* by slab: where it is in the part */
+	uint8_t *slab_flags; /* by slab: SLAB_ */
+	uint32_t *places;    /* by slab: where it is in the part */
 
-	bool first;		  /* walk: what does not depend on the part */
-	bool map_damaged;	  /* something of the map is left out */
-	bool map_doubtful;	  /* pages of it may be lost */
-	uint64_t unwritten;	  /* pages that are led to, and are none */
+	bool first;	    /* walk: what does not depend on the part */
+	bool map_damaged;   /* something of the map is left out */
+	bool map_doubtful;  /* pages of it may be lost */
+	uint64_t unwritten; /* pages that are led to, and are none */
 	struct vdo_check_finding lost; /* the first of them */
 	uint64_t used, pages;
 	struct check_slab *part;
 	uint32_t part_count;
-	uint16_t *refs;		  /* by place and offset */
-	uint16_t *forms;	  /* the same; fragments: VDO_CHECK_DATA */
-	uint8_t *counts;	  /* the same: as recovered */
-	uint64_t *points;	  /* by place and sector: commit points */
+	uint16_t *refs;	  /* by place and offset */
+	uint16_t *forms;  /* the same; fragments: VDO_CHECK_DATA */
+	uint8_t *counts;  /* the same: as recovered */
+	uint64_t *points; /* by place and sector: commit points */
 	size_t refs_bytes, forms_bytes, counts_bytes, points_bytes;
 };
 
@@ -176,8 +179,7 @@ static inline bool check_saved(const struct check *c)
 static inline bool check_counts_are_void(const struct check *c)
 {
 	return c->sb.state == VOLUME_FORCE_REBUILD ||
-	       c->sb.state == VOLUME_REBUILD_FOR_UPGRADE ||
-	       c->journal.why != 0;
+	       c->sb.state == VOLUME_REBUILD_FOR_UPGRADE || c->journal.why != 0;
 }
 
 /* ----------------------------------------------------------------- check.c */
@@ -187,11 +189,29 @@ int check_read(void *check, pbn_t pbn, uint64_t count, void *to) MUST_CHECK;
 bool check_is_stopped(const struct check *c);
 void check_phase(struct check *c, const char *phase, uint64_t total_blocks);
 
+/* ----------------------------------------------------------- check_first.c */
+
+/* Read geometry and super block; usable says what became of it. */
+int check_first(struct check *c, struct vdo_error *error) MUST_CHECK;
+void check_super(struct check *c);
+/* Bounds, and the overlay of the block map. */
+int check_journal(struct check *c) MUST_CHECK;
+/* Of the super block, when all else was counted. */
+void check_totals(struct check *c);
+
+/* ----------------------------------------------------------- check_index.c */
+
+/* Verify the index, and rebuild it if that is asked for and needed. */
+int check_index(struct check *c, struct vdo_error *error) MUST_CHECK;
+
 /* -------------------------------------------------------------- findings.c */
 
 /* A finding of @code with nothing known of it, and its two texts. */
 struct vdo_check_finding finding_make(const struct check *c,
 				      enum vdo_check_code code);
+struct vdo_check_finding finding_of_slab(const struct check *c,
+					 enum vdo_check_code code,
+					 uint64_t slab, pbn_t pbn);
 void finding_found(struct vdo_check_finding *f, const char *fmt, ...)
 	PRINTF(2, 3);
 void finding_expected(struct vdo_check_finding *f, const char *fmt, ...)
@@ -204,7 +224,8 @@ bool finding_tell(struct check *c, struct vdo_check_finding *f);
 /* Count @n more, which are not told. */
 void finding_count(struct check *c, enum vdo_check_code code, uint64_t n);
 
-/* As finding_tell(), and look later for the logical blocks that lead to @f->about, with
+/* As finding_tell(), and look later for the logical blocks that lead to
+ * @f->about, with
  * @state unless that is STATE_UNMAPPED. */
 bool finding_tell_later(struct check *c, struct vdo_check_finding *f,
 			uint8_t state);
@@ -224,23 +245,43 @@ static inline uint64_t check_block(const struct check *c, pbn_t pbn)
 /* Walk over the map for the part: refs and forms (check_map.c). */
 int check_map(struct check *c) MUST_CHECK;
 
-/* Tell of pages that are lost, if there are blocks that they may have led to. */
+/* Tell of pages that are lost, if there are blocks that they may have led to.
+ */
 void check_lost(struct check *c);
 
 /* Note that something leads to block @pbn. */
 void check_refer(struct check *c, pbn_t pbn, uint16_t flag);
 
-/* Read the summary; who is used. */
-int check_summary(struct check *c) MUST_CHECK;
 /* The counts of the part, held against what leads to the blocks. */
 int check_slabs(struct check *c) MUST_CHECK;
-/* Hints, and the spare entries; and write the summary, if it changed. */
+/* The slab is to be made anew; with @unknown its counts cannot be told. */
+void check_spoil(struct check *c, uint64_t slab, bool unknown);
+/* The same, and why. */
+void check_tell_slab(struct check *c, enum vdo_check_code code, uint64_t slab,
+		     pbn_t pbn, const char *found, bool unknown);
+
+/* ---------------------------------------------------------- check_summary.c */
+
+/* Read the summary; who is used. */
+int check_summary(struct check *c) MUST_CHECK;
+/* Can the entry of a slab be? If not, nothing else is known of that. */
+void check_entry(struct check *c, uint64_t slab);
+void check_hint(struct check *c, uint64_t slab, uint64_t free_blocks);
+/* The spare entries; and write the summary, if it changed. */
 int check_summary_end(struct check *c) MUST_CHECK;
+
+static inline bool check_is_pristine(struct summary_entry e)
+{
+	return e.tail_offset == 0 && !e.load && !e.dirty;
+}
+
+/* ------------------------------------------------------------ check_data.c */
 
 /* The data of the part (check_data.c). */
 int check_data(struct check *c) MUST_CHECK;
 
-/* ------------------------------------------------------------ mend.c, undo.c */
+/* ------------------------------------------------------------ mend.c, undo.c
+ */
 
 /* Have block @pbn hold @bytes, after what is there is safe. */
 int mend_write(struct check *c, pbn_t pbn, const void *bytes) MUST_CHECK;

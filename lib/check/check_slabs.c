@@ -2,8 +2,6 @@
 /*
  * Slabs: what they say of themselves, against what leads to their blocks.
  *
- *	summary		what was read [check_summary]
- *	  |
  *	counts		with the commit point of each sector [load_counts]
  *	journal		of a slab whose counts may lack entries [apply_ring]
  *	recovery	the entries that a recovery would append, at the places
@@ -53,8 +51,8 @@ static pbn_t ring_start(const struct check *c, uint64_t slab)
 
 static uint64_t *points_of(const struct check *c, uint32_t place)
 {
-	return c->points + place * c->sb.slab.reference_count_blocks *
-				   SECTORS_PER_BLOCK;
+	return c->points +
+	       place * c->sb.slab.reference_count_blocks * SECTORS_PER_BLOCK;
 }
 
 static struct check_slab *slab_at(const struct check *c, uint32_t place)
@@ -63,136 +61,28 @@ static struct check_slab *slab_at(const struct check *c, uint32_t place)
 	return &c->part[place];
 }
 
-/* ------------------------------------------------------------------- telling */
+/* -------------------------------------------------------------------- telling
+ */
 
-static struct vdo_check_finding of_slab(const struct check *c,
-					enum vdo_check_code code, uint64_t slab,
-					pbn_t pbn)
-{
-	struct vdo_check_finding f = finding_make(c, code);
-
-	f.slab = slab;
-	f.block = check_block(c, pbn);
-	return f;
-}
-
-/* The slab is to be made anew; with @unknown its counts cannot be told. */
-static void spoil(struct check *c, uint64_t slab, bool unknown)
+void check_spoil(struct check *c, uint64_t slab, bool unknown)
 {
 	c->slab_flags[slab] |= SLAB_BAD;
 	if (unknown)
 		c->slab_flags[slab] |= SLAB_UNKNOWN;
 }
 
-static void tell_wrong(struct check *c, enum vdo_check_code code, uint64_t slab,
-		       pbn_t pbn, const char *found, bool unknown)
+void check_tell_slab(struct check *c, enum vdo_check_code code, uint64_t slab,
+		     pbn_t pbn, const char *found, bool unknown)
 {
-	struct vdo_check_finding f = of_slab(c, code, slab, pbn);
+	struct vdo_check_finding f = finding_of_slab(c, code, slab, pbn);
 
 	finding_found(&f, "%s", found);
 	(void)finding_tell(c, &f);
-	spoil(c, slab, unknown);
+	check_spoil(c, slab, unknown);
 }
 
-/* ------------------------------------------------------------------- summary */
-
-static pbn_t summary_block(const struct check *c, uint64_t slab,
-			   uint64_t *offset)
-{
-	unsigned zones = MIN(MAX(c->sb.zone_count, 1), PHYSICAL_ZONES_MAX);
-	uint64_t byte = slab % zones * SUMMARY_ZONE_BLOCKS * BLOCK_SIZE +
-			slab * SUMMARY_ENTRY_SIZE;
-
-	*offset = byte;
-	return c->sb.partitions[PARTITION_SUMMARY].start + byte / BLOCK_SIZE;
-}
-
-static struct summary_entry initial_entry(const struct check *c)
-{
-	return (struct summary_entry){
-		.hint = slab_summary_hint(c->slabs.slab_shift,
-					  c->slabs.data_blocks),
-	};
-}
-
-static bool is_pristine(struct summary_entry e)
-{
-	return e.tail_offset == 0 && !e.load && !e.dirty;
-}
-
-/* Notes which blocks cannot be read. */
-static int read_summary(struct check *c)
-{
-	pbn_t start = c->sb.partitions[PARTITION_SUMMARY].start;
-	int result = check_read(c, start, SUMMARY_BLOCKS, c->summary);
-
-	VDO_ASSERT(c->summary_unreadable == 0);
-	if (result == 0 || result == -ECANCELED || result == -ENOMEM)
-		return result;
-	for (unsigned i = 0; i < SUMMARY_BLOCKS; i++) {
-		result = check_read(c, start + i, 1,
-				    c->summary + i * BLOCK_SIZE);
-		if (result == -ECANCELED || result == -ENOMEM)
-			return result;
-		if (result == 0)
-			continue;
-		c->summary_unreadable |= UINT64_C(1) << i;
-		memset(c->summary + i * BLOCK_SIZE, 0, BLOCK_SIZE);
-	}
-	return 0;
-}
-
-static void take_entry(struct check *c, uint64_t slab)
-{
-	struct summary_entry e;
-	uint64_t offset;
-
-	(void)summary_block(c, slab, &offset);
-	e = slab_summary_decode(c->summary + offset);
-	c->entries[slab] = e;
-	if (!is_pristine(e))
-		c->slab_flags[slab] |= SLAB_USED;
-	if (c->summary_unreadable >> offset / BLOCK_SIZE & 1) {
-		c->slab_flags[slab] |= SLAB_USED;
-		spoil(c, slab, true);
-	}
-}
-
-/* Can its entry be? If not, nothing else is known of the slab. */
-static void check_entry(struct check *c, uint64_t slab)
-{
-	struct summary_entry e = c->entries[slab];
-	const char *wrong = slab_summary_check(e, ring_of(c));
-	uint64_t offset;
-	pbn_t pbn = summary_block(c, slab, &offset);
-
-	if (wrong != NULL)
-		tell_wrong(c,
-			   e.tail_offset < ring_of(c) ? VDO_CHECK_SUMMARY_FLAGS
-						      : VDO_CHECK_SUMMARY_TAIL,
-			   slab, pbn, wrong, true);
-}
-
-int check_summary(struct check *c)
-{
-	int result = 0;
-
-	c->summary = alloc_aligned(BLOCK_SIZE, SUMMARY_BLOCKS, BLOCK_SIZE);
-	if (c->summary == NULL)
-		return -ENOMEM;
-	if (c->sb.state == VOLUME_NEW) { /* it is not there yet */
-		for (uint64_t i = 0; i < c->slabs.slab_count; i++)
-			c->entries[i] = initial_entry(c);
-		return 0;
-	}
-	check_phase(c, "reading the slab summary", SUMMARY_BLOCKS);
-	result = read_summary(c);
-	for (uint64_t i = 0; result == 0 && i < c->slabs.slab_count; i++)
-		take_entry(c, i);
-	return result;
-}
-
-/* -------------------------------------------------------------------- counts */
+/* -------------------------------------------------------------------- counts
+ */
 
 static void take_sector(struct check *c, struct check_slab *s, uint32_t place,
 			uint64_t sector, const uint8_t *bytes, bool *beyond)
@@ -221,9 +111,9 @@ static void take_count_block(struct check *c, struct check_slab *s,
 		take_sector(c, s, place, block * SECTORS_PER_BLOCK + i,
 			    bytes + i * SECTOR_SIZE, &beyond);
 	if (beyond)
-		tell_wrong(c, VDO_CHECK_COUNTS_BEYOND, s->number,
-			   counts_start(c, s->number) + block, "not zero",
-			   false);
+		check_tell_slab(c, VDO_CHECK_COUNTS_BEYOND, s->number,
+				counts_start(c, s->number) + block, "not zero",
+				false);
 }
 
 /* Block after block, where not all of them can be read. */
@@ -236,8 +126,8 @@ static int load_count_block(struct slabs *w, struct check_slab *s,
 	if (result == -ECANCELED || result == -ENOMEM)
 		return result;
 	if (result != 0)
-		tell_wrong(w->c, VDO_CHECK_COUNTS_UNREADABLE, s->number, pbn,
-			   vdo_strerror(result), true);
+		check_tell_slab(w->c, VDO_CHECK_COUNTS_UNREADABLE, s->number,
+				pbn, vdo_strerror(result), true);
 	else
 		take_count_block(w->c, s, place, block, w->piece);
 	return 0;
@@ -266,11 +156,12 @@ static int load_counts(struct slabs *w, struct check_slab *s, uint32_t place)
 	return result;
 }
 
-/* As loading has it (depot/loader.c): no entry can be newer than the journal. */
+/* As loading has it (depot/loader.c): no entry can be newer than the journal.
+ */
 static void check_points(struct check *c, struct check_slab *s, uint32_t place)
 {
-	uint64_t sectors = c->sb.slab.reference_count_blocks *
-			   SECTORS_PER_BLOCK;
+	uint64_t sectors =
+		c->sb.slab.reference_count_blocks * SECTORS_PER_BLOCK;
 	uint64_t ring = ring_of(c);
 	seq_t end = check_saved(c) || (s->tail == 1 && ring > 2)
 			    ? s->tail
@@ -285,14 +176,16 @@ static void check_points(struct check *c, struct check_slab *s, uint32_t place)
 			continue;
 		snprintf(text, sizeof(text), "block %llu of it, entry %u",
 			 (unsigned long long)p.seq, p.entry);
-		tell_wrong(c, VDO_CHECK_COMMIT_POINT, s->number,
-			   counts_start(c, s->number) + i / SECTORS_PER_BLOCK,
-			   text, true);
+		check_tell_slab(c, VDO_CHECK_COMMIT_POINT, s->number,
+				counts_start(c, s->number) +
+					i / SECTORS_PER_BLOCK,
+				text, true);
 		return;
 	}
 }
 
-/* ------------------------------------------------------------------- journal */
+/* ------------------------------------------------------------------- journal
+ */
 
 /* So a rebuild leaves a slab: with counts, and a journal of zeroes. */
 static bool is_rebuilt(const struct check *c, struct summary_entry e,
@@ -315,24 +208,24 @@ static void take_tail(struct check *c, struct check_slab *s,
 	if (wrong == NULL && (h.seq + 1) % ring_of(c) != e.tail_offset)
 		wrong = "sequence number";
 	if (wrong != NULL) {
-		tell_wrong(c, VDO_CHECK_SLAB_TAIL, s->number, pbn, wrong,
-			   e.dirty || !check_saved(c));
+		check_tell_slab(c, VDO_CHECK_SLAB_TAIL, s->number, pbn, wrong,
+				e.dirty || !check_saved(c));
 		return;
 	}
 	s->tail = h.seq + 1;
 	s->head = e.dirty ? h.head : s->tail;
 	s->newest = point_pack(h.recovery_point);
 	if (check_saved(c) && h.recovery_point.seq >= c->sb.journal_start) {
-		struct vdo_check_finding f =
-			of_slab(c, VDO_CHECK_JOURNAL_BEHIND, s->number, pbn);
+		struct vdo_check_finding f = finding_of_slab(
+			c, VDO_CHECK_JOURNAL_BEHIND, s->number, pbn);
 
 		finding_found(&f, "%llu",
 			      (unsigned long long)h.recovery_point.seq);
 		finding_expected(&f, "less than %llu",
 				 (unsigned long long)c->sb.journal_start);
 		(void)finding_tell(c, &f);
-		c->wanted.journal_start = MAX(c->wanted.journal_start,
-					      h.recovery_point.seq + 1);
+		c->wanted.journal_start =
+			MAX(c->wanted.journal_start, h.recovery_point.seq + 1);
 	}
 }
 
@@ -341,16 +234,17 @@ static int load_tail(struct slabs *w, struct check_slab *s,
 {
 	struct check *c = w->c;
 	uint64_t ring = ring_of(c);
-	pbn_t pbn = ring_start(c, s->number) +
-		    (e.tail_offset + ring - 1) % ring;
+	pbn_t pbn =
+		ring_start(c, s->number) + (e.tail_offset + ring - 1) % ring;
 	int result = check_read(c, pbn, 1, w->piece);
 
 	VDO_ASSERT(s->tail == 1);
 	if (result == -ECANCELED || result == -ENOMEM)
 		return result;
 	if (result != 0)
-		tell_wrong(c, VDO_CHECK_SLAB_UNREADABLE, s->number, pbn,
-			   vdo_strerror(result), e.dirty || !check_saved(c));
+		check_tell_slab(c, VDO_CHECK_SLAB_UNREADABLE, s->number, pbn,
+				vdo_strerror(result),
+				e.dirty || !check_saved(c));
 	else
 		take_tail(c, s, e, pbn, w->piece);
 	return 0;
@@ -436,7 +330,7 @@ static int apply_ring(struct slabs *w, struct check_slab *s, uint32_t place)
 						  &last, &code);
 		if (wrong == NULL)
 			continue;
-		tell_wrong(c, code, s->number, pbn, wrong, true);
+		check_tell_slab(c, code, s->number, pbn, wrong, true);
 		return 0;
 	}
 	return 0;
@@ -451,7 +345,8 @@ static int load_slab(struct slabs *w, uint32_t place)
 
 	s->head = s->tail = 1;
 	check_entry(c, s->number);
-	if (!(c->slab_flags[s->number] & SLAB_UNKNOWN) && !is_pristine(e)) {
+	if (!(c->slab_flags[s->number] & SLAB_UNKNOWN) &&
+	    !check_is_pristine(e)) {
 		result = load_tail(w, s, e);
 		if (result == 0 && e.load)
 			result = load_counts(w, s, place);
@@ -467,7 +362,8 @@ static int load_slab(struct slabs *w, uint32_t place)
 	return result;
 }
 
-/* ---------------------------------------------------------- recovery journal */
+/* ---------------------------------------------------------- recovery journal
+ */
 
 /* An entry that the slab does not have goes to where recovery will put it. */
 static void append(struct check *c, pbn_t pbn, uint64_t point,
@@ -485,17 +381,18 @@ static void append(struct check *c, pbn_t pbn, uint64_t point,
 		return;
 	s->newest = point;
 	e.offset = (uint32_t)slab_offset_of(&c->slabs, pbn);
-	if (s->next.entry >= (s->has_map || e.map ? SLAB_FULL_ENTRIES_MAX
-						  : SLAB_ENTRIES_MAX)) {
+	if (s->next.entry >=
+	    (s->has_map || e.map ? SLAB_FULL_ENTRIES_MAX : SLAB_ENTRIES_MAX)) {
 		s->next = (struct journal_point){s->next.seq + 1, 0};
 		s->has_map = false;
 	}
 	s->has_map |= e.map;
 	if (!apply(c, place, s->next, &e))
-		tell_wrong(c, VDO_CHECK_SLAB_DISAGREES, slab, pbn,
-			   "an entry of the recovery journal that its count "
-			   "cannot have",
-			   true);
+		check_tell_slab(
+			c, VDO_CHECK_SLAB_DISAGREES, slab, pbn,
+			"an entry of the recovery journal that its count "
+			"cannot have",
+			true);
 	s->next.entry++;
 }
 
@@ -503,21 +400,21 @@ static int take_entry_of_journal(void *arg, const struct replay_entry *e)
 {
 	struct check *c = arg;
 	const struct journal_entry *je = &e->entry;
-	uint64_t point = point_pack((struct journal_point){
-		e->at.seq, (uint16_t)(2 * e->at.entry)});
+	uint64_t point = point_pack(
+		(struct journal_point){e->at.seq, (uint16_t)(2 * e->at.entry)});
 
 	if (je->new_mapping.pbn != ZERO_BLOCK)
 		append(c, je->new_mapping.pbn, point,
-		       (struct slab_journal_entry){
-			       .increment = true,
-			       .map = je->operation == JOURNAL_BLOCK_MAP});
+		       (struct slab_journal_entry){.increment = true,
+						   .map = je->operation ==
+							  JOURNAL_BLOCK_MAP});
 	if (je->old_mapping.pbn != ZERO_BLOCK)
 		append(c, je->old_mapping.pbn, point + 1,
 		       (struct slab_journal_entry){.increment = false});
 	return 0;
 }
 
-/* ---------------------------------------------------------------- comparison */
+/* --------------------------------------------------------------- comparison */
 
 /* What is wrong with a block, which has @have references; false: nothing. */
 static bool block_wrong(uint16_t refs, unsigned have, enum vdo_check_code *code)
@@ -548,8 +445,8 @@ static void tell_block(struct check *c, struct check_slab *s, uint64_t offset,
 		       uint16_t refs, unsigned have, enum vdo_check_code code)
 {
 	uint64_t b = offset / COUNTS_PER_BLOCK;
-	struct vdo_check_finding f =
-		of_slab(c, code, s->number, counts_start(c, s->number) + b);
+	struct vdo_check_finding f = finding_of_slab(
+		c, code, s->number, counts_start(c, s->number) + b);
 
 	f.slot = offset % COUNTS_PER_BLOCK;
 	f.about = check_block(c, slab_start(&c->slabs, s->number) + offset);
@@ -563,9 +460,9 @@ static void tell_block(struct check *c, struct check_slab *s, uint64_t offset,
 		finding_expected(&f, "one use");
 	else
 		finding_expected(&f, "%u", check_wanted(refs));
-	if (code == VDO_CHECK_UNREFERENCED ? finding_tell(c, &f)
-					   : finding_tell_later(
-						     c, &f, STATE_UNMAPPED))
+	if (code == VDO_CHECK_UNREFERENCED
+		    ? finding_tell(c, &f)
+		    : finding_tell_later(c, &f, STATE_UNMAPPED))
 		c->slab_flags[s->number] |= SLAB_BAD;
 }
 
@@ -588,28 +485,6 @@ static void compare(struct check *c, uint32_t place)
 			continue;
 		if (block_wrong(refs, have, &code))
 			tell_block(c, s, i, refs, have, code);
-	}
-}
-
-static void check_hint(struct check *c, uint64_t slab, uint64_t free_blocks)
-{
-	uint8_t hint = slab_summary_hint(c->slabs.slab_shift, free_blocks);
-	struct summary_entry *e = &c->entries[slab];
-	struct vdo_check_finding f;
-	uint64_t offset;
-
-	if (c->sb.state != VOLUME_CLEAN || !check_frees(c) ||
-	    c->slab_flags[slab] & SLAB_BAD ||
-	    (hint <= e->hint + 1u && e->hint <= hint + 1u))
-		return;
-	f = of_slab(c, VDO_CHECK_SUMMARY_HINT, slab,
-		    summary_block(c, slab, &offset));
-	f.slot = offset % BLOCK_SIZE / SUMMARY_ENTRY_SIZE;
-	finding_found(&f, "%u", e->hint);
-	finding_expected(&f, "%u", hint);
-	if (finding_tell(c, &f)) {
-		e->hint = hint;
-		c->summary_changed = true;
 	}
 }
 
@@ -658,78 +533,4 @@ int check_slabs(struct check *c)
 	for (uint32_t i = 0; result == 0 && i < c->part_count; i++)
 		result = finish_slab(c, i);
 	return result;
-}
-
-/* --------------------------------------------------------------- the summary */
-
-/* Slabs that volumes may grow by. */
-static void check_spare(struct check *c, uint64_t slab)
-{
-	struct vdo_check_finding f;
-	uint64_t offset;
-	pbn_t pbn = summary_block(c, slab, &offset);
-
-	if (is_pristine(slab_summary_decode(c->summary + offset)))
-		return;
-	VDO_ASSERT(slab >= c->slabs.slab_count);
-	f = of_slab(c, VDO_CHECK_SUMMARY_SPARE, slab, pbn);
-	f.slot = offset % BLOCK_SIZE / SUMMARY_ENTRY_SIZE;
-	finding_found(&f, "tail %u, flags %u", c->summary[offset],
-		      c->summary[offset + 1] >> 6);
-	finding_expected(&f, "tail 0, flags 0");
-	if (finding_tell(c, &f))
-		c->summary_changed = true;
-}
-
-/* All copies, as they are to be. */
-static int write_summary(struct check *c)
-{
-	struct summary_entry spare = initial_entry(c);
-	uint8_t *copy = alloc_aligned(BLOCK_SIZE, SUMMARY_ZONE_BLOCKS,
-				      BLOCK_SIZE);
-	int result = copy == NULL ? -ENOMEM : 0;
-
-	for (uint64_t i = 0; result == 0 && i < SLABS_MAX; i++)
-		slab_summary_encode(copy + i * SUMMARY_ENTRY_SIZE,
-				    i < c->slabs.slab_count ? c->entries[i]
-							    : spare);
-	for (unsigned i = 0; result == 0 && i < SUMMARY_BLOCKS; i++) {
-		const uint8_t *block =
-			copy + i % SUMMARY_ZONE_BLOCKS * BLOCK_SIZE;
-
-		if (c->summary_unreadable >> i & 1 ||
-		    memcmp(block, c->summary + i * BLOCK_SIZE, BLOCK_SIZE))
-			result = mend_write(
-				c,
-				c->sb.partitions[PARTITION_SUMMARY].start + i,
-				block);
-	}
-	alloc_free(copy);
-	return result;
-}
-
-static void tell_unreadable(struct check *c)
-{
-	for (unsigned i = 0; i < SUMMARY_BLOCKS; i++) {
-		struct vdo_check_finding f =
-			finding_make(c, VDO_CHECK_SUMMARY_UNREADABLE);
-
-		if (!(c->summary_unreadable >> i & 1))
-			continue;
-		f.block = check_block(
-			c, c->sb.partitions[PARTITION_SUMMARY].start + i);
-		finding_found(&f, "%s", vdo_strerror(-EIO));
-		if (finding_tell(c, &f))
-			c->summary_changed = true;
-	}
-}
-
-int check_summary_end(struct check *c)
-{
-	if (c->sb.state == VOLUME_NEW || check_counts_are_void(c))
-		return 0;
-	tell_unreadable(c);
-	for (uint64_t i = c->slabs.slab_count; i < SLABS_MAX; i++)
-		check_spare(c, i);
-	return check_repairs(c) && c->summary_changed ? write_summary(c) : 0;
 }

@@ -23,7 +23,7 @@ static const struct row {
 	enum vdo_check_severity severity;
 	enum vdo_check_mend mend;
 } table[] = {
-#define X(code, name, structure, severity, mend, text)                         \
+#define X(code, name, structure, severity, mend, text) \
 	{name, structure, text, VDO_CHECK_##severity, VDO_CHECK_##mend},
 	VDO_CHECK_FINDINGS(X)
 #undef X
@@ -92,6 +92,17 @@ struct vdo_check_finding finding_make(const struct check *c,
 		.slab = VDO_CHECK_NO_NUMBER,
 		.about = VDO_CHECK_NO_NUMBER,
 	};
+}
+
+struct vdo_check_finding finding_of_slab(const struct check *c,
+					 enum vdo_check_code code,
+					 uint64_t slab, pbn_t pbn)
+{
+	struct vdo_check_finding f = finding_make(c, code);
+
+	f.slab = slab;
+	f.block = check_block(c, pbn);
+	return f;
 }
 
 static void set_text(char *to, size_t size, const char *fmt, va_list ap)
@@ -165,7 +176,8 @@ static bool may_free(enum vdo_check_code code)
 /* The totals of a volume that has lost pages are what is known of these. */
 static bool is_of_lost(const struct check *c, enum vdo_check_code code)
 {
-	return (code == VDO_CHECK_LOGICAL_USED || code == VDO_CHECK_MAP_PAGES) &&
+	return (code == VDO_CHECK_LOGICAL_USED ||
+		code == VDO_CHECK_MAP_PAGES) &&
 	       c->report.by_code[VDO_CHECK_PAGE_LOST] > 0;
 }
 
@@ -236,8 +248,8 @@ bool finding_tell_later(struct check *c, struct vdo_check_finding *f,
 		return f->mended;
 	if (all->deferred == NULL) {
 		all->deferred_max = (size_t)VDO_CHECK_CODES * CHECK_TOLD_MAX;
-		all->deferred = alloc_zeroed(all->deferred_max,
-					     sizeof(*all->deferred));
+		all->deferred =
+			alloc_zeroed(all->deferred_max, sizeof(*all->deferred));
 	}
 	if (all->deferred == NULL || all->deferred_count == all->deferred_max)
 		tell(c, f); /* without them is better than not at all */

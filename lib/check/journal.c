@@ -26,7 +26,8 @@ static bool ends_it(int result)
 	return result == -ECANCELED || result == -ENOMEM;
 }
 
-/* @n blocks from @index on; what cannot be read is zeroes, which is nobody's. */
+/* @n blocks from @index on; what cannot be read is zeroes, which is nobody's.
+ */
 static int read_piece(struct check_journal *j, uint64_t index, uint64_t n,
 		      uint8_t *to)
 {
@@ -66,11 +67,9 @@ static int scan_ring(struct check_journal *j)
 	return result;
 }
 
-int check_journal_load(struct check_journal *j, const struct superblock *sb,
-		       bool tolerant,
-		       int (*read)(void *arg, pbn_t pbn, uint64_t count,
-				   void *to),
-		       void *arg)
+int check_journal_load(
+	struct check_journal *j, const struct superblock *sb, bool tolerant,
+	int (*read)(void *arg, pbn_t pbn, uint64_t count, void *to), void *arg)
 {
 	int result;
 
@@ -96,7 +95,8 @@ void check_journal_free(struct check_journal *j)
 	j->scan = NULL;
 }
 
-/* ------------------------------------------------------------------- entries */
+/* ------------------------------------------------------------------- entries
+ */
 
 struct reading {
 	struct check_journal *j;
@@ -148,8 +148,8 @@ int check_journal_each(struct check_journal *j, seq_t first,
 	VDO_ASSERT(j->scan != NULL);
 	j->invalid = 0;
 	r.block = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE);
-	r.entries = alloc_zeroed(REPLAY_OLD_ENTRIES_PER_BLOCK,
-				 sizeof(*r.entries));
+	r.entries =
+		alloc_zeroed(REPLAY_OLD_ENTRIES_PER_BLOCK, sizeof(*r.entries));
 	if (r.block == NULL || r.entries == NULL)
 		result = -ENOMEM;
 	for (seq_t seq = MAX(first, j->bounds.first);

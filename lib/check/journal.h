@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The recovery journal of a volume that is not open: its bounds, and its entries
- * in order, or as an overlay of the block map.
+ * The recovery journal of a volume that is not open: its bounds, and its
+ * entries in order, or as an overlay of the block map.
  *
  * The ring is read twice: once for the bounds, all of it, and then the blocks
  * with entries as often as wanted.
@@ -23,21 +23,21 @@ struct check_journal {
 	struct replay_facts facts;
 	struct replay_scan *scan;
 	struct replay_bounds bounds;
-	const char *wrong;	    /* why there are no bounds; NULL */
-	int why;		    /* the same as a result */
-	uint64_t unreadable;	    /* blocks of the ring */
+	const char *wrong;   /* why there are no bounds; NULL */
+	int why;	     /* the same as a result */
+	uint64_t unreadable; /* blocks of the ring */
 	pbn_t first_unreadable;
-	uint64_t invalid;	    /* entries that cannot be; left out */
+	uint64_t invalid; /* entries that cannot be; left out */
 	struct journal_point first_invalid;
 	const char *why_invalid;
 	struct replay_table *table; /* sorted; NULL: nothing to be replayed */
 };
 
 /*
- * Read the ring and find the bounds; with @tolerant those for a rebuild. A block
- * that cannot be read counts as one that is not there. A journal that is damaged
- * is no error, see wrong: there is nothing to be replayed then. -ENOMEM,
- * -ECANCELED.
+ * Read the ring and find the bounds; with @tolerant those for a rebuild. A
+ * block that cannot be read counts as one that is not there. A journal that is
+ * damaged is no error, see wrong: there is nothing to be replayed then.
+ * -ENOMEM, -ECANCELED.
  */
 int check_journal_load(struct check_journal *j, const struct superblock *sb,
 		       bool tolerant,

@@ -36,8 +36,8 @@ static int add(struct check *c, uint64_t place, const void *bytes)
 {
 	struct mend *m = &c->mend;
 	uint8_t *old = m->blocks + (size_t)(m->count + 1) * BLOCK_SIZE;
-	int result = device_read(c->device, place * BLOCK_SIZE, old,
-				 BLOCK_SIZE);
+	int result =
+		device_read(c->device, place * BLOCK_SIZE, old, BLOCK_SIZE);
 
 	VDO_ASSERT(m->count < UNDO_GROUP_MAX);
 	if (result == -ENOMEM)
@@ -108,8 +108,7 @@ int mend_write(struct check *c, pbn_t pbn, const void *bytes)
 	uint64_t place = check_block(c, pbn);
 	int result = m->begun ? 0 : mark(c);
 
-	VDO_ASSERT(pbn > c->geometry.data_start &&
-		   pbn < c->sb.physical_blocks);
+	VDO_ASSERT(pbn > c->geometry.data_start && pbn < c->sb.physical_blocks);
 	if (result == 0 &&
 	    (m->count == UNDO_GROUP_MAX || is_in_group(m, place)))
 		result = store(c);
@@ -189,9 +188,8 @@ static uint64_t fill_counts(const struct check *c, uint32_t place,
 	uint64_t first = block * COUNTS_PER_BLOCK, used = 0;
 
 	memset(bytes, 0, BLOCK_SIZE);
-	for (uint64_t i = 0; i < COUNTS_PER_BLOCK &&
-			     first + i < c->slabs.data_blocks;
-	     i++) {
+	for (uint64_t i = 0;
+	     i < COUNTS_PER_BLOCK && first + i < c->slabs.data_blocks; i++) {
 		uint8_t n = fresh_count(c, place, first + i);
 		uint64_t sector = i / COUNTS_PER_SECTOR;
 

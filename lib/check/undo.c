@@ -16,16 +16,13 @@
  *		16	8	its number, from 1
  *		24	8	blocks that follow, 1..240
  *		32	4	CRC over these
- *		40	8*n	where they belong on the storage; bit 63: could not
- *				be read, and is not put back
- *	end	0	8	"vdoundoe"
- *		8	8	nonce
- *		16	8	number of groups
- *		24	4	CRC over the numbers of the super block that the
- *				repair leaves [mark_of], each in 8 bytes
+ *		40	8*n	where they belong on the storage; bit 63: could
+ *not be read, and is not put back end	0	8	"vdoundoe" 8	8
+ *nonce 16	8	number of groups 24	4	CRC over the numbers of
+ *the super block that the repair leaves [mark_of], each in 8 bytes
  *
- * A group is durable before any of its blocks is changed. So one that is torn is
- * of blocks that were not changed, and ends the file. The first block of the
+ * A group is durable before any of its blocks is changed. So one that is torn
+ *is of blocks that were not changed, and ends the file. The first block of the
  * first group is the super block, which is put back last: while the others are,
  * the volume is marked for a rebuild, as it is during a repair.
  */
@@ -65,9 +62,9 @@ static bool is_sealed(const uint8_t *block, const char *magic, uint64_t nonce)
 static uint32_t mark_of(const struct superblock *sb)
 {
 	const uint64_t numbers[] = {
-		sb->complete_recoveries, sb->read_only_recoveries,
-		sb->logical_blocks,	 sb->physical_blocks,
-		sb->journal_start,	 sb->logical_blocks_used,
+		sb->complete_recoveries,   sb->read_only_recoveries,
+		sb->logical_blocks,	   sb->physical_blocks,
+		sb->journal_start,	   sb->logical_blocks_used,
 		sb->block_map_data_blocks,
 	};
 	uint8_t bytes[8 * ARRAY_SIZE(numbers)];
@@ -77,7 +74,8 @@ static uint32_t mark_of(const struct superblock *sb)
 	return format_crc(bytes, sizeof(bytes));
 }
 
-/* ------------------------------------------------------------------- writing */
+/* ------------------------------------------------------------------- writing
+ */
 
 static int append(struct mend *m, const uint8_t *blocks, uint64_t n)
 {
@@ -122,8 +120,8 @@ int undo_store(struct check *c)
 	put_u64(block + 8, c->sb.nonce);
 	put_u64(block + 16, m->groups + 1);
 	put_u64(block + 24, m->count);
-	put_u32(block + 32, format_crc(block + BLOCK_SIZE,
-				       (size_t)m->count * BLOCK_SIZE));
+	put_u32(block + 32,
+		format_crc(block + BLOCK_SIZE, (size_t)m->count * BLOCK_SIZE));
 	for (unsigned i = 0; i < m->count; i++)
 		put_u64(block + PLACES_AT + 8 * i,
 			m->places[i] | (m->unreadable[i] ? UNREADABLE : 0));
@@ -151,7 +149,8 @@ int undo_end(struct check *c)
 	return result == 0 ? device_flush(c->mend.undo) : result;
 }
 
-/* -------------------------------------------------------------- putting back */
+/* -------------------------------------------------------------- putting back
+ */
 
 struct undoing {
 	struct vdo_device *device, *undo;
@@ -160,8 +159,8 @@ struct undoing {
 	uint64_t *groups;     /* where they begin */
 	uint64_t count, max;
 	bool ended;
-	uint32_t mark;	      /* of the super block that the repair left */
-	uint32_t first_mark;  /* of the one that it found */
+	uint32_t mark;	     /* of the super block that the repair left */
+	uint32_t first_mark; /* of the one that it found */
 	uint8_t *buf;
 	uint64_t blocks;
 };
@@ -271,7 +270,8 @@ static int check_header(struct undoing *u, struct vdo_error *error)
 	return 0;
 }
 
-/* Is the volume as the repair left it, or as it was when that was interrupted? */
+/* Is the volume as the repair left it, or as it was when that was interrupted?
+ */
 static int check_unused(struct undoing *u, struct vdo_error *error)
 {
 	uint32_t mark = mark_of(&u->sb);
@@ -297,11 +297,10 @@ static int write_super(struct undoing *u, uint32_t state)
 
 	u->sb.state = state;
 	superblock_encode(&u->sb, u->buf);
-	result = device_write(u->device,
-			      (u->geometry.data_start -
-			       u->geometry.bio_offset) *
-				      BLOCK_SIZE,
-			      u->buf, BLOCK_SIZE);
+	result = device_write(
+		u->device,
+		(u->geometry.data_start - u->geometry.bio_offset) * BLOCK_SIZE,
+		u->buf, BLOCK_SIZE);
 	return result == 0 ? device_flush(u->device) : result;
 }
 

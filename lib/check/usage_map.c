@@ -34,7 +34,7 @@ struct count {
 	uint64_t part_first; /* by offset from the first slab */
 	uint64_t part_count;
 	uint16_t *met;
-	uint64_t pages;	     /* that were read, without roots */
+	uint64_t pages; /* that were read, without roots */
 };
 
 static void meet(struct count *w, struct mapping m)
@@ -173,8 +173,8 @@ static void sum_up(const struct count *w)
 	/* Each logical block was met once at most, whatever the pages say. */
 	VDO_ASSERT(r->zero + r->uncompressed + r->compressed <=
 		   r->logical_blocks);
-	r->unmapped = r->logical_blocks - r->zero - r->uncompressed -
-		      r->compressed;
+	r->unmapped =
+		r->logical_blocks - r->zero - r->uncompressed - r->compressed;
 	r->logical_blocks_used = r->logical_blocks - r->unmapped;
 	r->saved_by_deduplication = r->uncompressed + r->compressed - distinct;
 	r->saved_by_compression = distinct - stored;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a check finds: each kind of damage, planted into a small volume with
- * shared, compressed, zero and discarded blocks, is named; what can be mended is
- * mended, and can be undone; and what is undamaged has no finding.
+ * shared, compressed, zero and discarded blocks, is named; what can be mended
+ * is mended, and can be undone; and what is undamaged has no finding.
  */
 #include "build.h"
 
@@ -234,11 +234,11 @@ static pbn_t ring_of(struct bed *b, uint64_t slab)
 static uint8_t put_count(struct bed *b, pbn_t pbn, uint8_t n)
 {
 	uint64_t at = slab_offset_of(&b->slabs, pbn);
-	pbn_t block = counts_of(b, slab_of(&b->slabs, pbn)) +
-		      at / COUNTS_PER_BLOCK;
-	uint64_t byte = at % COUNTS_PER_BLOCK / COUNTS_PER_SECTOR *
-				SECTOR_SIZE +
-			8 + at % COUNTS_PER_SECTOR;
+	pbn_t block =
+		counts_of(b, slab_of(&b->slabs, pbn)) + at / COUNTS_PER_BLOCK;
+	uint64_t byte =
+		at % COUNTS_PER_BLOCK / COUNTS_PER_SECTOR * SECTOR_SIZE + 8 +
+		at % COUNTS_PER_SECTOR;
 	uint8_t bytes[B], was;
 
 	peek(b, block, bytes);
@@ -826,8 +826,8 @@ START_TEST(each_damage_is_named)
 	struct bed *b = plant(p);
 	const struct vdo_check_finding *f = find(b, p->code);
 
-	if (f == NULL ||
-	    (p->flags & ALONE && b->report.findings != b->report.by_code[p->code]))
+	if (f == NULL || (p->flags & ALONE &&
+			  b->report.findings != b->report.by_code[p->code]))
 		print_findings(b);
 	ck_assert_msg(f != NULL, "%s is not found", vdo_check_name(p->code));
 	if (p->flags & ALONE)
@@ -848,7 +848,8 @@ START_TEST(each_damage_is_named)
 }
 END_TEST
 
-/* ------------------------------------------------------------------- repairs */
+/* ------------------------------------------------------------------- repairs
+ */
 
 static uint8_t *copy_of(struct bed *b)
 {
@@ -1057,7 +1058,8 @@ START_TEST(crashed_has_no_finding)
 }
 END_TEST
 
-/* ------------------------------------------------------------------ failures */
+/* ------------------------------------------------------------------ failures
+ */
 
 START_TEST(allocations_fail)
 {
@@ -1072,7 +1074,8 @@ START_TEST(allocations_fail)
 		fail_at = n;
 		r = try_check(b, VDO_CHECK_DATA, NULL);
 		fail_at = 0;
-		if (r == 0 && find(b, VDO_CHECK_COUNT_MISSING)->block_count > 0 &&
+		if (r == 0 &&
+		    find(b, VDO_CHECK_COUNT_MISSING)->block_count > 0 &&
 		    find(b, VDO_CHECK_FRAGMENT_DAMAGED)->block_count > 0)
 			break;
 		ck_assert(r == 0 || r == -ENOMEM);
@@ -1188,9 +1191,9 @@ START_TEST(cancelled)
 	struct vdo_check_report r;
 	struct vdo_job *job;
 
-	ck_assert_int_eq(vdo_check_device(device, c, 0, NULL, NULL, NULL, &job,
-					  &error),
-			 0);
+	ck_assert_int_eq(
+		vdo_check_device(device, c, 0, NULL, NULL, NULL, &job, &error),
+		0);
 	ck_assert_int_eq(vdo_check_report_get(job, &r, sizeof(r)), -EAGAIN);
 	vdo_job_cancel(job);
 	ck_assert_int_eq(vdo_job_wait(job, -1, &error), -ECANCELED);
@@ -1210,9 +1213,9 @@ START_TEST(what_is_refused)
 	ck_assert_int_eq(try_check(b, 64, NULL), -EINVAL);
 	ck_assert_int_eq(try_check(b, VDO_CHECK_LOSE, NULL), -EINVAL);
 	ck_assert_int_eq(try_check(b, VDO_CHECK_REPAIR, NULL), -EINVAL);
-	ck_assert_int_eq(vdo_check_device(NULL, NULL, 0, NULL, NULL, NULL, &job,
-					  &error),
-			 -EINVAL);
+	ck_assert_int_eq(
+		vdo_check_device(NULL, NULL, 0, NULL, NULL, NULL, &job, &error),
+		-EINVAL);
 	ck_assert_int_eq(vdo_check("/nowhere/at/all", NULL, 0, NULL, NULL, NULL,
 				   &job, &error),
 			 -ENOENT);
@@ -1224,8 +1227,7 @@ START_TEST(what_is_refused)
 	ck_assert_int_eq(try_check(b, VDO_CHECK_REPAIR, undo), -VDO_EDIRTY);
 	b->sb.state = VOLUME_FORCE_REBUILD;
 	store_super(b);
-	ck_assert_int_eq(try_check(b, VDO_CHECK_REPAIR, undo),
-			 -VDO_EREBUILD);
+	ck_assert_int_eq(try_check(b, VDO_CHECK_REPAIR, undo), -VDO_EREBUILD);
 	vdo_device_close(undo);
 	free_bed(b);
 }
@@ -1257,7 +1259,8 @@ START_TEST(undo_of_what_was_used)
 }
 END_TEST
 
-/* -------------------------------------------------------------------- memory */
+/* -------------------------------------------------------------------- memory
+ */
 
 #define LIMIT (UINT64_C(300) << 20)
 
@@ -1285,7 +1288,8 @@ static void spread(struct big *b)
 						    : first + level;
 
 		mapping_page_format(page, b->sb.nonce, pbn, true);
-		mapping_page_put(page, 0, (struct mapping){first + level - 1, 1});
+		mapping_page_put(page, 0,
+				 (struct mapping){first + level - 1, 1});
 		write_block(b, pbn, page);
 	}
 	mapping_page_format(page, b->sb.nonce, first, true);
@@ -1294,7 +1298,8 @@ static void spread(struct big *b)
 
 		mapping_page_put(page, i,
 				 (struct mapping){slab_start(&b->slabs, at) +
-							  1000 + 300000 * (i % 2),
+							  1000 +
+							  300000 * (i % 2),
 						  1});
 	}
 	write_block(b, first, page);
@@ -1327,7 +1332,8 @@ static void measure(void *arg, const struct vdo_check_finding *f)
 	b->most = MAX(b->most, now);
 }
 
-/* 1 TiB of which all slabs are in use, and what leads to them is all over it. */
+/* 1 TiB of which all slabs are in use, and what leads to them is all over it.
+ */
 START_TEST(memory_is_bounded)
 {
 	char path[] = "/tmp/libvdo-check-XXXXXX";
@@ -1357,8 +1363,7 @@ START_TEST(memory_is_bounded)
 	vdo_job_free(job);
 	ck_assert_uint_eq(r.mappings, MAP_PAGE_ENTRIES);
 	ck_assert_uint_eq(r.slabs, b.slabs.slab_count);
-	ck_assert_uint_eq(r.by_code[VDO_CHECK_COUNT_MISSING],
-			  MAP_PAGE_ENTRIES);
+	ck_assert_uint_eq(r.by_code[VDO_CHECK_COUNT_MISSING], MAP_PAGE_ENTRIES);
 	ck_assert_uint_gt(b.calls, 100);
 	ck_assert_uint_gt(b.most, b.before + (64u << 20)); /* it measures */
 	ck_assert_msg(b.most - b.before < LIMIT, "%zu MiB",
@@ -1376,16 +1381,15 @@ START_TEST(names)
 
 		ck_assert_ptr_nonnull(vdo_check_text(code));
 		ck_assert_ptr_nonnull(vdo_check_structure(code));
-		ck_assert_ptr_nonnull(vdo_check_severity_name(
-			vdo_check_severity(code)));
+		ck_assert_ptr_nonnull(
+			vdo_check_severity_name(vdo_check_severity(code)));
 		for (int k = 0; k < i; k++)
-			ck_assert_str_ne(vdo_check_name(code),
-					 vdo_check_name(
-						 (enum vdo_check_code)k));
+			ck_assert_str_ne(
+				vdo_check_name(code),
+				vdo_check_name((enum vdo_check_code)k));
 	}
 	ck_assert_ptr_null(vdo_check_name(VDO_CHECK_CODES));
-	ck_assert_ptr_null(vdo_check_severity_name(
-		(enum vdo_check_severity)9));
+	ck_assert_ptr_null(vdo_check_severity_name((enum vdo_check_severity)9));
 }
 END_TEST
 
