@@ -30,5 +30,11 @@ examples_poll_LDADD = lib/libvdo.la
 examples_pool_SOURCES = %D%/pool.c
 examples_pool_LDADD = lib/libvdo.la -lpthread
 
+# A crash test on simulated storage, as somebody else would write it.
+check_PROGRAMS += examples/kvstore/crash-test
+examples_kvstore_crash_test_SOURCES = %D%/kvstore/crash-test.c \
+	%D%/kvstore/kv.c %D%/kvstore/kv.h
+examples_kvstore_crash_test_LDADD = tests/lib/libvdo-sim.la
+
 include %D%/dedup-copy/local.mk
 include %D%/nbdkit/local.mk

@@ -29,9 +29,11 @@ CLEANFILES += lib/hidden.stamp
 
 # Programs find the library by pkg-config; what is for libtool is not installed.
 install-exec-hook:
-	rm -f '$(DESTDIR)$(libdir)/libvdo.la'
+	rm -f '$(DESTDIR)$(libdir)/libvdo.la' \
+		'$(DESTDIR)$(libdir)/libvdo-sim.la'
 uninstall-hook:
 	cd '$(DESTDIR)$(libdir)' && rm -f libvdo.a libvdo.so libvdo.so.* \
+		libvdo-sim.so libvdo-sim.so.* \
 		$(NBDKIT_INSTALLED)
 
 include lib/base/local.mk

@@ -18,6 +18,7 @@ dist_man_MANS += \
 	%D%/vdo_poll.3 \
 	%D%/vdo_pread.3 \
 	%D%/vdo_rebuild.3 \
+	%D%/vdo_sim_new.3 \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
 	%D%/vdo_usage_inspect.3 \
@@ -108,6 +109,18 @@ links_vdo_rebuild = \
 	%D%/links/vdo_mark_read_only_device.3 \
 	%D%/links/vdo_rebuild_device.3 \
 	%D%/links/vdo_rebuilt_get.3
+links_vdo_sim_new = \
+	%D%/links/vdo_sim_device.3 \
+	%D%/links/vdo_sim_fail_io.3 \
+	%D%/links/vdo_sim_fail_power.3 \
+	%D%/links/vdo_sim_fail_power_at.3 \
+	%D%/links/vdo_sim_free.3 \
+	%D%/links/vdo_sim_heal_io.3 \
+	%D%/links/vdo_sim_open.3 \
+	%D%/links/vdo_sim_operations.3 \
+	%D%/links/vdo_sim_power.3 \
+	%D%/links/vdo_sim_random.3 \
+	%D%/links/vdo_sim_restore_power.3
 links_vdo_stats_get = \
 	%D%/links/vdo_stats_free.3 \
 	%D%/links/vdo_stats_count.3 \
@@ -134,6 +147,7 @@ man_links = \
 	$(links_vdo_poll) \
 	$(links_vdo_pread) \
 	$(links_vdo_rebuild) \
+	$(links_vdo_sim_new) \
 	$(links_vdo_stats_get) \
 	$(links_vdo_strerror) \
 	$(links_vdo_usage_inspect)
@@ -165,6 +179,8 @@ $(links_vdo_pread):
 	$(man_link)/vdo_pread.3 >$@
 $(links_vdo_rebuild):
 	$(man_link)/vdo_rebuild.3 >$@
+$(links_vdo_sim_new):
+	$(man_link)/vdo_sim_new.3 >$@
 $(links_vdo_stats_get):
 	$(man_link)/vdo_stats_get.3 >$@
 $(links_vdo_strerror):

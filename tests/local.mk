@@ -4,6 +4,17 @@ AM_CPPFLAGS += -I$(top_srcdir)
 AM_TESTS_ENVIRONMENT = srcdir='$(srcdir)'; top_srcdir='$(abs_top_srcdir)'; \
 	top_builddir='$(abs_top_builddir)'; CC='$(CC)'; \
 	export srcdir top_srcdir top_builddir CC;
+
+# libvdo on simulated storage, which is installed. Shared only: it is for tests.
+lib_LTLIBRARIES += tests/lib/libvdo-sim.la
+tests_lib_libvdo_sim_la_SOURCES = %D%/lib/vdo_sim.c \
+	%D%/lib/pattern.c %D%/lib/pattern.h \
+	%D%/lib/sim_device.c %D%/lib/sim_device.h \
+	%D%/lib/sim_exec.c %D%/lib/sim_exec.h
+tests_lib_libvdo_sim_la_LIBADD = lib/libcore.la
+tests_lib_libvdo_sim_la_LDFLAGS = -version-info 0:0:0 -no-undefined -shared \
+	-Wl,--version-script=$(top_srcdir)/lib/libvdo.map
+EXTRA_tests_lib_libvdo_sim_la_DEPENDENCIES = lib/libvdo.map
 if HAVE_CHECK
 check_LTLIBRARIES += tests/lib/libtest.la
 tests_lib_libtest_la_SOURCES = %D%/lib/unit.c %D%/lib/unit.h

@@ -1,9 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Print the functions that the public headers declare, one a line.
+# Print the functions that the public headers declare, one a line: those of
+# libvdo or, with the argument sim, those that libvdo-sim adds.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
 
-cat "$top_srcdir"/include/vdo/*.h | awk '
+case $1 in
+sim) cat "$top_srcdir"/include/vdo/sim.h ;;
+*) ls "$top_srcdir"/include/vdo/*.h | grep -v '/sim\.h$' | xargs cat ;;
+esac | awk '
 	{
 		line = $0
 		code = ""

@@ -48,6 +48,16 @@ if test -f "$libdir/libvdo.so"; then
 		try C++ ${CXX:-c++} -x c++ "$hello" $flags
 	fi
 fi
+if test -f "$libdir/libvdo-sim.so"; then
+	for file in kv.c kv.h crash-test.c; do
+		cp "$top_srcdir/examples/kvstore/$file" . || exit 1
+	done
+	${CC:-cc} crash-test.c kv.c $(pkg-config --cflags --libs libvdo-sim) \
+		$LDFLAGS -o crash-test && ./crash-test && ./crash-test --sloppy || {
+		echo "libvdo-sim: the crash test of examples/kvstore" >&2
+		failed=1
+	}
+fi
 if test -f "$libdir/libvdo.a"; then
 	# of what it needs there may be only shared libraries
 	try static ${CC:-cc} "$hello" "$libdir/libvdo.a" $static

@@ -14,6 +14,7 @@ sh_tests = \
 	%D%/flows.sh \
 	%D%/golden.sh \
 	%D%/headers.sh \
+	%D%/kvstore.sh \
 	%D%/layers.sh \
 	%D%/man.sh \
 	%D%/models.sh \

@@ -46,7 +46,7 @@ page_of()
 	test -n "$group" && echo "$man/$group.3"
 }
 
-symbols=$("$here/exported.sh")
+symbols=$("$here/exported.sh" && "$here/exported.sh" sim)
 test -n "$symbols" || fail "no functions were found in include/vdo"
 for symbol in $symbols; do
 	page=$(page_of "$symbol")

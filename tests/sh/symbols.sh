@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The shared library exports what the public headers declare, nothing else; and
+# The shared libraries export what the public headers declare, nothing else; and
 # a test calls each without what it needs.
 here=$(dirname "$0")
 top_srcdir=${top_srcdir:-$here/../..}
@@ -11,16 +11,24 @@ test -f "$library" && command -v nm >/dev/null 2>&1 || {
 	echo "no shared library, or no nm" >&2
 	exit 77
 }
-# type A: the name of the version
-nm -D --defined-only "$library" |
-	awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
-	sort -u >symbols-library.$$
-"$here/exported.sh" >symbols-headers.$$
-if ! diff symbols-headers.$$ symbols-library.$$ >symbols-diff.$$; then
-	sed -n 's/^> /exported, but in no header: /p
-		s/^< /declared, but not exported: /p' symbols-diff.$$ >&2
+# compare LIBRARY: with what is in symbols-headers
+compare()
+{
+	# type A: the name of the version
+	nm -D --defined-only "$1" |
+		awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' |
+		sort -u >symbols-library.$$
+	diff symbols-headers.$$ symbols-library.$$ >symbols-diff.$$ && return
+	sed -n "s|^> |$1: exported, but in no header: |p
+		s|^< |$1: declared, but not exported: |p" symbols-diff.$$ >&2
 	failed=1
-fi
+}
+
+{ "$here/exported.sh" && "$here/exported.sh" sim; } | sort \
+	>symbols-headers.$$
+compare "${top_builddir:-.}/tests/lib/.libs/libvdo-sim.so"
+"$here/exported.sh" >symbols-headers.$$
+compare "$library"
 while read -r name; do
 	grep -q "$name(" "$top_srcdir/tests/volume/test_null.c" && continue
 	echo "$name: not called without arguments by test_null.c" >&2
