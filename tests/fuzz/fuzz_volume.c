@@ -7,6 +7,7 @@
  *	2	three zones of each kind
  *	4	leave checksums as the damage left them; else they are right
  *	8	compression and deduplication are off
+ *	16	the volume was not closed: its journal is to be replayed
  *
  * Then the damage (overlay.h); parts are those of enum part.
  *
@@ -15,7 +16,7 @@
  * something, or serves. Read-only volumes write nothing. What was written is
  * read back at once, unless the counters of references may be wrong, which
  * nothing guards. A volume without damage, or with damage to its index alone,
- * holds what was stored.
+ * holds what was stored, also if it was not closed: all was flushed.
  */
 #include "build.h"
 
@@ -57,7 +58,7 @@ struct golden {
 	struct superblock sb;
 };
 
-static struct golden goldens[2];
+static struct golden goldens[2][2]; /* without and with an index; closed or not */
 
 static void fill(uint64_t lbn, uint8_t *block)
 {
@@ -149,7 +150,12 @@ static void fix_nonce(struct golden *g)
 	}
 }
 
-static void store(struct golden *g)
+/*
+ * A volume that is not closed has pages, counts and slab journals on disk that
+ * lack the newest entries, as its journal is short, and a part of them that
+ * lacks none.
+ */
+static void store(struct golden *g, bool closed)
 {
 	struct vdo_config *c = config(0, false);
 	uint8_t block[BLOCK_SIZE];
@@ -162,7 +168,11 @@ static void store(struct golden *g)
 				      0) == 0);
 	}
 	FUZZ_CHECK(vdo_discard(v, 8 * BLOCK_SIZE, 8 * BLOCK_SIZE, 0) == 0);
-	FUZZ_CHECK(vdo_close(v) == 0);
+	FUZZ_CHECK(vdo_flush(v, 0) == 0);
+	if (closed)
+		FUZZ_CHECK(vdo_close(v) == 0);
+	else
+		vdo_abandon(v);
 	vdo_config_free(c);
 }
 
@@ -196,9 +206,10 @@ static void add_slab(struct golden *g, const struct slab_geometry *s,
 	    c->slab_journal_blocks);
 }
 
-static struct golden *setup(bool index)
+static struct golden *setup(unsigned flags)
 {
-	struct golden *g = &goldens[index];
+	bool index = flags & 1, closed = (flags & 16) == 0;
+	struct golden *g = &goldens[index][closed];
 	struct slab_geometry s;
 
 	if (g->overlay.image != NULL)
@@ -206,7 +217,7 @@ static struct golden *setup(bool index)
 	overlay_init(&g->overlay, index ? BLOCKS : BLOCKS_LESS);
 	format(g, index);
 	fix_nonce(g);
-	store(g);
+	store(g, closed);
 	load(g);
 	layout_slab_geometry_init(&s, &g->sb);
 	add(g, GEOMETRY, 0, 1);
@@ -401,7 +412,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz f = {data, size};
 	unsigned flags = (unsigned)fuzz_take(&f, 1);
-	struct golden *g = setup(flags & 1);
+	struct golden *g = setup(flags);
 	struct vdo_info info;
 	struct vdo_error error = {0};
 	unsigned damaged;
@@ -455,21 +466,22 @@ size_t fuzz_seed(unsigned i, uint8_t *input)
 		{GEOMETRY, 32}, {SUPER, 40}, {SUPER, 60}, {SUPER, 240},
 		{SUPER, 300}, {SUPER, 340}, {SUPER, 400}, {INDEX, 0},
 		{ROOTS, 36}, {PAGES, 36}, {PAGES, 0}, {JOURNAL, 0},
+		{JOURNAL, 16}, {JOURNAL, 512}, {JOURNAL, 1024},
 		{SUMMARY, 0}, {COUNTS, 0}, {SLAB_JOURNALS, 0}, {DATA, 0},
 	};
 	struct golden *g;
-	unsigned place = i / 2;
+	unsigned place = i / 4;
 	uint64_t block;
 	size_t n;
 
-	input[0] = (uint8_t)(i % 4);
+	input[0] = (uint8_t)((i & 1) | (i & 2 ? 16 : 0) | (place & 1 ? 2 : 0));
 	if (place == ARRAY_SIZE(places))
 		return 1;
 	if (place > ARRAY_SIZE(places)) {
-		n = put_number(i - 2 * ARRAY_SIZE(places) - 2, input + 1);
+		n = put_number(i - 4 * ARRAY_SIZE(places) - 4, input + 1);
 		return n == 0 ? 0 : n + 1;
 	}
-	g = setup(input[0] & 1);
+	g = setup(input[0]);
 	if (g->parts[places[place].part].count == 0)
 		return 1;
 	block = g->parts[places[place].part].blocks[0];
