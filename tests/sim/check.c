@@ -68,19 +68,9 @@ static void check_block(struct run *r, uint64_t lbn, const char *when,
 	die(r, "lbn %" PRIu64 " is wrong %s", lbn, when);
 }
 
-/* Mappings, counts and totals of two images are the same. */
-static void compare_images(struct run *r, struct image *a, struct image *b,
-			   const char *when)
+static void compare_mappings(struct run *r, struct image *a, struct image *b,
+			     const char *when)
 {
-	uint64_t counts = a->slabs.slab_count * a->slabs.data_blocks;
-
-	if (a->logical_blocks_used != b->logical_blocks_used ||
-	    a->block_map_data_blocks != b->block_map_data_blocks)
-		die(r,
-		    "%s: %" PRIu64 " blocks and %" PRIu64 " pages are in use, "
-		    "not %" PRIu64 " and %" PRIu64,
-		    when, b->logical_blocks_used, b->block_map_data_blocks,
-		    a->logical_blocks_used, a->block_map_data_blocks);
 	for (uint64_t i = 0; i < r->lbns; i++) {
 		struct mapping m = image_lookup(a, i), n = image_lookup(b, i);
 
@@ -90,6 +80,22 @@ static void compare_images(struct run *r, struct image *a, struct image *b,
 			    "not at %" PRIu64 ", state %u",
 			    when, i, n.pbn, n.state, m.pbn, m.state);
 	}
+}
+
+/* Mappings, counts and totals of two images are the same. */
+static void compare_images(struct run *r, struct image *a, struct image *b,
+			   const char *when)
+{
+	uint64_t counts = a->slabs.slab_count * a->slabs.data_blocks;
+
+	compare_mappings(r, a, b, when);
+	if (a->logical_blocks_used != b->logical_blocks_used ||
+	    a->block_map_data_blocks != b->block_map_data_blocks)
+		die(r,
+		    "%s: %" PRIu64 " blocks and %" PRIu64 " pages are in use, "
+		    "not %" PRIu64 " and %" PRIu64,
+		    when, b->logical_blocks_used, b->block_map_data_blocks,
+		    a->logical_blocks_used, a->block_map_data_blocks);
 	for (uint64_t i = 0; i < counts; i++)
 		if (a->counts[i] != b->counts[i])
 			die(r,
@@ -131,6 +137,20 @@ static void check_image(struct run *r, const char *when, allowed_fn allowed)
 	for (uint64_t i = 0; i < r->lbns; i++)
 		check_block(r, i, when, allowed);
 	r->promise_count = 0;
+}
+
+void check_rebuilt(struct run *r)
+{
+	struct image im;
+
+	read_image(r, &im, "rebuilt");
+	if (im.sb.state != VOLUME_CLEAN)
+		die(r, "a volume that was rebuilt is in state %u",
+		    im.sb.state);
+	compare_mappings(r, &r->found, &im, "rebuilt");
+	check_forget(r);
+	r->found = im;
+	r->has_found = true;
 }
 
 void check_recovered(struct run *r)

@@ -200,9 +200,10 @@ static bool cycle(struct run *r)
 	totals.cycles++;
 	if (percent(r, 5) && r->has_found)
 		look_at(r);
-	/* One that an error made read-only would have to be rebuilt. */
 	if (r->has_found && r->found.sb.state == VOLUME_READ_ONLY)
-		return false;
+		mend_rebuild(r);
+	else if (r->has_found && percent(r, 10))
+		mend_check(r);
 	go_on = percent(r, 10) ? live_elsewhere(r) : live(r);
 	sim_device_clear_faults(r->sd);
 	if (!sim_device_crashed(r->sd)) {

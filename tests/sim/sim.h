@@ -36,7 +36,7 @@ struct limits {
 
 /* What happened in all runs. */
 struct totals {
-	uint64_t runs, cycles, crashes, recoveries, others;
+	uint64_t runs, cycles, crashes, recoveries, others, rebuilds;
 };
 
 extern struct totals totals;
@@ -185,9 +185,15 @@ void check_walk(struct run *r);
 /* The volume was opened and nothing was done yet: it is what the tests found
  * on the storage before, replayed by themselves. */
 void check_recovered(struct run *r);
+/* The volume was rebuilt, and maps what it mapped. */
+void check_rebuilt(struct run *r);
 /* Blocks as the volume reads them, now that nothing is under way. */
 void check_reads(struct run *r);
 void check_forget(struct run *r);
+
+/* mend.c: jobs for volumes that are not open */
+void mend_check(struct run *r);
+void mend_rebuild(struct run *r);
 
 /* cycle.c */
 void run_all(uint64_t seed, const struct limits *limits, bool verbose);
