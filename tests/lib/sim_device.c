@@ -826,6 +826,14 @@ uint64_t sim_device_count_fua(struct sim_device *sd)
 	return n;
 }
 
+void sim_device_settle(struct sim_device *sd)
+{
+	lock(sd);
+	settle(sd, UINT64_MAX);
+	sd->settled = sd->seq;
+	unlock(sd);
+}
+
 uint64_t sim_device_written(struct sim_device *sd)
 {
 	uint64_t seq;

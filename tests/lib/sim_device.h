@@ -108,6 +108,9 @@ void sim_device_poke(struct sim_device *sd, uint64_t block, const void *buf);
 uint64_t sim_device_count(struct sim_device *sd, enum vdo_device_op op);
 uint64_t sim_device_count_fua(struct sim_device *sd);
 
+/* All that was written is durable, as if time had passed. */
+void sim_device_settle(struct sim_device *sd);
+
 /* Writes that have completed, and how many of them a completed flush covers. */
 uint64_t sim_device_written(struct sim_device *sd);
 uint64_t sim_device_settled(struct sim_device *sd);

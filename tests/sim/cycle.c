@@ -19,8 +19,7 @@ static int open_or_not(struct run *r, enum opening how)
 	r->how = how;
 	result = shape_open(r, how);
 	if (result != 0) {
-		if (result != -VDO_EDIRTY && !r->rotten &&
-		    !sim_device_crashed(r->sd))
+		if (!r->rotten && !sim_device_crashed(r->sd))
 			die(r, "open: %s", vdo_error_name(result));
 		return result;
 	}
@@ -89,6 +88,9 @@ static bool end_somehow(struct run *r)
 	if (how < 45) {
 		sim_device_crash_at(r->sd, 0);
 		end_abandon(r, "abandoned");
+		/* What was found is to stay, whatever FUA is worth. */
+		if (r->fua_lies)
+			sim_device_settle(r->sd);
 		return true;
 	}
 	/* Power fails while it is closed, or soon after. */
