@@ -87,6 +87,7 @@ links_vdo_open = \
 	%D%/links/vdo_volume_size.3 \
 	%D%/links/vdo_volume_alignment.3 \
 	%D%/links/vdo_volume_is_read_only.3 \
+	%D%/links/vdo_volume_read_only_reason.3 \
 	%D%/links/vdo_volume_set.3
 links_vdo_poll = \
 	%D%/links/vdo_volume_fd.3

@@ -130,6 +130,14 @@ unsigned vdo_volume_alignment(const struct vdo_volume *volume);
 bool vdo_volume_is_read_only(const struct vdo_volume *volume);
 
 /*
+ * 0, or why the volume is read-only: the first error that it met, with its text
+ * in @error (may be NULL); -VDO_EREADONLY if it was opened so, or is so since an
+ * earlier session.
+ */
+int vdo_volume_read_only_reason(const struct vdo_volume *volume,
+				struct vdo_error *error);
+
+/*
  * Change an option whose "when" is VDO_OPTION_ONLINE (compression,
  * deduplication). -VDO_EOPTION for any other, -VDO_EVALUE.
  */

@@ -7,6 +7,7 @@
 #include "build.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/handle.h"
@@ -26,12 +27,13 @@ static const struct row {
 #undef ROW
 };
 
-#define TEXTS	2
+#define TEXTS	3
 #define DERIVED 4
 
 struct vdo_stats {
 	size_t count;
 	struct vdo_stat stats[ARRAY_SIZE(rows) + TEXTS + DERIVED];
+	char read_only_reason[256];
 };
 
 static uint64_t value_of(const struct volume_stats *s, const struct row *row)
@@ -109,6 +111,11 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 	add(s, "path.index", "index",
 	    "state of the index: online, rebuilding, error, memory ...", 0);
 	s->stats[1].text = values.advice.state;
+	add(s, "path.readOnlyReason", "reason of read-only mode",
+	    "the first error after which nothing is written; none", 0);
+	snprintf(s->read_only_reason, sizeof(s->read_only_reason), "%s",
+		 values.read_only_reason);
+	s->stats[2].text = s->read_only_reason;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		add(s, rows[i].name, rows[i].label, rows[i].help,
 		    value_of(&values, &rows[i]));

@@ -174,6 +174,21 @@ bool vdo_volume_is_read_only(const struct vdo_volume *v)
 	return v == NULL || volume_is_read_only(v->volume);
 }
 
+int vdo_volume_read_only_reason(const struct vdo_volume *v,
+				struct vdo_error *error)
+{
+	const char *text;
+	int reason;
+
+	error_clear(error);
+	if (v == NULL)
+		return error_missing(error, "volume");
+	reason = volume_read_only_reason(v->volume, &text);
+	if (reason != 0 && *text != '\0')
+		return error_set(error, reason, "%s", text);
+	return error_finish(error, reason);
+}
+
 int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
 		   struct vdo_error *error)
 {

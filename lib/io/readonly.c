@@ -24,15 +24,25 @@ void readonly_init(struct readonly *r, struct storage *storage,
 	for (unsigned i = 0; i < READONLY_LINES_MAX; i++)
 		atomic_init(&r->lines[i], 0);
 	atomic_init(&r->silent, false);
+	atomic_init(&r->told, false);
 	r->enter = enter;
 	r->arg = arg;
 }
 
-void readonly_open(struct readonly *r)
+/* Nobody reads the text before this is over. */
+static void keep_text(struct readonly *r, const char *text)
+{
+	VDO_ASSERT(!atomic_load(&r->told));
+	snprintf(r->text, sizeof(r->text), "%s", text);
+	atomic_store_explicit(&r->told, true, memory_order_release);
+}
+
+void readonly_open(struct readonly *r, const char *why)
 {
 	VDO_ASSERT(!readonly_entered(r));
 	atomic_store(&r->reason, -VDO_EREADONLY);
 	storage_set_read_only(r->storage);
+	keep_text(r, why);
 }
 
 /* What was said before need not be said again: remember the line. */
@@ -105,6 +115,8 @@ void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(text, sizeof(text), fmt, ap);
 		va_end(ap);
+		if (first)
+			keep_text(r, text);
 		tell(r, first, reason, text);
 	}
 	if (first && r->enter != NULL)

@@ -3,7 +3,7 @@
  * Read-only mode: the way any component says "this volume must not be written
  * any more".
  *
- * The first reason wins. From that moment storage refuses all writes (I42), so
+ * The first reason wins, and is kept in words. From that moment storage refuses all writes (I42), so
  * what waits for I/O ends with -VDO_EREADONLY by itself; the volume's upcall
  * then visits each zone's queue so that what waits for something else is
  * released too, and records the state in the super block, unless nothing but
@@ -36,6 +36,8 @@ struct readonly {
 	/* By hash, what was logged; 0: nothing yet. */
 	atomic_ullong lines[READONLY_LINES_MAX];
 	atomic_bool silent;
+	char text[256]; /* the first reason, once it is told */
+	atomic_bool told;
 	void (*enter)(void *arg); /* the upcall, once */
 	void *arg;
 };
@@ -43,8 +45,9 @@ struct readonly {
 void readonly_init(struct readonly *r, struct storage *storage,
 		   const struct log *log, void (*enter)(void *arg), void *arg);
 
-/* Be in that mode from the start, for no error. Before anybody can enter. */
-void readonly_open(struct readonly *r);
+/* Be in that mode from the start, for no error: @why. Before anybody can
+ * enter. */
+void readonly_open(struct readonly *r, const char *why);
 
 /*
  * Enter read-only mode because of @reason (negative): one line of log, also where
@@ -58,6 +61,13 @@ void readonly_enter(struct readonly *r, int reason, const char *fmt, ...)
 static inline int readonly_reason(const struct readonly *r)
 {
 	return atomic_load_explicit(&r->reason, memory_order_relaxed);
+}
+
+/* The same in words; "" while it is writable, and for a moment after. */
+static inline const char *readonly_text(const struct readonly *r)
+{
+	return atomic_load_explicit(&r->told, memory_order_acquire) ? r->text
+								    : "";
 }
 
 static inline bool readonly_entered(const struct readonly *r)

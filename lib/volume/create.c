@@ -62,8 +62,9 @@ static int check_state(struct volume *v)
 		if (v->opened_read_only)
 			break;
 		return refuse(v, -VDO_EREBUILD,
-			      "is marked for a rebuild: use vdoctl rebuild, "
-			      "or open it with read-only=on");
+			      "is marked for a rebuild: vdo_rebuild() or "
+			      "'vdoctl rebuild' does it; until then open it "
+			      "with read-only=on");
 	case VOLUME_READ_ONLY:
 		v->opened_read_only = true;
 		log_warning(&v->log,

@@ -123,7 +123,11 @@ static int open_overlay(struct flow *f)
 	VDO_ASSERT(v->service == SERVICE_NOT_YET);
 	if (!v->opened_read_only)
 		return OPEN_RECOVER;
-	readonly_open(&v->readonly);
+	readonly_open(&v->readonly,
+		      v->sb.state == VOLUME_READ_ONLY
+			      ? "it went read-only in an earlier session, whose "
+				"log says why; it needs a rebuild"
+			      : "it was opened read-only");
 	if (is_cancelled(v))
 		return flow_fail(f, -ECANCELED);
 	if (!overlay_wanted(v))

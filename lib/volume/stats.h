@@ -20,6 +20,7 @@ struct volume;
 
 struct volume_stats {
 	const char *mode; /* "normal" or "read-only" */
+	const char *read_only_reason; /* why; "none" */
 	bool counts_known; /* false: opened read-only, slabs are not loaded */
 	uint64_t physical_blocks, logical_blocks;
 	uint64_t data_blocks_used, overhead_blocks_used, logical_blocks_used;

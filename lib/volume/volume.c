@@ -23,6 +23,15 @@ bool volume_is_read_only(const struct volume *v)
 	return readonly_entered(&v->readonly);
 }
 
+int volume_read_only_reason(const struct volume *v, const char **text)
+{
+	int reason = readonly_reason(&v->readonly);
+
+	VDO_ASSERT(reason <= 0);
+	*text = readonly_text(&v->readonly);
+	return reason;
+}
+
 static void compression_on(void *arg, struct completion *done)
 {
 	VDO_ASSERT(arg != NULL);
@@ -87,6 +96,8 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	VDO_ASSERT(queue_running == NULL && v->service != SERVICE_NOT_YET);
 	memset(s, 0, sizeof(*s));
 	s->mode = volume_is_read_only(v) ? "read-only" : "normal";
+	if (volume_read_only_reason(v, &s->read_only_reason) == 0)
+		s->read_only_reason = "none";
 	(void)await_call(v->topology.journal, snapshot_take, &journal);
 	journal_get_stats(v->journal, &s->journal);
 	depot_get_stats(v->depot, &s->depot);

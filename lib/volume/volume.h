@@ -102,6 +102,8 @@ int volume_resume(struct volume *v);
 struct front *volume_front(struct volume *v);
 uint64_t volume_logical_blocks(const struct volume *v);
 bool volume_is_read_only(const struct volume *v);
+/* 0, or the first reason for which it is read-only, and its text. */
+int volume_read_only_reason(const struct volume *v, const char **text);
 
 /* Switches; from outside of the queues. */
 void volume_set_compression(struct volume *v, bool on);

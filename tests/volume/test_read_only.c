@@ -64,6 +64,12 @@ static void expect_shown(struct fixture *f)
 
 	fixture_open(f, "read-only=on");
 	ck_assert(vdo_volume_is_read_only(f->volume));
+	ck_assert_int_eq(vdo_volume_read_only_reason(f->volume, &f->error),
+			 -VDO_EREADONLY);
+	ck_assert_ptr_nonnull(strstr(f->error.message,
+				     state == VOLUME_READ_ONLY
+					     ? "earlier session"
+					     : "opened read-only"));
 	fixture_verify_all(f);
 	ck_assert_int_eq(vdo_pwrite(f->volume, buf, B, 0, 0), -VDO_EREADONLY);
 	ck_assert_int_eq(vdo_discard(f->volume, B, 0, 0), -VDO_EREADONLY);
@@ -145,6 +151,29 @@ START_TEST(each_state_is_shown)
 }
 END_TEST
 
+/* The first cause is logged once, and can be asked for. */
+static void expect_reason(struct fixture *f)
+{
+	static const char words[] = "entering read-only mode";
+	struct vdo_stats *stats;
+	const char *line, *told = NULL;
+
+	ck_assert_int_eq(vdo_volume_read_only_reason(f->volume, &f->error),
+			 -EIO);
+	ck_assert_int_eq(f->error.code, -EIO);
+	line = strstr(fixture_log, words);
+	ck_assert_ptr_nonnull(line);
+	ck_assert_ptr_nonnull(strstr(line, f->error.message));
+	ck_assert_ptr_null(strstr(line + 1, words));
+	ck_assert_int_eq(vdo_stats_get(f->volume, &stats), 0);
+	for (size_t i = 0; i < vdo_stats_count(stats); i++)
+		if (strcmp(vdo_stats_at(stats, i)->name,
+			   "path.readOnlyReason") == 0)
+			told = vdo_stats_at(stats, i)->text;
+	ck_assert_str_eq(told, f->error.message);
+	vdo_stats_free(stats);
+}
+
 /* An error while it was in service: its map was never written. */
 START_TEST(read_only_is_shown_with_its_journal)
 {
@@ -153,7 +182,10 @@ START_TEST(read_only_is_shown_with_its_journal)
 	uint8_t buf[B];
 
 	fixture_init(&f, _i, "journal-blocks=512 size=40M");
+	fixture_log[0] = '\0';
+	f.log = fixture_keep_line;
 	fixture_open(&f, "");
+	ck_assert_int_eq(vdo_volume_read_only_reason(f.volume, &f.error), 0);
 	write_much(&f);
 	sim_device_fault(f.sd, &fault);
 	pattern_fill(V_UNIQUE(99999), buf);
@@ -161,6 +193,8 @@ START_TEST(read_only_is_shown_with_its_journal)
 	fixture_until(&f, vdo_volume_is_read_only(f.volume));
 	fixture_verify(&f, 1, 700);
 	fixture_until(&f, fixture_state(&f) == VOLUME_READ_ONLY);
+	expect_reason(&f);
+	f.log = NULL;
 	sim_device_clear_faults(f.sd);
 	ck_assert_int_eq(fixture_try_close(&f), -VDO_EREADONLY);
 	f.unknown[0] = true;
