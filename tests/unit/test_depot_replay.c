@@ -252,6 +252,40 @@ START_TEST(named_block_stays)
 }
 END_TEST
 
+/*
+ * As many blocks as the threshold lets be, none of them in the counts, and one
+ * more in replay: the summary then names offset 0, which without the load flag
+ * and the dirty flag means that there is no journal (V 7.5). The recovery journal
+ * has only the last entry still. Replay that is done again, as nothing was
+ * scrubbed yet, must find the slab's journal.
+ */
+START_TEST(names_offset_0)
+{
+	static const unsigned sizes[] = {3, 4, 5, 8, 16};
+	const struct slab *s;
+
+	open_fx((struct fx_config){11, 1, sizes[_i], 1, 0});
+	s = &f->d->slabs[0];
+	hold(s->start + f->d->slab.data_blocks, f->d->ref_blocks);
+	allocate_one(&(unsigned){1});
+	while (!is_busy(FX_FIRST)) {
+		depot_commit_tails(f->d, f->seq);
+		fx_run(f);
+		change(FX_FIRST, REFS_INCREMENT);
+	}
+	memcpy(f->dev.durable, f->dev.data, f->dev.blocks * BLOCK_SIZE);
+	for (unsigned i = 0; i < 2; i++) {
+		fx_crash(f, 1, &(unsigned){1});
+		ck_assert_int_eq(fx_load_journals(f), 0);
+		ck_assert_int_eq(fx_replay(f, &entries[entry_count - 1], 1), 0);
+		ck_assert_int_eq(fx_replayed(f), 0);
+		ck_assert_uint_eq(f->d->slabs[0].journal->tail, sizes[_i]);
+	}
+	ck_assert_int_eq(fx_start(f), 0);
+	compare();
+}
+END_TEST
+
 /* Entries that the journal has are not made again, and damage is told. */
 START_TEST(applied_once)
 {
@@ -364,6 +398,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_loop_test(tc, replays, 0, 28);
 	tcase_add_loop_test(tc, named_block_stays, 0, 16);
+	tcase_add_loop_test(tc, names_offset_0, 0, 5);
 	tcase_add_test(tc, applied_once);
 	tcase_add_loop_test(tc, fills_a_journal, 0, 3);
 	tcase_add_loop_test(tc, nth_of_replay_fails, 0, 2);
