@@ -240,7 +240,7 @@ has "$dir/out" '^ *free  *N/A$'
 expect 1 "$vdoctl" stats "$dir/dirty" -o read-only=off -o recover=off
 has "$dir/err" EDIRTY
 expect 0 "$vdoctl" stats "$dir/dirty" -o read-only=off
-has "$dir/out" '^  recovered entries'
+has "$dir/out" '^completed recovery count  *: 1$'
 
 # The index of a volume that is not open
 expect 2 "$vdoctl" index
