@@ -164,6 +164,9 @@ void check_recovered(struct run *r)
 		die(r, "an open volume is in state %u", im.sb.state);
 	if (im.entries != 0)
 		die(r, "journal entries are left after recovery");
+	if (r->found.sb.state == VOLUME_DIRTY &&
+	    im.sb.complete_recoveries != r->found.sb.complete_recoveries + 1)
+		die(r, "the recovery was not counted");
 	compare_images(r, &r->found, &im, "recovered");
 	image_close(&im);
 }
