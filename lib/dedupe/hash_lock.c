@@ -33,6 +33,9 @@
  * A function that ends a step returns what the op it was called with is to do
  * next; what concerns any other op is posted to that op. Nothing calls back, so
  * chains of waiters cannot make the stack deep.
+ *
+ * doc/models/hashlock.pml is this machine, with the locks on blocks, against all
+ * that others may do to the candidate meanwhile.
  */
 #include "build.h"
 
