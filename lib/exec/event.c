@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A futex of three states: setting an event makes a system call only if somebody
- * has said before that they sleep. doc/models/event.pml goes through all orders in
- * which the two can meet (Q3, Q7, Q8).
+ * has said before that they sleep. doc/models/event.pml goes through all orders
+ * in which the two can meet (Q3, Q7, Q8).
  */
 #include "build.h"
 

@@ -19,8 +19,8 @@
  *    goes on. So "empty" is no proof of quiescence; sleeping protocols must
  *    have the producer wake the consumer after its store.
  *
- * FIFO per producer. A node may be reused as soon as poll returned it. The rules
- * are Q4 to Q6; doc/models/mpsc.pml shows what each of them is for.
+ * FIFO per producer. A node may be reused as soon as poll returned it. The
+ * rules are Q4 to Q6; doc/models/mpsc.pml shows what each of them is for.
  */
 #ifndef EXEC_MPSC_H
 #define EXEC_MPSC_H

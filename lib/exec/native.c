@@ -16,8 +16,8 @@
  * A producer puts, then looks at idle; only if it reads 1 it swaps it to 0,
  * and the one that got the 1 pays for the wake-up. All of it is seq_cst:
  * either the producer sees idle or the thread sees the put. A thread at work
- * costs its producers one load. The rules are Q1 to Q4; doc/models/mpsc.pml goes
- * through all orders in which producers and a thread can meet.
+ * costs its producers one load. The rules are Q1 to Q4; doc/models/mpsc.pml
+ * goes through all orders in which producers and a thread can meet.
  *
  * The spin adapts: its time doubles after a short sleep, and halves after one
  * so long that the load was not a busy one. "Short" is a good deal longer than a
