@@ -84,7 +84,7 @@
  *	replay makes entries that the SJ has
  * @out I43 BREAK_DIRTY_JOURNAL_OVERLOOKED -DCRASHES=2
  *	offset 0 is taken for no journal though the summary says dirty
- * @out I43 BREAK_RECOVERED_TOO_EARLY
+ * @out I43 BREAK_RECOVERED_TOO_EARLY -DCRASHES=2
  *	the RJ is declared empty before SJ and summary are durable
  */
 
