@@ -80,7 +80,9 @@ enum vdo_check_mend {
 	X(JOURNAL_ENTRY, "journal-entry", "journal", FATAL, CANNOT,            \
 	  "an entry of the recovery journal cannot be")                        \
 	X(JOURNAL_AHEAD, "journal-ahead", "journal", LOSES, MENDS,             \
-	  "old blocks of the journal would count as new after a crash")        \
+	  "an old block of the journal would count as new after a crash")        \
+	X(JOURNAL_HEADS, "journal-heads", "journal", LOSES, MENDS,             \
+	  "an old block of the journal would spoil a recovery")                \
 	X(JOURNAL_BEHIND, "journal-behind", "journal", FATAL, MENDS,           \
 	  "a slab knows later entries than the journal can have had")          \
 	X(ROOT_DAMAGED, "root-damaged", "block map", LOSES, CLEARS,            \

@@ -211,19 +211,41 @@ static int take_entries(struct check *c)
 	return check_journal_overlay(j);
 }
 
-static void check_saved_journal(struct check *c)
+static bool has_bit(const uint8_t *bits, uint64_t i)
 {
-	const struct replay_bounds *b = &c->journal.bounds;
-	struct vdo_check_finding f;
+	return (bits[i / 8] >> i % 8 & 1) != 0;
+}
 
-	if (!b->found)
-		return;
-	f = of_journal(c, VDO_CHECK_JOURNAL_AHEAD, b->highest);
-	finding_found(&f, "block %llu", (unsigned long long)b->highest);
-	finding_expected(&f, "none from %llu on",
-			 (unsigned long long)c->sb.journal_start);
-	(void)finding_tell(c, &f);
-	c->wanted.journal_start = b->highest + 1;
+/* A block that is not replayed, but would spoil the next recovery; nothing is
+ * lost if it is wiped. */
+static int take_stale(struct check *c, uint64_t index, enum vdo_check_code code)
+{
+	static const uint8_t nothing[BLOCK_SIZE];
+	struct vdo_check_finding f = of_journal(c, code, index);
+
+	if (code == VDO_CHECK_JOURNAL_AHEAD)
+		finding_expected(&f, "none from %llu on",
+				 (unsigned long long)c->sb.journal_start);
+	if (!finding_tell(c, &f))
+		return 0;
+	return mend_write(c, c->sb.partitions[PARTITION_JOURNAL].start + index,
+			  nothing);
+}
+
+static int check_saved_journal(struct check *c)
+{
+	const struct check_journal *j = &c->journal;
+	int result = 0;
+
+	if (j->ahead_count + j->odd_count == 0)
+		return 0;
+	for (uint64_t i = 0; result == 0 && i < j->facts.blocks; i++) {
+		if (has_bit(j->ahead, i))
+			result = take_stale(c, i, VDO_CHECK_JOURNAL_AHEAD);
+		else if (has_bit(j->odd, i))
+			result = take_stale(c, i, VDO_CHECK_JOURNAL_HEADS);
+	}
+	return result;
 }
 
 int check_journal(struct check *c)
@@ -248,8 +270,7 @@ int check_journal(struct check *c)
 	}
 	if (check_saved(c)) { /* what it would be is of no interest */
 		j->why = 0;
-		check_saved_journal(c);
-		return 0;
+		return check_saved_journal(c);
 	}
 	if (j->wrong == NULL)
 		return take_entries(c);

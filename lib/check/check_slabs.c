@@ -224,8 +224,7 @@ static void take_tail(struct check *c, struct check_slab *s,
 		finding_expected(&f, "less than %llu",
 				 (unsigned long long)c->sb.journal_start);
 		(void)finding_tell(c, &f);
-		c->wanted.journal_start =
-			MAX(c->wanted.journal_start, h.recovery_point.seq + 1);
+		check_spoil(c, s->number, false);
 	}
 }
 

@@ -49,6 +49,28 @@ static int read_piece(struct check_journal *j, uint64_t index, uint64_t n,
 	return ends_it(result) ? result : 0;
 }
 
+static void note(uint8_t *bits, uint64_t *count, uint64_t index)
+{
+	bits[index / 8] |= (uint8_t)(1u << index % 8);
+	++*count;
+}
+
+static void look_at_header(struct check_journal *j, uint64_t index,
+			   const uint8_t *block)
+{
+	struct journal_header h;
+
+	VDO_ASSERT(index < j->facts.blocks);
+	journal_header_decode(block, &h);
+	if (!replay_is_ours(&j->facts, &h) || h.seq % j->facts.blocks != index)
+		return;
+	if (h.seq >= j->facts.start)
+		note(j->ahead, &j->ahead_count, index);
+	if (MAX(h.map_head, h.slab_head) > h.seq ||
+	    h.seq - MIN(h.map_head, h.slab_head) >= j->facts.blocks)
+		note(j->odd, &j->odd_count, index);
+}
+
 static int scan_ring(struct check_journal *j)
 {
 	uint8_t *piece = alloc_aligned(BLOCK_SIZE, PIECE, BLOCK_SIZE);
@@ -59,9 +81,11 @@ static int scan_ring(struct check_journal *j)
 		uint64_t n = MIN(PIECE, blocks - i);
 
 		result = read_piece(j, i, n, piece);
-		for (uint64_t k = 0; result == 0 && k < n; k++)
+		for (uint64_t k = 0; result == 0 && k < n; k++) {
 			replay_scan_block(j->scan, i + k,
 					  piece + k * BLOCK_SIZE);
+			look_at_header(j, i + k, piece + k * BLOCK_SIZE);
+		}
 	}
 	alloc_free(piece);
 	return result;
@@ -76,6 +100,10 @@ int check_journal_load(
 	*j = (struct check_journal){.sb = sb, .read = read, .arg = arg};
 	replay_facts_init(&j->facts, sb);
 	result = replay_scan_create(&j->facts, &j->scan);
+	j->ahead = alloc_zeroed(div_up(j->facts.blocks, 8), 1);
+	j->odd = alloc_zeroed(div_up(j->facts.blocks, 8), 1);
+	if (j->ahead == NULL || j->odd == NULL)
+		result = -ENOMEM;
 	if (result == 0)
 		result = scan_ring(j);
 	if (result != 0)
@@ -91,8 +119,11 @@ void check_journal_free(struct check_journal *j)
 {
 	replay_table_destroy(j->table);
 	replay_scan_destroy(j->scan);
+	alloc_free(j->ahead);
+	alloc_free(j->odd);
 	j->table = NULL;
 	j->scan = NULL;
+	j->ahead = j->odd = NULL;
 }
 
 /* ------------------------------------------------------------------- entries

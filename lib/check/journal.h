@@ -27,6 +27,10 @@ struct check_journal {
 	int why;	     /* the same as a result */
 	uint64_t unreadable; /* blocks of the ring */
 	pbn_t first_unreadable;
+	/* Blocks of this volume: a bit for each block of the ring. */
+	uint8_t *ahead; /* from the super block's start on */
+	uint8_t *odd;	/* with heads that no block can have */
+	uint64_t ahead_count, odd_count;
 	uint64_t invalid; /* entries that cannot be; left out */
 	struct journal_point first_invalid;
 	const char *why_invalid;

@@ -125,7 +125,6 @@ static bool super_changes(const struct check *c)
 	const struct superblock *a = &c->sb, *b = &c->wanted;
 
 	return a->zone_count != b->zone_count ||
-	       a->journal_start != b->journal_start ||
 	       a->logical_blocks_used != b->logical_blocks_used ||
 	       a->block_map_data_blocks != b->block_map_data_blocks;
 }

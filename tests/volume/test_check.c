@@ -434,6 +434,11 @@ static void journal_ahead(struct bed *b)
 	store_super(b);
 }
 
+static void journal_heads(struct bed *b)
+{
+	flip(b, journal_block(b, 1), 3, 1);
+}
+
 static void journal_behind(struct bed *b)
 {
 	uint8_t block[B] = {0};
@@ -767,6 +772,7 @@ static const struct plant {
 	{VDO_CHECK_JOURNAL_OLD, journal_old, ALONE | DIRTY},
 	{VDO_CHECK_JOURNAL_ENTRY, journal_entry, DIRTY},
 	{VDO_CHECK_JOURNAL_AHEAD, journal_ahead, KEEPS},
+	{VDO_CHECK_JOURNAL_HEADS, journal_heads, ALONE | KEEPS},
 	{VDO_CHECK_JOURNAL_BEHIND, journal_behind, ALONE | KEEPS},
 	{VDO_CHECK_ROOT_DAMAGED, root_damaged, TOUCHES},
 	{VDO_CHECK_PAGE_DAMAGED, page_damaged, TOUCHES},
@@ -1183,6 +1189,82 @@ START_TEST(power_fails_during_a_repair)
 }
 END_TEST
 
+static uint64_t next_random(uint64_t *state)
+{
+	*state = *state * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return *state >> 33;
+}
+
+/* A block of metadata: of the first blocks, a slab's, the journal, or a page.
+ */
+static pbn_t some_metadata(struct bed *b, uint64_t *state)
+{
+	uint64_t slab = next_random(state) % 3;
+	const struct partition *p = b->sb.partitions;
+
+	switch (next_random(state) % 6) {
+	case 0:
+		return b->sb.root_origin + next_random(state) % 3;
+	case 1:
+		return counts_of(b, slab);
+	case 2:
+		return ring_of(b, slab) + next_random(state) % 8;
+	case 3:
+		return p[PARTITION_JOURNAL].start + next_random(state) % 32;
+	case 4:
+		return p[PARTITION_SUMMARY].start + next_random(state) % 5;
+	default: /* the first blocks that were written are pages */
+		return b->slabs.first_block + next_random(state) % 14;
+	}
+}
+
+/*
+ * Whatever lies in the metadata: a check ends, and so does a repair. If that
+ * has mended all, nothing is left to be found; and the volume can be used.
+ */
+static void damage_at_random(uint64_t seed, bool closed)
+{
+	struct bed *b = make_bed(closed);
+	struct vdo_device *undo;
+	uint64_t state = seed;
+	bool all;
+
+	for (uint64_t n = 1 + next_random(&state) % 6; n > 0; n--) {
+		pbn_t pbn = some_metadata(b, &state);
+		unsigned at = (unsigned)(next_random(&state) % B);
+
+		if (next_random(&state) % 2 == 0)
+			at %= 64; /* where headers are */
+		flip(b, pbn, at, (uint8_t)(1 + next_random(&state) % 255));
+	}
+	check_flags(b, VDO_CHECK_DATA, NULL);
+	if (!closed) {
+		free_bed(b);
+		return;
+	}
+	undo = make_undo();
+	check_flags(b, VDO_CHECK_REPAIR | VDO_CHECK_LOSE, undo);
+	all = b->report.mended == b->report.findings;
+	vdo_device_close(undo);
+	if (all) {
+		check_flags(b, 0, NULL);
+		if (b->report.findings != 0)
+			print_findings(b);
+		ck_assert_msg(b->report.findings == 0, "seed %llu",
+			      (unsigned long long)seed);
+		ck_assert_uint_eq(fixture_check_image(&b->f), 0);
+		use_it(b, false);
+	}
+	free_bed(b);
+}
+
+START_TEST(anything_may_be_damaged)
+{
+	for (unsigned i = 0; i < unit_share(40); i++)
+		damage_at_random(1000 * (uint64_t)_i + i, _i % 3 != 0);
+}
+END_TEST
+
 START_TEST(cancelled)
 {
 	struct vdo_config *c = fixture_config("executor=inline");
@@ -1407,6 +1489,7 @@ int main(void)
 	tcase_add_test(tc, allocations_of_a_repair_fail);
 	tcase_add_test(tc, storage_of_a_repair_fails);
 	tcase_add_test(tc, power_fails_during_a_repair);
+	tcase_add_loop_test(tc, anything_may_be_damaged, 0, 6);
 	tcase_add_test(tc, cancelled);
 	tcase_add_test(tc, what_is_refused);
 	tcase_add_test(tc, undo_of_what_was_used);
