@@ -13,7 +13,6 @@
 
 #include "tests/crash/crash.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,7 +28,7 @@
 
 #include "tests/kernel/blocks.h"
 
-#define BUSY_SECONDS 20
+#define BUSY_SECONDS 120
 
 static const char usage[] =
 	"Usage: crash-writer [OPTION]... VOLUME\n"
@@ -38,6 +37,7 @@ static const char usage[] =
 	"  --seconds N   no more rounds after that time\n"
 	"  --nbd PLUGIN  through nbdkit, which is killed\n"
 	"  --check PROG  run \"PROG check VOLUME\" where nothing has it open\n"
+	"  --wait        only wait until nobody has VOLUME open\n"
 	"  --plant       lose a block that was flushed: it must be noticed\n"
 	"  --verbose     the log of the volumes\n"
 	"VOLUME, a file or a block device, is formatted.\n";
@@ -45,7 +45,7 @@ static const char usage[] =
 static struct {
 	const char *path, *plugin, *check;
 	uint64_t seed, kills, seconds;
-	bool verbose, plant;
+	bool verbose, plant, wait;
 	uint64_t killed; /* processes */
 } the = {.seed = 1, .kills = 10};
 
@@ -171,31 +171,31 @@ static void format(uint64_t *random)
  * Storage of a process that was killed is in use until the system has taken
  * back all that belongs to it, which io_uring puts off.
  */
-static int open_volume(const struct vdo_config *config,
-		       struct vdo_volume **volume)
+static void wait_for_nobody(void)
 {
 	time_t end = time(NULL) + BUSY_SECONDS;
+	struct vdo_device *device;
 	struct vdo_error error;
 	int r;
 
-	while ((r = vdo_open(the.path, config, volume, &error)) == -EBUSY &&
-	       time(NULL) < end)
+	while ((r = vdo_device_open(the.path, 0, &device, &error)) ==
+		       -VDO_EINUSE && time(NULL) < end)
 		sched_yield();
+	if (r != 0)
+		fail(error.message);
+	vdo_device_close(device);
+}
+
+static int open_volume(const struct vdo_config *config,
+		       struct vdo_volume **volume)
+{
+	struct vdo_error error;
+	int r = vdo_open(the.path, config, volume, &error);
+
 	if (r != 0)
 		fprintf(stderr, "%s: %s: %s\n", the.path, vdo_error_name(r),
 			error.message);
 	return r;
-}
-
-static void wait_for_nobody(uint64_t *random)
-{
-	struct vdo_config *config = open_config(random);
-	struct vdo_volume *volume;
-
-	set(config, "read-only", "on");
-	if (open_volume(config, &volume) == 0)
-		vdo_abandon(volume);
-	vdo_config_free(config);
 }
 
 static void linger(uint64_t yields)
@@ -214,6 +214,7 @@ static void kill_child(pid_t pid)
 	the.killed++;
 	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
 		fail("who was to be killed had ended before");
+	wait_for_nobody();
 }
 
 static pid_t fork_child(void)
@@ -379,10 +380,8 @@ static void run_round(uint64_t *random, const char *socket_path)
 	kill_writer(random, socket_path);
 	while (splitmix64(random) % 3 == 0)
 		kill_opener(random);
-	if (splitmix64(random) % 4 == 0 && the.check != NULL) {
-		wait_for_nobody(random);
+	if (splitmix64(random) % 4 == 0)
 		check();
-	}
 	verify(random);
 	check();
 }
@@ -399,6 +398,8 @@ static void parse(int argc, char **argv)
 
 		if (strcmp(argv[i], "--verbose") == 0)
 			the.verbose = true;
+		else if (strcmp(argv[i], "--wait") == 0)
+			the.wait = true;
 		else if (strcmp(argv[i], "--plant") == 0)
 			the.plant = true;
 		else if (argv[i][0] != '-' && the.path == NULL)
@@ -431,6 +432,10 @@ int main(int argc, char **argv)
 	char socket_path[64];
 
 	parse(argc, argv);
+	if (the.wait) {
+		wait_for_nobody();
+		return 0;
+	}
 	signal(SIGPIPE, SIG_IGN);
 	random = the.seed;
 	printf("crash-writer: seed %" PRIu64 ",", the.seed);

@@ -100,13 +100,15 @@ write_and_kill()
 	done
 }
 
-# killed MILLISECONDS COMMAND...: true if it was killed
+# killed MILLISECONDS VOLUME COMMAND...: true if it was killed
 killed()
 {
+	volume=$2
 	seconds=$(printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)))
-	shift
+	shift 2
 	timeout -s KILL "$seconds" "$@" >"$dir/out" 2>&1
 	status=$?
+	test ! -s "$volume" || "$writer" --wait "$volume" || exit 1
 	test $status -eq 137 || test $status -eq 0 || fail "$*: $status"
 	test $status -eq 137
 }
@@ -120,7 +122,7 @@ copy_and_kill()
 	while test "$left" -gt 0 && test $count -lt "$1" && time_left; do
 		left=$((left - 1))
 		dd if=/dev/urandom of="$dir/new" bs=65536 count=64 2>/dev/null
-		if killed $((1 + $(random $limit))) \
+		if killed $((1 + $(random $limit))) "$volume" \
 			"$copy" "$source" "$dir/new" "$volume"; then
 			count=$((count + 1))
 		else
@@ -145,7 +147,7 @@ bench_and_kill()
 	truncate -s 400M "$volume"
 	while test "$left" -gt 0 && time_left; do
 		left=$((left - 1))
-		killed $((1 + $(random 1500))) "$bench" --device="$volume" \
+		killed $((1 + $(random 1500))) "$volume" "$bench" --device="$volume" \
 			--rw=randwrite --size=64M --ops=1000000 --no-limit \
 			--dedupe-percentage=30 --compress-percentage=50 &&
 			count=$((count + 1))
