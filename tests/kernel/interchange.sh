@@ -10,11 +10,14 @@
 #
 # Some volumes are left by the library in the middle of writing: abandoned,
 # killed, or on a disk whose power failed. Linux recovers them, and all that was
-# flushed must be there.
+# flushed must be there. Others crash under both in turn, $ROUNDS times (5), and
+# each side recovers what the other one left.
 #
 # The index of a volume is the other side's, too: what one of them stored the
 # other one finds again, also after a crash.
 #
+# $STAGES: some of sizes, pingpong, crashes, recovery and index. $VOLUMES: some
+# of rec1, rec2 and rec3, which are those of the stage recovery.
 # $SEED: another one makes other plans and crashes at other places.
 # $KEEP: leave all files behind.
 top_srcdir=$(cd "${top_srcdir:-$(dirname "$0")/../..}" && pwd) || exit 1
@@ -345,16 +348,19 @@ stage_pingpong()
 # What was before the last flush that was reported done is certain. What follows
 # is not, up to the first flush that was not even reached: vdoplay does not wait
 # for a flush before it goes on, unlike blockplay.
+# The plan is share/NAME.$crash_plan.
 crashed()
 {
 	flushed=$(sed -n 's/^flushed //p' log | sort -n | tail -n 1)
 	reached=$(sed -n 's/^reached //p' log | sort -n | tail -n 1)
-	head -n "${flushed:-0}" "share/$1.crash" >"share/$1.before"
+	head -n "${flushed:-0}" "share/$1.$crash_plan" \
+		>"share/$1.$crash_plan.before"
 	awk -v from="${flushed:-0}" -v reached="${reached:-0}" '
 		NR > reached && $1 == "flush" { exit }
-		NR > from && $1 != "flush"' "share/$1.crash" >"share/$1.after"
-	played "$1" before
-	played "$1" after --flushed 0
+		NR > from && $1 != "flush"' "share/$1.$crash_plan" \
+		>"share/$1.$crash_plan.after"
+	played "$1" "$crash_plan.before"
+	played "$1" "$crash_plan.after" --flushed 0
 	echo "$1: $2 after flush ${flushed:-0}"
 	: >out
 	state=$(field "$1" state_name)
@@ -366,8 +372,8 @@ power()
 {
 	name=$1 write=$2
 	shift 2
-	invent "$name" crash 300
-	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 \
+	invent "$name" $crash_plan 300
+	"$vdoplay" play "share/$name.$crash_plan" "$name.img" alignment=512 \
 		--lossy $((seed * 100 + number)) --writes "$write" "$@" >log 2>out
 	test $? -eq 99 || fail "$name: the power did not fail"
 	crashed "$name" "power failed at write $write"
@@ -378,9 +384,9 @@ murder()
 {
 	name=$1 flushes=$2
 	shift 2
-	invent "$name" crash $((flushes * 25 + 300))
+	invent "$name" $crash_plan $((flushes * 25 + 300))
 	mkfifo pipe
-	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 "$@" \
+	"$vdoplay" play "share/$name.$crash_plan" "$name.img" alignment=512 "$@" \
 		>pipe 2>out &
 	pid=$!
 	{
@@ -402,8 +408,8 @@ murder()
 abandon()
 {
 	name=$1
-	invent "$name" crash 200
-	"$vdoplay" play "share/$name.crash" "$name.img" alignment=512 \
+	invent "$name" $crash_plan 200
+	"$vdoplay" play "share/$name.$crash_plan" "$name.img" alignment=512 \
 		--abandon >log 2>out || fail "$name: abandon"
 	crashed "$name" abandoned
 }
@@ -456,6 +462,139 @@ stage_crashes()
 		succeed "$name: audit" "$inspect" --audit $name.img
 		succeed "$name: vdoaudit" "$kernel" audit $name.img
 	done
+}
+
+#
+# Recovery: both sides crash in turn, and each recovers what the other one left.
+#
+
+# recover NAME [OPTION...]: by the library; a while into it, it may be killed
+recover()
+{
+	name=$1
+	shift
+	crashes=$((crashes + 1))
+	: >out
+	for limit in $interrupt; do
+		timeout -s KILL "$limit" "$vdoplay" check \
+			"share/$name.manifest" "$name.img" "$@" >out 2>&1
+		test $? -ne 137 || interrupted=$((interrupted + 1))
+	done
+	succeed "$name: recovery by the library" "$vdoplay" check \
+		"share/$name.manifest" "$name.img" --near "$@"
+	has "$name" clean
+}
+
+# crash_ours ROUND: the library, in three ways
+crash_ours()
+{
+	crash_plan=ours$1
+	for name in $volumes; do
+		case $name$(($1 % 2)) in
+		rec1?) murder rec1 $(($1 * 4)) logical-zones=$(($1 % 3 + 1)) ;;
+		rec2?) power rec2 $((300 + $1 * 37)) physical-zones=2 ;;
+		rec30) abandon rec3 ;;
+		rec31) power rec3 $((150 + $1 * 41)) ;;
+		esac
+	done
+	crash_plan=crash
+}
+
+# serve_volume NAME: with an era that its journal can hold
+serve_volume()
+{
+	case $1 in
+	rec1) insert rec1 error era 32 $keys ;;
+	rec2) insert rec2 online $keys logical 2 physical 2 hash 1 ;;
+	rec3) insert rec3 error era 8 $keys ;;
+	esac
+}
+
+# crash_theirs ROUND: Linux, in the middle of three streams of writes
+crash_theirs()
+{
+	boot_begin
+	for name in $volumes; do
+		invent $name theirs$1 400
+		serve_volume $name
+	done
+	guest 'test -z "$bad" || { echo "not as expected:$bad"; exit 1; }'
+	for name in $volumes; do
+		guest "plan=/mnt/share/$name.theirs$1" \
+			"blockplay play \$plan /dev/mapper/$name >\$plan.log &"
+	done
+	# as many flushes as there are, later in each round
+	guest "until test \$(cat /mnt/share/rec?.theirs$1.log | wc -l) -ge \\" \
+		"	$(($1 % 5 * 7 + 3)); do sleep 0.1; done" crash-now
+	expect_crash=--expect-crash
+	boot "recovery, round $1"
+	expect_crash=
+	for name in $volumes; do
+		flushed=$(sed -n 's/^flushed //p' \
+			share/$name.theirs$1.log | tail -n 1)
+		echo "$name: Linux crashed after flush ${flushed:-0}"
+		played $name theirs$1 --flushed "${flushed:-0}"
+		crashes=$((crashes + 1))
+	done
+}
+
+# Volumes that Linux wrote before, recovered and rebuilt by the library
+golden_volumes()
+{
+	golden=$top_srcdir/tests/golden/kernel
+	for name in crash crash-lossy read-only force-rebuild; do
+		zstd -q -d -f --sparse "$golden/$name.img.zst" -o $name.img &&
+			zstd -q -d -f "$golden/$name.manifest.zst" \
+				-o share/$name.manifest || exit 1
+		chmod u+w $name.img
+		case $name in
+		crash*) ;;
+		*) succeed "$name: rebuild" "$vdoctl" rebuild --yes $name.img ;;
+		esac
+		recover $name
+	done
+}
+
+stage_recovery()
+{
+	parts= crashes=0 interrupted=0 interrupt="0.02 0.05 0.1"
+	keys="maxDiscard 1500 compression on"
+	rounds=${ROUNDS:-5} volumes=${VOLUMES:-rec1 rec2 rec3}
+	make rec1 $small --slab-bits 9 -o journal-blocks=64
+	make rec2 --size 3G --profile kernel --logical-size 100G --slab-bits 10
+	make rec3 $small --slab-bits 10 -o journal-blocks=16 \
+		-o slab-journal-blocks=8
+	for name in $volumes; do
+		write $name first 200
+	done
+	round=1
+	while test $round -le "$rounds"; do
+		crash_ours $round
+		crash_theirs $round
+		# every other time it is the next writer who recovers
+		if test $((round % 2)) -eq 1; then
+			for name in $volumes; do
+				recover $name threads=$round
+			done
+		fi
+		round=$((round + 1))
+	done
+	interrupt=
+	golden_volumes
+	boot_begin
+	for name in $volumes; do
+		serve_volume $name
+		guest stop
+	done
+	for name in crash crash-lossy read-only force-rebuild; do
+		insert $name online
+		guest stop
+	done
+	boot "recovered volumes"
+	for name in $volumes crash crash-lossy read-only force-rebuild; do
+		has $name clean
+	done
+	echo "recovery: $crashes crashes, $interrupted recoveries killed"
 }
 
 #
@@ -576,8 +715,8 @@ stage_index()
 	linux ix "index, made anew by the library"
 }
 
-number=0 boots=0 parts=--parts expect_crash=
-for stage in ${STAGES:-sizes pingpong crashes index}; do
+number=0 boots=0 parts=--parts expect_crash= crash_plan=crash
+for stage in ${STAGES:-sizes pingpong crashes recovery index}; do
 	stage_$stage
 done
 echo "$boots boots of Linux, $checked blocks compared, $number plans"
