@@ -270,7 +270,7 @@ static void load_slab(struct image *im, uint64_t slab)
 	s->head = s->tail = 1;
 	if (s->summary.load)
 		load_counts(im, slab, points);
-	if (s->summary.load || s->summary.tail_offset != 0) {
+	if (s->summary.load || s->summary.dirty || s->summary.tail_offset != 0) {
 		peek(im,
 		     slab_journal_start(im, slab) +
 			     (s->summary.tail_offset + ring - 1) % ring,

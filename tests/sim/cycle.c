@@ -26,7 +26,8 @@ static int open_or_not(struct run *r, enum opening how)
 	totals.recoveries += crashed;
 	if (how != OPEN_READ_ONLY && !r->rotten && !sim_device_crashed(r->sd))
 		check_recovered(r);
-	check_forget(r);
+	if (how != OPEN_READ_ONLY)
+		check_forget(r);
 	return 0;
 }
 
