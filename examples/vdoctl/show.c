@@ -107,6 +107,38 @@ static uint64_t number_at(const void *field, enum kind kind)
 	return wide;
 }
 
+/* What has happened, as far as the format can hold it, and what to do next; the
+ * numbers are those of the format. */
+static const char *state_means(uint32_t state)
+{
+	switch (state) {
+	case 0:
+	case 6:
+		return "it is open or was not closed; the next opening "
+		       "recovers it, and read-only=on shows it before that";
+	case 1:
+		return "nothing was ever written";
+	case 2:
+		return "it was closed, and can be opened";
+	case 3:
+		return "an error ended all writing, or 'vdoctl read-only' did; "
+		       "it can be read: save what you need, look after the "
+		       "storage, then 'vdoctl rebuild'";
+	case 4:
+		return "it is marked for a rebuild, or one did not end; it can "
+		       "be read with read-only=on; 'vdoctl rebuild' makes it "
+		       "writable";
+	case 5:
+		return "it was closed while counts were still brought up to "
+		       "date after a recovery; the next opening goes on";
+	case 7:
+		return "an older version left it for a rebuild; 'vdoctl "
+		       "rebuild' does it";
+	default:
+		return "no version of this library knows such a state";
+	}
+}
+
 static void info_json(const struct vdo_info *info,
 		      const struct vdo_usage *usage)
 {
@@ -143,6 +175,8 @@ static void info_json(const struct vdo_info *info,
 			break;
 		case TEXT:
 			json_string(&j, name, *(const char *const *)p);
+			json_string(&j, "state_means",
+				    state_means(info->state));
 			break;
 		case UUID:
 			json_string(&j, name, uuid_text(text, p));
@@ -193,6 +227,8 @@ static void info_people(const struct vdo_info *info)
 			break;
 		case TEXT:
 			puts(*(const char *const *)p);
+			printf("  %-26s %s\n", "which means",
+			       state_means(info->state));
 			break;
 		case UUID:
 			puts(uuid_text(text, p));

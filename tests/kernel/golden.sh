@@ -170,7 +170,9 @@ crashed()
 {
 	unpack
 	is state_name dirty
+	checked "as recovered"
 	check "read-only" read-only=on
+	check "read-only" read-only=on logical-zones=3 cache=1M
 	untouched "though opened read-only"
 	refused VDO_EDIRTY recover=off
 	unchanged "though refused"
@@ -185,23 +187,21 @@ crashed()
 	succeed "audit" "$audit" --audit "$dir/v"
 	check "opened again"
 	is state_name clean
+	unpack
+	rebuilt --force
 }
 
-# Not stopped cleanly: shown with what its journal has.
-bad()
+# Marked for a rebuild: until then it is only shown.
+marked()
 {
 	unpack
-	is state_name "$1"
-	case $1 in
-	dirty) checked "as recovered" ;;
-	*) checked_but_rebuild ;;
-	esac
+	is state_name force-rebuild
+	checked_but_rebuild
 	check "read-only" read-only=on
-	check "read-only" read-only=on logical-zones=3 cache=1M
 	untouched "though opened read-only"
-	refused "$2"
+	refused VDO_EREBUILD
 	unchanged "though refused"
-	rebuilt --force
+	rebuilt
 }
 
 read_only()
@@ -228,7 +228,7 @@ for image in ${GOLDEN_ONLY:-clean clean-zones rebuilt grown fresh read-only \
 	fresh) good new ;;
 	read-only) read_only ;;
 	crash*) crashed ;;
-	force-rebuild) bad force-rebuild VDO_EREBUILD ;;
+	force-rebuild) marked ;;
 	*) good clean ;;
 	esac
 	echo "$image: done"

@@ -91,6 +91,8 @@ has out 'read-only now'
 state read-only
 expect 0 "$vdoctl" read-only "$volume"
 has out 'already'
+expect 0 "$vdoctl" info "$volume"
+has out '^  which means  *an error ended all writing.*vdoctl rebuild'
 "$vdoctl" read "$volume" --length 24M | cmp - "$dir/data" >&2 || failed=1
 expect 1 "$vdoctl" write "$volume"
 has err EREADONLY
@@ -129,6 +131,8 @@ kill -KILL $writer
 wait $writer 2>/dev/null
 exec 9>&-
 state dirty
+expect 0 "$vdoctl" info "$volume" --json
+has out '"state_means": "it is open or was not closed'
 expect 1 "$vdoctl" rebuild "$volume" --yes
 has err 'opening it recovers it.*EDIRTY'
 expect 1 "$vdoctl" rebuild "$volume" --force
