@@ -21,7 +21,7 @@ kills=${CRASH_KILLS:-16}
 seed=${SEED:-1}
 start=$(date +%s)
 dir=${CRASH_DIR:-.}/crash-test.$$
-loop= rounds=0
+loop= mounted= rounds=0
 
 for program in "$writer" "$bench" "$copy" "$vdoctl"; do
 	test -x "$program" || {
@@ -33,6 +33,7 @@ mkdir "$dir" || exit 1
 clean_up()
 {
 	test -z "$loop" || losetup -d "$loop"
+	test -z "$mounted" || umount "$dir/mount"
 	rm -rf "$dir"
 }
 trap clean_up EXIT
@@ -163,6 +164,39 @@ bench_and_kill()
 	rm -f "$volume"
 }
 
+# The file system below is full when the volume is to recover: that may fail,
+# but costs nothing once there is space.
+fill_and_kill()
+{
+	left=$1 count=0 refused=0 volume=$dir/mount/v
+	head -c 12M /dev/urandom >"$dir/new"
+	while test "$left" -gt 0 && time_left; do
+		left=$((left - 1))
+		rm -f "$volume" "$dir/mount/ballast"
+		"$vdoctl" format "$volume" --size 64M --logical-size 100M \
+			--profile small >"$dir/out" 2>&1 || fail "no volume"
+		"$vdoctl" write "$volume" --length 1M <"$dir/new" \
+			>"$dir/out" 2>&1 || fail "not writable"
+		killed $((10 + $(random 200))) "$volume" "$vdoctl" write \
+			"$volume" --offset 1M -o deduplication=off \
+			<"$dir/new" && count=$((count + 1))
+		cat /dev/zero >"$dir/mount/ballast" 2>/dev/null
+		if ! "$vdoctl" write "$volume" </dev/null >"$dir/out" 2>&1; then
+			grep -q ENOSPC "$dir/out" ||
+				fail "not recovered, but for another reason"
+			refused=$((refused + 1))
+		fi
+		rm "$dir/mount/ballast"
+		"$vdoctl" write "$volume" </dev/null >"$dir/out" 2>&1 ||
+			fail "not recovered though there is space"
+		"$vdoctl" read "$volume" --length 1M 2>"$dir/out" |
+			cmp -s -n 1048576 - "$dir/new" ||
+			fail "lost what was closed"
+		sound "$volume"
+	done
+	echo "full file system: $count killed, $refused had to wait for space"
+}
+
 check=
 if "$vdoctl" check --help >/dev/null 2>&1; then
 	check="$vdoctl check"
@@ -195,5 +229,12 @@ if test "$(id -u)" = 0 && loop=$(losetup -f --show "$dir/disk" 2>/dev/null); the
 else
 	loop=
 	left_out "no loop device can be had"
+fi
+mkdir "$dir/mount"
+if mount -t tmpfs -o size=24M none "$dir/mount" 2>/dev/null; then
+	mounted=yes
+	fill_and_kill "$(share 5)"
+else
+	left_out "tmpfs cannot be mounted"
 fi
 exit 0
