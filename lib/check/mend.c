@@ -2,7 +2,7 @@
 /*
  * What a repair writes, a group of blocks at a time:
  *
- *	old contents -> undo file, durable -> new contents
+ *	old contents -> undo file, durable -> new contents	(D16)
  *
  * Before the first of them the super block is marked for a rebuild, so that
  * until the last one nobody uses what is half mended, also after a crash: a
