@@ -621,6 +621,7 @@ struct vdo_device *sim_device_reopen(struct sim_device *sd,
 	lock(sd);
 	VDO_ASSERT(sd->crashed);
 	sd->crashed = false;
+	sd->crash_in = 0;
 	/* Nobody is going to release what the dead had held. */
 	list_for_each(n, &sd->ios)
 		list_entry(n, struct sim_io, link)->held = false;

@@ -146,7 +146,8 @@ void fault_spring(struct run *r)
 	if (!r->trap_sprung)
 		return;
 	r->trap_sprung = false;
-	sim_device_crash_at(r->sd, any_size(r, 3));
+	if (!sim_device_crashed(r->sd))
+		sim_device_crash_at(r->sd, any_size(r, 3));
 }
 
 /* ------------------------------------------------------------------ together */
