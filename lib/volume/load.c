@@ -106,8 +106,8 @@ static int recovery_failed(struct volume *v, int result)
 				 r->wrong);
 	return error_set(v->error, result,
 			 "the volume was not closed, and cannot be recovered: "
-			 "%s, %s %llu; nothing was written. vdoctl check says "
-			 "more, read-only=on saves its data, and vdoctl "
+			 "%s, %s %llu; nothing is lost by trying. vdoctl check "
+			 "says more, read-only=on saves its data, and vdoctl "
 			 "rebuild makes it usable",
 			 r->wrong, r->wrong_page != 0 ? "page" : "journal block",
 			 (unsigned long long)(r->wrong_page != 0
