@@ -3,7 +3,7 @@
  * Entering read-only mode: each zone lets go of who waits, and the super block
  * says so. Where only space is missing it goes on saying DIRTY: nothing is
  * damaged, the storage is as after a crash, and recovery loses nothing that was
- * flushed. READ_ONLY would be for good, and its map is without the journal.
+ * flushed. READ_ONLY would be until a rebuild.
  *
  * The upcall may come from any thread, so it only starts the flow; that it comes
  * once is for io/readonly.c to see to. The record goes to the one writer of the
