@@ -115,7 +115,8 @@ void shape_format(struct run *r)
 		device.block_count = 1500 + dice(r, 700);
 	if (r->has_index)
 		device.block_count += 1000;
-	device.fua_lies = device.volatile_cache && percent(r, 30);
+	device.fua_lies = device.volatile_cache &&
+			  percent(r, r->tight ? 50 : 20);
 	say(r, "  blocks=%" PRIu64 "%s%s", device.block_count,
 	    device.volatile_cache ? " cache" : "",
 	    device.fua_lies ? " lies" : "");
