@@ -86,16 +86,4 @@ static inline bool golden_index_unpack(const char *name, const char *dir)
 	return system(command) == 0;
 }
 
-/* Put the volume @name that Linux wrote into @file, sparse: about 3 GB. */
-static inline bool golden_kernel_unpack(const char *name, const char *file)
-{
-	char path[GOLDEN_PATH], command[2 * GOLDEN_PATH + 256], image[128];
-
-	snprintf(image, sizeof(image), "kernel/%s.img.zst", name);
-	golden_path(image, path);
-	snprintf(command, sizeof(command),
-		 "zstd -q -d -f --sparse '%s' -o '%s'", path, file);
-	return system(command) == 0;
-}
-
 #endif
