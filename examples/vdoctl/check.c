@@ -136,6 +136,8 @@ static void numbers_json(struct json *j, const struct vdo_check_report *r)
 	json_number(j, "data_blocks", r->data_blocks);
 	json_number(j, "fragments", r->fragments);
 	json_number(j, "index_records", r->index_records);
+	json_number(j, "records_good", r->records_good);
+	json_number(j, "records_stale", r->records_stale);
 }
 
 static void report_json(const struct vdo_check_report *r,
@@ -237,6 +239,11 @@ static void sums(const struct vdo_check_report *r, const struct findings *all)
 		       "fragments.\n",
 		       (unsigned long long)r->data_blocks,
 		       (unsigned long long)r->fragments);
+	if (r->records_good + r->records_stale > 0)
+		printf("Of the records of the index, %llu lead to the data "
+		       "that they name, %llu to others.\n",
+		       (unsigned long long)r->records_good,
+		       (unsigned long long)r->records_stale);
 	if (r->findings == 0)
 		printf("Nothing is wrong.\n");
 	else

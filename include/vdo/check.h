@@ -245,6 +245,9 @@ struct vdo_check_report {
 	uint64_t data_blocks;	  /* that were read: VDO_CHECK_DATA */
 	uint64_t fragments;	  /* that were decompressed */
 	uint64_t index_records;	  /* that were read */
+	/* With VDO_CHECK_DATA, of these: where they lead there are data with
+	 * their name; or others, that came there later */
+	uint64_t records_good, records_stale;
 	uint64_t blocks_changed;  /* by the repair, the index excepted */
 };
 

@@ -163,6 +163,15 @@ const struct vdo_index_rebuilt *reindex_rebuilt(const struct reindex *r)
 	return &r->rebuilt;
 }
 
+void reindex_on_record(struct reindex *r,
+		       void (*record)(void *arg, const struct index_record *rec),
+		       void *arg)
+{
+	VDO_ASSERT(r->verify.index == NULL);
+	r->verify.record = record;
+	r->verify.arg = arg;
+}
+
 static bool stopped(const struct reindex *r)
 {
 	return atomic_load(&r->stop);

@@ -25,6 +25,7 @@
 #include "index/inspect.h"
 #include "io/mio.h"
 
+struct index_record;
 struct reindex;
 
 struct reindex_config {
@@ -44,6 +45,12 @@ void reindex_destroy(struct reindex *r);
 
 int reindex_verify(struct reindex *r, struct vdo_error *error) MUST_CHECK;
 int reindex_rebuild(struct reindex *r, struct vdo_error *error) MUST_CHECK;
+
+/* Have a verification call @record for each record of the chapters. Before it
+ * begins. */
+void reindex_on_record(struct reindex *r,
+		       void (*record)(void *arg, const struct index_record *rec),
+		       void *arg);
 
 /* What the work found or made, once it has succeeded. */
 const struct vdo_index_report *reindex_report(const struct reindex *r);

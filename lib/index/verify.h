@@ -34,6 +34,9 @@ struct index_verify {
 	struct index *index; /* in; its super block and config were read */
 	bool loaded;	     /* in: index_open() has loaded the newest save */
 	atomic_bool *stop;   /* in */
+	/* In, or NULL: called for each record of a chapter that is whole. */
+	void (*record)(void *arg, const struct index_record *r);
+	void *arg;
 	atomic_ullong done, total; /* bytes of chapters; for anybody to read */
 	struct vdo_index_report report; /* out, besides state and first */
 	struct vdo_index_fault first[FAULTS_DESCRIBED]; /* out */

@@ -211,6 +211,8 @@ static void check_records(struct verify_walk *w, uint32_t at)
 		lost += !chapter_leads_to(w, &name, at);
 		if (w->v->loaded && volume_leads_to(w, &name))
 			w->v->report.records_known++;
+		if (w->v->record != NULL)
+			w->v->record(w->v->arg, &records[i]);
 	}
 	w->v->report.records += RECORDS_PER_PAGE;
 	if (!record_page_in_order(record_page(w, at)))
