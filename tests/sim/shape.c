@@ -58,7 +58,7 @@ static struct vdo_config *random_shape(struct run *r)
 	vdo_config_set(c, "profile", "small", NULL);
 	vdo_config_set(c, "index-memory", r->has_index ? "2M" : "none", NULL);
 	r->tight = percent(r, 50);
-	config_set(r, c, "slab-bits", r->tight ? 9 : 9 + dice(r, 2));
+	config_set(r, c, "slab-bits", 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
 		   r->tight ? 3 + dice(r, 3) : CHOOSE(r, slab_rings));
 	config_set(r, c, "journal-blocks", r->tight ? 4 : CHOOSE(r, rings));
