@@ -118,13 +118,15 @@ killed()
 copy_and_kill()
 {
 	volume=$dir/copied
-	"$copy" "$source" "$volume" >"$dir/out" 2>&1 || fail "no first snapshot"
+	# a copy, which nobody works on
+	cp -R "$source" "$dir/lib" || exit 1
+	"$copy" "$dir/lib" "$volume" >"$dir/out" 2>&1 || fail "no first snapshot"
 	left=$(($1 * 8)) limit=400 count=0
 	while test "$left" -gt 0 && test $count -lt "$1" && time_left; do
 		left=$((left - 1))
 		dd if=/dev/urandom of="$dir/new" bs=65536 count=64 2>/dev/null
 		if killed $((1 + $(random $limit))) "$volume" \
-			"$copy" "$source" "$dir/new" "$volume"; then
+			"$copy" "$dir/lib" "$dir/new" "$volume"; then
 			count=$((count + 1))
 		else
 			limit=$((limit * 3 / 4 + 3)) # it takes less
@@ -134,7 +136,7 @@ copy_and_kill()
 		mkdir "$dir/back"
 		"$copy" --extract --snapshot 1 "$volume" "$dir/back" \
 			>"$dir/out" 2>&1 || fail "snapshot 1 is gone"
-		diff -r "$source" "$dir/back/lib" >"$dir/out" 2>&1 ||
+		diff -r "$dir/lib" "$dir/back/lib" >"$dir/out" 2>&1 ||
 			fail "snapshot 1 is not what it was"
 		sound "$volume"
 	done
