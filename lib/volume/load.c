@@ -102,13 +102,14 @@ static int recovery_failed(struct volume *v, int result)
 		return error_set(v->error, result,
 				 "the volume was not closed, and its journal "
 				 "cannot be replayed: %s; close it with the "
-				 "software that wrote it, or use vdoctl rebuild",
+				 "software that wrote it, or use vdoctl "
+				 "rebuild --force",
 				 r->wrong);
 	return error_set(v->error, result,
 			 "the volume was not closed, and cannot be recovered: "
 			 "%s, %s %llu; nothing is lost by trying. vdoctl check "
 			 "says more, read-only=on saves its data, and vdoctl "
-			 "rebuild makes it usable",
+			 "rebuild --force makes it usable",
 			 r->wrong, r->wrong_page != 0 ? "page" : "journal block",
 			 (unsigned long long)(r->wrong_page != 0
 						      ? r->wrong_page
