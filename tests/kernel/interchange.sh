@@ -473,7 +473,6 @@ recover()
 {
 	name=$1
 	shift
-	crashes=$((crashes + 1))
 	: >out
 	for limit in $interrupt; do
 		timeout -s KILL "$limit" "$vdoplay" check \
@@ -496,6 +495,7 @@ crash_ours()
 		rec30) abandon rec3 ;;
 		rec31) power rec3 $((150 + $1 * 41)) ;;
 		esac
+		crashes=$((crashes + 1))
 	done
 	crash_plan=crash
 }
