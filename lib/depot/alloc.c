@@ -22,7 +22,9 @@
  * of the zone, for many blocks at once: pages that are made together lie
  * together, and one that is made alone serves 812 blocks of data.
  *
- * An op that finds nothing visits the other zones, each once.
+ * An op that finds nothing visits the other zones, each once. If slabs of one
+ * are still to be scrubbed, it waits there for one of them after the other, and
+ * then begins again: without space is who found all of them scrubbed.
  */
 #include "build.h"
 
@@ -278,15 +280,47 @@ static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 	return 0;
 }
 
-/* Another zone may have what this one has not. */
-static bool go_on(struct alloc_op *op, int result)
+static void visit(struct completion *c);
+
+static void hop(struct alloc_op *op, unsigned zone)
 {
+	VDO_CHECK(zone < op->depot->zone_count && op->lock == NULL);
+	op->zone = zone;
+	completion_init(&op->go, op->depot->zones[zone].queue, visit);
+	completion_post(&op->go);
+}
+
+/* Another zone may have what @z has not, or a slab that is being scrubbed. */
+static bool go_on(struct depot_zone *z, struct alloc_op *op, int result)
+{
+	unsigned next = op->zone + 1 == op->depot->zone_count ? 0
+							      : op->zone + 1;
+
 	VDO_CHECK(result <= 0 && op->visited < op->depot->zone_count);
 	if (result != -ENOMEM && !error_is_no_space(result))
 		return false;
 	if (op->refusal == 0 || op->refusal == -ENOSPC)
 		op->refusal = result;
-	return ++op->visited < op->depot->zone_count;
+	if (scrubber_runs(z)) {
+		if (op->patient) {
+			waitq_push(&z->patient, &op->link);
+			return true;
+		}
+		op->scrubbing = z->number + 1;
+	}
+	op->patient = false;
+	if (++op->visited == op->depot->zone_count) {
+		if (op->scrubbing == 0)
+			return false;
+		/* All were asked: wait in one, and then ask all again. */
+		op->patient = true;
+		next = op->scrubbing - 1;
+		op->scrubbing = 0;
+		op->visited = 0;
+		op->refusal = 0;
+	}
+	hop(op, next);
+	return true;
 }
 
 /* The answer, if it was a refusal, is that of a zone that had blocks. */
@@ -294,18 +328,6 @@ static int answer(const struct alloc_op *op, int result)
 {
 	VDO_CHECK(result <= 0 && (result != -ENOSPC || op->refusal != 0));
 	return result == -ENOSPC ? op->refusal : result;
-}
-
-static void visit(struct completion *c);
-
-static void hop(struct alloc_op *op)
-{
-	struct depot *d = op->depot;
-
-	VDO_CHECK(op->visited > 0 && op->lock == NULL);
-	op->zone = op->zone + 1 == d->zone_count ? 0 : op->zone + 1;
-	completion_init(&op->go, d->zones[op->zone].queue, visit);
-	completion_post(&op->go);
 }
 
 /* Try it in @z. True: over; the result is set, and the caller says so. */
@@ -319,10 +341,8 @@ static bool attempt(struct depot_zone *z, struct alloc_op *op, int failed)
 		prepare_soon(z);
 		return false;
 	}
-	if (go_on(op, r)) {
-		hop(op);
+	if (r != 0 && go_on(z, op, r))
 		return false;
-	}
 	completion_fail(&op->done, answer(op, r));
 	return true;
 }
@@ -331,9 +351,23 @@ static void visit(struct completion *c)
 {
 	struct alloc_op *op = container_of(c, struct alloc_op, go);
 
-	VDO_CHECK(op->visited > 0 && op->lock == NULL);
+	VDO_CHECK(op->lock == NULL);
 	if (attempt(zone_check(op->depot, op->zone), op, 0))
 		completion_post(&op->done);
+}
+
+void alloc_scrubbed(struct depot_zone *z)
+{
+	struct waitq taken;
+	struct waiter *w;
+
+	waitq_take_all(&z->patient, &taken);
+	while ((w = waitq_pop(&taken)) != NULL) {
+		struct alloc_op *op = container_of(w, struct alloc_op, link);
+
+		if (attempt(z, op, 0))
+			completion_post(&op->done);
+	}
 }
 
 bool depot_allocate(struct depot *d, struct alloc_op *op)
@@ -342,6 +376,8 @@ bool depot_allocate(struct depot *d, struct alloc_op *op)
 	op->depot = d;
 	op->lock = NULL;
 	op->visited = 0;
+	op->scrubbing = 0;
+	op->patient = false;
 	op->refusal = 0;
 	return attempt(zone_check(d, op->zone), op, 0);
 }

@@ -75,6 +75,8 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	z->queue = queue;
 	prioq_init(&z->slabs);
 	waitq_init(&z->waiting);
+	waitq_init(&z->patient);
+	prioq_init(&z->unscrubbed);
 	list_init(&z->open_tails);
 	completion_init(&z->commit, queue, commit_tails);
 	atomic_init(&z->commit_posted, false);
@@ -149,6 +151,7 @@ void depot_destroy(struct depot *d)
 		return;
 	VDO_ASSERT(d->done == NULL); /* no load, no drain */
 	for (unsigned i = 0; d->zones != NULL && i < d->zone_count; i++) {
+		scrubber_destroy(&d->zones[i]);
 		metaio_fini(&d->zones[i]);
 		summary_fini(&d->zones[i]);
 		pbnlock_fini(&d->zones[i]);
@@ -274,6 +277,8 @@ void depot_get_stats(const struct depot *d, struct depot_stats *stats)
 		SUM(journal_tail_busy);
 		SUM(summary_blocks_written);
 		SUM(reference_blocks_written);
+		SUM(slabs_scrubbed);
+		SUM(slabs_unscrubbed);
 	}
 #undef SUM
 }

@@ -92,10 +92,18 @@ void depot_replay(struct depot *d, const struct replay_entry *entries,
 void depot_replayed(struct depot *d, struct completion *done);
 
 /*
- * Make ready for service: reference counts are read, dirty slabs scrubbed
- * (V 7.5). Errors, and where to call it: as depot_load().
+ * Begin service. A depot that was saved reads all counts first; otherwise slabs
+ * are scrubbed in the background from now on (V 7.5), those that somebody waits
+ * for first. An error of that is one of the volume. Errors of this, and where to
+ * call it: as depot_load().
  */
 void depot_start(struct depot *d, struct completion *done);
+
+/* After depot_drain(): scrubbing goes on. @done->result 0 or -ENOMEM */
+void depot_resume(struct depot *d, struct completion *done);
+
+/* Are slabs left to be scrubbed? Exact when the depot is drained; any thread. */
+bool depot_unscrubbed(const struct depot *d);
 
 /* How far loading and starting are, in bytes that were read and are to be read;
  * 0 of 0: not known yet. Any thread. */
@@ -183,13 +191,16 @@ struct alloc_op {
 	struct completion go;    /* private */
 	struct depot *depot;     /* private */
 	unsigned visited;        /* private */
+	unsigned scrubbing;      /* private: 1 + such a zone, or 0 */
+	bool patient;            /* private */
 	int refusal;             /* private */
 };
 
 /*
  * Take a free block: provisional reference and write lock. Called on the queue
  * of zone op->zone. True: over at once, the block is in this very zone. False:
- * a slab is made ready, or other zones are being asked; done runs at the end.
+ * a slab is made ready or scrubbed, or other zones are being asked; done runs at
+ * the end.
  * Result 0, -ENOSPC, -ENOMEM (there are free blocks, but no memory for the
  * counts of their slab), -ENOSPC, -EDQUOT or -EFBIG (but no storage for these,
  * or for the page of a map), -VDO_EREADONLY.
@@ -226,12 +237,15 @@ const uint8_t *depot_summary_end(const struct depot *d);
 struct depot_stats {
 	uint64_t slab_count;      /* the depot's, not a zone's */
 	uint64_t data_blocks;     /* of all slabs */
-	uint64_t allocated;       /* non-zero counters */
+	uint64_t allocated;       /* non-zero counters; of unscrubbed slabs,
+				     what their hints say */
 	uint64_t slabs_opened, slabs_reopened;
 	uint64_t journal_disk_full, journal_flush, journal_blocked;
 	uint64_t journal_blocks_written, journal_tail_busy;
 	uint64_t summary_blocks_written;
 	uint64_t reference_blocks_written;
+	uint64_t slabs_scrubbed;   /* since the depot was made */
+	uint64_t slabs_unscrubbed; /* that are left */
 };
 
 /* Sum over the zones; any thread. */

@@ -10,8 +10,10 @@
  *	slabspace.c    blocks of it on disk: named, let go of, reused
  *	summary.c      the zone's copy of the slab summary
  *	metaio.c       buffers for metadata writes, and who waits for them
- *	load.c loader.c replay.c start.c scrub.c
- *		       from disk to memory
+ *	load.c loader.c replay.c
+ *		       from disk to memory, before service
+ *	start.c scrubber.c scrub.c
+ *		       what is left of that, in service
  *	drain.c        from memory to disk
  *	sane.c         walks over all of it
  *
@@ -22,7 +24,8 @@
  *      zone is at rest (E trap 16).
  *  (2) zone_leave(), and metaio_release() which ends with it, come last in a
  *      callback: the depot may be gone afterwards.
- *  (3) A slab has counters and a journal in memory from its first use on.
+ *  (3) A slab has counters and a journal in memory from its first use on. The
+ *      counters are complete in the state SLAB_REBUILT.
  *
  * Runs on: the queue of the zone, without locks.
  */
@@ -194,6 +197,7 @@ struct slab_journal {
 	struct metaio_wait metaio_wait;
 	struct summary_op update;
 	struct sync_op reap_sync;
+	struct flow *scrub; /* waits until all of it is on disk; or NULL */
 };
 
 struct slab {
@@ -208,6 +212,7 @@ struct slab {
 	bool open;	  /* the zone allocates from it */
 	bool waiting;	  /* counts wait for a buffer */
 	bool cleaning;	  /* clean_op is in use */
+	bool clean_dirty; /* and leaves the entry dirty */
 	uint32_t wanted;  /* writes asked for and not begun */
 	uint32_t writing; /* reference blocks under write */
 	seq_t clean_tail; /* with cleaning: what the entry names */
@@ -230,6 +235,7 @@ struct depot_zone_stats {
 	counter_t journal_blocks_written, journal_tail_busy;
 	counter_t summary_blocks_written;
 	counter_t reference_blocks_written;
+	counter_t slabs_scrubbed, slabs_unscrubbed;
 };
 
 /* Where the replay of this zone is. */
@@ -240,6 +246,7 @@ struct zone_replay {
 };
 
 struct zone_load;
+struct zone_scrub;
 
 struct depot_zone {
 	_Alignas(CACHE_LINE) struct depot *depot;
@@ -254,6 +261,10 @@ struct depot_zone {
 	bool preparing; /* prepare is on its way */
 	bool short_of_something; /* memory or storage; the log says so */
 	struct waitq waiting; /* struct alloc_op, for a slab that is ready */
+	struct waitq patient; /* the same, for one that is scrubbed */
+	struct prioq unscrubbed; /* slabs that no scrubber has taken yet */
+	struct zone_scrub *scrub;
+	bool draining; /* scrubbers are to stop */
 
 	struct intmap locks;
 	struct pbn_lock *lock_pool;
@@ -272,7 +283,6 @@ struct depot_zone {
 	struct zone_replay replay;
 	struct zone_load *load;
 	counter_t loaded; /* blocks of the load that are done */
-	struct sync_op sync;
 };
 
 struct depot_load;
@@ -315,6 +325,13 @@ struct depot {
 	size_t entry_count;
 	struct sync_op zones_sync; /* after something in all zones */
 };
+
+/* Shall a load or start end soon? */
+static inline bool depot_is_stopped(const struct depot *d)
+{
+	return d->stop != NULL &&
+	       atomic_load_explicit(d->stop, memory_order_relaxed);
+}
 
 /* Was the volume closed in good order? Then each entry that a slab can have is
  * named by the summary. */
@@ -392,6 +409,10 @@ void alloc_enlist(struct slab *s);
 
 /* free_count has changed: move it in the table. */
 void alloc_reorder(struct slab *s);
+
+/* A slab has been scrubbed, or scrubbing has ended: who waits for that tries
+ * again. */
+void alloc_scrubbed(struct depot_zone *z);
 
 /* Have the next slab that was never used ready; as depot_activate_slab(). */
 int alloc_prepare(struct depot_zone *z) MUST_CHECK;
@@ -529,12 +550,15 @@ void slabspace_reap(struct slab_journal *sj);
 /* A reference block has let go of block @seq. */
 void slabspace_release(struct slab_journal *sj, seq_t seq);
 
-/* The summary entry is written that says that the counts have all entries of
- * blocks before @tail. */
-void slabspace_clean(struct slab_journal *sj, seq_t tail);
+/* The summary entry is written that says that the counts are written and, if
+ * @clean, have all entries of blocks before @tail. */
+void slabspace_clean(struct slab_journal *sj, seq_t tail, bool clean);
 
 /* In replay, if the ring is full: let go of its oldest block (V 10.3 D). */
 void slabspace_forget(struct slab_journal *sj);
+
+/* Is all of it on disk, named by the summary, and nothing under way? */
+bool slabspace_rests(const struct slab_journal *sj);
 
 /* May the tail take the place of what was there a trip around the ring ago? */
 bool slabspace_is_free(struct slab_journal *sj);
@@ -551,6 +575,25 @@ int scrub_apply(struct slab *s, const uint8_t *ring,
 
 /* Something read for @s cannot be, near journal block @seq: -VDO_ECORRUPT. */
 int scrub_damaged(const struct slab *s, seq_t seq, const char *what);
+
+/* -------------------------------------------------------------- scrubber.c */
+
+/* Put a slab whose counts are not known into the table. */
+void scrubber_put(struct slab *s);
+
+/* Somebody waits for @s: it comes first, if it is in the table. */
+void scrubber_want(struct slab *s);
+
+/*
+ * Scrub all slabs of the table; with @await the zone's part of a fan-out is done
+ * at the end, if scrubber_runs() afterwards. 0 or -ENOMEM
+ */
+int scrubber_start(struct depot_zone *z, bool await) MUST_CHECK;
+bool scrubber_runs(const struct depot_zone *z);
+void scrubber_destroy(struct depot_zone *z);
+
+/* Is @s, whose counts are not known, where it belongs? */
+bool scrubber_place_sane(const struct slab *s);
 
 /* ------------------------------------------------------------------ sane.c */
 

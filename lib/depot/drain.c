@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From memory to disk.
+ * From memory to disk. Scrubbers stop at first, between slabs.
  *
  * Each time the zone has come to rest the next thing that is left to do is
  * started, until nothing is:
@@ -106,6 +106,7 @@ static void zone_drain(struct completion *c)
 	struct depot_zone *z = zone_of_part(c);
 
 	VDO_ASSERT(z->idle == NULL);
+	z->draining = true;
 	z->idle = drain_step;
 	zone_enter(z);
 	zone_leave(z);

@@ -90,8 +90,9 @@ void depot_load_progress(const struct depot *d, uint64_t *done,
 
 	for (unsigned i = 0; i < d->zone_count; i++)
 		blocks += counter_get(&d->zones[i].loaded);
-	*done = blocks * BLOCK_SIZE;
 	*total = counter_get(&d->load_total) * BLOCK_SIZE;
+	/* Slabs that replay was the first to use are not foreseen. */
+	*done = MIN(blocks * BLOCK_SIZE, *total);
 }
 
 static int depot_read(struct flow *f)
@@ -208,7 +209,7 @@ static int depot_end(struct flow *f)
 
 /* -------------------------------------------------------------------- zones */
 
-struct zone_load *zone_load_of(struct flow *f)
+static struct zone_load *zone_load_of(struct flow *f)
 {
 	struct zone_load *load = container_of(f, struct zone_load, flow);
 
@@ -224,8 +225,9 @@ static void free_load(struct zone_load *load)
 	alloc_free(load);
 }
 
-void zone_load_begin(struct depot_zone *z, const struct flow_table *table)
+static void zone_begin(struct completion *c)
 {
+	struct depot_zone *z = zone_of_part(c);
 	struct zone_load *load = alloc_zeroed(1, sizeof(*load));
 
 	VDO_ASSERT(z->load == NULL && z->idle == NULL && z->pending == 0);
@@ -240,25 +242,9 @@ void zone_load_begin(struct depot_zone *z, const struct flow_table *table)
 		fanout_part_done(zone_part(z), -ENOMEM);
 		return;
 	}
-	flow_init(&load->flow, table);
+	flow_init(&load->flow, &zone_table);
 	load->flow.queues[ON_PHYSICAL] = z->queue;
 	flow_run(&load->flow);
-}
-
-int zone_load_end(struct zone_load *load)
-{
-	struct depot_zone *z = load->zone;
-	int result = load->flow.result;
-
-	VDO_ASSERT(z->load == load && z->idle == NULL);
-	free_load(load);
-	fanout_part_done(zone_part(z), result);
-	return FLOW_END;
-}
-
-static void zone_begin(struct completion *c)
-{
-	zone_load_begin(zone_of_part(c), &zone_table);
 }
 
 static int zone_tails(struct flow *f)
@@ -268,5 +254,12 @@ static int zone_tails(struct flow *f)
 
 static int zone_end(struct flow *f)
 {
-	return zone_load_end(zone_load_of(f));
+	struct zone_load *load = zone_load_of(f);
+	struct depot_zone *z = load->zone;
+	int result = f->result;
+
+	VDO_ASSERT(z->load == load && z->idle == NULL);
+	free_load(load);
+	fanout_part_done(zone_part(z), result);
+	return FLOW_END;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Loading slabs, one after another.
+ * Loading where the journals of slabs stand, one after another.
  *
  * A few loaders of each zone share its slabs: each takes the next that is in use
  * until none is left, or something failed. Slabs that were never used cost
@@ -15,8 +15,6 @@
 
 #include "base/alloc.h"
 
-#define BUFFER_BLOCKS 256u /* 1 MiB; a whole slab journal fits */
-
 /* Row, function, where it runs; what it does. */
 #define TAIL_ROWS(X)							       \
 	/* another slab: memory, storage, its newest journal block */	       \
@@ -30,33 +28,11 @@ enum { TAIL_ROWS(FLOW_ROW) };
 TAIL_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(tail_table, T_END, TAIL_ROWS);
 
-#define COUNT_ROWS(X)                                       \
-	/* another slab */                                  \
-	X(K_TAKE, count_take, ON_PHYSICAL)                  \
-	/* some of the counts, until all are there */       \
-	X(K_READ, count_read, ON_PHYSICAL)                  \
-	X(K_DECODE, count_decode, ON_PHYSICAL)              \
-	/* if the journal is ahead, all of it; apply it */  \
-	X(K_COMPARE, count_compare, ON_PHYSICAL)            \
-	X(K_APPLY, count_apply, ON_PHYSICAL)                \
-	/* ready; writes of what was changed begin */       \
-	X(K_READY, count_ready, ON_PHYSICAL)                \
-	/* no slab is left */                               \
-	X(K_END, count_end, ON_PHYSICAL)
-
-enum { COUNT_ROWS(FLOW_ROW) };
-COUNT_ROWS(FLOW_FUNCTION)
-FLOW_TABLE(count_table, K_END, COUNT_ROWS);
-
 /* ------------------------------------------------------------------ loaders */
 
 int loaders_init(struct zone_load *load, unsigned count)
 {
-	const struct depot *d = load->zone->depot;
-	size_t blocks = MIN(d->ref_blocks, BUFFER_BLOCKS);
-
 	VDO_ASSERT(count > 0 && count <= LOADERS);
-	blocks = MAX(blocks, d->slab.slab_journal_blocks);
 	for (unsigned i = 0; i < count; i++) {
 		struct slab_loader *l = &load->loaders[i];
 
@@ -64,11 +40,8 @@ int loaders_init(struct zone_load *load, unsigned count)
 		flow_init(&l->flow, NULL);
 		l->flow.queues[ON_PHYSICAL] = load->zone->queue;
 		load->loader_count++;
-		l->buf = alloc_aligned(BLOCK_SIZE, blocks, BLOCK_SIZE);
-		l->points =
-			alloc_zeroed((size_t)d->ref_blocks * SECTORS_PER_BLOCK,
-				     sizeof(*l->points));
-		if (l->buf == NULL || l->points == NULL)
+		l->buf = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE);
+		if (l->buf == NULL)
 			return -ENOMEM;
 	}
 	return 0;
@@ -77,14 +50,12 @@ int loaders_init(struct zone_load *load, unsigned count)
 void loaders_fini(struct zone_load *load)
 {
 	VDO_ASSERT(load->running == 0);
-	for (unsigned i = 0; i < load->loader_count; i++) {
+	for (unsigned i = 0; i < load->loader_count; i++)
 		alloc_free(load->loaders[i].buf);
-		alloc_free(load->loaders[i].points);
-	}
 	load->loader_count = 0;
 }
 
-static int run(struct zone_load *load, const struct flow_table *table, int next)
+int loaders_tails(struct zone_load *load, int next)
 {
 	VDO_ASSERT(load->running == 0 && load->loader_count > 0);
 	flow_park(&load->flow, next);
@@ -92,20 +63,10 @@ static int run(struct zone_load *load, const struct flow_table *table, int next)
 	load->running = load->loader_count;
 	for (unsigned i = 0; i < load->loader_count; i++) {
 		load->loaders[i].slab = NULL;
-		flow_set_table(&load->loaders[i].flow, table);
+		flow_set_table(&load->loaders[i].flow, &tail_table);
 		flow_start(&load->loaders[i].flow);
 	}
 	return FLOW_WAIT;
-}
-
-int loaders_tails(struct zone_load *load, int next)
-{
-	return run(load, &tail_table, next);
-}
-
-int loaders_counts(struct zone_load *load, int next)
-{
-	return run(load, &count_table, next);
 }
 
 static struct slab_loader *loader_of(struct flow *f)
@@ -128,22 +89,16 @@ uint32_t loaders_blocks(const struct slab *s)
 	return used(s) ? 1 + s->zone->depot->ref_blocks : 0;
 }
 
-static bool is_stopped(const struct depot *d)
-{
-	return d->stop != NULL &&
-	       atomic_load_explicit(d->stop, memory_order_relaxed);
-}
-
-/* The next slab, after one of which @blocks were read; or NULL. */
-static struct slab *take(struct slab_loader *l, uint32_t blocks)
+/* The next slab, or NULL. */
+static struct slab *take(struct slab_loader *l)
 {
 	struct zone_load *load = l->load;
 
 	VDO_ASSERT(queue_is_current(l->load->zone->queue));
 	if (l->slab != NULL)
-		counter_add(&load->zone->loaded, blocks);
+		counter_inc(&load->zone->loaded);
 	l->slab = NULL;
-	if (load->flow.result == 0 && is_stopped(load->zone->depot))
+	if (load->flow.result == 0 && depot_is_stopped(load->zone->depot))
 		(void)flow_fail(&load->flow, -ECANCELED);
 	if (load->flow.result != 0)
 		return NULL;
@@ -201,7 +156,7 @@ static int read_blocks(struct slab_loader *l, pbn_t pbn, uint64_t count,
 /*
  * May there be no journal although counts are to be read? So a rebuild leaves a
  * slab, at offset 0: the journal is all zeroes then, and the counts are of no
- * entry [check_points]. We leave one so at offset 1, before its first block.
+ * entry (scrubber.c). We leave one so at offset 1, before its first block.
  */
 static bool is_rebuilt(struct summary_entry e)
 {
@@ -253,10 +208,23 @@ static int load_tail(struct slab *s, const uint8_t *block)
 	return 0;
 }
 
+/* What is free of a slab until its counts are known: so many as its hint says,
+ * or the least that it can mean. */
+static void estimate(struct slab *s, struct summary_entry e)
+{
+	const struct depot *d = s->zone->depot;
+	uint64_t n = slab_summary_free(d->geo.slab_shift, e.hint);
+
+	VDO_ASSERT(s->free_count == d->geo.data_blocks);
+	s->free_count = (uint32_t)MIN(n, d->geo.data_blocks);
+	counter_add(&s->zone->stats.allocated,
+		    d->geo.data_blocks - s->free_count);
+}
+
 static int tail_take(struct flow *f)
 {
 	struct slab_loader *l = loader_of(f);
-	struct slab *s = take(l, 1);
+	struct slab *s = take(l);
 	struct summary_entry e;
 	uint64_t size;
 	const char *wrong;
@@ -280,6 +248,7 @@ static int tail_take(struct flow *f)
 	r = depot_activate_slab(s);
 	if (r != 0)
 		return fail(l, r, T_END);
+	estimate(s, e);
 	return read_blocks(l,
 			   slabjournal_start(s) +
 				   (e.tail_offset + size - 1) % size,
@@ -299,149 +268,6 @@ static int tail_check(struct flow *f)
 }
 
 static int tail_end(struct flow *f)
-{
-	return leave(loader_of(f));
-}
-
-/* ------------------------------------------------------------------- counts */
-
-static int count_take(struct flow *f)
-{
-	struct slab_loader *l = loader_of(f);
-	struct slab *s = take(l, l->load->zone->depot->ref_blocks);
-
-	if (s == NULL)
-		return K_END;
-	VDO_ASSERT(s->journal != NULL && s->state == SLAB_REQUIRES_SCRUBBING);
-	s->state = SLAB_REBUILDING;
-	l->read = 0;
-	if (summary_get(s).load)
-		return K_READ;
-	memset(l->points, 0,
-	       (size_t)s->zone->depot->ref_blocks * SECTORS_PER_BLOCK *
-		       sizeof(*l->points));
-	return K_COMPARE;
-}
-
-static int count_read(struct flow *f)
-{
-	struct slab_loader *l = loader_of(f);
-	const struct depot *d = l->load->zone->depot;
-
-	VDO_ASSERT(l->slab->state == SLAB_REBUILDING);
-	l->reading = MIN(d->ref_blocks - l->read, BUFFER_BLOCKS);
-	if (l->reading == 0)
-		return K_COMPARE;
-	return read_blocks(l, l->slab->start + d->slab.data_blocks + l->read,
-			   l->reading, K_DECODE);
-}
-
-static int count_decode(struct flow *f)
-{
-	struct slab_loader *l = loader_of(f);
-
-	if (l->mio.done.result != 0)
-		return read_failed(l, K_END);
-	VDO_ASSERT(l->read + l->reading <= l->load->zone->depot->ref_blocks);
-	for (uint32_t i = 0; i < l->reading; i++, l->read++)
-		refs_decode(l->slab, l->read, l->buf + (size_t)i * BLOCK_SIZE,
-			    l->points + (size_t)l->read * SECTORS_PER_BLOCK);
-	return K_READ;
-}
-
-/*
- * The slab journal entries that counts can have. After good order those that
- * are on disk. After a crash counts may have entries that the summary does not
- * name yet, which lie in the same ring; but where there is no journal, there is
- * none, except in a ring of 2, where the counts come first (slabjournal.c).
- */
-static seq_t points_end(const struct slab *s)
-{
-	const struct depot *d = s->zone->depot;
-	uint64_t ring = d->slab.slab_journal_blocks;
-
-	VDO_ASSERT(s->journal->tail > 0);
-	if (depot_was_saved(d) || (s->journal->tail == 1 && ring > 2))
-		return s->journal->tail;
-	return s->journal->tail + ring;
-}
-
-static bool check_points(const struct slab_loader *l)
-{
-	seq_t end = points_end(l->slab);
-
-	/* All counts were read, or none. */
-	VDO_ASSERT(l->read == 0 || l->read == l->load->zone->depot->ref_blocks);
-	for (uint32_t i = 0; i < l->read * SECTORS_PER_BLOCK; i++) {
-		struct journal_point p = point_unpack(l->points[i]);
-
-		if (p.seq >= end || p.entry >= SLAB_ENTRIES_MAX ||
-		    (p.seq == 0 && p.entry != 0))
-			return false;
-	}
-	return true;
-}
-
-static int count_compare(struct flow *f)
-{
-	struct slab_loader *l = loader_of(f);
-	struct slab *s = l->slab;
-
-	VDO_ASSERT(s->state == SLAB_REBUILDING);
-	if (!check_points(l))
-		return fail(l, scrub_damaged(s, s->journal->tail,
-					     "counts are newer than it"),
-			    K_END);
-	if (!summary_get(s).dirty || s->journal->tail == 1)
-		return K_READY;
-	return read_blocks(l, slabjournal_start(s),
-			   s->zone->depot->slab.slab_journal_blocks, K_APPLY);
-}
-
-static int count_apply(struct flow *f)
-{
-	struct slab_loader *l = loader_of(f);
-	int r;
-
-	VDO_ASSERT(summary_get(l->slab).dirty);
-	if (l->mio.done.result != 0)
-		return read_failed(l, K_END);
-	r = scrub_apply(l->slab, l->buf, l->points);
-	return r != 0 ? fail(l, r, K_END) : K_READY;
-}
-
-/* The counts are complete in memory; what they lack on disk is written. */
-static void finish_slab(struct slab *s)
-{
-	const struct depot *d = s->zone->depot;
-	struct slab_journal *sj = s->journal;
-	struct summary_entry e = summary_get(s);
-	uint32_t allocated = 0;
-
-	VDO_ASSERT(s->state == SLAB_REBUILDING && !s->open);
-	for (uint32_t i = 0; i < d->ref_blocks; i++) {
-		allocated += s->blocks[i].allocated;
-		if (e.dirty && !e.load)
-			refs_dirty_block(s, i);
-	}
-	VDO_ASSERT(allocated <= d->geo.data_blocks);
-	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
-	counter_add(&s->zone->stats.allocated, allocated);
-	s->state = SLAB_REBUILT;
-	slabjournal_set(sj, sj->tail, sj->tail, sj->last_point, true);
-	if (!e.dirty)
-		return;
-	refs_write_all(s);
-	refs_check_clean(s);
-}
-
-static int count_ready(struct flow *f)
-{
-	finish_slab(loader_of(f)->slab);
-	return K_TAKE;
-}
-
-static int count_end(struct flow *f)
 {
 	return leave(loader_of(f));
 }

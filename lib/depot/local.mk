@@ -9,7 +9,7 @@ lib_libcore_la_SOURCES += \
 	%D%/refs.c \
 	%D%/replay.c \
 	%D%/sane.c \
-	%D%/scrub.c \
+	%D%/scrub.c %D%/scrubber.c \
 	%D%/slabjournal.c \
 	%D%/slabspace.c \
 	%D%/start.c \

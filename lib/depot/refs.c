@@ -304,7 +304,7 @@ static void clean_done(struct summary_op *op, int result)
 	s->cleaning = false;
 	if (result != 0)
 		return;
-	slabspace_clean(s->journal, s->clean_tail);
+	slabspace_clean(s->journal, s->clean_tail, !s->clean_dirty);
 	refs_check_clean(s);
 }
 
@@ -314,15 +314,16 @@ void refs_check_clean(struct slab *s)
 	seq_t tail = s->journal->updating_to;
 	uint8_t offset = (uint8_t)(tail % slabjournal_ring(s->journal));
 
+	/* Counts of unscrubbed slabs lack what is in the journal. */
+	bool dirty = s->state != SLAB_REBUILT && e.dirty;
+
 	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) ||
-	    (e.load && !e.dirty && e.tail_offset == offset))
-		return;
-	/* Counts of unscrubbed slabs lack all that is in the journal. */
-	if (s->state != SLAB_REBUILT && s->journal->tail > 1)
+	    (e.load && e.dirty == dirty && e.tail_offset == offset))
 		return;
 	s->cleaning = true;
+	s->clean_dirty = dirty;
 	e.load = true;
-	e.dirty = false;
+	e.dirty = dirty;
 	e.tail_offset = offset;
 	s->clean_tail = tail;
 	s->clean_op.fn = clean_done;

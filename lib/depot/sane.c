@@ -90,6 +90,8 @@ static bool place_sane(const struct slab *s)
 
 	if (s->open != (s->zone->open == s) || (s->open && listed))
 		return false;
+	if (s->state != SLAB_REBUILT)
+		return scrubber_place_sane(s);
 	return !listed || s->node.priority == alloc_priority(s) ||
 	       zone_read_only(s->zone);
 }
@@ -283,12 +285,13 @@ static bool locks_sane(const struct depot_zone *z, uint32_t provisional)
 	return left == 0 && owned == provisional;
 }
 
-static bool levels_sane(const struct depot_zone *z, uint64_t listed)
+static bool levels_sane(const struct depot_zone *z, const struct prioq *q,
+			uint64_t listed)
 {
 	for (unsigned i = 0; i < PRIOQ_LEVELS; i++) {
-		const struct list_node *list = &z->slabs.lists[i];
+		const struct list_node *list = &q->lists[i];
 
-		if (list_empty(list) != !(z->slabs.used >> i & 1))
+		if (list_empty(list) != !(q->used >> i & 1))
 			return false;
 		list_for_each (n, list) {
 			const struct slab *s =
@@ -339,28 +342,40 @@ static bool pending_sane(const struct depot_zone *z)
 	/* Who waits for a slab that is ready waits for a message. */
 	if (!z->preparing && !waitq_empty(&z->waiting))
 		return false;
+	/* Who waits for a slab that is scrubbed waits for a scrubber. */
+	if (!scrubber_runs(z) && !waitq_empty(&z->patient))
+		return false;
 	return z->pending >= n + META_IOS - idle;
 }
 
 bool depot_zone_sane(const struct depot_zone *z)
 {
 	uint32_t provisional = 0;
-	uint64_t slabs = 0, listed = 0, used = 0;
+	uint64_t slabs = 0, listed = 0, used = 0, unscrubbed = 0, taken = 0;
 
 	for (const struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s)) {
 		if (!check_slab(s, &provisional))
 			return false;
 		slabs++;
-		listed += !list_empty(&s->node.link);
+		if (s->state == SLAB_REBUILT)
+			listed += !list_empty(&s->node.link);
+		else
+			unscrubbed += !list_empty(&s->node.link);
+		taken += s->state == SLAB_REBUILDING;
 		used += z->depot->geo.data_blocks - s->free_count;
 	}
-	/* All slabs are enlisted at once, but for the open one. */
-	if (listed != 0 && listed + (z->open != NULL) != slabs)
+	/* All slabs are enlisted at once, but for the open one, and those that
+	 * are being scrubbed. */
+	if (listed + unscrubbed != 0 &&
+	    listed + (z->open != NULL) + unscrubbed + taken != slabs)
 		return false;
 	return used == atomic_load_explicit(&z->stats.allocated,
 					    memory_order_relaxed) &&
-	       locks_sane(z, provisional) && levels_sane(z, listed) &&
+	       locks_sane(z, provisional) && levels_sane(z, &z->slabs, listed) &&
+	       levels_sane(z, &z->unscrubbed, unscrubbed) &&
+	       counter_get(&z->stats.slabs_unscrubbed) ==
+		       unscrubbed + taken &&
 	       tails_sane(z) && pending_sane(z);
 }
 

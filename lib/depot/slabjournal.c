@@ -10,9 +10,10 @@
  * last kind replay cannot guess, so no entry follows until the disk tells
  * (STOP_PARTIAL). A wait for a buffer (STOP_IO) stops entries too.
  *
- * In a ring of 2 the first block leads to offset 0, which without the load flag
- * means that there is no journal (V 7.5). So there the counts, all 0, are
- * written before the first entry is made: this sets the flag [stop_unwritten].
+ * The last block of the ring leads to offset 0, which without the load flag means
+ * that there is no journal (V 7.5). So the counts are written before it is begun:
+ * this sets the flag [stop_unwritten]. It comes to that in small rings, and where
+ * a slab that was never written is replayed.
  *
  * In replay the same functions make entries, so that there is one set of rules.
  */
@@ -196,16 +197,23 @@ static bool stop_full(struct slab_journal *sj, counter_t *counter)
 		refs_write_all(sj->slab);
 		refs_check_clean(sj->slab);
 	}
+	scrubber_want(sj->slab);
 	slabspace_reap(sj);
 	return false;
 }
 
-/* Before the first entry of a ring of 2 its counts, all 0, are written. */
+/*
+ * The block will lead to offset 0: the load flag must be set before, so that the
+ * counts must be written. Those of a slab that is not scrubbed are all 0 then, of
+ * no entry, and all entries are in the journal.
+ */
 static bool stop_unwritten(struct slab_journal *sj)
 {
 	struct slab *s = sj->slab;
 
-	VDO_ASSERT(slabjournal_ring(sj) == 2 && sj->entries == 0);
+	VDO_ASSERT(sj->head == 1 && sj->entries == 0);
+	if (s->state == SLAB_REBUILT && sj->tail > 1)
+		return stop_full(sj, &s->zone->stats.journal_blocked);
 	for (uint32_t i = 0; !sj->blocked && i < s->zone->depot->ref_blocks;
 	     i++)
 		refs_dirty_block(s, i);
@@ -255,7 +263,7 @@ static bool has_space(struct slab_journal *sj)
 		slabspace_forget(sj);
 	else if (sj->tail - sj->head >= z->depot->slab.blocking_threshold)
 		return stop_full(sj, &z->stats.journal_blocked);
-	if (unlikely(slabjournal_ring(sj) == 2 && sj->tail == 1 &&
+	if (unlikely((sj->tail + 1) % slabjournal_ring(sj) == 0 &&
 		     !summary_get(s).load))
 		return stop_unwritten(sj);
 	if (!slabspace_is_free(sj))
@@ -285,6 +293,7 @@ static bool open_block(struct slab_journal *sj, seq_t seq)
 	struct slab *s = sj->slab;
 
 	VDO_ASSERT(sj->entries == 0 && sj->stops == 0 && seq > 0);
+	VDO_ASSERT(s->state != SLAB_REBUILDING);
 	if (!has_space(sj))
 		return false;
 	if (unlikely(sj->tail >= SEQ_MAX)) {
@@ -414,9 +423,13 @@ void slabjournal_run(struct slab_journal *sj)
 
 void slabjournal_abort(struct slab_journal *sj)
 {
+	struct flow *scrub = sj->scrub;
 	struct waitq taken;
 	struct waiter *w;
 
+	sj->scrub = NULL;
+	if (scrub != NULL)
+		flow_go(scrub);
 	waitq_take_all(&sj->waiting, &taken);
 	while ((w = waitq_pop(&taken)) != NULL)
 		completion_finish(&container_of(w, struct refs_op, link)->done,

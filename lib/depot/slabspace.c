@@ -109,12 +109,21 @@ static void note_written(struct slab_journal *sj, seq_t tail, bool clean)
 	sj->done = (struct sj_named){tail, clean};
 }
 
-void slabspace_clean(struct slab_journal *sj, seq_t tail)
+static void wake_scrubber(struct slab_journal *sj)
+{
+	if (likely(sj->scrub == NULL) || !slabspace_rests(sj))
+		return;
+	flow_go(sj->scrub);
+	sj->scrub = NULL;
+}
+
+void slabspace_clean(struct slab_journal *sj, seq_t tail, bool clean)
 {
 	VDO_ASSERT(queue_is_current(sj->slab->zone->queue));
-	note_written(sj, tail, true);
+	note_written(sj, tail, clean);
 	slabspace_reap(sj);
 	slabjournal_run(sj);
+	wake_scrubber(sj);
 }
 
 static void update_done(struct summary_op *op, int result)
@@ -140,6 +149,16 @@ static void update_done(struct summary_op *op, int result)
 	slabspace_summarize(sj);
 	slabspace_reap(sj);
 	slabjournal_run(sj);
+	wake_scrubber(sj);
+}
+
+bool slabspace_rests(const struct slab_journal *sj)
+{
+	const struct slab *s = sj->slab;
+
+	return sj->entries == 0 && sj->summarized == sj->tail &&
+	       !sj->updating && !s->cleaning && s->writing == 0 &&
+	       waitq_empty(&s->dirty);
 }
 
 void slabspace_summarize(struct slab_journal *sj)

@@ -185,3 +185,11 @@ uint8_t slab_summary_hint(unsigned slab_shift, uint64_t free_blocks)
 		return 0;
 	return (uint8_t)MIN(MAX(hint, 1), HINT_MAX);
 }
+
+uint64_t slab_summary_free(unsigned slab_shift, uint8_t hint)
+{
+	unsigned shift = slab_shift > HINT_BITS ? slab_shift - HINT_BITS : 0;
+
+	VDO_ASSERT(hint <= HINT_MAX);
+	return (uint64_t)hint << shift;
+}

@@ -105,4 +105,7 @@ const char *slab_summary_check(struct summary_entry e, uint64_t ring);
 /* The fullness hint of a slab (V 7.3). */
 uint8_t slab_summary_hint(unsigned slab_shift, uint64_t free_blocks);
 
+/* What that says of free blocks: the least of what rounds to it, but for 1. */
+uint64_t slab_summary_free(unsigned slab_shift, uint8_t hint);
+
 #endif

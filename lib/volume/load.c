@@ -367,6 +367,8 @@ void volume_open_progress(const struct volume *v, struct vdo_job_progress *p)
 	X(RESUME_MARKED, resume_marked, ON_JOURNAL)			       \
 	/* blocks are opened, entries made */				       \
 	X(RESUME_JOURNAL, resume_journal, ON_JOURNAL)			       \
+	/* scrubbing goes on */						       \
+	X(RESUME_DEPOT, resume_depot, ON_JOURNAL)			       \
 	/* fragments are parked */					       \
 	X(RESUME_PACKER, resume_packer, ON_PACKER)			       \
 	/* questions are answered; loading that was cut short begins anew */   \
@@ -414,7 +416,20 @@ static int resume_journal(struct flow *f)
 {
 	VDO_ASSERT(life_of(f)->volume->service == SERVICE_STOPPED);
 	journal_resume(life_of(f)->volume->journal);
-	return RESUME_PACKER;
+	return RESUME_DEPOT;
+}
+
+/* Without memory for it slabs stay as they are until the volume is opened anew.
+ */
+static int resume_depot(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	if (l->volume->opened_read_only)
+		return RESUME_PACKER;
+	flow_await_any(f, &l->step, RESUME_PACKER);
+	depot_resume(l->volume->depot, &l->step);
+	return FLOW_WAIT;
 }
 
 static int resume_packer(struct flow *f)

@@ -110,6 +110,9 @@ static int look_same(struct flow *f)
 {
 	struct volume *v = volume_of(f);
 
+	/* Scrubbing may have failed meanwhile: the super block will say so. */
+	if (readonly_entered(&v->readonly))
+		return flow_fail(f, -VDO_EREADONLY);
 	if (v->look.mio.done.result != 0)
 		return gone(v, "the super block became unreadable");
 	if (memcmp(v->look.block, super_writer_image(&v->super),

@@ -44,3 +44,9 @@ TESTS += tests/unit/test_depot_replay
 tests_unit_test_depot_replay_SOURCES = tests/unit/test_depot_replay.c \
 	$(DEPOT_FIXTURE)
 tests_unit_test_depot_replay_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_depot_scrub
+TESTS += tests/unit/test_depot_scrub
+tests_unit_test_depot_scrub_SOURCES = tests/unit/test_depot_scrub.c \
+	$(DEPOT_FIXTURE)
+tests_unit_test_depot_scrub_LDADD = $(UNIT_LIBS)

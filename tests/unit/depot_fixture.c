@@ -69,6 +69,20 @@ static void carry_out(struct fx_device *v, struct vdo_device_io *io)
 	io->complete(io, 0);
 }
 
+static bool is_held(const struct fx_device *v, enum vdo_device_op op, pbn_t pbn)
+{
+	switch (op) {
+	case VDO_DEVICE_FLUSH:
+		return v->hold_flushes;
+	case VDO_DEVICE_WRITE:
+		return pbn >= v->hold_from && pbn < v->hold_to;
+	case VDO_DEVICE_READ:
+		return pbn >= v->read_from && pbn < v->read_to;
+	default:
+		return false;
+	}
+}
+
 static void submit(void *ctx, struct vdo_device_io *io)
 {
 	struct fx_device *v = ctx;
@@ -82,10 +96,7 @@ static void submit(void *ctx, struct vdo_device_io *io)
 		v->log[v->log_count++] = (struct fx_log){io->op, pbn};
 	if (v->fail_in > 0 && --v->fail_in == 0) {
 		io->complete(io, -EIO);
-	} else if (io->op == VDO_DEVICE_FLUSH
-			   ? v->hold_flushes
-			   : io->op == VDO_DEVICE_WRITE &&
-				     pbn >= v->hold_from && pbn < v->hold_to) {
+	} else if (is_held(v, io->op, pbn)) {
 		ck_assert_uint_lt(v->held_count, FX_HELD);
 		v->held[v->held_count++] = io;
 	} else {
@@ -105,6 +116,7 @@ void fx_release(struct fx *f)
 	unsigned n = f->dev.held_count;
 
 	f->dev.hold_from = f->dev.hold_to = 0;
+	f->dev.read_from = f->dev.read_to = 0;
 	f->dev.hold_flushes = false;
 	f->dev.held_count = 0;
 	for (unsigned i = 0; i < n; i++)
@@ -231,6 +243,7 @@ static void start(struct fx *f, unsigned zones)
 	memset(f->holds, 0, sizeof(f->holds));
 	f->dev.fail_in = 0;
 	f->dev.hold_from = f->dev.hold_to = 0;
+	f->dev.read_from = f->dev.read_to = 0;
 	open_depot(f, zones, 0);
 }
 
@@ -315,7 +328,10 @@ static enum depot_origin origin(const struct fx *f, bool is_new)
 {
 	if (is_new)
 		return DEPOT_NEW;
-	return f->sb.state == VOLUME_CLEAN ? DEPOT_SAVED : DEPOT_CRASHED;
+	if (f->sb.state == VOLUME_CLEAN)
+		return DEPOT_SAVED;
+	return f->sb.state == VOLUME_RECOVERING ? DEPOT_UNSCRUBBED
+						: DEPOT_CRASHED;
 }
 
 int fx_replay(struct fx *f, const struct replay_entry *entries, size_t count)
@@ -346,7 +362,16 @@ int fx_load_journals(struct fx *f)
 
 int fx_start(struct fx *f)
 {
+	int r;
+
 	depot_start(f->d, new_wait(f));
+	r = fx_result(f);
+	return r == 0 ? readonly_reason(&f->ro) : r;
+}
+
+int fx_resume(struct fx *f)
+{
+	depot_resume(f->d, new_wait(f));
 	return fx_result(f);
 }
 
@@ -358,10 +383,7 @@ int fx_load(struct fx *f, bool is_new)
 	r = fx_result(f);
 	if (r == 0 && f->d->origin == DEPOT_CRASHED)
 		r = fx_replayed(f);
-	if (r != 0)
-		return r;
-	depot_start(f->d, new_wait(f));
-	return fx_result(f);
+	return r != 0 ? r : fx_start(f);
 }
 
 int fx_drain(struct fx *f, bool save)
@@ -394,36 +416,43 @@ void fx_on(struct fx *f, unsigned zone, void (*fn)(struct fx *f, void *arg),
 	fx_run(f);
 }
 
-struct allocation {
-	struct alloc_op op;
-	bool over;
-};
-
 static void allocated(struct completion *c)
 {
-	container_of(c, struct allocation, op.done)->over = true;
+	container_of(c, struct fx_allocation, op.done)->over = true;
 }
 
 static void allocate(struct fx *f, void *arg)
 {
-	struct allocation *a = arg;
+	struct fx_allocation *a = arg;
 
-	a->over = depot_allocate(f->d, &a->op);
+	if (depot_allocate(f->d, &a->op))
+		a->over = true;
+}
+
+struct fx_allocation *fx_allocate_start(struct fx *f, unsigned zone)
+{
+	struct fx_allocation *a = calloc(1, sizeof(*a));
+
+	a->op.type = PBN_LOCK_WRITE;
+	a->op.zone = zone;
+	completion_init(&a->op.done, f->queues[zone], allocated);
+	fx_on(f, zone, allocate, a);
+	return a;
 }
 
 struct pbn_lock *fx_allocate(struct fx *f, unsigned zone, int *result)
 {
-	struct allocation a = {.op = {.type = PBN_LOCK_WRITE, .zone = zone}};
+	struct fx_allocation *a = fx_allocate_start(f, zone);
+	struct pbn_lock *lock = a->op.lock;
 
-	completion_init(&a.op.done, f->queues[zone], allocated);
-	fx_on(f, zone, allocate, &a);
-	ck_assert(a.over);
-	ck_assert_int_eq(a.op.done.result == 0, a.op.lock != NULL);
+	ck_assert(a->over);
+	ck_assert_int_eq(a->op.done.result == 0, lock != NULL);
 	if (result != NULL)
-		*result = a.op.done.result;
+		*result = a->op.done.result;
 	else
-		ck_assert_int_eq(a.op.done.result, 0);
-	return a.op.lock;
+		ck_assert_int_eq(a->op.done.result, 0);
+	free(a);
+	return lock;
 }
 
 struct reading {

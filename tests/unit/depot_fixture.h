@@ -40,6 +40,7 @@ struct fx_device {
 	bool dead; /* everything fails */
 	uint64_t blocks;
 	pbn_t hold_from, hold_to; /* writes there are held back */
+	pbn_t read_from, read_to; /* reads there are, too */
 	bool hold_flushes;
 	struct vdo_device_io *held[FX_HELD];
 	unsigned held_count;
@@ -90,6 +91,7 @@ int fx_load_journals(struct fx *f);
 int fx_replay(struct fx *f, const struct replay_entry *entries, size_t count);
 int fx_replayed(struct fx *f);
 int fx_start(struct fx *f);
+int fx_resume(struct fx *f);
 /* Load, drain; -EINPROGRESS if it did not come to an end. */
 int fx_load(struct fx *f, bool is_new);
 int fx_drain(struct fx *f, bool save);
@@ -106,6 +108,13 @@ void fx_crash(struct fx *f, unsigned zones, unsigned *seed);
 void fx_on(struct fx *f, unsigned zone, void (*fn)(struct fx *f, void *arg),
 	   void *arg);
 
+struct fx_allocation {
+	struct alloc_op op;
+	bool over;
+};
+/* Ask @zone for a block; on the heap, to be freed by the caller. */
+struct fx_allocation *fx_allocate_start(struct fx *f, unsigned zone);
+/* The same, and it must be over. */
 struct pbn_lock *fx_allocate(struct fx *f, unsigned zone, int *result);
 struct pbn_lock *fx_lock_read(struct fx *f, pbn_t pbn);
 void fx_unlock(struct fx *f, struct pbn_lock *lock);
