@@ -15,6 +15,8 @@ ROW(read_only_recoveries, "readOnlyRecoveries", "read-only recovery count", "reb
 ROW(recovered_entries, "path.recoveredEntries", "recovered entries", "entries of the journal that were replayed when the volume was opened"),
 ROW(recovered_pages, "path.recoveredPages", "recovered pages", "block map pages that were written by that"),
 ROW(recovery_ms, "path.recoveryMilliseconds", "recovery milliseconds", "how long that took"),
+ROW(depot.slabs_unscrubbed, "path.slabsUnscrubbed", "slabs to be scrubbed", "slabs that a recovery left, whose counts are not known yet"),
+ROW(depot.slabs_scrubbed, "path.slabsScrubbed", "slabs scrubbed", "slabs whose counts were made good since the volume was opened"),
 ROW(deduplication, "path.deduplication", "deduplication", "1 if deduplication is on"),
 ROW(compression, "path.compression", "compression", "1 if compression is on"),
 ROW(path.fates[FATE_ZERO], "path.zero", "writes of zeroes", "blocks written that were zero, and discards"),

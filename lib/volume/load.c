@@ -179,14 +179,6 @@ static int open_restart(struct flow *f)
 	journal_restart(v->journal, r->next, (uint8_t)v->sb.complete_recoveries,
 			r->logical_blocks_used, r->block_map_data_blocks);
 	map_restart(v->map, r->next);
-	v->recovery_ms =
-		(executor_now(v->executor) - v->recovery_began) / NS_PER_MS;
-	log_info(&v->log,
-		 "volume: recovered, entries=%llu pages=%llu "
-		 "seconds=%llu.%03llu",
-		 (unsigned long long)r->entries, (unsigned long long)r->pages,
-		 (unsigned long long)(v->recovery_ms / 1000),
-		 (unsigned long long)(v->recovery_ms % 1000));
 	return OPEN_COUNTS;
 }
 
@@ -235,11 +227,31 @@ static int open_counts(struct flow *f)
 	return FLOW_WAIT;
 }
 
+static void log_recovery(struct volume *v)
+{
+	const struct recovery_result *r = &v->recovered;
+	struct depot_stats depot;
+
+	depot_get_stats(v->depot, &depot);
+	v->recovery_ms =
+		(executor_now(v->executor) - v->recovery_began) / NS_PER_MS;
+	log_info(&v->log,
+		 "volume: recovered, entries=%llu pages=%llu slabs=%llu "
+		 "seconds=%llu.%03llu",
+		 (unsigned long long)r->entries, (unsigned long long)r->pages,
+		 (unsigned long long)(depot.slabs_scrubbed +
+				      depot.slabs_unscrubbed),
+		 (unsigned long long)(v->recovery_ms / 1000),
+		 (unsigned long long)(v->recovery_ms % 1000));
+}
+
 static int open_counted(struct flow *f)
 {
 	struct life *l = life_of(f);
 	int result = depot_failed(l->volume, l->step.result);
 
+	if (result == 0 && l->volume->recovery != NULL)
+		log_recovery(l->volume);
 	return flow_next(f, result, OPEN_INDEX);
 }
 

@@ -42,7 +42,7 @@
 	X(SUSPEND_INDEX, suspend_index, ON_INDEX)			       \
 	/* is it still the same storage? */				       \
 	X(SUSPEND_LOOK_TWICE, suspend_look_twice, ON_JOURNAL)		       \
-	/* the super block says CLEAN */				       \
+	/* the super block says CLEAN, or RECOVERING (V 10.2) */	       \
 	X(SUSPEND_CLEAN, suspend_clean, ON_JOURNAL)			       \
 	/* wait until read-only mode, if that is why, is entered */	       \
 	X(SUSPEND_SETTLE, suspend_settle, ON_JOURNAL)			       \
@@ -216,7 +216,7 @@ static int suspend_end(struct flow *f)
 	VDO_ASSERT(v->service == SERVICE_STOPPED);
 	VDO_ASSERT(!v->save || f->result == 0);
 	VDO_ASSERT(!v->save ||
-		   super_writer_get(&v->super)->state == VOLUME_CLEAN);
+		   super_writer_get(&v->super)->state != VOLUME_DIRTY);
 	return life_end(l);
 }
 

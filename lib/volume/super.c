@@ -150,7 +150,9 @@ static bool to_clean(struct super_op *op, struct superblock *sb)
 	VDO_ASSERT(sb->state == VOLUME_DIRTY);
 	journal_get_state(volume_of(op)->journal, &state);
 	VDO_ASSERT(state.tail >= sb->journal_start);
-	sb->state = VOLUME_CLEAN;
+	/* Slabs that are left to be scrubbed say so themselves (V 10.2). */
+	sb->state = depot_unscrubbed(volume_of(op)->depot) ? VOLUME_RECOVERING
+							   : VOLUME_CLEAN;
 	sb->journal_start = state.tail;
 	sb->logical_blocks_used = state.logical_blocks_used;
 	sb->block_map_data_blocks = state.block_map_data_blocks;

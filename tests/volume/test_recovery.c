@@ -413,6 +413,39 @@ START_TEST(test_not_wanted)
 }
 END_TEST
 
+/* Closed before all slabs are scrubbed: it says so, and scrubbing goes on where
+ * it was, with no other recovery (V 10.2). */
+START_TEST(test_closed_while_scrubbing)
+{
+	uint8_t *want;
+	struct fixture f;
+
+	make_crashed(&f, _i);
+	fixture_open(&f, "");
+	want = read_all(&f);
+	fixture_abandon(&f);
+	for (unsigned again = 0; again < 2; again++) {
+		uint64_t left;
+
+		fixture_open(&f, "");
+		left = fixture_stat(&f, "path.slabsUnscrubbed");
+		if (again == 0)
+			ck_assert_uint_gt(left, 0);
+		ck_assert_int_eq(fixture_try_close(&f), 0);
+		ck_assert(left > 0 || fixture_state(&f) == VOLUME_CLEAN);
+		ck_assert_uint_eq(fixture_check_image(&f), 0);
+	}
+	fixture_open(&f, "");
+	expect_all(&f, want);
+	fixture_until(&f, fixture_stat(&f, "path.slabsUnscrubbed") == 0);
+	ck_assert_uint_eq(fixture_stat(&f, "completeRecoveries"), 2);
+	ck_assert_int_eq(fixture_try_close(&f), 0);
+	ck_assert_int_eq(fixture_state(&f), VOLUME_CLEAN);
+	free(want);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* The line in the log. */
 START_TEST(test_is_logged)
 {
@@ -444,6 +477,8 @@ int main(void)
 	tcase_add_loop_test(tc, test_killed_and_power_lost, KIND_INLINE,
 			    FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_not_wanted, KIND_INLINE, KIND_INLINE + 1);
+	tcase_add_loop_test(tc, test_closed_while_scrubbing, KIND_SIM,
+			    FIXTURE_KINDS);
 	tcase_add_test(tc, test_is_logged);
 	return unit_run();
 }
