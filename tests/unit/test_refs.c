@@ -166,6 +166,7 @@ static void try_case(struct fx *fx, void *arg)
 		ck_assert_int_eq(slab->counts[5], c->count);
 	}
 	atomic_store(&fx->ro.reason, 0);
+	atomic_store(&fx->ro.told, false);
 	atomic_store(&fx->storage.read_only, false);
 	if (lock != NULL) {
 		lock->provisional = false;
