@@ -35,6 +35,10 @@
 #define BUFFER_BLOCKS 256u /* 1 MiB; a whole slab journal fits */
 #define SCRUBBERS     8u   /* in all zones */
 
+/* A read of a slab is tried so often: one that fails for good costs a rebuild of
+ * the volume. */
+#define READ_TRIES 3u
+
 /* The level of slabs that come first. */
 #define URGENT (PRIOQ_LEVELS - 1)
 
@@ -70,6 +74,7 @@ struct scrubber {
 	uint64_t *points; /* commit points of all sectors of the slab */
 	uint32_t read;	  /* reference blocks read */
 	uint32_t reading;
+	unsigned tries; /* failed, of this read */
 };
 
 struct zone_scrub {
@@ -200,11 +205,14 @@ static struct scrubber *scrubber_of(struct flow *f)
 	return b;
 }
 
-static int read_failed(struct scrubber *b)
+/* A read has failed: row @again tries it once more, or the volume fails. */
+static int read_failed(struct scrubber *b, int again)
 {
 	int result = b->mio.done.result;
 
 	VDO_ASSERT(b->slab != NULL && result < 0);
+	if (++b->tries < READ_TRIES && !zone_read_only(b->slab->zone))
+		return again;
 	readonly_enter(b->slab->zone->depot->readonly, result,
 		       "depot: slab not read, slab=%u",
 		       (unsigned)b->slab->number);
@@ -259,6 +267,7 @@ static int scrub_rest(struct flow *f)
 		return FLOW_WAIT;
 	}
 	b->read = 0;
+	b->tries = 0;
 	if (summary_get(s).load)
 		return C_READ;
 	memset(b->points, 0,
@@ -285,7 +294,8 @@ static int scrub_decode(struct flow *f)
 	struct scrubber *b = scrubber_of(f);
 
 	if (b->mio.done.result != 0)
-		return read_failed(b);
+		return read_failed(b, C_READ);
+	b->tries = 0;
 	VDO_ASSERT(b->read + b->reading <= b->slab->zone->depot->ref_blocks);
 	for (uint32_t i = 0; i < b->reading; i++, b->read++)
 		refs_decode(b->slab, b->read, b->buf + (size_t)i * BLOCK_SIZE,
@@ -348,7 +358,7 @@ static int scrub_ring(struct flow *f)
 
 	VDO_ASSERT(summary_get(b->slab).dirty);
 	if (b->mio.done.result != 0)
-		return read_failed(b);
+		return read_failed(b, C_COMPARE);
 	return flow_next(f, scrub_apply(b->slab, b->buf, b->points), C_READY);
 }
 

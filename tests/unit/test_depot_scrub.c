@@ -145,12 +145,29 @@ START_TEST(nothing_left)
 }
 END_TEST
 
+/* What is tried again is held again. */
 static void fail_held(void)
 {
 	for (unsigned i = 0; i < f->dev.held_count; i++)
 		f->dev.held[i]->complete(f->dev.held[i], -EIO);
 	f->dev.held_count = 0;
+	fx_run(f);
 }
+
+/* What fails once or twice is read again. */
+START_TEST(read_again)
+{
+	crashed(2, 8, 1, false);
+	begin(2);
+	for (int i = 0; i < _i; i++)
+		fail_held();
+	fx_release(f);
+	ck_assert(!readonly_entered(&f->ro));
+	ck_assert(!depot_unscrubbed(f->d));
+	compare(2);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+}
+END_TEST
 
 /* An error ends in read-only mode, and whoever waits is told. */
 START_TEST(error_ends_it)
@@ -163,9 +180,9 @@ START_TEST(error_ends_it)
 	a = fx_allocate_start(f, 0);
 	op = fx_adjust_start(f, used[0], REFS_INCREMENT);
 	ck_assert(!a->over && !op->over);
-	if (_i == 0)
+	for (unsigned i = 0; _i == 0 && i < 3; i++)
 		fail_held();
-	else
+	if (_i == 1)
 		put_u64(fx_block(f, counts_of(0) + 2) + 24, 99);
 	fx_release(f);
 	ck_assert(readonly_entered(&f->ro));
@@ -245,6 +262,7 @@ int main(void)
 	tcase_add_test(tc, serves_meanwhile);
 	tcase_add_test(tc, another_zone);
 	tcase_add_loop_test(tc, nothing_left, 0, 2);
+	tcase_add_loop_test(tc, read_again, 1, 3);
 	tcase_add_loop_test(tc, error_ends_it, 0, 2);
 	tcase_add_loop_test(tc, drained, 0, 4);
 	tcase_add_test(tc, order);
