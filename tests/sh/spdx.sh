@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# Each source file names its licence in its first two lines.
+# Each source file names its licence in its first two lines; and what begins with
+# #! can be run.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
 cd "$top_srcdir" || exit 1
 
@@ -16,6 +17,12 @@ for file in $files configure.ac Makefile.am bootstrap; do
 	# man/links and the like are made by the build
 	case $(head -n 1 "$file") in
 	.so\ *) continue ;;
+	esac
+	case $(head -c 2 "$file") in
+	"#!") test -x "$file" || {
+		echo "$file: is not executable" >&2
+		failed=1
+	} ;;
 	esac
 	head -n 2 "$file" |
 		grep -q 'SPDX-License-Identifier: BSD-2-Clause' && continue
