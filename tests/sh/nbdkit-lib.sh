@@ -1,4 +1,3 @@
-#!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # What the tests of the nbdkit plugin share: $plugin is its whole name. Without
 # nbdkit, or where that cannot load the plugin, the test that reads this is left
