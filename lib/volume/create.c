@@ -79,6 +79,29 @@ static int check_state(struct volume *v)
 	return 0;
 }
 
+/*
+ * After a crash a slab journal takes all entries that it was waiting to take,
+ * two a request at worst, and they could all be of one slab. So no more requests
+ * are let in than its blocks above the blocking threshold have room for (I40).
+ * They have it for any depth, unless the journals are very short; those of 2
+ * blocks, which nobody makes any more, have no such blocks at all.
+ */
+static void limit_depth(struct volume *v)
+{
+	const struct slab_config *c = &v->sb.slab;
+	uint64_t blocks = c->slab_journal_blocks - c->blocking_threshold;
+	uint64_t most = blocks * SLAB_FULL_ENTRIES_MAX / 2;
+
+	VDO_ASSERT(c->blocking_threshold <= c->slab_journal_blocks);
+	if (blocks == 0 || v->settings.open.depth <= most)
+		return;
+	v->settings.open.depth = (unsigned)most;
+	log_info(&v->log,
+		 "volume: depth is %u, as its slab journals have %llu blocks",
+		 v->settings.open.depth,
+		 (unsigned long long)c->slab_journal_blocks);
+}
+
 static int make_queues(struct volume *v)
 {
 	uint64_t slabs = (v->sb.depot_last_block - v->sb.depot_first_block) /
@@ -86,6 +109,7 @@ static int make_queues(struct volume *v)
 	struct index_config index;
 	int result;
 
+	limit_depth(v);
 	v->has_index = !v->opened_read_only &&
 		       v->settings.open.index == INDEX_AUTO &&
 		       volume_index_config(&v->geometry, &index);
