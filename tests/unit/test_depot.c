@@ -689,9 +689,12 @@ START_TEST(nth_io_fails)
 }
 END_TEST
 
+/* An error is one of the volume, or was a read that went well when it was tried
+ * again: then all counts are right. */
 START_TEST(nth_io_of_load_fails)
 {
 	bool failed = true;
+	unsigned read_only = 0;
 	unsigned seed = 3;
 	uint8_t *want = calloc(20 << 10, 1);
 
@@ -699,15 +702,20 @@ START_TEST(nth_io_of_load_fails)
 	random_work(&seed, 1000, want);
 	depot_commit_tails(f->d, f->seq); /* dirty: there is much to scrub */
 	for (long n = 1; failed; n++) {
+		int result;
+
 		fx_reopen(f, 2);
 		f->dev.fail_in = n;
-		ck_assert_int_eq(
-			fx_load(f, false),
-			f->dev.fail_in == 0 ? atomic_load(&f->ro.reason) : 0);
+		result = fx_load(f, false);
+		ck_assert_int_eq(result, atomic_load(&f->ro.reason));
 		failed = f->dev.fail_in == 0;
-		ck_assert_int_eq(failed, readonly_entered(&f->ro));
+		ck_assert(failed || !readonly_entered(&f->ro));
+		if (readonly_entered(&f->ro))
+			read_only++;
+		else
+			compare(want);
 	}
-	compare(want);
+	ck_assert_uint_gt(read_only, 0);
 	free(want);
 	fx_destroy(f);
 	f = NULL;
