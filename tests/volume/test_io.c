@@ -487,11 +487,12 @@ static void expect_any(struct fixture *f, unsigned count)
 	}
 }
 
-/* I40: as many requests as there can be, all stuck between the shortest
- * journals. A crash then could be recovered from, and they all go on. */
+/* I40: as many requests as there can be with the shortest journals, whose depth
+ * is limited, all stuck between these. A crash then could be recovered from, and
+ * they all go on. */
 START_TEST(test_journals_stuck)
 {
-	enum { COUNT = 5000 };
+	enum { COUNT = 5000, DEPTH = 1299 };
 	struct pending *p = calloc(COUNT, sizeof(*p));
 	struct fixture f;
 	struct image layout, crashed;
@@ -505,7 +506,7 @@ START_TEST(test_journals_stuck)
 	for (unsigned i = 0; i < COUNT; i++)
 		pending_write(&p[i], &f, i * 7 % 1500, V_UNIQUE(10000 + i),
 			      VDO_IO_NO_DEDUPE);
-	fixture_until(&f, fixture_stat(&f, "currentVIOsInProgress") == 2048 &&
+	fixture_until(&f, fixture_stat(&f, "currentVIOsInProgress") == DEPTH &&
 				  fixture_stat(&f, "journal.diskFull") > 0 &&
 				  sim_device_pending(f.sd) ==
 					  sim_device_held(f.sd));
@@ -518,7 +519,7 @@ START_TEST(test_journals_stuck)
 	sim_device_release(f.sd);
 	for (unsigned i = 0; i < COUNT; i++)
 		ck_assert_int_eq(pending_wait(&p[i]), 0);
-	ck_assert_uint_eq(fixture_stat(&f, "maxVIOs"), 2048);
+	ck_assert_uint_eq(fixture_stat(&f, "maxVIOs"), DEPTH);
 	expect_any(&f, COUNT);
 	image_close(&layout);
 	fixture_fini(&f);
