@@ -660,7 +660,8 @@ void sim_device_destroy(struct sim_device *sd)
 
 	if (sd == NULL)
 		return;
-	settle(sd, UINT64_MAX);
+	list_for_each_safe(m, &sd->dirty)
+		forget_dirty(sd, list_entry(m, struct dirty_block, link)->block);
 	while ((n = list_pop(&sd->ios)) != NULL)
 		free(list_entry(n, struct sim_io, link));
 	while ((n = list_pop(&sd->plugs)) != NULL) {
