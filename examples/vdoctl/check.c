@@ -78,20 +78,34 @@ static void known(struct json *j, const char *name, uint64_t n)
 		json_number(j, name, n);
 }
 
-static void blocks_json(struct json *j, const struct vdo_check_finding *f)
+void blocks_json(struct json *j, const struct vdo_blocks *b)
+{
+	json_number(j, "first", b->first);
+	json_number(j, "count", b->count);
+	if (b->repeats > 1) {
+		json_number(j, "stride", b->stride);
+		json_number(j, "repeats", b->repeats);
+	}
+}
+
+void blocks_print(const struct vdo_blocks *b)
+{
+	printf("%llu", (unsigned long long)b->first);
+	if (b->count > 1)
+		printf("-%llu", (unsigned long long)(b->first + b->count - 1));
+	if (b->repeats > 1)
+		printf(" (%llu times, each %llu further)",
+		       (unsigned long long)b->repeats,
+		       (unsigned long long)b->stride);
+}
+
+static void touched_json(struct json *j, const struct vdo_check_finding *f)
 {
 	json_number(j, "logical_blocks", f->logical_blocks);
 	json_begin(j, "ranges", '[');
 	for (size_t i = 0; i < f->block_count; i++) {
-		const struct vdo_check_blocks *b = &f->blocks[i];
-
 		json_begin(j, NULL, '{');
-		json_number(j, "first", b->first);
-		json_number(j, "count", b->count);
-		if (b->repeats > 1) {
-			json_number(j, "stride", b->stride);
-			json_number(j, "repeats", b->repeats);
-		}
+		blocks_json(j, &f->blocks[i]);
 		json_end(j, '}');
 	}
 	json_end(j, ']');
@@ -113,7 +127,7 @@ static void finding_json(struct json *j, const struct vdo_check_finding *f)
 	known(j, "about", f->about);
 	json_string(j, "found", f->found);
 	json_string(j, "expected", f->expected);
-	blocks_json(j, f);
+	touched_json(j, f);
 	json_end(j, '}');
 }
 
@@ -187,17 +201,10 @@ static void blocks_line(const struct vdo_check_finding *f)
 		return;
 	printf("    logical blocks");
 	for (size_t i = 0; i < f->block_count; i++) {
-		const struct vdo_check_blocks *b = &f->blocks[i];
+		const struct vdo_blocks *b = &f->blocks[i];
 
-		printf("%s %llu", i == 0 ? "" : ",",
-		       (unsigned long long)b->first);
-		if (b->count > 1)
-			printf("-%llu",
-			       (unsigned long long)(b->first + b->count - 1));
-		if (b->repeats > 1)
-			printf(" (%llu times, each %llu further)",
-			       (unsigned long long)b->repeats,
-			       (unsigned long long)b->stride);
+		fputs(i == 0 ? " " : ", ", stdout);
+		blocks_print(b);
 		shown += b->count * b->repeats;
 	}
 	if (shown < f->logical_blocks)

@@ -88,12 +88,7 @@ int command_read_only(int argc, char **argv)
 static void lost_json(struct json *j, const struct vdo_lost *l)
 {
 	json_begin(j, NULL, '{');
-	json_number(j, "first", l->first);
-	json_number(j, "count", l->count);
-	if (l->repeats > 1) {
-		json_number(j, "stride", l->stride);
-		json_number(j, "repeats", l->repeats);
-	}
+	blocks_json(j, &l->blocks);
 	json_string(j, "why", l->why);
 	json_end(j, '}');
 }
@@ -128,12 +123,8 @@ static void number_line(const char *label, uint64_t n)
 
 static void lost_line(const struct vdo_lost *l)
 {
-	printf("  %llu to %llu", (unsigned long long)l->first,
-	       (unsigned long long)(l->first + l->count - 1));
-	if (l->repeats > 1)
-		printf(", and so %llu times, each %llu further",
-		       (unsigned long long)l->repeats,
-		       (unsigned long long)l->stride);
+	fputs("  ", stdout);
+	blocks_print(&l->blocks);
 	printf(": %s\n", l->why);
 }
 

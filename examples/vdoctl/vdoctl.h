@@ -54,6 +54,10 @@ bool confirm(const char *question);
 /* Wait for a job, with a bar; it is cancelled when we are interrupted. */
 int job_finish(struct vdo_job *job, struct vdo_error *error);
 
+/* check.c: ranges of logical blocks, as members of an object or in words. */
+void blocks_json(struct json *j, const struct vdo_blocks *b);
+void blocks_print(const struct vdo_blocks *b);
+
 /* usage.c: as an object "usage", or lines. */
 void usage_json(struct json *j, const struct vdo_usage *u);
 void usage_people(const struct vdo_usage *u);

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vdo/blocks.h>
 #include <vdo/config.h>
 #include <vdo/device.h>
 #include <vdo/error.h>
@@ -193,14 +194,6 @@ enum vdo_check_mend vdo_check_mend(enum vdo_check_code code);
 /* "cosmetic", "wastes space", "loses data", "fatal"; NULL: no such one. */
 const char *vdo_check_severity_name(enum vdo_check_severity severity);
 
-/*
- * Logical blocks: @repeats times @count blocks, from @first on, each time
- * @stride further. So lie those of one page of the block map.
- */
-struct vdo_check_blocks {
-	uint64_t first, count, stride, repeats;
-};
-
 #define VDO_CHECK_BLOCKS_MAX 8
 #define VDO_CHECK_NO_NUMBER  UINT64_MAX
 
@@ -218,7 +211,7 @@ struct vdo_check_finding {
 	char found[64], expected[64];
 	/* Logical blocks that are touched: the first ones, and how many there
 	 * are. */
-	struct vdo_check_blocks blocks[VDO_CHECK_BLOCKS_MAX];
+	struct vdo_blocks blocks[VDO_CHECK_BLOCKS_MAX];
 	size_t block_count;	 /* of these */
 	uint64_t logical_blocks; /* all of them */
 };
@@ -288,6 +281,7 @@ int vdo_check_device(struct vdo_device *device,
 /*
  * What the job found, once it has succeeded. @size is sizeof(struct
  * vdo_check_report). -EINVAL: not such a job. -EAGAIN: not over, or it failed.
+ * -VDO_EFORKED: it is another process's.
  */
 int vdo_check_report_get(struct vdo_job *job, struct vdo_check_report *report,
 			 size_t size);

@@ -154,6 +154,7 @@ int vdo_index_verify_device(struct vdo_device *device,
 /*
  * What the job found, once it has succeeded. @size is sizeof(struct
  * vdo_index_report). -EINVAL: not such a job. -EAGAIN: not over, or it failed.
+ * -VDO_EFORKED: it is another process's.
  */
 int vdo_index_report_get(struct vdo_job *job, struct vdo_index_report *report,
 			 size_t size);

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <vdo/blocks.h>
 #include <vdo/config.h>
 #include <vdo/device.h>
 #include <vdo/error.h>
@@ -38,12 +39,9 @@ int vdo_mark_read_only(const char *path, struct vdo_error *error);
 int vdo_mark_read_only_device(struct vdo_device *device,
 			      struct vdo_error *error);
 
-/*
- * Logical blocks: @repeats times @count of them, from @first on, each time
- * @stride further.
- */
+/* Logical blocks that read as zeroes now. */
 struct vdo_lost {
-	uint64_t first, count, stride, repeats;
+	struct vdo_blocks blocks;
 	const char *why; /* static text */
 };
 
@@ -106,7 +104,7 @@ int vdo_rebuild_device(struct vdo_device *device,
 /*
  * What the job made, once it has succeeded; lost is there until the job is
  * freed. @size is sizeof(struct vdo_rebuilt). -EINVAL: not such a job. -EAGAIN:
- * not over, or it failed.
+ * not over, or it failed. -VDO_EFORKED: it is another process's.
  */
 int vdo_rebuilt_get(struct vdo_job *job, struct vdo_rebuilt *rebuilt,
 		    size_t size);

@@ -101,6 +101,7 @@ int vdo_usage_count_device(struct vdo_device *device,
 /*
  * What the job found, once it has succeeded. @size is sizeof(struct vdo_usage).
  * -EINVAL: not such a job. -EAGAIN: not over, or it failed.
+ * -VDO_EFORKED: it is another process's.
  */
 int vdo_usage_get(struct vdo_job *job, struct vdo_usage *usage, size_t size);
 

@@ -10,188 +10,127 @@
 
 #include <vdo/index.h>
 
-#include "api/host_config.h"
-#include "api/job.h"
-#include "base/alloc.h"
+#include "api/offline.h"
 #include "base/assert.h"
 #include "base/error.h"
-#include "exec/executor.h"
 #include "volume/reindex.h"
-#include "volume/settings.h"
 
-struct index_job {
-	struct vdo_job job;
-	struct reindex *work;
-	struct vdo_device *own_device; /* opened by us: to be closed */
+static int create_verify(struct vdo_device *device, const struct settings *s,
+			 void *arg, void **work, struct vdo_error *error)
+{
+	struct reindex *reindex = NULL;
+	int r = volume_reindex_create(device, NULL, s, false, &reindex, error);
+
+	VDO_ASSERT(arg == NULL);
+	*work = reindex;
+	return r;
+}
+
+static int create_rebuild(struct vdo_device *device, const struct settings *s,
+			  void *arg, void **work, struct vdo_error *error)
+{
+	struct reindex *reindex = NULL;
+	int r = volume_reindex_create(device, NULL, s, true, &reindex, error);
+
+	VDO_ASSERT(arg == NULL);
+	*work = reindex;
+	return r;
+}
+
+static int run_verify(void *work, struct vdo_error *error)
+{
+	return reindex_verify(work, error);
+}
+
+static int run_rebuild(void *work, struct vdo_error *error)
+{
+	return reindex_rebuild(work, error);
+}
+
+static void stop(void *work)
+{
+	reindex_stop(work);
+}
+
+static void progress(void *work, struct vdo_job_progress *p)
+{
+	reindex_progress(work, p);
+}
+
+static void destroy(void *work)
+{
+	reindex_destroy(work);
+}
+
+static const void *report(void *work)
+{
+	return reindex_report(work);
+}
+
+static const void *rebuilt(void *work)
+{
+	return reindex_rebuilt(work);
+}
+
+static const struct offline_kind verify_kind = {
+	.create = create_verify,
+	.run = run_verify,
+	.stop = stop,
+	.progress = progress,
+	.destroy = destroy,
+	.result = report,
+	.result_size = sizeof(struct vdo_index_report),
 };
 
-static struct index_job *index_job(struct vdo_job *job)
-{
-	struct index_job *j = container_of(job, struct index_job, job);
-
-	VDO_ASSERT(j->work != NULL);
-	return j;
-}
-
-static int verify_run(struct vdo_job *job, struct vdo_error *error)
-{
-	VDO_ASSERT(queue_running == NULL);
-	return reindex_verify(index_job(job)->work, error);
-}
-
-static int rebuild_run(struct vdo_job *job, struct vdo_error *error)
-{
-	VDO_ASSERT(queue_running == NULL);
-	return reindex_rebuild(index_job(job)->work, error);
-}
-
-static void job_stop(struct vdo_job *job)
-{
-	reindex_stop(index_job(job)->work);
-}
-
-static void job_progress(struct vdo_job *job, struct vdo_job_progress *p)
-{
-	reindex_progress(index_job(job)->work, p);
-}
-
-static void job_destroy(struct vdo_job *job)
-{
-	struct index_job *j = index_job(job);
-
-	VDO_ASSERT(queue_running == NULL);
-	reindex_destroy(j->work);
-	vdo_device_close(j->own_device);
-	alloc_free(j);
-}
-
-static const struct job_ops verify_ops = {
-	.run = verify_run,
-	.stop = job_stop,
-	.progress = job_progress,
-	.destroy = job_destroy,
+static const struct offline_kind rebuild_kind = {
+	.create = create_rebuild,
+	.run = run_rebuild,
+	.stop = stop,
+	.progress = progress,
+	.destroy = destroy,
+	.result = rebuilt,
+	.result_size = sizeof(struct vdo_index_rebuilt),
 };
-
-static const struct job_ops rebuild_ops = {
-	.run = rebuild_run,
-	.stop = job_stop,
-	.progress = job_progress,
-	.destroy = job_destroy,
-};
-
-/* @own: @device if it is the job's to close, when there is no error. */
-static int start_on(struct vdo_device *device, struct vdo_device *own,
-		    const struct settings *s, const struct job_ops *ops,
-		    struct vdo_job **job, struct vdo_error *error)
-{
-	struct index_job *j = alloc_zeroed(1, sizeof(*j));
-	int r;
-
-	VDO_ASSERT(ops == &verify_ops || ops == &rebuild_ops);
-	VDO_ASSERT(own == NULL || own == device);
-	if (j == NULL)
-		return -ENOMEM;
-	r = volume_reindex_create(device, NULL, s, ops == &rebuild_ops,
-				  &j->work, error);
-	if (r == 0)
-		r = job_start(&j->job, ops, s);
-	if (r != 0) {
-		reindex_destroy(j->work);
-		alloc_free(j);
-		return r;
-	}
-	j->own_device = own;
-	*job = &j->job;
-	return 0;
-}
-
-/* Start a job on the storage at @path, or on @device. */
-static int start(const char *path, struct vdo_device *device,
-		 const struct vdo_config *config, const struct job_ops *ops,
-		 struct vdo_job **job, struct vdo_error *error)
-{
-	unsigned flags = ops == &rebuild_ops ? 0 : VDO_OPEN_READ_ONLY;
-	struct vdo_device *own = NULL;
-	struct settings s;
-	int r = -EDEADLK;
-
-	VDO_ASSERT(path == NULL || device == NULL);
-	error_clear(error);
-	if (job == NULL)
-		return error_missing(error, "job");
-	*job = NULL;
-	if (path == NULL && device == NULL)
-		return error_missing(error, "path or device");
-	if (queue_running == NULL)
-		r = host_config_apply(config, &s, error);
-	if (r == 0 && device == NULL) {
-		r = file_open(path, flags, &s.device, &own, error);
-		device = own;
-	}
-	if (r == 0)
-		r = start_on(device, own, &s, ops, job, error);
-	if (r != 0)
-		vdo_device_close(own);
-	return error_finish(error, r);
-}
 
 int vdo_index_verify(const char *path, const struct vdo_config *config,
 		     struct vdo_job **job, struct vdo_error *error)
 {
-	return start(path, NULL, config, &verify_ops, job, error);
+	return offline_start(&verify_kind, path, VDO_OPEN_READ_ONLY, config,
+			     NULL, job, error);
 }
 
 int vdo_index_verify_device(struct vdo_device *device,
 			    const struct vdo_config *config,
 			    struct vdo_job **job, struct vdo_error *error)
 {
-	return start(NULL, device, config, &verify_ops, job, error);
+	return offline_start_device(&verify_kind, device, config, NULL, job,
+				    error);
 }
 
 int vdo_index_rebuild(const char *path, const struct vdo_config *config,
 		      struct vdo_job **job, struct vdo_error *error)
 {
-	return start(path, NULL, config, &rebuild_ops, job, error);
+	return offline_start(&rebuild_kind, path, 0, config, NULL, job, error);
 }
 
 int vdo_index_rebuild_device(struct vdo_device *device,
 			     const struct vdo_config *config,
 			     struct vdo_job **job, struct vdo_error *error)
 {
-	return start(NULL, device, config, &rebuild_ops, job, error);
+	return offline_start_device(&rebuild_kind, device, config, NULL, job,
+				    error);
 }
 
-/* ------------------------------------------------------------------ results */
-
-static int has_result(struct vdo_job *job, const struct job_ops *ops,
-		      const void *result)
-{
-	if (job == NULL || job->ops != ops || result == NULL)
-		return -EINVAL;
-	return job_succeeded(job) ? 0 : -EAGAIN;
-}
-
-/* A host built with an older header gets the fields that it knows. */
 int vdo_index_report_get(struct vdo_job *job, struct vdo_index_report *report,
 			 size_t size)
 {
-	int r = has_result(job, &verify_ops, report);
-
-	if (r == 0)
-		memcpy(report, reindex_report(index_job(job)->work),
-		       MIN(size, sizeof(*report)));
-	return r;
+	return offline_get(job, &verify_kind, report, size);
 }
 
 int vdo_index_rebuilt_get(struct vdo_job *job,
 			  struct vdo_index_rebuilt *rebuilt, size_t size)
 {
-	int r = has_result(job, &rebuild_ops, rebuilt);
-
-	if (r == 0)
-		memcpy(rebuilt, reindex_rebuilt(index_job(job)->work),
-		       MIN(size, sizeof(*rebuilt)));
-	return r;
+	return offline_get(job, &rebuild_kind, rebuilt, size);
 }
 
 const char *vdo_index_fault_name(enum vdo_index_fault_kind kind)

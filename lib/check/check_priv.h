@@ -216,7 +216,7 @@ void finding_found(struct vdo_check_finding *f, const char *fmt, ...)
 	PRINTF(2, 3);
 void finding_expected(struct vdo_check_finding *f, const char *fmt, ...)
 	PRINTF(2, 3);
-void finding_touches(struct vdo_check_finding *f, struct walk_lbns l);
+void finding_touches(struct vdo_check_finding *f, struct vdo_blocks l);
 
 /* Count and tell it; returns whether it is to be mended. */
 bool finding_tell(struct check *c, struct vdo_check_finding *f);

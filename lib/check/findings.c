@@ -130,29 +130,16 @@ void finding_expected(struct vdo_check_finding *f, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Is @lbn the one after the last range? Then that becomes longer. */
-static bool extend(struct vdo_check_finding *f, struct walk_lbns l)
-{
-	struct vdo_check_blocks *b;
-
-	if (f->block_count == 0 || l.repeats != 1)
-		return false;
-	b = &f->blocks[f->block_count - 1];
-	if (b->repeats != 1 || b->first + b->count != l.first)
-		return false;
-	b->count += l.count;
-	return true;
-}
-
-void finding_touches(struct vdo_check_finding *f, struct walk_lbns l)
+void finding_touches(struct vdo_check_finding *f, struct vdo_blocks l)
 {
 	if (l.count == 0)
 		return;
 	f->logical_blocks += l.count * l.repeats;
-	if (extend(f, l) || f->block_count == VDO_CHECK_BLOCKS_MAX)
+	if (f->block_count > 0 &&
+	    walk_join(&f->blocks[f->block_count - 1], &l))
 		return;
-	f->blocks[f->block_count++] = (struct vdo_check_blocks){
-		l.first, l.count, l.stride, l.repeats};
+	if (f->block_count < VDO_CHECK_BLOCKS_MAX)
+		f->blocks[f->block_count++] = l;
 }
 
 /* ------------------------------------------------------------------ telling */

@@ -72,41 +72,28 @@ void rebuild_phase(struct rebuild *r, const char *name, uint64_t bytes)
 /* --------------------------------------------------------------------- lost */
 
 /* The range before goes on with @l. */
-static bool extend(struct rebuild *r, struct walk_lbns l, const char *why)
+static bool extend(struct rebuild *r, const struct vdo_blocks *l,
+		   const char *why)
 {
 	struct vdo_lost *last;
 
-	if (r->result.lost_count == 0 || l.repeats != 1 ||
-	    r->lost_total > r->result.lost_count)
+	if (r->result.lost_count == 0 || r->lost_total > r->result.lost_count)
 		return false;
 	last = &r->lost[r->result.lost_count - 1];
-	if (last->repeats != 1 || last->why != why ||
-	    last->first + last->count != l.first)
-		return false;
-	last->count += l.count;
-	return true;
+	return last->why == why && walk_join(&last->blocks, l);
 }
 
-void rebuild_lose(struct rebuild *r, struct walk_lbns l, const char *why)
+void rebuild_lose(struct rebuild *r, struct vdo_blocks l, const char *why)
 {
 	VDO_ASSERT(why != NULL);
 	if (l.count == 0)
 		return;
-	if (l.repeats == 0)
-		l.repeats = 1; /* of one slot */
 	r->result.lost_blocks += l.count * l.repeats;
-	if (extend(r, l, why))
+	if (extend(r, &l, why))
 		return;
 	r->lost_total++;
-	if (r->result.lost_count == REBUILD_LOST_MAX)
-		return;
-	r->lost[r->result.lost_count++] = (struct vdo_lost){
-		.first = l.first,
-		.count = l.count,
-		.stride = l.stride,
-		.repeats = l.repeats,
-		.why = why,
-	};
+	if (r->result.lost_count < REBUILD_LOST_MAX)
+		r->lost[r->result.lost_count++] = (struct vdo_lost){l, why};
 }
 
 static void log_lost(const struct rebuild *r)
@@ -114,14 +101,15 @@ static void log_lost(const struct rebuild *r)
 	size_t n = MIN(r->result.lost_count, REBUILD_LOST_LINES);
 
 	for (size_t i = 0; i < n; i++) {
-		const struct vdo_lost *l = &r->lost[i];
+		const struct vdo_blocks *l = &r->lost[i].blocks;
+		const char *why = r->lost[i].why;
 
 		if (l->repeats == 1)
 			log_warning(&r->log,
 				    "rebuild: logical blocks dropped, "
 				    "first=%llu count=%llu: %s",
 				    (unsigned long long)l->first,
-				    (unsigned long long)l->count, l->why);
+				    (unsigned long long)l->count, why);
 		else
 			log_warning(&r->log,
 				    "rebuild: logical blocks dropped, "
@@ -130,7 +118,7 @@ static void log_lost(const struct rebuild *r)
 				    (unsigned long long)l->first,
 				    (unsigned long long)l->count,
 				    (unsigned long long)l->repeats,
-				    (unsigned long long)l->stride, l->why);
+				    (unsigned long long)l->stride, why);
 	}
 	if (r->lost_total > n)
 		log_warning(&r->log,

@@ -28,7 +28,7 @@
 
 static const struct mapping nothing = {ZERO_BLOCK, STATE_UNMAPPED};
 
-static struct walk_lbns lbns_of(const struct rebuild *r,
+static struct vdo_blocks lbns_of(const struct rebuild *r,
 				const struct walk_page *p)
 {
 	return walk_page_lbns(&r->sb, p->root, p->level, p->number);

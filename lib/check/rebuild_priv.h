@@ -59,7 +59,7 @@ int rebuild_write(struct rebuild *r, pbn_t pbn, uint64_t count,
 		  const void *from) MUST_CHECK;
 void rebuild_phase(struct rebuild *r, const char *name, uint64_t bytes);
 /* Logical blocks lose what they had. */
-void rebuild_lose(struct rebuild *r, struct walk_lbns l, const char *why);
+void rebuild_lose(struct rebuild *r, struct vdo_blocks l, const char *why);
 
 /* rebuild_map.c */
 /* Where the journal makes a page, or one is damaged, an empty page is. */

@@ -77,12 +77,12 @@ static uint64_t rows_of(const struct superblock *sb, unsigned root)
 
 /* ------------------------------------------------------------ logical blocks */
 
-struct walk_lbns walk_page_lbns(const struct superblock *sb, unsigned root,
+struct vdo_blocks walk_page_lbns(const struct superblock *sb, unsigned root,
 				unsigned level, uint64_t number)
 {
 	uint64_t rows = rows_of(sb, root);
 	uint64_t first = number * span(level);
-	struct walk_lbns l = {.stride = sb->root_count * MAP_PAGE_ENTRIES};
+	struct vdo_blocks l = {.stride = sb->root_count * MAP_PAGE_ENTRIES};
 
 	if (first >= rows)
 		return l;
@@ -95,10 +95,10 @@ struct walk_lbns walk_page_lbns(const struct superblock *sb, unsigned root,
 	return l;
 }
 
-struct walk_lbns walk_slot_lbns(const struct superblock *sb,
+struct vdo_blocks walk_slot_lbns(const struct superblock *sb,
 				const struct walk_page *p, unsigned slot)
 {
-	struct walk_lbns l;
+	struct vdo_blocks l;
 
 	VDO_ASSERT(slot < MAP_PAGE_ENTRIES);
 	if (p->level > 0)
@@ -106,10 +106,20 @@ struct walk_lbns walk_slot_lbns(const struct superblock *sb,
 				      p->number * MAP_PAGE_ENTRIES + slot);
 	l = walk_page_lbns(sb, p->root, 0, p->number);
 	if (slot >= l.count)
-		return (struct walk_lbns){0};
+		return (struct vdo_blocks){0};
 	l.first += slot;
 	l.count = 1;
 	return l;
+}
+
+bool walk_join(struct vdo_blocks *last, const struct vdo_blocks *more)
+{
+	VDO_ASSERT(more->count > 0 && more->repeats > 0);
+	if (last->repeats != 1 || more->repeats != 1 ||
+	    last->first + last->count != more->first)
+		return false;
+	last->count += more->count;
+	return true;
 }
 
 /* Slots of a page that logical blocks need. */

@@ -18,6 +18,8 @@
 #ifndef CHECK_WALK_H
 #define CHECK_WALK_H
 
+#include <vdo/blocks.h>
+
 #include "format/layout.h"
 #include "format/mapping.h"
 #include "format/superblock.h"
@@ -75,21 +77,16 @@ int walk_run(const struct walk_config *c) MUST_CHECK;
 /* Can @m stand in an interior page and lead to a page? */
 bool walk_leads_to_page(const struct slab_geometry *slabs, struct mapping m);
 
-/*
- * Logical blocks: @repeats times @count of them, from @first on, each time
- * @stride further. Those of a page of the trees lie so.
- */
-struct walk_lbns {
-	lbn_t first;
-	uint64_t count, stride, repeats; /* count 0: none */
-};
+/* Does @last go on with @more? Then that is part of it now. */
+bool walk_join(struct vdo_blocks *last, const struct vdo_blocks *more);
 
-/* Those that need page @number of @level in tree @root, within the size. */
-struct walk_lbns walk_page_lbns(const struct superblock *sb, unsigned root,
+/* The logical blocks that need page @number of @level in tree @root, within the size; count 0:
+ * none. */
+struct vdo_blocks walk_page_lbns(const struct superblock *sb, unsigned root,
 				unsigned level, uint64_t number);
 
 /* Those that need slot @slot of @p. */
-struct walk_lbns walk_slot_lbns(const struct superblock *sb,
+struct vdo_blocks walk_slot_lbns(const struct superblock *sb,
 				const struct walk_page *p, unsigned slot);
 
 #endif

@@ -519,13 +519,18 @@ crash_theirs()
 		serve_volume $name
 	done
 	guest 'test -z "$bad" || { echo "not as expected:$bad"; exit 1; }'
+	# after so many flushes of all streams, each of which is logged first;
+	# later in each round
+	guest 'logged() { while read -r line; do echo "$line" >>"$1"; echo; done; }' \
+		'{'
 	for name in $volumes; do
 		guest "plan=/mnt/share/$name.theirs$1" \
-			"blockplay play \$plan /dev/mapper/$name >\$plan.log &"
+			"blockplay play \$plan /dev/mapper/$name | logged \$plan.log &"
 	done
-	# as many flushes as there are, later in each round
-	guest "until test \$(cat /mnt/share/rec?.theirs$1.log | wc -l) -ge \\" \
-		"	$(($1 % 5 * 7 + 3)); do sleep 0.1; done" crash-now
+	guest wait '} | {' \
+		"	n=$(($1 % 5 * 7 + 3))" \
+		'	while test $n -gt 0 && read -r line; do n=$((n - 1)); done' \
+		'	crash-now' '}'
 	expect_crash=--expect-crash
 	boot "recovery, round $1"
 	expect_crash=

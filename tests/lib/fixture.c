@@ -568,3 +568,42 @@ void pending_flush(struct pending *p, struct fixture *f)
 	pending_init(p, f);
 	ck_assert_int_eq(vdo_aio_flush(f->volume, pending_done, p, 0), 0);
 }
+
+void fixture_restore_power(struct fixture *f)
+{
+	if (sim_device_crashed(f->sd))
+		vdo_device_close(sim_device_reopen(f->sd, NULL));
+}
+
+void fixture_lose_power(struct fixture *f)
+{
+	sim_device_crash(f->sd);
+	fixture_abandon(f);
+	fixture_restore_power(f);
+}
+
+void fixture_write_much(struct fixture *f)
+{
+	fixture_write(f, 0, 600, V_UNIQUE(1), 0);
+	fixture_write(f, 600, 100, V_SQUEEZE(1, 300), 0);
+	fixture_repeat(f, 800, 60, V_UNIQUE(7777), 0);
+	fixture_flush(f);
+	fixture_discard(f, 50, 100);
+	fixture_write(f, 100, 20, V_UNIQUE(5000), 0);
+	fixture_write(f, 300, 20, V_ZERO, 0);
+	fixture_write(f, f->logical_blocks - 30, 30, V_UNIQUE(9000), 0);
+	fixture_flush(f);
+}
+
+uint64_t fixture_checksum(struct fixture *f)
+{
+	uint64_t sum = 0;
+	uint8_t block[BLOCK_SIZE];
+
+	for (uint64_t i = 0; i < f->block_count; i++) {
+		sim_device_peek(f->sd, i, block);
+		for (unsigned k = 0; k < BLOCK_SIZE; k += 8)
+			sum = sum * 31 + get_u64(block + k);
+	}
+	return sum;
+}

@@ -126,6 +126,16 @@ void fixture_check_lbn(const struct fixture *f, struct image *im, uint64_t lbn);
 void fixture_transfer(const struct vdo_device_io *io, uint8_t *bytes);
 uint32_t fixture_state(struct fixture *f);
 
+/* The power fails, or has failed, and comes back: the volume is gone. */
+void fixture_lose_power(struct fixture *f);
+void fixture_restore_power(struct fixture *f);
+
+/* Some of everything, in an order that leaves much to the journal; flushed. */
+void fixture_write_much(struct fixture *f);
+
+/* Of all that is stored. */
+uint64_t fixture_checksum(struct fixture *f);
+
 /* Drive what needs it: one round without waiting. */
 void fixture_poll(struct fixture *f);
 

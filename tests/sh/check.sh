@@ -1,40 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # vdoctl check on a file: its exit codes, questions, JSON, repair and undo.
-vdoctl=${VDOCTL:-${top_builddir:-.}/examples/vdoctl/vdoctl}
-dir=check-test.$$
-failed=0
-
-test -x "$vdoctl" || {
-	echo "vdoctl was not built" >&2
-	exit 77
-}
-mkdir "$dir" || exit 1
-trap 'rm -rf "$dir"' EXIT
-trap 'exit 1' HUP INT TERM
-volume=$dir/volume
-
-# expect CODE COMMAND...: its exit code is CODE
-expect()
-{
-	want=$1
-	shift
-	"$@" >"$dir/out" 2>"$dir/err" </dev/null
-	got=$?
-	test $got -eq "$want" && return
-	echo "exit code $got instead of $want: $*" >&2
-	cat "$dir/out" "$dir/err" >&2
-	failed=1
-}
-
-# has FILE PATTERN: the pattern is in it
-has()
-{
-	grep -q -- "$2" "$1" && return
-	echo "no \"$2\" in:" >&2
-	cat "$1" >&2
-	failed=1
-}
+. "$(dirname "$0")/vdoctl-lib.sh"
 
 # The last output is one JSON object.
 is_json()

@@ -30,7 +30,8 @@ sh_tests = \
 	%D%/system.sh \
 	%D%/vdoctl.sh
 TESTS += $(sh_tests)
-EXTRA_DIST += $(sh_tests) %D%/dedup-copy-lib.sh %D%/nbdkit-lib.sh %D%/exported.sh \
+EXTRA_DIST += $(sh_tests) %D%/dedup-copy-lib.sh %D%/nbdkit-lib.sh \
+	%D%/vdoctl-lib.sh %D%/exported.sh \
 	%D%/installed.sh
 
 installcheck-local:

@@ -745,6 +745,7 @@ END_TEST
 
 START_TEST(after_fork)
 {
+	struct vdo_index_report report;
 	struct vdo_job *job;
 	pid_t child;
 	int status;
@@ -754,10 +755,11 @@ START_TEST(after_fork)
 	child = fork();
 	if (child == 0) {
 		int r = vdo_job_wait(job, -1, NULL);
+		int got = vdo_index_report_get(job, &report, sizeof(report));
 
 		vdo_job_cancel(job);
 		vdo_job_free(job);
-		_exit(r == -VDO_EFORKED ? 0 : 1);
+		_exit(r == -VDO_EFORKED && got == -VDO_EFORKED ? 0 : 1);
 	}
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_int_eq(status, 0);

@@ -173,19 +173,6 @@ static const struct {
 	void (*damage)(struct fixture *f);
 } crashes[] = {{"dirty", dirty}, {"replaying", replaying}};
 
-static uint64_t checksum(struct fixture *f)
-{
-	uint64_t sum = 0;
-	uint8_t block[B];
-
-	for (uint64_t i = 0; i < f->block_count; i++) {
-		sim_device_peek(f->sd, i, block);
-		for (unsigned k = 0; k < B; k += 8)
-			sum = sum * 31 + get_u64(block + k);
-	}
-	return sum;
-}
-
 /* A volume that was used, closed and damaged; returns its checksum. */
 static uint64_t init_damaged(struct fixture *f, int kind,
 			     void (*damage)(struct fixture *f))
@@ -195,7 +182,7 @@ static uint64_t init_damaged(struct fixture *f, int kind,
 	fixture_write(f, 0, 10, V_UNIQUE(1), 0);
 	fixture_close(f);
 	damage(f);
-	return checksum(f);
+	return fixture_checksum(f);
 }
 
 START_TEST(test_damaged)
@@ -220,7 +207,7 @@ START_TEST(test_damaged)
 		}
 		ck_assert_int_eq(f.error.code, result);
 		ck_assert_str_ne(f.error.message, "");
-		ck_assert_uint_eq(checksum(&f), before);
+		ck_assert_uint_eq(fixture_checksum(&f), before);
 		/* Reading only makes it no better, nor any worse. */
 		result = fixture_try_open(&f, "read-only=on");
 		if (result == 0)
@@ -230,7 +217,7 @@ START_TEST(test_damaged)
 		if (damages[i].want != -VDO_EREBUILD)
 			ck_assert_int_eq(result, damages[i].want);
 		vdo_device_close(d);
-		ck_assert_uint_eq(checksum(&f), before);
+		ck_assert_uint_eq(fixture_checksum(&f), before);
 		fixture_fini(&f);
 	}
 }
@@ -245,7 +232,7 @@ START_TEST(test_not_closed)
 		before = init_damaged(&f, _i, crashes[i].damage);
 		ck_assert_int_eq(fixture_try_open(&f, "recover=off"),
 				 -VDO_EDIRTY);
-		ck_assert_uint_eq(checksum(&f), before);
+		ck_assert_uint_eq(fixture_checksum(&f), before);
 		fixture_open(&f, "");
 		ck_assert_uint_eq(fixture_stat(&f, "path.recoveredEntries"), 0);
 		ck_assert_uint_eq(fixture_stat(&f, "completeRecoveries"), 1);

@@ -16,48 +16,11 @@
 
 #define B BLOCK_SIZE
 
-/* All of the storage, as reads see it. */
-static uint64_t checksum(struct fixture *f)
-{
-	uint64_t sum = UINT64_C(0xcbf29ce484222325);
-	uint8_t block[B];
-
-	for (uint64_t i = 0; i < f->block_count; i++) {
-		sim_device_peek(f->sd, i, block);
-		for (size_t k = 0; k < B; k += 8)
-			sum = (sum ^ get_u64(block + k)) *
-			      UINT64_C(0x100000001b3);
-	}
-	return sum;
-}
-
-/* The power fails, and comes back. */
-static void crash(struct fixture *f)
-{
-	sim_device_crash(f->sd);
-	fixture_abandon(f);
-	vdo_device_close(sim_device_reopen(f->sd, NULL));
-}
-
-/* Some of all, in an order that leaves much to the journal; flushed. */
-static void write_much(struct fixture *f)
-{
-	fixture_write(f, 0, 600, V_UNIQUE(1), 0);
-	fixture_write(f, 600, 100, V_SQUEEZE(1, 300), 0);
-	fixture_repeat(f, 800, 60, V_UNIQUE(7777), 0);
-	fixture_flush(f);
-	fixture_discard(f, 50, 100);
-	fixture_write(f, 100, 20, V_UNIQUE(5000), 0);
-	fixture_write(f, 300, 20, V_ZERO, 0);
-	fixture_write(f, f->logical_blocks - 30, 30, V_UNIQUE(9000), 0);
-	fixture_flush(f);
-}
-
 /* It shows everything, refuses to write, and touches nothing. */
 static void expect_shown(struct fixture *f)
 {
 	uint32_t state = fixture_state(f);
-	uint64_t before = checksum(f);
+	uint64_t before = fixture_checksum(f);
 	uint64_t writes = sim_device_count(f->sd, VDO_DEVICE_WRITE);
 	uint64_t flushes = sim_device_count(f->sd, VDO_DEVICE_FLUSH);
 	uint8_t buf[B] = {1};
@@ -77,7 +40,7 @@ static void expect_shown(struct fixture *f)
 	ck_assert_int_eq(fixture_try_close(f), 0);
 	ck_assert_uint_eq(sim_device_count(f->sd, VDO_DEVICE_WRITE), writes);
 	ck_assert_uint_eq(sim_device_count(f->sd, VDO_DEVICE_FLUSH), flushes);
-	ck_assert_uint_eq(checksum(f), before);
+	ck_assert_uint_eq(fixture_checksum(f), before);
 	ck_assert_uint_eq(fixture_state(f), state);
 }
 
@@ -89,8 +52,8 @@ START_TEST(dirty_is_shown_with_its_journal)
 	fixture_open(&f, "era=1");
 	fixture_write(&f, 0, 300, V_UNIQUE(20000), 0);
 	fixture_reopen(&f, "");
-	write_much(&f);
-	crash(&f);
+	fixture_write_much(&f);
+	fixture_lose_power(&f);
 	ck_assert_uint_eq(fixture_state(&f), VOLUME_DIRTY);
 	expect_shown(&f);
 	expect_shown(&f);
@@ -106,8 +69,8 @@ START_TEST(first_session)
 
 	fixture_init(&f, _i, "journal-blocks=512 size=40M");
 	fixture_open(&f, "");
-	write_much(&f);
-	crash(&f);
+	fixture_write_much(&f);
+	fixture_lose_power(&f);
 	expect_shown(&f);
 	f.no_check = true;
 	fixture_fini(&f);
@@ -140,8 +103,8 @@ START_TEST(each_state_is_shown)
 
 	fixture_init(&f, _i, "");
 	fixture_open(&f, "");
-	write_much(&f);
-	crash(&f);
+	fixture_write_much(&f);
+	fixture_lose_power(&f);
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
 		change_state(&f, states[i]);
 		expect_shown(&f);
@@ -186,7 +149,7 @@ START_TEST(read_only_is_shown_with_its_journal)
 	f.log = fixture_keep_line;
 	fixture_open(&f, "");
 	ck_assert_int_eq(vdo_volume_read_only_reason(f.volume, &f.error), 0);
-	write_much(&f);
+	fixture_write_much(&f);
 	sim_device_fault(f.sd, &fault);
 	pattern_fill(V_UNIQUE(99999), buf);
 	(void)vdo_pwrite(f.volume, buf, B, 0, VDO_IO_FUA);
@@ -244,8 +207,8 @@ START_TEST(damaged_journal_is_no_reason_to_show_nothing)
 
 	fixture_init(&f, KIND_INLINE, "journal-blocks=512 size=40M");
 	fixture_open(&f, "");
-	write_much(&f);
-	crash(&f);
+	fixture_write_much(&f);
+	fixture_lose_power(&f);
 	journal_place(&f, &start, &count);
 	for (uint64_t i = 0; i < count; i++) {
 		sim_device_peek(f.sd, start + i, block);
@@ -276,7 +239,7 @@ START_TEST(entries_without_sense_are_left_out)
 	fixture_flush(&f);
 	fixture_write(&f, 1, 1, V_UNIQUE(2), 0);
 	fixture_flush(&f);
-	crash(&f);
+	fixture_lose_power(&f);
 	journal_place(&f, &start, &count);
 	/* The newest block has the entry of the second write. */
 	for (uint64_t i = 0; i < count; i++) {
@@ -313,8 +276,8 @@ START_TEST(each_allocation_can_fail)
 
 	fixture_init(&f, KIND_INLINE, "");
 	fixture_open(&f, "");
-	write_much(&f);
-	crash(&f);
+	fixture_write_much(&f);
+	fixture_lose_power(&f);
 	device = sim_device_open(f.sd, NULL);
 	for (n = 1; result != 0; n++) {
 		ck_assert_uint_lt(n, 1000);
@@ -341,8 +304,8 @@ START_TEST(each_read_can_fail)
 
 	fixture_init(&f, _i, "journal-blocks=512 size=40M");
 	fixture_open(&f, "");
-	write_much(&f);
-	crash(&f);
+	fixture_write_much(&f);
+	fixture_lose_power(&f);
 	for (fault.skip = 0; result != 0; fault.skip++) {
 		ck_assert_uint_lt(fault.skip, 1000);
 		sim_device_fault(f.sd, &fault);
@@ -373,8 +336,8 @@ START_TEST(can_be_cancelled)
 
 	fixture_init(&f, KIND_INLINE, "");
 	fixture_open(&f, "");
-	write_much(&f);
-	crash(&f);
+	fixture_write_much(&f);
+	fixture_lose_power(&f);
 	device = sim_device_open(f.sd, NULL);
 	ck_assert_int_eq(vdo_open_device_start(device, c, &job, &error), 0);
 	vdo_job_cancel(job);

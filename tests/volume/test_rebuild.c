@@ -43,19 +43,6 @@ static void change_state(struct fixture *f, enum volume_state state)
 	sim_device_poke(f->sd, g.data_start, block);
 }
 
-static void power_is_back(struct fixture *f)
-{
-	if (sim_device_crashed(f->sd))
-		vdo_device_close(sim_device_reopen(f->sd, NULL));
-}
-
-static void crash(struct fixture *f)
-{
-	sim_device_crash(f->sd);
-	fixture_abandon(f);
-	power_is_back(f);
-}
-
 static void mark_read_only(struct fixture *f)
 {
 	struct vdo_device *d = sim_device_open(f->sd, NULL);
@@ -63,19 +50,6 @@ static void mark_read_only(struct fixture *f)
 	ck_assert_int_eq(vdo_mark_read_only_device(d, &error), 0);
 	vdo_device_close(d);
 	ck_assert_uint_eq(fixture_state(f), VOLUME_READ_ONLY);
-}
-
-static void write_much(struct fixture *f)
-{
-	fixture_write(f, 0, 600, V_UNIQUE(1), 0);
-	fixture_write(f, 600, 100, V_SQUEEZE(1, 300), 0);
-	fixture_repeat(f, 800, 60, V_UNIQUE(7777), 0);
-	fixture_flush(f);
-	fixture_discard(f, 50, 100);
-	fixture_write(f, 100, 20, V_UNIQUE(5000), 0);
-	fixture_write(f, 300, 20, V_ZERO, 0);
-	fixture_write(f, f->logical_blocks - 30, 30, V_UNIQUE(9000), 0);
-	fixture_flush(f);
 }
 
 /* Blocks that were never written look like pages, but for their headers: what a
@@ -110,8 +84,8 @@ static void make_read_only(struct fixture *f, int kind)
 	fixture_open(f, "era=1");
 	fixture_write(f, 0, 300, V_UNIQUE(20000), 0);
 	fixture_reopen(f, "");
-	write_much(f);
-	crash(f);
+	fixture_write_much(f);
+	fixture_lose_power(f);
 	mark_read_only(f);
 }
 
@@ -589,7 +563,7 @@ static void make_journal(struct fixture *f, struct places *p)
 	fixture_flush(f);
 	fixture_write(f, WRITTEN, 1, V_UNIQUE(1 + WRITTEN), 0);
 	fixture_flush(f);
-	crash(f);
+	fixture_lose_power(f);
 	mark_read_only(f);
 	find_places(f, 0, p);
 }
@@ -724,7 +698,7 @@ static void stir(struct fixture *f, uint64_t n)
 {
 	for (; n > 0; n--) {
 		sim_device_crash(f->sd);
-		power_is_back(f);
+		fixture_restore_power(f);
 	}
 }
 
@@ -750,14 +724,14 @@ START_TEST(interrupted_anywhere)
 		sim_device_crash_at(f.sd, nth);
 		result = try_rebuild(&f, 0, NULL);
 		sim_device_crash_at(f.sd, 0);
-		power_is_back(&f);
+		fixture_restore_power(&f);
 		if (fixture_state(&f) != VOLUME_CLEAN) {
 			ck_assert_uint_eq(fixture_state(&f), VOLUME_READ_ONLY);
 			/* And the second one is, at another place. */
 			sim_device_crash_at(f.sd, 1 + nth * 7 % 150);
 			result = try_rebuild(&f, 0, NULL);
 			sim_device_crash_at(f.sd, 0);
-			power_is_back(&f);
+			fixture_restore_power(&f);
 			result = -EIO;
 		}
 		if (fixture_state(&f) != VOLUME_CLEAN)

@@ -441,19 +441,6 @@ static const struct {
 	{"page replaces another", page_replaces_another, -VDO_ECORRUPT},
 };
 
-static uint64_t checksum(struct fixture *f)
-{
-	uint64_t sum = 0;
-	uint8_t block[B];
-
-	for (uint64_t i = 0; i < f->block_count; i++) {
-		sim_device_peek(f->sd, i, block);
-		for (unsigned k = 0; k < B; k += 8)
-			sum = sum * 31 + get_u64(block + k);
-	}
-	return sum;
-}
-
 /* An error that says what to do, and not a bit has changed. */
 START_TEST(test_damage_is_refused)
 {
@@ -465,7 +452,7 @@ START_TEST(test_damage_is_refused)
 		forge_init(&g, _i);
 		damages[i].damage(&g);
 		forge_store(&g);
-		before = checksum(&g.f);
+		before = fixture_checksum(&g.f);
 		for (unsigned again = 0; again < 2; again++) {
 			result = fixture_try_open(&g.f, "");
 			ck_assert_msg(result == damages[i].result, "%s: %s: %s",
@@ -473,7 +460,7 @@ START_TEST(test_damage_is_refused)
 				      g.f.error.message);
 			ck_assert_ptr_nonnull(
 				strstr(g.f.error.message, "vdoctl rebuild"));
-			ck_assert_uint_eq(checksum(&g.f), before);
+			ck_assert_uint_eq(fixture_checksum(&g.f), before);
 		}
 		forge_fini(&g);
 	}
