@@ -73,7 +73,8 @@ struct vdo_rebuilt {
  * it ("force-rebuild"). The block map is brought up to date from the journal,
  * read, and cleared of what makes no sense; the reference counts are made anew;
  * the volume is clean then. The block map is read three times, and once more for
- * each further 256 GiB; it needs up to 72 MiB of memory, 16 bytes for each
+ * each further 256 GiB; it needs a byte of memory for each block of the
+ * 256 GiB that are counted at a time, 64 MiB at most, 16 bytes for each
  * mapping that is only in the journal, and a bit for each block of slabs that
  * have pages of the block map.
  *

@@ -17,7 +17,8 @@
 
 static const struct mapping nothing = {ZERO_BLOCK, STATE_UNMAPPED};
 
-void check_refer(struct check *c, pbn_t pbn, uint16_t flag)
+/* Note that something leads to block @pbn. */
+static void refer(struct check *c, pbn_t pbn, uint16_t flag)
 {
 	uint64_t slab = slab_of(&c->slabs, pbn);
 	uint32_t place = c->places[slab];
@@ -168,7 +169,7 @@ static int take_page(void *arg, struct walk_page *p)
 	const char *wrong = page_wrong(p, &code);
 
 	if (p->level < MAP_LEVELS - 1) {
-		check_refer(c, p->pbn, REFS_PAGE);
+		refer(c, p->pbn, REFS_PAGE);
 		c->pages += c->first && !p->again;
 	}
 	if (wrong != NULL)
@@ -243,8 +244,7 @@ static void take_mapping(struct check *c, struct walk_page *p, unsigned slot)
 	c->report.mappings += c->first && m.pbn != ZERO_BLOCK;
 	if (m.pbn == ZERO_BLOCK)
 		return;
-	check_refer(c, m.pbn,
-		    mapping_is_compressed(m) ? REFS_FRAGMENT : REFS_WHOLE);
+	refer(c, m.pbn, mapping_is_compressed(m) ? REFS_FRAGMENT : REFS_WHOLE);
 	if (c->forms != NULL && mapping_is_compressed(m)) {
 		uint32_t place = c->places[slab_of(&c->slabs, m.pbn)];
 

@@ -249,9 +249,6 @@ int check_map(struct check *c) MUST_CHECK;
  */
 void check_lost(struct check *c);
 
-/* Note that something leads to block @pbn. */
-void check_refer(struct check *c, pbn_t pbn, uint16_t flag);
-
 /* The counts of the part, held against what leads to the blocks. */
 int check_slabs(struct check *c) MUST_CHECK;
 /* The slab is to be made anew; with @unknown its counts cannot be told. */

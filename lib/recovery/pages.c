@@ -128,12 +128,6 @@ static int page_take(struct flow *f)
 	return FLOW_WAIT;
 }
 
-static bool is_root(const struct recovery *r, pbn_t page)
-{
-	return page >= r->facts.root_origin &&
-	       page - r->facts.root_origin < r->facts.root_count;
-}
-
 static int page_apply(struct flow *f)
 {
 	struct page_worker *w = worker_of(f);
@@ -141,7 +135,7 @@ static int page_apply(struct flow *f)
 	uint64_t nonce = r->facts.nonce;
 	int result = 0;
 
-	switch (is_root(r, w->page)
+	switch (replay_is_root(&r->facts, w->page)
 			? mapping_root_check(w->bytes, nonce, w->page)
 			: mapping_page_check(w->bytes, nonce, w->page)) {
 	case MAP_PAGE_VALID:

@@ -11,8 +11,8 @@
 
 #include "base/alloc.h"
 
-int reader_init(struct journal_reader *r, struct queue *queue, struct storage *storage,
-		struct partition ring)
+int reader_init(struct journal_reader *r, struct queue *queue,
+		struct storage *storage, struct partition ring)
 {
 	VDO_ASSERT(ring.count > 0 && (ring.count & (ring.count - 1)) == 0);
 	r->queue = queue;

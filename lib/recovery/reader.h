@@ -51,8 +51,8 @@ struct journal_reader {
 };
 
 /* -ENOMEM; the fields are to be freed in any case. */
-int reader_init(struct journal_reader *r, struct queue *queue, struct storage *storage,
-		struct partition ring) MUST_CHECK;
+int reader_init(struct journal_reader *r, struct queue *queue,
+		struct storage *storage, struct partition ring) MUST_CHECK;
 void reader_fini(struct journal_reader *r);
 
 /* Have @count blocks from number @first on read. Nothing else is under way. */

@@ -139,17 +139,12 @@ unsigned replay_take(const struct replay_facts *f,
 	return taken;
 }
 
-static bool is_root(const struct replay_facts *f, pbn_t pbn)
-{
-	return pbn >= f->root_origin && pbn - f->root_origin < f->root_count;
-}
-
 const char *replay_entry_check(const struct replay_facts *f,
 			       const struct journal_entry *e)
 {
 	if (e->operation > JOURNAL_BLOCK_MAP)
 		return "unknown operation";
-	if (!is_data_block(&f->slabs, e->page) && !is_root(f, e->page))
+	if (!is_data_block(&f->slabs, e->page) && !replay_is_root(f, e->page))
 		return "its page is no block of the block map";
 	if (e->slot >= MAP_PAGE_ENTRIES)
 		return "its slot is beyond the end of a page";
@@ -158,7 +153,7 @@ const char *replay_entry_check(const struct replay_facts *f,
 	if (!mapping_plausible(&f->slabs, e->old_mapping))
 		return "its old mapping is no data block";
 	if (e->operation == JOURNAL_DATA)
-		return is_root(f, e->page) ? "its page is a root" : NULL;
+		return replay_is_root(f, e->page) ? "its page is a root" : NULL;
 	if (e->new_mapping.state != STATE_UNCOMPRESSED ||
 	    e->new_mapping.pbn == ZERO_BLOCK)
 		return "its new page is none";

@@ -37,6 +37,12 @@ struct replay_facts {
 
 void replay_facts_init(struct replay_facts *f, const struct superblock *sb);
 
+/* Is @pbn the root of a tree? */
+static inline bool replay_is_root(const struct replay_facts *f, pbn_t pbn)
+{
+	return pbn >= f->root_origin && pbn - f->root_origin < f->root_count;
+}
+
 struct replay_entry {
 	struct journal_entry entry;
 	struct journal_point at; /* block and index of the entry */

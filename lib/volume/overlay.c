@@ -23,22 +23,18 @@
 #include "replay/scan.h"
 #include "replay/table.h"
 
-#define READ_BLOCKS 64u
-
 /* Row, function, where it runs; what it does. */
 #define OVERLAY_ROWS(X)							       \
 	/* memory to read into */					       \
 	X(OVERLAY_BEGIN, overlay_begin, ON_JOURNAL)			       \
-	/* the whole ring, some blocks at a time: where it begins and ends */  \
-	X(OVERLAY_RING, overlay_ring, ON_JOURNAL)			       \
+	/* the whole ring: where it begins and ends */			       \
 	X(OVERLAY_SCAN, overlay_scan, ON_JOURNAL)			       \
 	X(OVERLAY_BOUNDS, overlay_bounds, ON_JOURNAL)			       \
 	/* once more the blocks with entries that pages may lack */	       \
-	X(OVERLAY_FETCH, overlay_fetch, ON_JOURNAL)			       \
 	X(OVERLAY_ADD, overlay_add, ON_JOURNAL)				       \
 	/* the map has it */						       \
 	X(OVERLAY_SHOW, overlay_show, ON_JOURNAL)			       \
-	/* who asked is told */						       \
+	/* nothing is read any more; who asked is told */		       \
 	X(OVERLAY_END, overlay_end, ON_JOURNAL)
 
 enum { OVERLAY_ROWS(FLOW_ROW) };
@@ -72,64 +68,72 @@ static int overlay_begin(struct flow *f)
 {
 	struct volume *v = volume_of(f);
 	struct overlay *o = &v->overlay;
+	struct partition ring = v->sb.partitions[PARTITION_JOURNAL];
 	struct replay_facts facts;
+	int result;
 
 	replay_facts_init(&facts, &v->sb);
+	VDO_ASSERT(ring.count >= facts.blocks);
+	ring.count = facts.blocks;
 	counter_set(&o->total, facts.blocks);
-	o->buf = alloc_aligned(BLOCK_SIZE, READ_BLOCKS, BLOCK_SIZE);
+	result = reader_init(&o->reader, v->topology.journal, &v->storage,
+			     ring);
 	o->entries = alloc_zeroed(REPLAY_OLD_ENTRIES_PER_BLOCK,
 				  sizeof(*o->entries));
-	if (o->buf == NULL || o->entries == NULL)
-		return flow_fail(f, -ENOMEM);
-	return flow_next(f, replay_scan_create(&facts, &o->scan),
-			 OVERLAY_RING);
+	if (result == 0 && o->entries == NULL)
+		result = -ENOMEM;
+	if (result == 0)
+		result = replay_scan_create(&facts, &o->scan);
+	if (result != 0)
+		return flow_fail(f, result);
+	reader_begin(&o->reader, 0, facts.blocks);
+	return OVERLAY_SCAN;
 }
 
-/* Read up to @left blocks of the ring from @index on, not beyond its end. */
-static int read_ring(struct volume *v, uint64_t index, uint64_t left, int next)
-{
-	struct overlay *o = &v->overlay;
-	uint64_t ring = v->sb.recovery_journal_size;
-
-	VDO_ASSERT(index < ring && left > 0);
-	o->count = MIN(MIN(left, READ_BLOCKS), ring - index);
-	flow_await(&o->flow, &o->mio.done, next);
-	mio_read(&o->mio, &v->storage, MIO_JOURNAL,
-		 v->sb.partitions[PARTITION_JOURNAL].start + index, o->count,
-		 o->buf);
-	return FLOW_WAIT;
-}
-
-static int overlay_ring(struct flow *f)
+/* Have the next chunk, and count it as read. False: *@next is what the row has
+ * to return, which is @end after the last one. */
+static bool next_chunk(struct flow *f, int row, int end,
+		       struct reader_chunk **chunk, int *next)
 {
 	struct volume *v = volume_of(f);
 	struct overlay *o = &v->overlay;
 
-	if (atomic_load(&v->stop))
-		return flow_fail(f, -ECANCELED);
-	if (o->at == v->sb.recovery_journal_size)
-		return OVERLAY_BOUNDS;
-	return read_ring(v, o->at, v->sb.recovery_journal_size - o->at,
-			 OVERLAY_SCAN);
+	*next = FLOW_WAIT;
+	if (!reader_get(&o->reader, f, row, chunk))
+		return false;
+	if (o->reader.result != 0 || atomic_load(&v->stop)) {
+		*next = flow_fail(f, o->reader.result != 0 ? o->reader.result
+							   : -ECANCELED);
+		return false;
+	}
+	*next = end;
+	if (*chunk == NULL)
+		return false;
+	counter_add(&o->read, (*chunk)->count);
+	return true;
 }
 
 static int overlay_scan(struct flow *f)
 {
 	struct overlay *o = &volume_of(f)->overlay;
+	struct reader_chunk *k;
+	int next;
 
-	for (uint64_t i = 0; i < o->count; i++)
-		replay_scan_block(o->scan, o->at + i, o->buf + i * BLOCK_SIZE);
-	o->at += o->count;
-	counter_add(&o->read, o->count);
-	return OVERLAY_RING;
+	if (!next_chunk(f, OVERLAY_SCAN, OVERLAY_BOUNDS, &k, &next))
+		return next;
+	for (unsigned i = 0; i < k->count; i++)
+		replay_scan_block(o->scan, k->first + i,
+				  k->bytes + (size_t)i * BLOCK_SIZE);
+	reader_drop(&o->reader);
+	return OVERLAY_SCAN;
 }
 
-static size_t count_entries(const struct overlay *o)
+static size_t count_entries(const struct overlay *o, seq_t first)
 {
 	size_t n = 0;
 
-	VDO_ASSERT(o->seq >= o->bounds.map_head);
-	for (seq_t q = o->seq; q <= o->bounds.last; q++)
+	VDO_ASSERT(first >= o->bounds.map_head);
+	for (seq_t q = first; q <= o->bounds.last; q++)
 		n += replay_entries(o->scan, q);
 	return n;
 }
@@ -140,6 +144,7 @@ static int overlay_bounds(struct flow *f)
 	struct overlay *o = &v->overlay;
 	const char *wrong = NULL;
 	size_t entries;
+	seq_t first;
 	int result = replay_scan_end(o->scan, &o->bounds, &wrong);
 
 	if (result != 0) {
@@ -152,32 +157,20 @@ static int overlay_bounds(struct flow *f)
 	}
 	if (!o->bounds.found)
 		return OVERLAY_END;
-	o->seq = MAX(o->bounds.first, o->bounds.map_head);
-	entries = count_entries(o);
+	first = MAX(o->bounds.first, o->bounds.map_head);
+	entries = count_entries(o, first);
 	if (entries == 0)
 		return OVERLAY_END;
-	counter_add(&o->total, o->bounds.last + 1 - o->seq);
+	counter_add(&o->total, o->bounds.last + 1 - first);
+	reader_begin(&o->reader, first, o->bounds.last + 1 - first);
 	return flow_next(f, replay_table_create(entries, &o->table),
-			 OVERLAY_FETCH);
+			 OVERLAY_ADD);
 }
 
-static int overlay_fetch(struct flow *f)
+static void add_entries(struct overlay *o, seq_t seq, const uint8_t *block)
 {
-	struct volume *v = volume_of(f);
-	struct overlay *o = &v->overlay;
-
-	if (atomic_load(&v->stop))
-		return flow_fail(f, -ECANCELED);
-	if (o->seq > o->bounds.last)
-		return OVERLAY_SHOW;
-	return read_ring(v, o->seq % v->sb.recovery_journal_size,
-			 o->bounds.last + 1 - o->seq, OVERLAY_ADD);
-}
-
-static void add_entries(struct overlay *o, const uint8_t *block)
-{
-	unsigned expected = replay_entries(o->scan, o->seq);
-	unsigned n = replay_decode(o->scan, o->seq, block, o->entries);
+	unsigned expected = replay_entries(o->scan, seq);
+	unsigned n = replay_decode(o->scan, seq, block, o->entries);
 
 	/* Of a block that somebody has written meanwhile there are none. */
 	VDO_ASSERT(n == expected || n == 0);
@@ -194,13 +187,16 @@ static void add_entries(struct overlay *o, const uint8_t *block)
 static int overlay_add(struct flow *f)
 {
 	struct overlay *o = &volume_of(f)->overlay;
+	struct reader_chunk *k;
+	int next;
 
-	for (uint64_t i = 0; i < o->count; i++) {
-		add_entries(o, o->buf + i * BLOCK_SIZE);
-		o->seq++;
-	}
-	counter_add(&o->read, o->count);
-	return OVERLAY_FETCH;
+	if (!next_chunk(f, OVERLAY_ADD, OVERLAY_SHOW, &k, &next))
+		return next;
+	for (unsigned i = 0; i < k->count; i++)
+		add_entries(o, k->first + i,
+			    k->bytes + (size_t)i * BLOCK_SIZE);
+	reader_drop(&o->reader);
+	return OVERLAY_ADD;
 }
 
 static int overlay_show(struct flow *f)
@@ -229,9 +225,10 @@ static int overlay_end(struct flow *f)
 	struct overlay *o = &v->overlay;
 	struct completion *done = o->done;
 
-	alloc_free(o->buf);
+	if (!reader_rest(&o->reader, f, OVERLAY_END))
+		return FLOW_WAIT;
+	reader_fini(&o->reader);
 	alloc_free(o->entries);
-	o->buf = NULL;
 	o->entries = NULL;
 	replay_scan_destroy(o->scan);
 	o->scan = NULL;
@@ -260,6 +257,6 @@ void overlay_progress(const struct volume *v, uint64_t *done, uint64_t *total)
 
 void overlay_fini(struct volume *v)
 {
-	VDO_ASSERT(v->overlay.done == NULL && v->overlay.buf == NULL);
+	VDO_ASSERT(v->overlay.done == NULL && v->overlay.entries == NULL);
 	replay_table_destroy(v->overlay.table);
 }

@@ -17,6 +17,7 @@
 #include "io/device.h"
 #include "io/readonly.h"
 #include "io/sync.h"
+#include "recovery/reader.h"
 #include "recovery/recovery.h"
 #include "replay/scan.h"
 #include "volume/stats.h"
@@ -80,16 +81,12 @@ struct look {
 /* What the journal has beyond the map of a volume that was not closed; overlay.c */
 struct overlay {
 	struct flow flow;
-	struct mio mio;
+	struct journal_reader reader;
 	struct completion *done;
 	struct replay_scan *scan;
 	struct replay_entry *entries; /* of one block */
 	struct replay_bounds bounds;
 	struct replay_table *table; /* the map's, too, in the end; or NULL */
-	uint8_t *buf;
-	uint64_t at;	  /* the next block of the ring */
-	seq_t seq;	  /* the next block with entries */
-	uint64_t count;	  /* blocks that are being read */
 	uint64_t skipped; /* entries that make no sense */
 	counter_t read, total; /* blocks */
 };

@@ -302,7 +302,7 @@ START_TEST(each_read_can_fail)
 	struct fixture f;
 	int result = -EIO;
 
-	fixture_init(&f, _i, "journal-blocks=512 size=40M");
+	fixture_init(&f, _i, "journal-blocks=2048 size=64M");
 	fixture_open(&f, "");
 	fixture_write_much(&f);
 	fixture_lose_power(&f);
