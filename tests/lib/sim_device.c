@@ -832,6 +832,14 @@ void sim_device_settle(struct sim_device *sd)
 {
 	lock(sd);
 	settle(sd, UINT64_MAX);
+	/* What failed flushes lost is in the cache, and goes from there. */
+	list_for_each_safe(n, &sd->dirty) {
+		uint64_t block = list_entry(n, struct dirty_block, link)->block;
+
+		memcpy(durable_at(sd, block), current_at(sd, block),
+		       BLOCK_SIZE);
+		forget_dirty(sd, block);
+	}
 	sd->settled = sd->seq;
 	unlock(sd);
 }

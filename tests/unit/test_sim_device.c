@@ -197,6 +197,37 @@ START_TEST(fua_lies)
 }
 END_TEST
 
+/* What a failed flush should have covered may be lost, whatever is flushed later,
+ * but not from a device that has settled. */
+START_TEST(failed_flush_loses)
+{
+	struct sim_fault fault = {.ops = SIM_OP(VDO_DEVICE_FLUSH), .times = 1};
+	unsigned kept = 0;
+
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct sim_device *sd = make(seed);
+		struct vdo_device *d = sim_device_open(sd, NULL);
+
+		ck_assert_int_eq(put(d, 1, 1, 0), 0);
+		sim_device_fault(sd, &fault);
+		ck_assert_int_eq(flush(d), -EIO);
+		ck_assert_int_eq(flush(d), 0);
+		ck_assert_int_eq(value_of(sd, 1), 1);
+		if (_i == 1)
+			sim_device_settle(sd);
+		sim_device_crash(sd);
+		kept += value_of(sd, 1) == 1;
+		vdo_device_close(d);
+		sim_device_destroy(sd);
+	}
+	ck_assert_uint_gt(kept, 0);
+	if (_i == 1)
+		ck_assert_uint_eq(kept, SEEDS);
+	else
+		ck_assert_uint_lt(kept, SEEDS);
+}
+END_TEST
+
 /* Without a cache a completed write stays; one under way may go. */
 START_TEST(no_cache)
 {
@@ -451,6 +482,7 @@ int main(void)
 	tcase_add_test(tc, durable_survives);
 	tcase_add_test(tc, cached_meets_all_fates);
 	tcase_add_test(tc, fua_lies);
+	tcase_add_loop_test(tc, failed_flush_loses, 0, 2);
 	tcase_add_test(tc, no_cache);
 	tcase_add_test(tc, flush_covers_what_was_complete);
 	tcase_add_test(tc, order_is_the_seeds);
