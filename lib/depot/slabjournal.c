@@ -263,8 +263,9 @@ static bool has_space(struct slab_journal *sj)
 		slabspace_forget(sj);
 	else if (sj->tail - sj->head >= z->depot->slab.blocking_threshold)
 		return stop_full(sj, &z->stats.journal_blocked);
+	/* With a head beyond the first block, the next entry has the flag. */
 	if (unlikely((sj->tail + 1) % slabjournal_ring(sj) == 0 &&
-		     !summary_get(s).load))
+		     sj->head == 1 && !summary_get(s).load))
 		return stop_unwritten(sj);
 	if (!slabspace_is_free(sj))
 		return stop_full(sj, &z->stats.journal_disk_full);

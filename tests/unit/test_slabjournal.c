@@ -389,6 +389,44 @@ START_TEST(reaped_after_flush)
 }
 END_TEST
 
+/*
+ * The counts have let go of the first block and changed again, so no summary
+ * entry has the load flag yet. It comes with the next one, as the head is beyond
+ * the first block, and so the ring of 4 may go on to offset 0.
+ */
+START_TEST(head_moves_before_flag)
+{
+	struct slab_journal *sj;
+	const struct slab *s;
+	pbn_t pbn;
+
+	fx_destroy(f);
+	open_fx((struct fx_config){10, 1, 4, 1, 0});
+	s = &f->d->slabs[0];
+	pbn = take();
+	sj = journal(0);
+	partial_block(pbn);
+	refs_write_all(&f->d->slabs[0]);
+	hold_writes(s->start + f->d->slab.data_blocks, 1);
+	fx_run(f);
+	ck_assert_uint_eq(f->dev.held_count, 1);
+	toggle(pbn, 2);
+	fx_release(f);
+	ck_assert_uint_eq(sj->head, 2);
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[1] & 0xc0, 0x80);
+	hold_writes(journal_block(0, 2), 1);
+	while (sj->tail == 2)
+		toggle(pbn, 2);
+	toggle(pbn, 2);
+	ck_assert_uint_eq(sj->tail, 3);
+	ck_assert_uint_gt(sj->entries, 1);
+	fx_release(f);
+	commit_all();
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[0], 0);
+	ck_assert_uint_eq(fx_entry(f, 0, 0)[1] & 0x40, 0x40);
+}
+END_TEST
+
 /* No size of the ring gets stuck, nor is a block overwritten that is needed. */
 START_TEST(every_size)
 {
@@ -502,6 +540,7 @@ int main(void)
 	tcase_add_test(tc, by_age);
 	tcase_add_test(tc, thresholds);
 	tcase_add_test(tc, reaped_after_flush);
+	tcase_add_test(tc, head_moves_before_flag);
 	tcase_add_loop_test(tc, every_size, 2, 257);
 	tcase_add_loop_test(tc, read_only_releases, 0, 3);
 	tcase_add_test(tc, tail_busy);
