@@ -31,6 +31,7 @@
 #define BUCKETS          4096u
 #define VERSIONS_MAX     64u /* shuffled at a crash: the newest of a block */
 #define DELAY_DEFAULT_NS 200000u
+#define LATE_FACTOR	 20u
 
 struct version {
 	struct list_node link;
@@ -80,6 +81,9 @@ struct sim_device {
 	uint64_t life; /* counts crashes */
 	bool crashed;
 	uint64_t crash_in; /* operations; 0: never */
+	bool kill_only;
+	sim_kind_fn kind;
+	void *kind_arg;
 	uint64_t seq;      /* of completed writes */
 	uint64_t settled;  /* of those that a flush has covered */
 	struct sim_fault faults[SIM_FAULTS_MAX];
@@ -290,8 +294,11 @@ static void survive(struct sim_device *sd, struct dirty_block *b,
 	}
 }
 
-/* What is under way at a crash may have happened, or in part. */
-static void add_under_way(struct sim_device *sd)
+typedef void (*under_way_fn)(struct sim_device *sd, uint64_t block,
+			     const unsigned char *data);
+
+/* Each block of what is under way at a crash. */
+static void for_under_way(struct sim_device *sd, under_way_fn fn)
 {
 	list_for_each(n, &sd->ios) {
 		struct sim_io *sio = list_entry(n, struct sim_io, link);
@@ -303,17 +310,31 @@ static void add_under_way(struct sim_device *sd)
 			continue;
 		for (uint64_t i = 0; i < io->length / BLOCK_SIZE; i++) {
 			content(io, i, data);
-			add_version(sd, io->offset / BLOCK_SIZE + i, data,
-				    sd->seq + 1);
+			fn(sd, io->offset / BLOCK_SIZE + i, data);
 		}
 	}
+}
+
+/* It may have happened, or in part. */
+static void add_under_way(struct sim_device *sd, uint64_t block,
+			  const unsigned char *data)
+{
+	add_version(sd, block, data, sd->seq + 1);
+}
+
+/* Nobody is told whether it happened. */
+static void write_or_not(struct sim_device *sd, uint64_t block,
+			 const unsigned char *data)
+{
+	if (random_below(sd, 2) == 0)
+		put_block(sd, block, data, !sd->config.volatile_cache);
 }
 
 /* What a crash does to the blocks that are not durable. */
 struct mood {
 	unsigned keep, tear; /* percentages */
 	/* These percentages are for some blocks, and for others the reverse. */
-	enum { ALL_ALIKE, ONE_IS_OTHER, LATE_ARE_OTHER } who;
+	enum { ALL_ALIKE, ONE_IS_OTHER, KIND_IS_OTHER, LATE_ARE_OTHER } who;
 };
 
 static struct mood pick_mood(struct sim_device *sd)
@@ -324,49 +345,84 @@ static struct mood pick_mood(struct sim_device *sd)
 		{50, 25, ALL_ALIKE},	  {90, 10, ALL_ALIKE},
 		{100, 0, ALL_ALIKE},	  {0, 100, ALL_ALIKE},
 		{100, 0, ONE_IS_OTHER},	  {0, 0, ONE_IS_OTHER},
+		{100, 0, KIND_IS_OTHER},  {0, 0, KIND_IS_OTHER},
 		{100, 0, LATE_ARE_OTHER}, {0, 0, LATE_ARE_OTHER},
 	};
 
 	return moods[random_below(sd, ARRAY_SIZE(moods))];
 }
 
-static uint64_t newest_seq(const struct dirty_block *b)
+static struct version *newest(const struct dirty_block *b)
 {
-	if (list_empty(&b->versions))
-		return 0;
-	return list_entry(b->versions.prev, struct version, link)->seq;
+	return list_empty(&b->versions)
+		       ? NULL
+		       : list_entry(b->versions.prev, struct version, link);
 }
 
-static void crash(struct sim_device *sd)
+static uint64_t newest_seq(const struct dirty_block *b)
 {
-	struct mood mood = pick_mood(sd);
-	uint64_t count = 0, at = 0, other, limit = 0;
+	return newest(b) == NULL ? 0 : newest(b)->seq;
+}
 
-	if (sd->crashed)
-		return;
-	add_under_way(sd);
+static unsigned kind_of(struct sim_device *sd, const struct dirty_block *b)
+{
+	return sd->kind == NULL || newest(b) == NULL
+		       ? 0
+		       : sd->kind(sd->kind_arg, b->block, newest(b)->data);
+}
+
+/* One of those that are dirty, or NULL. */
+static const struct dirty_block *pick_dirty(struct sim_device *sd)
+{
+	uint64_t count = 0, other;
+
 	list_for_each(n, &sd->dirty)
 		count++;
 	other = count == 0 ? 0 : random_below(sd, count);
-	list_for_each_safe(n, &sd->dirty) {
-		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+	list_for_each(n, &sd->dirty)
+		if (other-- == 0)
+			return list_entry(n, struct dirty_block, link);
+	return NULL;
+}
 
-		if (at++ == other)
-			limit = newest_seq(b);
-	}
-	at = 0;
+static void lose_power(struct sim_device *sd)
+{
+	struct mood mood = pick_mood(sd);
+	const struct dirty_block *one;
+	uint64_t block, limit;
+	unsigned kind;
+
+	for_under_way(sd, add_under_way);
+	one = pick_dirty(sd);
+	if (one == NULL)
+		return;
+	block = one->block;
+	limit = newest_seq(one);
+	kind = kind_of(sd, one);
 	list_for_each_safe(n, &sd->dirty) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
-		uint64_t block = b->block;
+		uint64_t at = b->block;
 		bool is_other =
-			(mood.who == ONE_IS_OTHER && at++ == other) ||
+			(mood.who == ONE_IS_OTHER && at == block) ||
+			(mood.who == KIND_IS_OTHER && kind_of(sd, b) == kind) ||
 			(mood.who == LATE_ARE_OTHER && newest_seq(b) >= limit);
 
 		survive(sd, b, is_other ? 100 - mood.keep : mood.keep,
 			is_other ? 0 : mood.tear);
-		memcpy(current_at(sd, block), durable_at(sd, block),
-		       BLOCK_SIZE);
-		forget_dirty(sd, block);
+		memcpy(current_at(sd, at), durable_at(sd, at), BLOCK_SIZE);
+		forget_dirty(sd, at);
+	}
+}
+
+static void crash(struct sim_device *sd)
+{
+	if (sd->crashed)
+		return;
+	if (sd->kill_only) {
+		sd->seq++;
+		for_under_way(sd, write_or_not);
+	} else {
+		lose_power(sd);
 	}
 	sd->crashed = true;
 	sd->crash_in = 0;
@@ -454,15 +510,21 @@ static void event_came(struct sim_event *event)
 /* Let it take its time, or none. Not under the lock. */
 static void go(struct sim_io *sio)
 {
+	const struct sim_device_config *c = &sio->sd->config;
 	struct vdo_device_io *io = sio->io;
+	uint64_t delay = c->delay_max_ns;
 
 	if (sio->plug->sim == NULL) {
 		io->complete(io, conclude(sio));
 		return;
 	}
+	if (io->op == VDO_DEVICE_FLUSH && c->flush_factor != 0)
+		delay *= c->flush_factor;
+	else if (c->late_percent != 0 &&
+		 sim_executor_random(sio->plug->sim, 100) < c->late_percent)
+		delay *= LATE_FACTOR;
 	sio->event.fn = event_came;
-	sim_executor_schedule_within(sio->plug->sim, &sio->event,
-				     sio->sd->config.delay_max_ns);
+	sim_executor_schedule_within(sio->plug->sim, &sio->event, delay);
 }
 
 static bool fault_matches(const struct sim_fault *f,
@@ -701,6 +763,21 @@ bool sim_device_crashed(const struct sim_device *sd)
 	crashed = s->crashed;
 	unlock(s);
 	return crashed;
+}
+
+void sim_device_kill_only(struct sim_device *sd, bool kill)
+{
+	lock(sd);
+	sd->kill_only = kill;
+	unlock(sd);
+}
+
+void sim_device_kinds(struct sim_device *sd, sim_kind_fn kind, void *arg)
+{
+	lock(sd);
+	sd->kind = kind;
+	sd->kind_arg = arg;
+	unlock(sd);
 }
 
 void sim_device_fault(struct sim_device *sd, const struct sim_fault *fault)

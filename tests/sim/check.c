@@ -51,7 +51,7 @@ static void check_block(struct run *r, uint64_t lbn, const char *when,
 			allowed_fn allowed)
 {
 	uint8_t block[BLOCK_SIZE];
-	bool readable = image_read(&r->found, lbn, block);
+	bool readable = image_read(&r->found, place_of(r, lbn), block);
 
 	if (r->fua_lies && r->v == NULL && !model_settled(r->model, lbn)) {
 		if (!readable)
@@ -72,7 +72,9 @@ static void compare_mappings(struct run *r, struct image *a, struct image *b,
 			     const char *when)
 {
 	for (uint64_t i = 0; i < r->lbns; i++) {
-		struct mapping m = image_lookup(a, i), n = image_lookup(b, i);
+		lbn_t lbn = place_of(r, i);
+		struct mapping m = image_lookup(a, lbn);
+		struct mapping n = image_lookup(b, lbn);
 
 		if (!mapping_equal(m, n))
 			die(r,
@@ -121,15 +123,23 @@ static void read_image(struct run *r, struct image *im, const char *when)
 	    when, im->sb.state, im->entries, im->first, im->last);
 }
 
+/* Nothing that was found where only a process had died was durable for certain
+ * before a flush was over (D14). */
+static bool was_certain(struct run *r)
+{
+	return !r->unsure || sim_device_settled(r->sd) >= r->unsure_until;
+}
+
 static void check_image(struct run *r, const char *when, allowed_fn allowed)
 {
 	struct image im;
 
 	read_image(r, &im, when);
 	/* A recovery that was interrupted has changed nothing (I43). */
-	if (r->reopened && r->has_found)
+	if (r->reopened && r->has_found && was_certain(r))
 		compare_images(r, &r->found, &im, when);
 	r->reopened = false;
+	r->unsure = false;
 	check_forget(r);
 	r->found = im;
 	r->has_found = true;
@@ -173,7 +183,20 @@ void check_recovered(struct run *r)
 
 void check_survivors(struct run *r, const char *when)
 {
-	check_image(r, when, model_may_survive);
+	if (!r->killed) {
+		check_image(r, when, model_may_survive);
+		return;
+	}
+	check_image(r, when, model_may_hold);
+	r->unsure = true;
+	r->unsure_until = sim_device_written(r->sd);
+}
+
+void check_is_certain(struct run *r)
+{
+	for (uint64_t i = 0; r->unsure && i < r->lbns; i++)
+		check_block(r, i, "opened", model_may_survive);
+	r->unsure = false;
 }
 
 void check_at_rest(struct run *r)
@@ -224,11 +247,12 @@ static int read_chunk(struct run *r, uint64_t lbn, uint64_t count, void *buf)
 {
 	struct read_wait w = {0};
 
+	uint64_t at = place_of(r, lbn) * BLOCK_SIZE;
+
 	if (!is_simulated(r))
-		return vdo_pread(r->v, buf, count * BLOCK_SIZE,
-				 lbn * BLOCK_SIZE, 0);
-	if (vdo_aio_pread(r->v, buf, count * BLOCK_SIZE, lbn * BLOCK_SIZE,
-			  read_done, &w, 0) != 0)
+		return vdo_pread(r->v, buf, count * BLOCK_SIZE, at, 0);
+	if (vdo_aio_pread(r->v, buf, count * BLOCK_SIZE, at, read_done, &w,
+			  0) != 0)
 		die(r, "submission");
 	while (!w.done)
 		if (sim_executor_run(r->v->executor, 1) == 0)
@@ -262,5 +286,5 @@ void check_reads(struct run *r)
 	uint64_t step = MAX(CHUNK, r->lbns / CHUNKS_MAX);
 
 	for (uint64_t i = 0; i < r->lbns; i += step)
-		check_chunk(r, i, MIN(CHUNK, r->lbns - i));
+		check_chunk(r, i, MIN(CHUNK, in_a_row(r, i)));
 }

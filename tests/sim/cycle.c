@@ -24,11 +24,19 @@ static int open_or_not(struct run *r, enum opening how)
 		return result;
 	}
 	totals.recoveries += crashed;
+	check_is_certain(r);
 	if (how != OPEN_READ_ONLY && !r->rotten && !sim_device_crashed(r->sd))
 		check_recovered(r);
 	if (how != OPEN_READ_ONLY)
 		check_forget(r);
 	return 0;
+}
+
+/* Crashes are those of the power from now on. */
+static void cut_power(struct run *r)
+{
+	r->killed = false;
+	sim_device_kill_only(r->sd, false);
 }
 
 /* True: the volume is clean. */
@@ -52,6 +60,7 @@ static bool end_close(struct run *r)
 	check_survivors(r, result == 0 ? "after close" : "after a failed close");
 	totals.crashes += crashed;
 	if (result == 0 && percent(r, 30)) {
+		cut_power(r);
 		sim_device_crash(r->sd);
 		check_survivors(r, "after close and a crash");
 		totals.crashes++;
@@ -74,7 +83,7 @@ static void end_crash(struct run *r)
 {
 	if (!sim_device_crashed(r->sd))
 		sim_device_crash(r->sd);
-	end_abandon(r, "after a crash");
+	end_abandon(r, r->killed ? "after a kill" : "after a crash");
 }
 
 /* False: the volume is of no use any more. */
@@ -155,8 +164,8 @@ static void write_one_by_one(struct run *r)
 
 		pattern_fill(V_UNIQUE(dice(r, 200)), block);
 		v = model_submit(r->model, lbn, block);
-		if (vdo_pwrite(r->v, block, BLOCK_SIZE, lbn * BLOCK_SIZE,
-			       0) == 0)
+		if (vdo_pwrite(r->v, block, BLOCK_SIZE,
+			       place_of(r, lbn) * BLOCK_SIZE, 0) == 0)
 			model_ack(r->model, v, false);
 		else
 			model_maybe(r->model, v);
@@ -201,14 +210,17 @@ static bool cycle(struct run *r)
 	r->is_long = percent(r, 10);
 	r->super_written = false;
 	totals.cycles++;
-	if (percent(r, 5) && r->has_found)
+	if (percent(r, 5) && r->has_found && !r->unsure)
 		look_at(r);
 	if (r->has_found && r->found.sb.state == VOLUME_READ_ONLY)
 		mend_rebuild(r);
 	else if (r->has_found && percent(r, 10))
 		mend_check(r);
+	r->killed = !r->fua_lies && percent(r, 15);
+	sim_device_kill_only(r->sd, r->killed);
 	go_on = percent(r, 10) ? live_elsewhere(r) : live(r);
 	sim_device_clear_faults(r->sd);
+	cut_power(r);
 	if (!sim_device_crashed(r->sd)) {
 		sim_device_crash_at(r->sd, 0);
 		if (go_on && r->found.sb.state == VOLUME_CLEAN &&

@@ -23,6 +23,8 @@ static void set_errors(struct run *r)
 		.times = percent(r, 50) ? 1 : dice(r, 20),
 	};
 
+	sim_device_kill_only(r->sd, false);
+	r->killed = false;
 	r->faulty = true;
 	r->lossy = true; /* an unreadable map page is enough */
 	say(r, "  faults of %x after %" PRIu64, fault.ops, fault.skip);
@@ -45,11 +47,17 @@ static void check_read_only(struct run *r, const struct vdo_device_io *io)
 	r->super_written = true;
 }
 
-static bool is_page(struct run *r, const struct vdo_device_io *io, pbn_t pbn)
+/* Its first image, which has no flag yet, too. */
+static bool is_page(const struct run *r, const uint8_t *bytes, pbn_t pbn)
+{
+	return get_u64(bytes + 8) == r->nonce && get_u64(bytes + 16) == pbn;
+}
+
+static bool writes_page(const struct run *r, const struct vdo_device_io *io,
+			pbn_t pbn)
 {
 	return io->length == BLOCK_SIZE && io->iov[0].iov_len == BLOCK_SIZE &&
-	       mapping_page_check(io->iov[0].iov_base, r->nonce, pbn) !=
-		       MAP_PAGE_BAD;
+	       is_page(r, io->iov[0].iov_base, pbn + r->bio_offset);
 }
 
 /* Called with each operation of the storage. */
@@ -61,7 +69,7 @@ static bool watch(void *arg, const struct vdo_device_io *io)
 	check_read_only(r, io);
 	if (io->op != VDO_DEVICE_WRITE || r->trap_in == 0 ||
 	    pbn < r->trap_first || pbn > r->trap_last ||
-	    (r->trap_pages && !is_page(r, io, pbn)))
+	    (r->trap_pages && !writes_page(r, io, pbn)))
 		return false;
 	if (--r->trap_in == 0)
 		r->trap_sprung = true;
@@ -110,12 +118,14 @@ static void set_trap(struct run *r)
 
 	image_open_sim(&im, r->sd, r->block_count);
 	r->trap_pages = false;
-	switch (dice(r, 10)) {
+	switch (dice(r, 12)) {
 	case 0:
 	case 1:
 		trap_in_partition(r, &im, PARTITION_SUMMARY);
 		break;
 	case 2:
+	case 10:
+	case 11:
 		trap_in_partition(r, &im, PARTITION_JOURNAL);
 		break;
 	case 3:
@@ -146,8 +156,43 @@ void fault_spring(struct run *r)
 	if (!r->trap_sprung)
 		return;
 	r->trap_sprung = false;
-	if (!sim_device_crashed(r->sd))
+	if (sim_device_crashed(r->sd))
+		return;
+	if (percent(r, 50))
+		sim_device_crash(r->sd);
+	else
 		sim_device_crash_at(r->sd, any_size(r, 3));
+}
+
+void fault_kept(struct run *r)
+{
+	if (r->trap_flush_in != 0 && --r->trap_flush_in == 0)
+		sim_device_crash(r->sd);
+}
+
+/* -------------------------------------------------------------------- kinds */
+
+enum { KIND_SUPER = PARTITION_COUNT, KIND_COUNTS, KIND_SLAB_JOURNAL, KIND_PAGE,
+       KIND_DATA };
+
+unsigned fault_kind(void *run, uint64_t block, const void *bytes)
+{
+	const struct run *r = run;
+	pbn_t pbn = block + r->bio_offset;
+
+	if (is_data_block(&r->slabs, pbn))
+		return is_page(r, bytes, pbn) ? KIND_PAGE : KIND_DATA;
+	for (unsigned i = 0; i < PARTITION_COUNT; i++)
+		if (i != PARTITION_DEPOT &&
+		    pbn - r->layout.partitions[i].start <
+			    r->layout.partitions[i].count)
+			return i;
+	if (pbn < r->slabs.first_block)
+		return KIND_SUPER;
+	return slab_offset_of(&r->slabs, pbn) - r->slabs.data_blocks <
+			       r->layout.slab.reference_count_blocks
+		       ? KIND_COUNTS
+		       : KIND_SLAB_JOURNAL;
 }
 
 /* ------------------------------------------------------------------ together */
@@ -158,8 +203,11 @@ void fault_arm(struct run *r)
 
 	sim_device_hold(r->sd, watch, r);
 	r->trap_in = 0;
-	if (what < 60)
+	r->trap_flush_in = 0;
+	if (what < 50)
 		set_trap(r);
+	else if (what < 62)
+		r->trap_flush_in = any_size(r, 5);
 	else if (what < 75)
 		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
 	else if (what < 82)
@@ -169,6 +217,7 @@ void fault_arm(struct run *r)
 void fault_disarm(struct run *r)
 {
 	r->trap_in = 0;
+	r->trap_flush_in = 0;
 	r->trap_sprung = false;
 }
 

@@ -43,27 +43,60 @@ static void fill_with_rubbish(struct run *r)
 	}
 }
 
+/* Blocks that were never written hold mappings that make sense. */
+static void fill_with_pages(struct run *r)
+{
+	for (pbn_t pbn = r->slabs.first_block;
+	     pbn - r->bio_offset < r->block_count; pbn++) {
+		uint8_t page[BLOCK_SIZE];
+
+		if (!is_data_block(&r->slabs, pbn) || percent(r, 20))
+			continue;
+		pattern_fill(V_UNIQUE(dice(r, 1000)), page);
+		mapping_page_format(page, r->nonce, pbn, false);
+		for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
+			mapping_page_put(page, i, (struct mapping){
+				r->slabs.first_block + dice(r, 100),
+				STATE_UNCOMPRESSED});
+		sim_device_poke(r->sd, pbn - r->bio_offset, page);
+	}
+}
+
 /* ------------------------------------------------------------------- format */
 
 static struct vdo_config *random_shape(struct run *r)
 {
 	static const unsigned rings[] = {4, 8, 16, 32, 64, 256};
+	static const unsigned wide_rings[] = {8, 8, 16, 32};
 	static const unsigned slab_rings[] = {3, 4, 8, 16};
 	static const unsigned logical[] = {500, 500, 6000, 6000, 80000};
 	struct vdo_config *c;
 
 	if (vdo_config_new(&c) != 0)
 		abort();
+	r->wide = percent(r, 15);
+	r->sparse = !r->wide && percent(r, 20);
+	r->trees = 1 + (unsigned)dice(r, 3);
 	r->has_index = percent(r, 30);
 	vdo_config_set(c, "profile", "small", NULL);
 	vdo_config_set(c, "index-memory", r->has_index ? "2M" : "none", NULL);
-	r->tight = percent(r, 50);
+	r->tight = !r->wide && percent(r, 55);
 	config_set(r, c, "slab-bits", 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
-		   r->tight ? 3 + dice(r, 3) : CHOOSE(r, slab_rings));
-	config_set(r, c, "journal-blocks", r->tight ? 4 : CHOOSE(r, rings));
+		   r->wide    ? 32
+		   : r->tight ? 3 + dice(r, 3)
+			      : CHOOSE(r, slab_rings));
+	config_set(r, c, "journal-blocks",
+		   r->wide    ? CHOOSE(r, wide_rings)
+		   : r->tight ? 4
+			      : CHOOSE(r, rings));
 	r->lbns = (r->tight ? 300 : 10) + dice(r, CHOOSE(r, logical));
-	config_set(r, c, "logical-size", r->lbns * BLOCK_SIZE);
+	if (r->wide)
+		r->lbns = 1000 + dice(r, 2000);
+	if (r->sparse)
+		r->lbns = LEAF_USED * (50 + dice(r, 300));
+	config_set(r, c, "logical-size",
+		   (place_of(r, r->lbns - 1) + 1) * BLOCK_SIZE);
 	vdo_config_set(c, "force", "on", NULL);
 	return c;
 }
@@ -93,8 +126,22 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 		image_close(&im);
 	} else if (result == 0) {
 		die(r, "format succeeded, and is lost: %s", error.message);
+	} else if (error.code != -VDO_ENOTVDO) {
+		die(r, "an interrupted format looks like a damaged volume: %s",
+		    error.message);
 	}
 	vdo_device_close(d);
+}
+
+static void learn_layout(struct run *r)
+{
+	struct image im;
+
+	image_open_sim(&im, r->sd, r->block_count);
+	r->layout = im.sb;
+	r->slabs = im.slabs;
+	r->bio_offset = im.geometry.bio_offset;
+	image_close(&im);
 }
 
 void shape_format(struct run *r)
@@ -103,6 +150,8 @@ void shape_format(struct run *r)
 		.seed = r->seed,
 		.block_count = 1500 + dice(r, 2500),
 		.volatile_cache = percent(r, 90),
+		.flush_factor = percent(r, 25) ? 1 + (unsigned)dice(r, 20) : 1,
+		.late_percent = percent(r, 25) ? (unsigned)dice(r, 15) : 0,
 	};
 	struct vdo_error error;
 	struct vdo_config *c;
@@ -136,6 +185,10 @@ void shape_format(struct run *r)
 	r->nonce = info.nonce;
 	vdo_device_close(d);
 	vdo_config_free(c);
+	learn_layout(r);
+	sim_device_kinds(r->sd, fault_kind, r);
+	if (percent(r, 20))
+		fill_with_pages(r);
 	r->model = model_create(r->lbns);
 	r->writes = calloc(r->lbns, sizeof(*r->writes));
 	r->partial = calloc(r->lbns, sizeof(*r->partial));
@@ -151,7 +204,8 @@ static void random_settings(struct run *r, struct settings *s)
 	if (vdo_config_new(&c) != 0)
 		abort();
 	vdo_config_set_log(c, print_log, r);
-	config_set(r, c, "depth", CHOOSE(r, depths));
+	config_set(r, c, "depth",
+		   r->wide && percent(r, 70) ? 2000 : CHOOSE(r, depths));
 	if (percent(r, 50)) {
 		vdo_config_set(c, "topology", "classic", NULL);
 		config_set(r, c, "logical-zones", 1 + dice(r, 4));

@@ -76,9 +76,17 @@ struct run {
 	uint64_t block_count;
 	uint64_t lbns;
 	pbn_t super_block;
+	struct superblock layout; /* as it was formatted */
+	struct slab_geometry slabs;
+	uint64_t bio_offset;
 	bool fua_lies;
 	bool has_index;
 	bool tight; /* journals wrap all the time */
+	bool wide;  /* much at once, with room for it in the journals */
+	/* Few trees with many leaf pages, of each of which some blocks are used:
+	 * what the model has in a row is not in a row on the volume. */
+	bool sparse;
+	unsigned trees;
 	uint64_t nonce;
 
 	/* What it must hold. */
@@ -90,6 +98,10 @@ struct run {
 	struct image found; /* after the last crash, replayed by the tests */
 	bool has_found;
 	bool reopened; /* unsuccessfully, since then: it must stay so */
+	/* Only the process died: what was found may still be lost, until a flush
+	 * has covered as many writes. */
+	bool killed, unsure;
+	uint64_t unsure_until;
 
 	/* The cycle. */
 	struct vdo_device *device;
@@ -102,6 +114,7 @@ struct run {
 	bool dense;  /* few LBNs are used: much contention */
 	bool narrow; /* few of each leaf page */
 	bool flushy; /* many flushes */
+	bool burst;  /* operations come at once, not one after the other */
 	bool faulty; /* errors may come */
 	bool lossy;  /* a write or flush may fail: read-only mode is fine */
 	bool rotten; /* the metadata was damaged */
@@ -114,6 +127,7 @@ struct run {
 	bool trap_pages; /* there, only pages of the block map */
 	uint64_t trap_in;
 	bool trap_sprung;
+	uint64_t trap_flush_in; /* the same, of flushes and FUA that are over */
 };
 
 #define die(r, ...)                                                            \
@@ -150,6 +164,27 @@ static inline uint64_t any_size(struct run *r, unsigned bits)
 	return 1 + dice(r, UINT64_C(1) << dice(r, bits + 1));
 }
 
+#define LEAF_USED   16u /* blocks of a leaf page, where the volume is sparse */
+#define LEAF_IN_ROW 4u
+
+/* Where the volume has block @i of the model, and how many in a row from it. */
+static inline lbn_t place_of(const struct run *r, uint64_t i)
+{
+	uint64_t page = i / LEAF_USED, at = i % LEAF_USED;
+
+	if (!r->sparse)
+		return i;
+	page = page / r->trees * ROOT_COUNT + page % r->trees;
+	return page * MAP_PAGE_ENTRIES +
+	       at / LEAF_IN_ROW * (MAP_PAGE_ENTRIES * LEAF_IN_ROW / LEAF_USED) +
+	       at % LEAF_IN_ROW;
+}
+
+static inline uint64_t in_a_row(const struct run *r, uint64_t i)
+{
+	return r->sparse ? LEAF_IN_ROW - i % LEAF_IN_ROW : r->lbns - i;
+}
+
 static inline bool run_read_only(struct run *r)
 {
 	return r->v != NULL && vdo_volume_is_read_only(r->v);
@@ -172,6 +207,10 @@ void work_wait(struct run *r);
 void fault_arm(struct run *r);
 void fault_disarm(struct run *r);
 void fault_spring(struct run *r);
+/* A flush, or a write with FUA, ended well. */
+void fault_kept(struct run *r);
+/* What a block is part of, for crashes that lose all of a kind. */
+unsigned fault_kind(void *run, uint64_t block, const void *bytes);
 void fault_rot(struct run *r);
 
 /* check.c */
@@ -185,6 +224,8 @@ void check_walk(struct run *r);
 /* The volume was opened and nothing was done yet: it is what the tests found
  * on the storage before, replayed by themselves. */
 void check_recovered(struct run *r);
+/* It serves: what was found stays, also where only the process had died. */
+void check_is_certain(struct run *r);
 /* The volume was rebuilt, and maps what it mapped. */
 void check_rebuilt(struct run *r);
 /* Blocks as the volume reads them, now that nothing is under way. */

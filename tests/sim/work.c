@@ -112,6 +112,8 @@ static void op_done(void *arg, int result)
 		end_writes(op, result);
 		break;
 	}
+	if (result == 0 && (op->kind == OP_FLUSH || op->fua))
+		fault_kept(r);
 	op_free(op);
 }
 
@@ -156,6 +158,8 @@ static uint64_t random_count(struct run *r)
 {
 	uint64_t n = dice(r, 100);
 
+	if (r->wide && n < 70)
+		return 1 + dice(r, 5 * OP_BLOCKS_MAX);
 	if (r->flavour != MIXED && n < (r->tight ? 80 : 40))
 		return 1 + dice(r, OP_BLOCKS_MAX);
 	return n < 60 ? 1 : n < 95 ? 1 + dice(r, 8)
@@ -211,6 +215,11 @@ static void fill_blocks(struct run *r, uint8_t *buf, uint64_t count)
 	}
 }
 
+static uint64_t offset_of(const struct op *op)
+{
+	return place_of(op->run, op->lbn) * BLOCK_SIZE;
+}
+
 static int submit_write(struct op *op)
 {
 	struct run *r = op->run;
@@ -223,7 +232,7 @@ static int submit_write(struct op *op)
 	op->fua = flags & VDO_IO_FUA;
 	begin_writes(op);
 	return vdo_aio_pwrite(r->v, op->buf, op->count * BLOCK_SIZE,
-			      op->lbn * BLOCK_SIZE, op_done, op, flags);
+			      offset_of(op), op_done, op, flags);
 }
 
 /* Some sectors of a block whose content is known. */
@@ -247,14 +256,13 @@ static int submit_sectors(struct op *op)
 		begin_writes(op);
 		return (op->kind == OP_DISCARD ? vdo_aio_discard
 					       : vdo_aio_write_zeroes)(
-			r->v, n * 512, op->lbn * BLOCK_SIZE + first * 512,
+			r->v, n * 512, offset_of(op) + first * 512,
 			op_done, op, flags);
 	}
 	memset(op->buf + first * 512, (int)dice(r, 256), n * 512);
 	begin_writes(op);
 	return vdo_aio_pwrite(r->v, op->buf + first * 512, n * 512,
-			      op->lbn * BLOCK_SIZE + first * 512, op_done, op,
-			      flags);
+			      offset_of(op) + first * 512, op_done, op, flags);
 }
 
 static int submit_zeroes(struct op *op)
@@ -268,7 +276,7 @@ static int submit_zeroes(struct op *op)
 	begin_writes(op);
 	return (op->kind == OP_DISCARD ? vdo_aio_discard
 				       : vdo_aio_write_zeroes)(
-		r->v, op->count * BLOCK_SIZE, op->lbn * BLOCK_SIZE, op_done, op,
+		r->v, op->count * BLOCK_SIZE, offset_of(op), op_done, op,
 		flags);
 }
 
@@ -281,7 +289,7 @@ static int submit(struct op *op)
 	case OP_READ:
 		op->buf = malloc(op->count * BLOCK_SIZE);
 		return vdo_aio_pread(r->v, op->buf, op->count * BLOCK_SIZE,
-				     op->lbn * BLOCK_SIZE, op_done, op, 0);
+				     offset_of(op), op_done, op, 0);
 	case OP_WRITE:
 		if (vdo_volume_alignment(r->v) == 512 && percent(r, 20))
 			return submit_sectors(op);
@@ -308,11 +316,11 @@ static void choose_op(struct run *r, struct op *op)
 	if (r->flushy && percent(r, 20))
 		op->kind = OP_FLUSH;
 	op->lbn = dice(r, room);
-	if (r->narrow) /* few blocks of many leaf pages */
+	if (r->narrow && !r->sparse) /* few blocks of many leaf pages */
 		op->lbn -= op->lbn % MAP_PAGE_ENTRIES % 700;
 	if (op->kind == OP_DISCARD && percent(r, 10))
 		count = 1 + dice(r, DISCARD_MAX);
-	op->count = MIN(count, room - op->lbn);
+	op->count = MIN(count, MIN(room - op->lbn, in_a_row(r, op->lbn)));
 	if (r->retry_count == 0)
 		return;
 	/* Whoever meets an error tries it again. */
@@ -341,9 +349,16 @@ static void start_op(struct run *r)
 
 /* ---------------------------------------------------------------- the whole */
 
-static void run_steps(struct run *r, uint64_t steps)
+/* Power fails at the very step at which a trap is sprung, or soon after. False:
+ * nothing is left to be done. */
+static bool run_steps(struct run *r, uint64_t steps)
 {
-	sim_executor_run(r->v->executor, steps);
+	for (; steps > 0; steps--) {
+		if (sim_executor_run(r->v->executor, 1) == 0)
+			return false;
+		fault_spring(r);
+	}
+	return true;
 }
 
 void work_wait(struct run *r)
@@ -383,7 +398,7 @@ static void suspend_and_resume(struct run *r)
 		check_at_rest(r);
 	for (uint64_t i = dice(r, 4); i > 0; i--)
 		start_op(r);
-	run_steps(r, dice(r, 40));
+	(void)run_steps(r, dice(r, 40));
 	result = volume_resume(r->v->volume);
 	if (result != 0 && !sim_device_crashed(r->sd) && !r->faulty)
 		die(r, "resume: %s", vdo_error_name(result));
@@ -404,6 +419,13 @@ static uint64_t choose_work(struct run *r)
 	r->flushy = percent(r, 20);
 	r->retry_count = 0;
 	r->under_way_max = percent(r, 30) ? 1 : 1 + (unsigned)dice(r, 100);
+	r->burst = r->wide && percent(r, 50);
+	if (r->wide) {
+		r->flavour = percent(r, 70) ? MANY_ENTRIES : r->flavour;
+		r->under_way_max = 100;
+		r->dense = false;
+		n = r->burst ? 4 + dice(r, 20) : 20 + dice(r, 100);
+	}
 	if (r->limits.ops != 0)
 		n = MIN(n, r->limits.ops);
 	say(r, "  %" PRIu64 " operations of flavour %d", n, (int)r->flavour);
@@ -420,12 +442,12 @@ void work_some(struct run *r)
 		if (dice(r, 300) == 0)
 			suspend_and_resume(r);
 		while (r->under_way >= r->under_way_max)
-			if (sim_executor_run(r->v->executor,
-					     1 + dice(r, 50)) == 0)
+			if (!run_steps(r, 1 + dice(r, 50)) &&
+			    r->under_way >= r->under_way_max)
 				die(r, "%u operations hang", r->under_way);
 		start_op(r);
-		run_steps(r, dice(r, 40));
-		fault_spring(r);
+		if (!r->burst)
+			(void)run_steps(r, dice(r, 40));
 		if (sim_device_crashed(r->sd) ||
 		    (run_read_only(r) && percent(r, 3)))
 			break;
@@ -434,5 +456,7 @@ void work_some(struct run *r)
 		if (i % WALK_EACH == 0)
 			check_walk(r);
 	}
+	if (r->burst)
+		(void)run_steps(r, dice(r, 8000));
 	check_walk(r);
 }
