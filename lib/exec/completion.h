@@ -24,6 +24,8 @@
 #ifndef EXEC_COMPLETION_H
 #define EXEC_COMPLETION_H
 
+#include <stdatomic.h>
+
 #include "base/assert.h"
 #include "exec/mpsc.h"
 #include "exec/trace.h"
@@ -50,14 +52,26 @@ struct queue {
 	struct queue *next; /* of the executor's */
 	unsigned number;    /* for those who keep something a queue */
 	char name[16];
+#ifdef VDO_DEBUG
+	atomic_ullong crossings; /* see executor_crossings() */
+#endif
 	const struct flow *armed; /* private to flow.h */
 	struct trace trace;
 };
+
+/* The queue that the calling thread is running, or NULL. */
+extern _Thread_local struct queue *queue_running
+	__attribute__((tls_model("initial-exec")));
 
 /* Run c->fn on @q, which is the home of @c from now on. */
 static inline void queue_post(struct queue *q, struct completion *c)
 {
 	VDO_CHECK(c->fn != NULL);
+#ifdef VDO_DEBUG
+	if (queue_running != q)
+		atomic_fetch_add_explicit(&q->crossings, 1,
+					  memory_order_relaxed);
+#endif
 	q->post(q, c);
 }
 

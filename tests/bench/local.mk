@@ -2,6 +2,9 @@
 # Benchmarks: built by "make check" so that they cannot rot, run by "make bench".
 check_PROGRAMS += tests/bench/vdo-bench
 tests_bench_vdo_bench_SOURCES = %D%/bench.c %D%/bench.h \
+	%D%/load.c %D%/load.h %D%/medium.c %D%/medium.h \
+	%D%/arguments.c %D%/arguments.h %D%/raw.c %D%/raw.h \
+	%D%/report.c %D%/report.h \
 	%D%/vdo-bench.c examples/process.c examples/process.h \
 	tests/lib/histogram.c \
 	tests/lib/histogram.h
