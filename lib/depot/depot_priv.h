@@ -117,6 +117,9 @@ void summary_fini(struct depot_zone *z);
 
 struct summary_entry summary_get(const struct slab *s);
 
+/* Is another number of blocks free than the entry says? */
+bool summary_hint_is_old(const struct slab *s);
+
 /* The write of the entry of @s that is under way or was the last. */
 unsigned summary_write_number(const struct slab *s);
 

@@ -7,7 +7,8 @@
  *
  *	1. tails of slab journals that have entries
  *	2. dirty reference counts
- *	3. summary entries that say dirty although their counts are written
+ *	3. summary entries that say dirty although their counts are written, or
+ *	   of whose free blocks some had a provisional reference then
  *
  * "At rest" means that the zone's count of everything under way is zero, so the
  * order in which writes come back does not matter (E trap 16). In this order
@@ -54,7 +55,8 @@ static void clean_summary(struct depot_zone *z)
 	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s))
 		if (s->journal != NULL && s->state == SLAB_REBUILT &&
-		    summary_get(s).dirty)
+		    (summary_get(s).dirty ||
+		     (summary_get(s).load && summary_hint_is_old(s))))
 			refs_check_clean(s);
 }
 

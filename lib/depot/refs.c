@@ -316,9 +316,11 @@ void refs_check_clean(struct slab *s)
 
 	/* Counts of unscrubbed slabs lack what is in the journal. */
 	bool dirty = s->state != SLAB_REBUILT && e.dirty;
+	/* What is free changes without an entry, too; the last word is right. */
+	bool said = e.load && e.dirty == dirty && e.tail_offset == offset &&
+		    !(s->zone->draining && summary_hint_is_old(s));
 
-	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) ||
-	    (e.load && e.dirty == dirty && e.tail_offset == offset))
+	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) || said)
 		return;
 	s->cleaning = true;
 	s->clean_dirty = dirty;

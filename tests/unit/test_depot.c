@@ -394,6 +394,31 @@ START_TEST(save_and_load)
 }
 END_TEST
 
+/* Blocks with a provisional reference when the entry was written are free
+ * without another entry of the journal. */
+START_TEST(hint_is_right_at_the_end)
+{
+	struct pbn_lock *locks[400];
+	uint64_t blocks;
+
+	open_fx((struct fx_config){10, 1, 16, 1, 0});
+	blocks = f->d->geo.data_blocks;
+	for (unsigned i = 0; i < ARRAY_SIZE(locks); i++)
+		locks[i] = fx_allocate(f, 0, NULL);
+	ck_assert_int_eq(fx_adjust(f, slab_start(&f->d->geo, 0),
+				   REFS_INCREMENT),
+			 0);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	ck_assert_uint_eq(summary_get(&f->d->slabs[0]).hint,
+			  slab_summary_hint(10, blocks - ARRAY_SIZE(locks)));
+	for (unsigned i = 0; i < ARRAY_SIZE(locks); i++)
+		fx_unlock(f, locks[i]);
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	ck_assert_uint_eq(slab_summary_decode(fx_entry(f, 0, 0)).hint,
+			  slab_summary_hint(10, blocks - 1));
+}
+END_TEST
+
 /* What nobody used is neither read nor given memory. */
 START_TEST(pristine_is_free)
 {
@@ -991,6 +1016,7 @@ int main(void)
 	tcase_add_loop_test(tc, memory_runs_out, 0, 2);
 	tcase_add_test(tc, more_than_is_ready);
 	tcase_add_test(tc, save_and_load);
+	tcase_add_test(tc, hint_is_right_at_the_end);
 	tcase_add_test(tc, pristine_is_free);
 	tcase_add_loop_test(tc, damaged_journal, 0, ARRAY_SIZE(journal_cases));
 	tcase_add_loop_test(tc, damaged_clean_slab, 0,
