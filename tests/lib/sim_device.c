@@ -84,6 +84,7 @@ struct sim_device {
 	bool kill_only;
 	sim_kind_fn kind;
 	void *kind_arg;
+	uint64_t delays[SIM_KINDS];
 	uint64_t seq;      /* of completed writes */
 	uint64_t settled;  /* of those that a flush has covered */
 	struct sim_fault faults[SIM_FAULTS_MAX];
@@ -334,7 +335,13 @@ static void write_or_not(struct sim_device *sd, uint64_t block,
 struct mood {
 	unsigned keep, tear; /* percentages */
 	/* These percentages are for some blocks, and for others the reverse. */
-	enum { ALL_ALIKE, ONE_IS_OTHER, KIND_IS_OTHER, LATE_ARE_OTHER } who;
+	enum {
+		ALL_ALIKE,
+		ONE_IS_OTHER,
+		KIND_IS_OTHER,
+		KINDS_ARE_OTHER,
+		LATE_ARE_OTHER,
+	} who;
 };
 
 static struct mood pick_mood(struct sim_device *sd)
@@ -346,6 +353,8 @@ static struct mood pick_mood(struct sim_device *sd)
 		{100, 0, ALL_ALIKE},	  {0, 100, ALL_ALIKE},
 		{100, 0, ONE_IS_OTHER},	  {0, 0, ONE_IS_OTHER},
 		{100, 0, KIND_IS_OTHER},  {0, 0, KIND_IS_OTHER},
+		{100, 0, KINDS_ARE_OTHER}, {100, 0, KINDS_ARE_OTHER},
+		{0, 50, KINDS_ARE_OTHER}, {0, 100, KINDS_ARE_OTHER},
 		{100, 0, LATE_ARE_OTHER}, {0, 0, LATE_ARE_OTHER},
 	};
 
@@ -364,11 +373,19 @@ static uint64_t newest_seq(const struct dirty_block *b)
 	return newest(b) == NULL ? 0 : newest(b)->seq;
 }
 
-static unsigned kind_of(struct sim_device *sd, const struct dirty_block *b)
+static unsigned kind_of(struct sim_device *sd, uint64_t block,
+			const unsigned char *data)
 {
-	return sd->kind == NULL || newest(b) == NULL
-		       ? 0
-		       : sd->kind(sd->kind_arg, b->block, newest(b)->data);
+	unsigned kind = sd->kind == NULL ? 0
+					 : sd->kind(sd->kind_arg, block, data);
+
+	VDO_ASSERT(kind < SIM_KINDS);
+	return kind;
+}
+
+static unsigned dirty_kind(struct sim_device *sd, const struct dirty_block *b)
+{
+	return newest(b) == NULL ? 0 : kind_of(sd, b->block, newest(b)->data);
 }
 
 /* One of those that are dirty, or NULL. */
@@ -385,30 +402,52 @@ static const struct dirty_block *pick_dirty(struct sim_device *sd)
 	return NULL;
 }
 
+/* Which blocks are the others. */
+struct others {
+	uint64_t block, since;
+	unsigned kinds; /* a set of bits */
+};
+
+static bool is_other(struct sim_device *sd, const struct mood *mood,
+		     const struct others *others, const struct dirty_block *b)
+{
+	switch (mood->who) {
+	case ALL_ALIKE:
+		break;
+	case ONE_IS_OTHER:
+		return b->block == others->block;
+	case KIND_IS_OTHER:
+	case KINDS_ARE_OTHER:
+		return others->kinds >> dirty_kind(sd, b) & 1;
+	case LATE_ARE_OTHER:
+		return newest_seq(b) >= others->since;
+	}
+	return false;
+}
+
 static void lose_power(struct sim_device *sd)
 {
 	struct mood mood = pick_mood(sd);
 	const struct dirty_block *one;
-	uint64_t block, limit;
-	unsigned kind;
+	struct others others;
 
 	for_under_way(sd, add_under_way);
 	one = pick_dirty(sd);
 	if (one == NULL)
 		return;
-	block = one->block;
-	limit = newest_seq(one);
-	kind = kind_of(sd, one);
+	others.block = one->block;
+	others.since = newest_seq(one);
+	others.kinds = mood.who == KIND_IS_OTHER
+			       ? 1u << dirty_kind(sd, one)
+			       : (unsigned)random_below(sd, 1u << SIM_KINDS);
 	list_for_each_safe(n, &sd->dirty) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
 		uint64_t at = b->block;
-		bool is_other =
-			(mood.who == ONE_IS_OTHER && at == block) ||
-			(mood.who == KIND_IS_OTHER && kind_of(sd, b) == kind) ||
-			(mood.who == LATE_ARE_OTHER && newest_seq(b) >= limit);
 
-		survive(sd, b, is_other ? 100 - mood.keep : mood.keep,
-			is_other ? 0 : mood.tear);
+		if (is_other(sd, &mood, &others, b))
+			survive(sd, b, 100 - mood.keep, 0);
+		else
+			survive(sd, b, mood.keep, mood.tear);
 		memcpy(current_at(sd, at), durable_at(sd, at), BLOCK_SIZE);
 		forget_dirty(sd, at);
 	}
@@ -507,12 +546,24 @@ static void event_came(struct sim_event *event)
 	io->complete(io, conclude(sio));
 }
 
+static uint64_t delay_of(struct sim_device *sd, const struct vdo_device_io *io)
+{
+	unsigned char data[BLOCK_SIZE];
+	uint64_t ns = 0;
+
+	if (io->op == VDO_DEVICE_WRITE && sd->kind != NULL) {
+		content(io, 0, data);
+		ns = sd->delays[kind_of(sd, io->offset / BLOCK_SIZE, data)];
+	}
+	return ns != 0 ? ns : sd->config.delay_max_ns;
+}
+
 /* Let it take its time, or none. Not under the lock. */
 static void go(struct sim_io *sio)
 {
 	const struct sim_device_config *c = &sio->sd->config;
 	struct vdo_device_io *io = sio->io;
-	uint64_t delay = c->delay_max_ns;
+	uint64_t delay = delay_of(sio->sd, io);
 
 	if (sio->plug->sim == NULL) {
 		io->complete(io, conclude(sio));
@@ -777,6 +828,13 @@ void sim_device_kinds(struct sim_device *sd, sim_kind_fn kind, void *arg)
 	lock(sd);
 	sd->kind = kind;
 	sd->kind_arg = arg;
+	unlock(sd);
+}
+
+void sim_device_delays(struct sim_device *sd, const uint64_t max_ns[SIM_KINDS])
+{
+	lock(sd);
+	memcpy(sd->delays, max_ns, sizeof(sd->delays));
 	unlock(sd);
 }
 

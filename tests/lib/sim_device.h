@@ -14,8 +14,8 @@
  *      FUA keeps its word; without one, when it completes.
  *  (2) At a crash each 4 KiB block takes its writes that are not durable, also
  *      those under way, in any order; each is kept, dropped, or torn by sectors
- *      of 512 bytes: at random, or all but one block, or all but those of one
- *      kind, or all since some time.
+ *      of 512 bytes: at random, or all but one block, or all but those of some
+ *      kinds, or all since some time.
  *      A durable write is never undone by an older one.
  *      Part of what a flush that fails should have covered is lost for good:
  *      reads find it until the crash.
@@ -70,11 +70,18 @@ bool sim_device_crashed(const struct sim_device *sd);
 /* A crash from now on is that of the process alone: the storage keeps power. */
 void sim_device_kill_only(struct sim_device *sd, bool kill);
 
-/* Kinds of blocks, for crashes that lose all of a kind, or all others: given is
- * what was written last. NULL: there are none. */
+/* Kinds of blocks, below SIM_KINDS, for crashes that lose all of some kinds, or
+ * all others: given is what was written last. NULL: there are none. */
+#define SIM_KINDS 16u
+
 typedef unsigned (*sim_kind_fn)(void *arg, uint64_t block, const void *bytes);
 
 void sim_device_kinds(struct sim_device *sd, sim_kind_fn kind, void *arg);
+
+/* From now on a write that begins with a block of kind i takes up to max_ns[i];
+ * 0: as long as others. */
+void sim_device_delays(struct sim_device *sd,
+		       const uint64_t max_ns[SIM_KINDS]);
 
 /* Power is back: what survived, through a new device. */
 struct vdo_device *sim_device_reopen(struct sim_device *sd,

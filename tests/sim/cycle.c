@@ -210,6 +210,7 @@ static bool cycle(struct run *r)
 	r->is_long = percent(r, 10);
 	r->super_written = false;
 	totals.cycles++;
+	kinds_choose_delays(r);
 	if (percent(r, 5) && r->has_found && !r->unsure)
 		look_at(r);
 	if (r->has_found && r->found.sb.state == VOLUME_READ_ONLY)

@@ -7,8 +7,6 @@
 
 #include "tests/sim/sim.h"
 
-#include "format/mapping.h"
-
 /* ------------------------------------------------------------------- errors */
 
 /* One kind, from somewhere on. */
@@ -47,108 +45,48 @@ static void check_read_only(struct run *r, const struct vdo_device_io *io)
 	r->super_written = true;
 }
 
-/* Its first image, which has no flag yet, too. */
-static bool is_page(const struct run *r, const uint8_t *bytes, pbn_t pbn)
+static bool is_trapped(struct run *r, const struct vdo_device_io *io)
 {
-	return get_u64(bytes + 8) == r->nonce && get_u64(bytes + 16) == pbn;
-}
+	uint64_t block = io->offset / BLOCK_SIZE;
 
-static bool writes_page(const struct run *r, const struct vdo_device_io *io,
-			pbn_t pbn)
-{
-	return io->length == BLOCK_SIZE && io->iov[0].iov_len == BLOCK_SIZE &&
-	       is_page(r, io->iov[0].iov_base, pbn + r->bio_offset);
+	return io->op == VDO_DEVICE_WRITE &&
+	       io->iov[0].iov_len >= BLOCK_SIZE &&
+	       kinds_of(r, block, io->iov[0].iov_base) == r->trap_kind &&
+	       (r->trap_slab == UINT64_MAX ||
+		kinds_slab_of(r, block) == r->trap_slab);
 }
 
 /* Called with each operation of the storage. */
 static bool watch(void *arg, const struct vdo_device_io *io)
 {
 	struct run *r = arg;
-	pbn_t pbn = io->offset / BLOCK_SIZE;
 
 	check_read_only(r, io);
-	if (io->op != VDO_DEVICE_WRITE || r->trap_in == 0 ||
-	    pbn < r->trap_first || pbn > r->trap_last ||
-	    (r->trap_pages && !writes_page(r, io, pbn)))
+	if (r->trap_in == 0 || !is_trapped(r, io))
 		return false;
 	if (--r->trap_in == 0)
 		r->trap_sprung = true;
 	return false;
 }
 
-static void trap_at(struct run *r, pbn_t first, uint64_t count)
-{
-	r->trap_first = first;
-	r->trap_last = first + count - 1;
-}
-
-/* All of a slab, or its counts, or its journal. */
-enum slab_part { WHOLE_SLAB, COUNTS, SLAB_JOURNAL };
-
-static void trap_in_slab(struct run *r, const struct image *im,
-			 enum slab_part part)
-{
-	uint64_t slab = dice(r, im->slabs.slab_count);
-	uint64_t counts = im->sb.slab.reference_count_blocks;
-	pbn_t start;
-
-	if (percent(r, 70))
-		slab = dice(r, MIN(im->slabs.slab_count, 3));
-	start = slab_start(&im->slabs, slab) - im->geometry.bio_offset;
-	if (part == WHOLE_SLAB)
-		trap_at(r, start, im->sb.slab.slab_blocks);
-	else if (part == COUNTS)
-		trap_at(r, start + im->slabs.data_blocks, counts);
-	else
-		trap_at(r, start + im->slabs.data_blocks + counts,
-			im->sb.slab.slab_journal_blocks);
-}
-
-static void trap_in_partition(struct run *r, const struct image *im,
-			      unsigned id)
-{
-	const struct partition *p = &im->sb.partitions[id];
-
-	trap_at(r, p->start - im->geometry.bio_offset, p->count);
-}
-
+/* After some writes of a kind, in any slab or in one. */
 static void set_trap(struct run *r)
 {
-	struct image im;
+	static const enum kind kinds[] = {
+		KIND_SUMMARY, KIND_SUMMARY,	 KIND_JOURNAL,
+		KIND_JOURNAL, KIND_PAGE,	 KIND_PAGE,
+		KIND_DATA,    KIND_COUNTS,	 KIND_COUNTS,
+		KIND_COUNTS,  KIND_SLAB_JOURNAL, KIND_SLAB_JOURNAL,
+	};
 
-	image_open_sim(&im, r->sd, r->block_count);
-	r->trap_pages = false;
-	switch (dice(r, 12)) {
-	case 0:
-	case 1:
-		trap_in_partition(r, &im, PARTITION_SUMMARY);
-		break;
-	case 2:
-	case 10:
-	case 11:
-		trap_in_partition(r, &im, PARTITION_JOURNAL);
-		break;
-	case 3:
-	case 4:
-		trap_at(r, 0, r->block_count);
-		r->trap_pages = true;
-		break;
-	case 5:
-		trap_in_slab(r, &im, WHOLE_SLAB);
-		break;
-	case 6:
-	case 7:
-		trap_in_slab(r, &im, COUNTS);
-		break;
-	default:
-		trap_in_slab(r, &im, SLAB_JOURNAL);
-		break;
-	}
-	image_close(&im);
+	r->trap_kind = CHOOSE(r, kinds);
+	r->trap_slab = UINT64_MAX;
+	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
+		r->trap_slab = dice(r, MIN(r->slabs.slab_count, 3));
 	r->trap_in = any_size(r, r->is_long || r->tight ? 6 : 3);
 	r->trap_sprung = false;
-	say(r, "  trap %" PRIu64 "..%" PRIu64 " after %" PRIu64,
-	    r->trap_first, r->trap_last, r->trap_in);
+	say(r, "  trap at kind %d after %" PRIu64, (int)r->trap_kind,
+	    r->trap_in);
 }
 
 void fault_spring(struct run *r)
@@ -168,31 +106,6 @@ void fault_kept(struct run *r)
 {
 	if (r->trap_flush_in != 0 && --r->trap_flush_in == 0)
 		sim_device_crash(r->sd);
-}
-
-/* -------------------------------------------------------------------- kinds */
-
-enum { KIND_SUPER = PARTITION_COUNT, KIND_COUNTS, KIND_SLAB_JOURNAL, KIND_PAGE,
-       KIND_DATA };
-
-unsigned fault_kind(void *run, uint64_t block, const void *bytes)
-{
-	const struct run *r = run;
-	pbn_t pbn = block + r->bio_offset;
-
-	if (is_data_block(&r->slabs, pbn))
-		return is_page(r, bytes, pbn) ? KIND_PAGE : KIND_DATA;
-	for (unsigned i = 0; i < PARTITION_COUNT; i++)
-		if (i != PARTITION_DEPOT &&
-		    pbn - r->layout.partitions[i].start <
-			    r->layout.partitions[i].count)
-			return i;
-	if (pbn < r->slabs.first_block)
-		return KIND_SUPER;
-	return slab_offset_of(&r->slabs, pbn) - r->slabs.data_blocks <
-			       r->layout.slab.reference_count_blocks
-		       ? KIND_COUNTS
-		       : KIND_SLAB_JOURNAL;
 }
 
 /* ------------------------------------------------------------------ together */
@@ -223,6 +136,13 @@ void fault_disarm(struct run *r)
 
 /* ---------------------------------------------------------------------- rot */
 
+static uint64_t block_of_partition(struct run *r, unsigned id)
+{
+	const struct partition *p = &r->layout.partitions[id];
+
+	return p->start - r->bio_offset + dice(r, p->count);
+}
+
 /*
  * A bit flips in a volume that is closed: where checksums or redundancy find
  * it, where nothing is read any more, or where it cannot change what mappings
@@ -230,10 +150,9 @@ void fault_disarm(struct run *r)
  */
 void fault_rot(struct run *r)
 {
-	struct image im;
+	uint64_t slab;
 	pbn_t at;
 
-	image_open_sim(&im, r->sd, r->block_count);
 	switch (dice(r, 5)) {
 	case 0:
 		at = 0; /* the geometry */
@@ -242,21 +161,20 @@ void fault_rot(struct run *r)
 		at = r->super_block;
 		break;
 	case 2:
-		trap_in_partition(r, &im, PARTITION_JOURNAL);
-		at = r->trap_first + dice(r, r->trap_last - r->trap_first + 1);
+		at = block_of_partition(r, PARTITION_JOURNAL);
 		break;
 	case 3:
-		trap_in_partition(r, &im, PARTITION_SUMMARY);
-		at = r->trap_first;
+		at = r->layout.partitions[PARTITION_SUMMARY].start -
+		     r->bio_offset;
 		break;
 	default:
-		at = slab_start(&im.slabs, dice(r, im.slabs.slab_count)) -
-		     im.geometry.bio_offset + im.slabs.data_blocks;
-		at += dice(r, im.sb.slab.reference_count_blocks +
-				      im.sb.slab.slab_journal_blocks);
+		slab = dice(r, r->slabs.slab_count);
+		at = slab_start(&r->slabs, slab) - r->bio_offset +
+		     r->slabs.data_blocks +
+		     dice(r, r->layout.slab.reference_count_blocks +
+				     r->layout.slab.slab_journal_blocks);
 		break;
 	}
-	image_close(&im);
 	r->rotten = true;
 	say(r, "  block %" PRIu64 " rots", at);
 	sim_device_rot(r->sd, at * BLOCK_SIZE + dice(r, percent(r, 50) ? 200

@@ -53,7 +53,7 @@ static void fill_with_pages(struct run *r)
 		if (!is_data_block(&r->slabs, pbn) || percent(r, 20))
 			continue;
 		pattern_fill(V_UNIQUE(dice(r, 1000)), page);
-		mapping_page_format(page, r->nonce, pbn, false);
+		mapping_page_format(page, r->layout.nonce, pbn, false);
 		for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
 			mapping_page_put(page, i, (struct mapping){
 				r->slabs.first_block + dice(r, 100),
@@ -133,17 +133,6 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 	vdo_device_close(d);
 }
 
-static void learn_layout(struct run *r)
-{
-	struct image im;
-
-	image_open_sim(&im, r->sd, r->block_count);
-	r->layout = im.sb;
-	r->slabs = im.slabs;
-	r->bio_offset = im.geometry.bio_offset;
-	image_close(&im);
-}
-
 void shape_format(struct run *r)
 {
 	struct sim_device_config device = {
@@ -155,7 +144,6 @@ void shape_format(struct run *r)
 	};
 	struct vdo_error error;
 	struct vdo_config *c;
-	struct vdo_info info;
 	struct vdo_device *d;
 
 	say(r, "seed %" PRIu64, r->seed);
@@ -179,14 +167,9 @@ void shape_format(struct run *r)
 	d = sim_device_open(r->sd, NULL);
 	if (vdo_format_device(d, c, &error) != 0)
 		die(r, "format: %s", error.message);
-	if (vdo_inspect_device(d, &info, sizeof(info), &error) != 0)
-		die(r, "inspect: %s", error.message);
-	r->super_block = info.data_start - (uint64_t)info.bio_offset;
-	r->nonce = info.nonce;
 	vdo_device_close(d);
 	vdo_config_free(c);
-	learn_layout(r);
-	sim_device_kinds(r->sd, fault_kind, r);
+	kinds_begin(r);
 	if (percent(r, 20))
 		fill_with_pages(r);
 	r->model = model_create(r->lbns);

@@ -50,6 +50,19 @@ enum flavour {
 	FLAVOURS,
 };
 
+/* What a block is for; those of slabs come last. */
+enum kind {
+	KIND_OTHER,
+	KIND_SUPER,
+	KIND_JOURNAL,
+	KIND_SUMMARY,
+	KIND_PAGE, /* of the block map */
+	KIND_DATA,
+	KIND_COUNTS,
+	KIND_SLAB_JOURNAL,
+	KINDS,
+};
+
 /* How a volume is opened. */
 enum opening {
 	OPEN_SIM,	/* on the executor of the simulation */
@@ -75,7 +88,7 @@ struct run {
 	struct sim_device *sd;
 	uint64_t block_count;
 	uint64_t lbns;
-	pbn_t super_block;
+	uint64_t super_block;
 	struct superblock layout; /* as it was formatted */
 	struct slab_geometry slabs;
 	uint64_t bio_offset;
@@ -87,7 +100,6 @@ struct run {
 	 * what the model has in a row is not in a row on the volume. */
 	bool sparse;
 	unsigned trees;
-	uint64_t nonce;
 
 	/* What it must hold. */
 	struct model *model;
@@ -122,9 +134,9 @@ struct run {
 	uint64_t retry_lbn, retry_count; /* a read that failed; 0: none */
 	bool super_written; /* since the volume was opened, in read-only mode */
 
-	/* Power fails soon after the Nth write to some part of the storage. */
-	pbn_t trap_first, trap_last;
-	bool trap_pages; /* there, only pages of the block map */
+	/* Power fails soon after the Nth write of a kind, of all slabs or one. */
+	enum kind trap_kind;
+	uint64_t trap_slab;
 	uint64_t trap_in;
 	bool trap_sprung;
 	uint64_t trap_flush_in; /* the same, of flushes and FUA that are over */
@@ -199,6 +211,15 @@ void shape_power_on(struct run *r);
 /* The volume is gone; its device too. */
 void shape_drop_device(struct run *r);
 
+/* kinds.c */
+/* The volume was formatted: know where things are. */
+void kinds_begin(struct run *r);
+/* Writes of some kinds are to be slow from now on, or none. */
+void kinds_choose_delays(struct run *r);
+enum kind kinds_of(const struct run *r, uint64_t block, const void *data);
+/* The slab of a block, or a number that no slab has. */
+uint64_t kinds_slab_of(const struct run *r, uint64_t block);
+
 /* work.c */
 void work_some(struct run *r);
 void work_wait(struct run *r);
@@ -209,8 +230,6 @@ void fault_disarm(struct run *r);
 void fault_spring(struct run *r);
 /* A flush, or a write with FUA, ended well. */
 void fault_kept(struct run *r);
-/* What a block is part of, for crashes that lose all of a kind. */
-unsigned fault_kind(void *run, uint64_t block, const void *bytes);
 void fault_rot(struct run *r);
 
 /* check.c */
