@@ -78,6 +78,13 @@ void depot_load(struct depot *d, enum depot_origin origin,
 		struct completion *done);
 
 /*
+ * Before depot_load() of a depot that crashed: where the recovery journal ends.
+ * A slab journal with an entry of point @end (packed) or a later one says that a
+ * part of the recovery journal is lost.
+ */
+void depot_set_points_end(struct depot *d, uint64_t end);
+
+/*
  * After depot_load() of a depot that crashed: append to the slab journals those
  * of the @count @entries that they lack (V 10.3 D). Any number of times, one at a
  * time, in the order of the recovery journal; @entries stay until @done runs. An

@@ -313,7 +313,7 @@ struct depot {
 	struct journal *journal;
 	uint64_t nonce;
 	enum depot_origin origin; /* of what is loaded */
-	seq_t journal_start; /* of the recovery journal, then */
+	uint64_t points_end; /* no slab journal has this point, or a later one */
 	pbn_t summary_start;
 	unsigned old_zone_count;
 	unsigned locks_max;

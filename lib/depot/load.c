@@ -83,6 +83,12 @@ void depot_load(struct depot *d, enum depot_origin origin,
 	flow_start(&load->flow);
 }
 
+void depot_set_points_end(struct depot *d, uint64_t end)
+{
+	VDO_ASSERT(d->load == NULL && d->done == NULL);
+	d->points_end = end;
+}
+
 void depot_load_progress(const struct depot *d, uint64_t *done,
 			 uint64_t *total)
 {

@@ -179,9 +179,9 @@ static const char *check_tail(const struct slab *s,
 	VDO_ASSERT(s->state != SLAB_REBUILT);
 	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
 		wrong = "sequence number";
-	/* No entry could ever be made after such a point. */
-	if (wrong == NULL && depot_was_saved(d) &&
-	    h->recovery_point.seq >= d->journal_start)
+	/* After such a point no entry could ever be made; or entries were made
+	 * that the recovery journal has lost. */
+	if (wrong == NULL && point_pack(h->recovery_point) >= d->points_end)
 		wrong = "recovery point";
 	return wrong;
 }

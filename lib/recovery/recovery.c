@@ -458,6 +458,7 @@ static int recover_depot(struct flow *f)
 	r->table = NULL;
 	begin_phase(r, load_phase, 0);
 	flow_await(f, &r->step, R_SLABS);
+	depot_set_points_end(r->c.depot, r->bounds.points_end);
 	depot_load(r->c.depot, DEPOT_CRASHED, &r->step);
 	return FLOW_WAIT;
 }

@@ -134,6 +134,8 @@ static void set_bounds(struct replay_scan *scan, bool tolerant, seq_t first,
 		.slab_head = scan->slab_head,
 		.first = first,
 		.last = last,
+		.points_end =
+			point_pack((struct journal_point){scan->facts.start, 0}),
 		.logical_blocks_used = scan->facts.logical_blocks_used,
 		.block_map_data_blocks = scan->facts.block_map_data_blocks,
 	};
@@ -190,7 +192,14 @@ int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 		*wrong = "it is of the format of VDO 6.2";
 		return -VDO_EVERSION;
 	}
+	/* All buffers of a writer may be under I/O at a crash, and no more. */
+	if (scan->highest - last > journal_reserved(scan->facts.blocks)) {
+		*wrong = "blocks are damaged, or missing, before its newest";
+		return -VDO_ECORRUPT;
+	}
 	set_bounds(scan, false, first, last, b);
+	b->points_end = point_pack((struct journal_point){
+		last, (uint16_t)(2 * end->whole)});
 	b->logical_blocks_used = end->logical_blocks_used;
 	if (end->used_change >= 0)
 		b->logical_blocks_used += (uint64_t)end->used_change;

@@ -354,9 +354,18 @@ int fx_replayed(struct fx *f)
 	return fx_result(f);
 }
 
+static void begin_load(struct fx *f, bool is_new)
+{
+	struct journal_point end = {f->seq + 1, 0};
+
+	if (origin(f, is_new) == DEPOT_CRASHED)
+		depot_set_points_end(f->d, point_pack(end));
+	depot_load(f->d, origin(f, is_new), new_wait(f));
+}
+
 int fx_load_journals(struct fx *f)
 {
-	depot_load(f->d, origin(f, false), new_wait(f));
+	begin_load(f, false);
 	return fx_result(f);
 }
 
@@ -379,7 +388,7 @@ int fx_load(struct fx *f, bool is_new)
 {
 	int r;
 
-	depot_load(f->d, origin(f, is_new), new_wait(f));
+	begin_load(f, is_new);
 	r = fx_result(f);
 	if (r == 0 && f->d->origin == DEPOT_CRASHED)
 		r = fx_replayed(f);

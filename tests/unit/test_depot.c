@@ -474,6 +474,7 @@ static const struct {
 	{"sequence zero", 8, 0, -VDO_ECORRUPT},
 	{"sequence, impossible", 15, 0x80, -VDO_ECORRUPT},
 	{"recovery point, impossible", 17, 7, -VDO_ECORRUPT},
+	{"recovery point, later than all entries", 18, 200, -VDO_ECORRUPT},
 	{"map increment of a used block", 33, 1, 0},
 };
 

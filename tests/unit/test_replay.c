@@ -134,6 +134,7 @@ static void assert_last(seq_t last, unsigned count)
 	ck_assert_uint_eq(replay_entries(scan, 4), 0);
 	ck_assert_uint_eq(bounds.logical_blocks_used, 1000 * last + count);
 	ck_assert_uint_eq(bounds.block_map_data_blocks, 100 * last);
+	ck_assert_uint_eq(bounds.points_end, last << 16 | 2 * count);
 }
 
 /* After good order old blocks remain, and count for nothing. */
@@ -144,6 +145,7 @@ START_TEST(nothing)
 	ck_assert_int_eq(end(), 0);
 	ck_assert(!bounds.found);
 	ck_assert_uint_eq(bounds.highest, 5);
+	ck_assert_uint_eq(bounds.points_end, 5 << 16);
 	ck_assert_uint_lt(bounds.last, bounds.first);
 	ck_assert_uint_eq(bounds.logical_blocks_used, 11);
 	ck_assert_uint_eq(bounds.block_map_data_blocks, 22);
@@ -181,6 +183,18 @@ START_TEST(hole)
 	memset(block_of(8), 0, BLOCK_SIZE);
 	assert_last(7, FULL);
 	ck_assert_uint_eq(bounds.highest, 9);
+}
+END_TEST
+
+/* No more blocks than a writer has buffers are under I/O. */
+START_TEST(hole_too_old)
+{
+	put_full(11);
+	memset(block_of(_i), 0, BLOCK_SIZE);
+	if (_i > 9)
+		assert_last((seq_t)_i - 1, FULL);
+	else
+		ck_assert_int_eq(end(), -VDO_ECORRUPT);
 }
 END_TEST
 
@@ -502,6 +516,7 @@ int main(void)
 	tcase_add_test(tc, nothing);
 	tcase_add_test(tc, whole);
 	tcase_add_test(tc, hole);
+	tcase_add_loop_test(tc, hole_too_old, 7, 12);
 	tcase_add_test(tc, stale);
 	tcase_add_test(tc, not_full);
 	tcase_add_loop_test(tc, torn, 1, 8);
