@@ -45,6 +45,7 @@ struct dirty_block {
 	uint64_t block;
 	bool lost; /* what was written before can not become durable any more */
 	struct list_node versions;
+	unsigned char *before; /* in a wreck: what was durable at the crash */
 };
 
 /* One opening of the device. */
@@ -76,6 +77,7 @@ struct sim_device {
 	unsigned char *durable;
 	struct dirty_block *buckets[BUCKETS];
 	struct list_node dirty;
+	struct list_node wreck; /* what was dirty at the crash */
 	struct list_node ios;
 	struct list_node plugs;
 	uint64_t life; /* counts crashes */
@@ -151,19 +153,26 @@ static void add_version(struct sim_device *sd, uint64_t block,
 	list_push_back(&(*p)->versions, &v->link);
 }
 
+static void free_dirty(struct dirty_block *b)
+{
+	struct list_node *n;
+
+	while ((n = list_pop(&b->versions)) != NULL)
+		free(list_entry(n, struct version, link));
+	list_remove(&b->link);
+	free(b->before);
+	free(b);
+}
+
 static void forget_dirty(struct sim_device *sd, uint64_t block)
 {
 	struct dirty_block **p = find_dirty(sd, block);
 	struct dirty_block *b = *p;
-	struct list_node *n;
 
 	if (b == NULL)
 		return;
-	while ((n = list_pop(&b->versions)) != NULL)
-		free(list_entry(n, struct version, link));
-	list_remove(&b->link);
 	*p = b->next;
-	free(b);
+	free_dirty(b);
 }
 
 static unsigned char *durable_at(struct sim_device *sd, uint64_t block)
@@ -388,15 +397,15 @@ static unsigned dirty_kind(struct sim_device *sd, const struct dirty_block *b)
 	return newest(b) == NULL ? 0 : kind_of(sd, b->block, newest(b)->data);
 }
 
-/* One of those that are dirty, or NULL. */
-static const struct dirty_block *pick_dirty(struct sim_device *sd)
+/* One block of the wreck, or NULL. */
+static const struct dirty_block *pick_block(struct sim_device *sd)
 {
 	uint64_t count = 0, other;
 
-	list_for_each(n, &sd->dirty)
+	list_for_each(n, &sd->wreck)
 		count++;
 	other = count == 0 ? 0 : random_below(sd, count);
-	list_for_each(n, &sd->dirty)
+	list_for_each(n, &sd->wreck)
 		if (other-- == 0)
 			return list_entry(n, struct dirty_block, link);
 	return NULL;
@@ -425,14 +434,13 @@ static bool is_other(struct sim_device *sd, const struct mood *mood,
 	return false;
 }
 
-static void lose_power(struct sim_device *sd)
+/* What becomes of the wreck: one way of many. */
+static void cast_lots(struct sim_device *sd)
 {
 	struct mood mood = pick_mood(sd);
-	const struct dirty_block *one;
+	const struct dirty_block *one = pick_block(sd);
 	struct others others;
 
-	for_under_way(sd, add_under_way);
-	one = pick_dirty(sd);
 	if (one == NULL)
 		return;
 	others.block = one->block;
@@ -440,17 +448,38 @@ static void lose_power(struct sim_device *sd)
 	others.kinds = mood.who == KIND_IS_OTHER
 			       ? 1u << dirty_kind(sd, one)
 			       : (unsigned)random_below(sd, 1u << SIM_KINDS);
-	list_for_each_safe(n, &sd->dirty) {
+	list_for_each(n, &sd->wreck) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
-		uint64_t at = b->block;
+		unsigned char *durable = durable_at(sd, b->block);
 
+		memcpy(durable, b->before, BLOCK_SIZE);
 		if (is_other(sd, &mood, &others, b))
 			survive(sd, b, 100 - mood.keep, 0);
 		else
 			survive(sd, b, mood.keep, mood.tear);
-		memcpy(current_at(sd, at), durable_at(sd, at), BLOCK_SIZE);
-		forget_dirty(sd, at);
+		memcpy(current_at(sd, b->block), durable, BLOCK_SIZE);
 	}
+}
+
+static void clear_wreck(struct sim_device *sd)
+{
+	list_for_each_safe(n, &sd->wreck)
+		free_dirty(list_entry(n, struct dirty_block, link));
+}
+
+static void lose_power(struct sim_device *sd)
+{
+	for_under_way(sd, add_under_way);
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		b->before = must(malloc(BLOCK_SIZE));
+		memcpy(b->before, durable_at(sd, b->block), BLOCK_SIZE);
+		*find_dirty(sd, b->block) = b->next;
+		list_remove(n);
+		list_push_back(&sd->wreck, n);
+	}
+	cast_lots(sd);
 }
 
 static void crash(struct sim_device *sd)
@@ -735,6 +764,7 @@ struct vdo_device *sim_device_reopen(struct sim_device *sd,
 	VDO_ASSERT(sd->crashed);
 	sd->crashed = false;
 	sd->crash_in = 0;
+	clear_wreck(sd);
 	/* Nobody is going to release what the dead had held. */
 	list_for_each(n, &sd->ios)
 		list_entry(n, struct sim_io, link)->held = false;
@@ -762,6 +792,7 @@ struct sim_device *sim_device_create(const struct sim_device_config *config)
 	sd->durable = map_blocks(config->block_count);
 	pthread_mutex_init(&sd->lock, NULL);
 	list_init(&sd->dirty);
+	list_init(&sd->wreck);
 	list_init(&sd->ios);
 	list_init(&sd->plugs);
 	return sd;
@@ -775,6 +806,7 @@ void sim_device_destroy(struct sim_device *sd)
 		return;
 	list_for_each_safe(m, &sd->dirty)
 		forget_dirty(sd, list_entry(m, struct dirty_block, link)->block);
+	clear_wreck(sd);
 	while ((n = list_pop(&sd->ios)) != NULL)
 		free(list_entry(n, struct sim_io, link));
 	while ((n = list_pop(&sd->plugs)) != NULL) {
@@ -795,6 +827,14 @@ void sim_device_crash(struct sim_device *sd)
 {
 	lock(sd);
 	crash(sd);
+	unlock(sd);
+}
+
+void sim_device_crash_otherwise(struct sim_device *sd)
+{
+	lock(sd);
+	VDO_ASSERT(sd->crashed);
+	cast_lots(sd);
 	unlock(sd);
 }
 

@@ -67,6 +67,9 @@ void sim_device_crash(struct sim_device *sd);
 void sim_device_crash_at(struct sim_device *sd, uint64_t nth);
 bool sim_device_crashed(const struct sim_device *sd);
 
+/* It crashed at the same moment, but took other blocks with it. */
+void sim_device_crash_otherwise(struct sim_device *sd);
+
 /* A crash from now on is that of the process alone: the storage keeps power. */
 void sim_device_kill_only(struct sim_device *sd, bool kill);
 

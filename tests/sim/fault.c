@@ -78,12 +78,15 @@ static void set_trap(struct run *r)
 		KIND_DATA,    KIND_COUNTS,	 KIND_COUNTS,
 		KIND_COUNTS,  KIND_SLAB_JOURNAL, KIND_SLAB_JOURNAL,
 	};
+	static const enum kind deep_kinds[] = {
+		KIND_SUMMARY, KIND_COUNTS, KIND_SLAB_JOURNAL};
 
-	r->trap_kind = CHOOSE(r, kinds);
+	r->trap_kind = r->deep ? CHOOSE(r, deep_kinds) : CHOOSE(r, kinds);
 	r->trap_slab = UINT64_MAX;
 	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
 		r->trap_slab = dice(r, MIN(r->slabs.slab_count, 3));
-	r->trap_in = any_size(r, r->is_long || r->tight ? 6 : 3);
+	r->trap_in = r->deep ? 1 + dice(r, 24)
+			     : any_size(r, r->is_long || r->tight ? 6 : 3);
 	r->trap_sprung = false;
 	say(r, "  trap at kind %d after %" PRIu64, (int)r->trap_kind,
 	    r->trap_in);
@@ -117,7 +120,7 @@ void fault_arm(struct run *r)
 	sim_device_hold(r->sd, watch, r);
 	r->trap_in = 0;
 	r->trap_flush_in = 0;
-	if (what < 50)
+	if (what < (r->deep ? 70 : 50))
 		set_trap(r);
 	else if (what < 62)
 		r->trap_flush_in = any_size(r, 5);

@@ -84,12 +84,14 @@ void kinds_begin(struct run *r)
 
 void kinds_choose_delays(struct run *r)
 {
-	static const uint64_t delays[] = {1, 1000000, 4000000, 10000000};
+	static const uint64_t delays[] = {1, 1000000, 10000000, 100000000};
 	uint64_t max_ns[SIM_KINDS] = {0};
 	bool even = percent(r, 40);
 
 	for (unsigned i = 0; !even && i < KINDS; i++)
 		if (percent(r, 30))
 			max_ns[i] = CHOOSE(r, delays);
+	if (r->deep && percent(r, 60))
+		max_ns[KIND_SUMMARY] = 100000000;
 	sim_device_delays(r->sd, max_ns);
 }

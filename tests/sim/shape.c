@@ -68,31 +68,36 @@ static struct vdo_config *random_shape(struct run *r)
 {
 	static const unsigned rings[] = {4, 8, 16, 32, 64, 256};
 	static const unsigned wide_rings[] = {8, 8, 16, 32};
+	static const unsigned deep_rings[] = {16, 32, 64};
 	static const unsigned slab_rings[] = {3, 4, 8, 16};
 	static const unsigned logical[] = {500, 500, 6000, 6000, 80000};
 	struct vdo_config *c;
 
 	if (vdo_config_new(&c) != 0)
 		abort();
-	r->wide = percent(r, 15);
+	r->wide = percent(r, 30);
+	r->deep = r->wide && percent(r, 50);
 	r->sparse = !r->wide && percent(r, 20);
 	r->trees = 1 + (unsigned)dice(r, 3);
-	r->has_index = percent(r, 30);
+	r->has_index = !r->deep && percent(r, 30);
 	vdo_config_set(c, "profile", "small", NULL);
 	vdo_config_set(c, "index-memory", r->has_index ? "2M" : "none", NULL);
 	r->tight = !r->wide && percent(r, 55);
-	config_set(r, c, "slab-bits", 9 + dice(r, 2));
+	say(r, "  %s", r->deep ? "deep" : r->wide ? "wide" : r->tight ? "tight" : r->sparse ? "sparse" : "plain");
+	config_set(r, c, "slab-bits", r->deep ? 10 : 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
-		   r->wide    ? 32
+		   r->deep    ? 3 + dice(r, 4)
+		   : r->wide  ? 32
 		   : r->tight ? 3 + dice(r, 3)
 			      : CHOOSE(r, slab_rings));
-	config_set(r, c, "journal-blocks",
-		   r->wide    ? CHOOSE(r, wide_rings)
-		   : r->tight ? 4
-			      : CHOOSE(r, rings));
+	r->ring = r->deep    ? CHOOSE(r, deep_rings)
+		  : r->wide  ? CHOOSE(r, wide_rings)
+		  : r->tight ? 4
+			     : CHOOSE(r, rings);
+	config_set(r, c, "journal-blocks", r->ring);
 	r->lbns = (r->tight ? 300 : 10) + dice(r, CHOOSE(r, logical));
 	if (r->wide)
-		r->lbns = 1000 + dice(r, 2000);
+		r->lbns = (r->deep ? 200 : 1000) + dice(r, 2000);
 	if (r->sparse)
 		r->lbns = LEAF_USED * (50 + dice(r, 300));
 	config_set(r, c, "logical-size",
@@ -133,6 +138,22 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 	vdo_device_close(d);
 }
 
+/* A volume may have any thresholds: where counts are written as soon as there is
+ * something to write, much is under way with them. */
+static void write_counts_early(struct run *r)
+{
+	uint8_t block[BLOCK_SIZE];
+	struct superblock *sb = &r->layout;
+
+	sim_device_peek(r->sd, r->super_block, block);
+	sb->slab.flushing_threshold =
+		dice(r, sb->slab.blocking_threshold + 1);
+	superblock_encode(sb, block);
+	sim_device_poke(r->sd, r->super_block, block);
+	say(r, "  counts are written from %" PRIu64 " blocks on",
+	    sb->slab.flushing_threshold);
+}
+
 void shape_format(struct run *r)
 {
 	struct sim_device_config device = {
@@ -150,6 +171,8 @@ void shape_format(struct run *r)
 	c = random_shape(r);
 	if (r->tight)
 		device.block_count = 1500 + dice(r, 700);
+	if (r->deep)
+		device.block_count = 1200 + r->ring + dice(r, 800);
 	if (r->has_index)
 		device.block_count += 1000;
 	device.fua_lies = device.volatile_cache &&
@@ -170,6 +193,8 @@ void shape_format(struct run *r)
 	vdo_device_close(d);
 	vdo_config_free(c);
 	kinds_begin(r);
+	if (percent(r, r->deep ? 60 : 30))
+		write_counts_early(r);
 	if (percent(r, 20))
 		fill_with_pages(r);
 	r->model = model_create(r->lbns);

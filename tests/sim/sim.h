@@ -96,6 +96,8 @@ struct run {
 	bool has_index;
 	bool tight; /* journals wrap all the time */
 	bool wide;  /* much at once, with room for it in the journals */
+	bool deep;  /* the same in one slab, whose journal has little room */
+	unsigned ring; /* blocks of the recovery journal */
 	/* Few trees with many leaf pages, of each of which some blocks are used:
 	 * what the model has in a row is not in a row on the volume. */
 	bool sparse;

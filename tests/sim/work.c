@@ -419,12 +419,14 @@ static uint64_t choose_work(struct run *r)
 	r->flushy = percent(r, 20);
 	r->retry_count = 0;
 	r->under_way_max = percent(r, 30) ? 1 : 1 + (unsigned)dice(r, 100);
-	r->burst = r->wide && percent(r, 50);
+	r->burst = r->wide && !r->deep && percent(r, 50);
 	if (r->wide) {
 		r->flavour = percent(r, 70) ? MANY_ENTRIES : r->flavour;
 		r->under_way_max = 100;
 		r->dense = false;
 		n = r->burst ? 4 + dice(r, 20) : 20 + dice(r, 100);
+		if (r->deep)
+			n = 30 + dice(r, 50);
 	}
 	if (r->limits.ops != 0)
 		n = MIN(n, r->limits.ops);

@@ -307,6 +307,34 @@ START_TEST(one_kind_is_lost)
 }
 END_TEST
 
+/* The same crash ends in other ways, each of which the first might have been. */
+START_TEST(crash_otherwise)
+{
+	unsigned ends[4] = {0};
+
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct sim_device *sd = make(seed);
+		struct vdo_device *d = sim_device_open(sd, NULL);
+
+		ck_assert_int_eq(put(d, 1, 1, 0), 0);
+		ck_assert_int_eq(flush(d), 0);
+		ck_assert_int_eq(put(d, 2, 2, 0), 0);
+		ck_assert_int_eq(put(d, 3, 3, 0), 0);
+		sim_device_crash(sd);
+		for (unsigned i = 0; i < 10; i++) {
+			sim_device_crash_otherwise(sd);
+			ck_assert_int_eq(value_of(sd, 1), 1);
+			ends[2 * (value_of(sd, 2) == 2) +
+			     (value_of(sd, 3) == 3)]++;
+		}
+		vdo_device_close(d);
+		sim_device_destroy(sd);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++)
+		ck_assert_uint_gt(ends[i], SEEDS);
+}
+END_TEST
+
 /* Without a cache a completed write stays; one under way may go. */
 START_TEST(no_cache)
 {
@@ -564,6 +592,7 @@ int main(void)
 	tcase_add_loop_test(tc, failed_flush_loses, 0, 2);
 	tcase_add_test(tc, killed_process);
 	tcase_add_test(tc, one_kind_is_lost);
+	tcase_add_test(tc, crash_otherwise);
 	tcase_add_test(tc, no_cache);
 	tcase_add_test(tc, flush_covers_what_was_complete);
 	tcase_add_test(tc, order_is_the_seeds);
