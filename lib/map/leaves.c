@@ -25,8 +25,8 @@
  * A page that was never on disk has its flag off. A new page gets a buffer
  * without being read, and is dirty, so that the garbage in its block is
  * overwritten before anybody reads it: it might look like a page of this
- * volume. It has no hold at first, for its image lacks nothing that replay
- * would have to repeat.
+ * volume. So it holds the entry that made it, of which replay makes an empty
+ * page, until it is written.
  */
 #include "build.h"
 
@@ -194,12 +194,13 @@ static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 /* Make @p the new page of @op, without reading. */
 static void make_page(struct map_zone *z, struct page *p, struct map_op *op)
 {
-	VDO_ASSERT(p->state == PAGE_FREE && p->era == 0);
+	VDO_ASSERT(p->state == PAGE_FREE && p->era == 0 && p->hold == 0);
 	p->pbn = op->page;
 	(void)intmap_put_new(&z->leaves, p->pbn, p);
 	mapping_page_format(p->bytes, z->map->nonce, p->pbn, false);
 	page_set_state(z, p, PAGE_RESIDENT);
 	lru_add(z, p);
+	p->hold = op->seq;
 	eras_add(z, p, op->seq);
 	op_finish(op, 0);
 }
@@ -296,7 +297,9 @@ static int check_image(struct map_zone *z, struct page *p)
 	struct map *m = z->map;
 
 	VDO_ASSERT(p->level == 0 && p->pbn != 0);
-	switch (mapping_page_check(p->bytes, m->nonce, p->pbn)) {
+	switch (pageio_is_made(z, p)
+			? MAP_PAGE_INVALID
+			: mapping_page_check(p->bytes, m->nonce, p->pbn)) {
 	case MAP_PAGE_VALID:
 		break;
 	case MAP_PAGE_INVALID:

@@ -277,6 +277,8 @@ static int take_image(struct map_zone *z, struct page *p, const uint8_t *image)
 			: mapping_page_check(image, m->nonce, p->pbn);
 
 	VDO_ASSERT(p->level > 0 && p->pbn != 0);
+	if (pageio_is_made(z, p))
+		validity = MAP_PAGE_INVALID;
 	if (validity == MAP_PAGE_BAD)
 		return pageio_damaged(z, p, image);
 	if (validity == MAP_PAGE_VALID)

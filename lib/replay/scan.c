@@ -200,6 +200,7 @@ int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 	set_bounds(scan, false, first, last, b);
 	b->points_end = point_pack((struct journal_point){
 		last, (uint16_t)(2 * end->whole)});
+	b->whole = last;
 	b->logical_blocks_used = end->logical_blocks_used;
 	if (end->used_change >= 0)
 		b->logical_blocks_used += (uint64_t)end->used_change;
@@ -213,6 +214,8 @@ int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 
 void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 {
+	const char *wrong;
+	seq_t whole = replay_scan_end(scan, b, &wrong) == 0 ? b->whole : 0;
 	seq_t oldest = scan->highest >= scan->facts.blocks
 			       ? scan->highest - scan->facts.blocks + 1
 			       : 1;
@@ -223,6 +226,7 @@ void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 			   scan->highest, b);
 	else
 		set_bounds(scan, true, 1, 0, b);
+	b->whole = whole;
 }
 
 unsigned replay_entries(const struct replay_scan *scan, seq_t seq)
