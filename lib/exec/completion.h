@@ -63,15 +63,21 @@ struct queue {
 extern _Thread_local struct queue *queue_running
 	__attribute__((tls_model("initial-exec")));
 
-/* Run c->fn on @q, which is the home of @c from now on. */
-static inline void queue_post(struct queue *q, struct completion *c)
+/* Something is handed over to @q: count it if that is another queue. */
+static inline void queue_note_crossing(struct queue *q)
 {
-	VDO_CHECK(c->fn != NULL);
 #ifdef VDO_DEBUG
 	if (queue_running != q)
 		atomic_fetch_add_explicit(&q->crossings, 1,
 					  memory_order_relaxed);
 #endif
+}
+
+/* Run c->fn on @q, which is the home of @c from now on. */
+static inline void queue_post(struct queue *q, struct completion *c)
+{
+	VDO_CHECK(c->fn != NULL);
+	queue_note_crossing(q);
 	q->post(q, c);
 }
 

@@ -177,9 +177,10 @@ int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
 int executor_inline_create(struct executor **x) MUST_CHECK;
 
 /*
- * How many completions were posted so far to a queue of @x by whoever did not
+ * How often something was handed over so far to a queue of @x by whoever did not
  * run that queue just then: another queue, also one of the same thread, a device,
- * or a caller. Counted with --enable-debug; else 0. Any thread.
+ * or a caller. Completions count, and requests that arrive at their logical zone.
+ * Counted with --enable-debug; else 0. Any thread.
  */
 uint64_t executor_crossings(const struct executor *x);
 

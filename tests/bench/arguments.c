@@ -71,7 +71,7 @@ static void usage(FILE *to)
 	      "  -o NAME=VALUE            any option of the library\n"
 	      "Report:\n"
 	      "  --no-limit               do not measure the limit\n"
-	      "  --crossings              messages from queue to queue, counted\n"
+	      "  --crossings              hand-overs between queues, counted\n"
 	      "                           by a library of --enable-debug\n"
 	      "  --json                   one line of JSON\n"
 	      "  --name=TEXT              for the report\n"

@@ -59,7 +59,7 @@ void report_text(const struct arguments *o, const struct bench_result *r)
 		printf("  threads went to sleep %.2f times an operation\n",
 		       r->sleeps);
 	if (o->crossings)
-		printf("  %.2f messages from queue to queue an operation\n",
+		printf("  %.2f hand-overs between queues an operation\n",
 		       r->crossings);
 }
 

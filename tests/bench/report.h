@@ -15,7 +15,7 @@ struct bench_result {
 	double seconds, cpu_seconds, iops, mb_s;
 	double p50_us, p99_us, p999_us;
 	double sleeps;	   /* how often a thread went to sleep, an operation */
-	double crossings;  /* messages from queue to queue, an operation */
+	double crossings;  /* hand-overs between queues, an operation */
 	uint64_t forgotten; /* names that left the index for new ones */
 	double limit_iops; /* 0: not measured, and so of raw */
 	struct raw_result raw;

@@ -198,4 +198,71 @@ grep -q '^# bs depth iops mb_s p50_us p99_us raw_iops raw_mb_s$' "$dir/out" ||
 	wrong "the columns have no names"
 run 0 --table --rw=randread --runtime=0.002
 table 5 9 0
+
+# The rows of "make bench": each is of a kind that run.sh has, with options that
+# there are; and what is printed has a figure, a goal and no complaint.
+grep '^[a-z]' "$source/rows.txt" |
+	while IFS='|' read -r name kind goal text options; do
+		kind=$(echo $kind)
+		test -n "$options$text$goal" ||
+			echo "$name: there is something missing"
+		grep -q "^kind_$kind() {" "$source/run.sh" ||
+			echo "$name: run.sh has no kind $kind"
+		case $kind in
+		nbdkit) continue ;;
+		queue) program=queue-bench ;;
+		index | steady) program=index-bench ;;
+		*) program=vdo-bench ;;
+		esac
+		case $options in
+		*" -- "*) options="${options%% -- *} ${options#* -- }" ;;
+		esac
+		test -x "$top/tests/bench/$program" || continue
+		# shellcheck disable=SC2086
+		"$top/tests/bench/$program" $options --help >/dev/null 2>&1 ||
+			echo "$name: $program does not take: $options"
+	done >"$dir/out"
+test -s "$dir/out" && wrong "rows.txt:"
+test "$(grep -c '^[a-z]' "$source/rows.txt")" = \
+	"$(sed -n 's/^\([a-z][a-z0-9-]*\) *|.*/\1/p' "$source/rows.txt" |
+		sort -u | wc -l)" || wrong "rows.txt has a name twice"
+
+measured="file-write file-writes unique zero sync-read slow-mapped discard-unmapped"
+measured="$measured classic spread-dup cross-unique queue-1-same"
+# shellcheck disable=SC2086
+SIZE=8M RUNS=1 RUNTIME=0.05 WARMUP=100 PATIENCE=60 sh "$source/run.sh" \
+	--device="$dir/row" --device-size=128M "$bench" $measured \
+	>"$dir/out" 2>&1 || wrong "run.sh fails"
+for name in $measured; do
+	text=$(grep "^$name  *|" "$source/rows.txt" | cut -d'|' -f4 |
+		sed 's/^ *//; s/ *$//')
+	line=$(grep -F -- "$text " "$dir/out")
+	echo "$line" | grep -Eq ' [0-9.]+ ([%a-zA-Z]+)? +([0-9./]+ +(reached|missed)|-)' ||
+		echo "$line" | grep -q 'skipped: .' ||
+		wrong "run.sh says of $name: $line"
+done
+test ! -e "$dir/row" || wrong "run.sh leaves its file"
+sh "$source/run.sh" "$bench" no-such-row >"$dir/out" 2>&1
+test $? -eq 2 || wrong "a row that there is not"
+sh "$source/run.sh" --list >"$dir/out" 2>&1 || wrong "--list fails"
+says '^file-write +device +70/60 '
+touch "$dir/row"
+sh "$source/run.sh" --device="$dir/row" "$bench" unique >"$dir/out" 2>&1 &&
+	wrong "run.sh takes a file that is there"
+
+# Tables and pictures.
+RUNTIME=0.01 SIZE=8M WORK=randread DEPTHS=1,4 SIZES=4K,64K PLOTS_DEVICE_SIZE=128M \
+	sh "$source/plots.sh" "$bench" "$dir/plots" >"$dir/out" 2>&1 ||
+	wrong "plots.sh fails"
+grep -Eq '^64|^6553' "$dir/plots/randread-file.dat" || wrong "no table"
+if command -v gnuplot >/dev/null; then
+	for name in randread-file randread-memory; do
+		head -c 4 "$dir/plots/$name.png" | grep -q PNG ||
+			wrong "$name.png is no picture"
+		grep -q '<svg' "$dir/plots/$name.svg" ||
+			wrong "$name.svg is no picture"
+	done
+else
+	says 'gnuplot is missing'
+fi
 exit $failed
