@@ -350,6 +350,7 @@ struct mood {
 		KIND_IS_OTHER,
 		KINDS_ARE_OTHER,
 		LATE_ARE_OTHER,
+		ONE_IS_TORN,
 	} who;
 };
 
@@ -365,6 +366,7 @@ static struct mood pick_mood(struct sim_device *sd)
 		{100, 0, KINDS_ARE_OTHER}, {100, 0, KINDS_ARE_OTHER},
 		{0, 50, KINDS_ARE_OTHER}, {0, 100, KINDS_ARE_OTHER},
 		{100, 0, LATE_ARE_OTHER}, {0, 0, LATE_ARE_OTHER},
+		{100, 0, ONE_IS_TORN},	  {100, 0, ONE_IS_TORN},
 	};
 
 	return moods[random_below(sd, ARRAY_SIZE(moods))];
@@ -397,17 +399,27 @@ static unsigned dirty_kind(struct sim_device *sd, const struct dirty_block *b)
 	return newest(b) == NULL ? 0 : kind_of(sd, b->block, newest(b)->data);
 }
 
-/* One block of the wreck, or NULL. */
+/* One block of the wreck, or NULL. Each kind is as likely as any other. */
 static const struct dirty_block *pick_block(struct sim_device *sd)
 {
-	uint64_t count = 0, other;
+	uint64_t counts[SIM_KINDS] = {0}, n;
+	unsigned kinds = 0, kind = 0;
 
-	list_for_each(n, &sd->wreck)
-		count++;
-	other = count == 0 ? 0 : random_below(sd, count);
-	list_for_each(n, &sd->wreck)
-		if (other-- == 0)
-			return list_entry(n, struct dirty_block, link);
+	list_for_each(m, &sd->wreck)
+		kinds += counts[dirty_kind(sd, list_entry(m, struct dirty_block,
+							  link))]++ == 0;
+	if (kinds == 0)
+		return NULL;
+	for (n = random_below(sd, kinds); counts[kind] == 0 || n-- > 0; kind++)
+		continue;
+	n = random_below(sd, counts[kind]);
+	list_for_each(m, &sd->wreck) {
+		const struct dirty_block *b =
+			list_entry(m, struct dirty_block, link);
+
+		if (dirty_kind(sd, b) == kind && n-- == 0)
+			return b;
+	}
 	return NULL;
 }
 
@@ -424,6 +436,7 @@ static bool is_other(struct sim_device *sd, const struct mood *mood,
 	case ALL_ALIKE:
 		break;
 	case ONE_IS_OTHER:
+	case ONE_IS_TORN:
 		return b->block == others->block;
 	case KIND_IS_OTHER:
 	case KINDS_ARE_OTHER:
@@ -454,7 +467,8 @@ static void cast_lots(struct sim_device *sd)
 
 		memcpy(durable, b->before, BLOCK_SIZE);
 		if (is_other(sd, &mood, &others, b))
-			survive(sd, b, 100 - mood.keep, 0);
+			survive(sd, b, 100 - mood.keep,
+				mood.who == ONE_IS_TORN ? 100 : 0);
 		else
 			survive(sd, b, mood.keep, mood.tear);
 		memcpy(current_at(sd, b->block), durable, BLOCK_SIZE);

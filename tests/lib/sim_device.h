@@ -15,7 +15,7 @@
  *  (2) At a crash each 4 KiB block takes its writes that are not durable, also
  *      those under way, in any order; each is kept, dropped, or torn by sectors
  *      of 512 bytes: at random, or all but one block, or all but those of some
- *      kinds, or all since some time.
+ *      kinds, or all since some time; or one is torn, and all others are kept.
  *      A durable write is never undone by an older one.
  *      Part of what a flush that fails should have covered is lost for good:
  *      reads find it until the crash.

@@ -118,6 +118,7 @@ static void read_image(struct run *r, struct image *im, const char *when)
 {
 	image_open_sim(im, r->sd, r->block_count);
 	im->lost_data = r->fua_lies;
+	im->made_pages = r->old_pages;
 	image_recover(im);
 	image_check(im);
 	if (im->problems != 0)

@@ -82,6 +82,8 @@ static void set_trap(struct run *r)
 		KIND_SUMMARY, KIND_COUNTS, KIND_SLAB_JOURNAL};
 
 	r->trap_kind = r->deep ? CHOOSE(r, deep_kinds) : CHOOSE(r, kinds);
+	if (r->sparse && percent(r, 40))
+		r->trap_kind = KIND_PAGE;
 	r->trap_slab = UINT64_MAX;
 	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
 		r->trap_slab = dice(r, MIN(r->slabs.slab_count, 3));
@@ -99,7 +101,7 @@ void fault_spring(struct run *r)
 	r->trap_sprung = false;
 	if (sim_device_crashed(r->sd))
 		return;
-	if (percent(r, 50))
+	if (percent(r, 70))
 		sim_device_crash(r->sd);
 	else
 		sim_device_crash_at(r->sd, any_size(r, 3));

@@ -43,21 +43,22 @@ static void fill_with_rubbish(struct run *r)
 	}
 }
 
-/* Blocks that were never written hold mappings that make sense. */
+/* Blocks that were never written hold mappings that make sense; in pages that
+ * were in use once, or only begun. */
 static void fill_with_pages(struct run *r)
 {
-	for (pbn_t pbn = r->slabs.first_block;
-	     pbn - r->bio_offset < r->block_count; pbn++) {
-		uint8_t page[BLOCK_SIZE];
+	uint8_t page[BLOCK_SIZE];
+	pbn_t pbn = r->slabs.first_block;
 
+	mapping_page_format(page, r->layout.nonce, pbn, r->old_pages);
+	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
+		mapping_page_put(page, i,
+				 (struct mapping){pbn + dice(r, 100),
+						  STATE_UNCOMPRESSED});
+	for (; pbn - r->bio_offset < r->block_count; pbn++) {
 		if (!is_data_block(&r->slabs, pbn) || percent(r, 20))
 			continue;
-		pattern_fill(V_UNIQUE(dice(r, 1000)), page);
-		mapping_page_format(page, r->layout.nonce, pbn, false);
-		for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
-			mapping_page_put(page, i, (struct mapping){
-				r->slabs.first_block + dice(r, 100),
-				STATE_UNCOMPRESSED});
+		put_u64(page + 16, pbn);
 		sim_device_poke(r->sd, pbn - r->bio_offset, page);
 	}
 }
@@ -77,7 +78,7 @@ static struct vdo_config *random_shape(struct run *r)
 		abort();
 	r->wide = percent(r, 30);
 	r->deep = r->wide && percent(r, 50);
-	r->sparse = !r->wide && percent(r, 20);
+	r->sparse = !r->wide && percent(r, 25);
 	r->trees = 1 + (unsigned)dice(r, 3);
 	r->has_index = !r->deep && percent(r, 30);
 	vdo_config_set(c, "profile", "small", NULL);
@@ -115,7 +116,7 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 	struct image im;
 	int result;
 
-	sim_device_crash_at(r->sd, any_size(r, 5));
+	sim_device_crash_at(r->sd, 1 + dice(r, 16));
 	result = vdo_format_device(d, c, &error);
 	vdo_device_close(d);
 	if (!sim_device_crashed(r->sd))
@@ -185,7 +186,7 @@ void shape_format(struct run *r)
 	r->sd = sim_device_create(&device);
 	if (percent(r, 20))
 		fill_with_rubbish(r);
-	if (!r->fua_lies && percent(r, 10))
+	while (!r->fua_lies && percent(r, 30))
 		crash_in_format(r, c);
 	d = sim_device_open(r->sd, NULL);
 	if (vdo_format_device(d, c, &error) != 0)
@@ -195,7 +196,8 @@ void shape_format(struct run *r)
 	kinds_begin(r);
 	if (percent(r, r->deep ? 60 : 30))
 		write_counts_early(r);
-	if (percent(r, 20))
+	r->old_pages = percent(r, 10);
+	if (r->old_pages || percent(r, r->sparse ? 70 : 15))
 		fill_with_pages(r);
 	r->model = model_create(r->lbns);
 	r->writes = calloc(r->lbns, sizeof(*r->writes));

@@ -94,6 +94,7 @@ struct run {
 	uint64_t bio_offset;
 	bool fua_lies;
 	bool has_index;
+	bool old_pages; /* what was never written looks like pages */
 	bool tight; /* journals wrap all the time */
 	bool wide;  /* much at once, with room for it in the journals */
 	bool deep;  /* the same in one slab, whose journal has little room */
