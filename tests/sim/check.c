@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "replay/scan.h"
 #include "volume/volume_priv.h"
 
 /* A crash is looked at with other blocks lost, too: that costs less than another
@@ -113,6 +114,45 @@ static void compare_images(struct run *r, struct image *a, struct image *b,
 			    a->counts[i]);
 }
 
+static void scan_ring(struct run *r, const struct image *im,
+		      struct replay_scan *scan)
+{
+	pbn_t first = im->sb.partitions[PARTITION_JOURNAL].start -
+		      im->geometry.bio_offset;
+	uint8_t block[BLOCK_SIZE];
+
+	for (uint64_t i = 0; i < im->sb.recovery_journal_size; i++) {
+		sim_device_peek(r->sd, first + i, block);
+		replay_scan_block(scan, i, block);
+	}
+}
+
+/* What the engine would replay of the journal is what the tests did. */
+static void check_bounds(struct run *r, const struct image *im,
+			 const char *when)
+{
+	struct replay_facts facts;
+	struct replay_scan *scan;
+	struct replay_bounds b;
+	const char *wrong;
+	uint64_t entries = 0;
+
+	replay_facts_init(&facts, &im->sb);
+	if (replay_scan_create(&facts, &scan) != 0)
+		abort();
+	scan_ring(r, im, scan);
+	if (replay_scan_end(scan, &b, &wrong) != 0)
+		die(r, "%s: the journal is refused: %s", when, wrong);
+	for (seq_t q = b.first; b.found && q <= b.last; q++)
+		entries += replay_entries(scan, q);
+	replay_scan_destroy(scan);
+	if (entries != im->entries || (b.found && b.last != im->last))
+		die(r,
+		    "%s: the engine takes %" PRIu64 " entries up to block "
+		    "%" PRIu64 ", not %" PRIu64 " up to %" PRIu64,
+		    when, entries, b.last, im->entries, im->last);
+}
+
 /* What is there, recovered by the tests themselves. */
 static void read_image(struct run *r, struct image *im, const char *when)
 {
@@ -124,6 +164,8 @@ static void read_image(struct run *r, struct image *im, const char *when)
 	if (im->problems != 0)
 		die(r, "%u problems %s, state %u", im->problems, when,
 		    im->sb.state);
+	if (im->sb.state == VOLUME_DIRTY)
+		check_bounds(r, im, when);
 	say(r, "  %s: state %u, replayed %" PRIu64 " entries of %" PRIu64
 	       "..%" PRIu64,
 	    when, im->sb.state, im->entries, im->first, im->last);

@@ -138,10 +138,12 @@ static void look_at(struct run *r)
 /* Power fails while it is opened, and while it is opened again. */
 static bool open_in_spite_of_crashes(struct run *r, enum opening how)
 {
-	while (percent(r, 25)) {
+	/* What a killed process left may not be durable yet. */
+	while (percent(r, r->unsure ? 70 : 25)) {
 		if (sim_device_crashed(r->sd))
 			shape_power_on(r);
-		sim_device_crash_at(r->sd, any_size(r, 9));
+		sim_device_crash_at(r->sd,
+				    any_size(r, r->unsure ? 6 : 9));
 		if (open_or_not(r, how) == 0)
 			return true; /* it comes later */
 		if (!sim_device_crashed(r->sd))

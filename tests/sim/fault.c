@@ -84,6 +84,8 @@ static void set_trap(struct run *r)
 	r->trap_kind = r->deep ? CHOOSE(r, deep_kinds) : CHOOSE(r, kinds);
 	if (r->sparse && percent(r, 40))
 		r->trap_kind = KIND_PAGE;
+	if (!r->deep && percent(r, r->wide ? 60 : r->killed ? 50 : 0))
+		r->trap_kind = KIND_JOURNAL;
 	r->trap_slab = UINT64_MAX;
 	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
 		r->trap_slab = dice(r, MIN(r->slabs.slab_count, 3));
@@ -122,14 +124,19 @@ void fault_arm(struct run *r)
 	sim_device_hold(r->sd, watch, r);
 	r->trap_in = 0;
 	r->trap_flush_in = 0;
-	if (what < (r->deep ? 70 : 50))
-		set_trap(r);
-	else if (what < 62)
+	r->careful = false;
+	if (r->wide && !r->deep && percent(r, 40)) {
 		r->trap_flush_in = any_size(r, 5);
-	else if (what < 75)
+	} else if (what < (r->deep ? 70 : 50)) {
+		set_trap(r);
+	} else if (what < 62) {
+		r->careful = percent(r, 60);
+		r->trap_flush_in = any_size(r, r->careful ? 4 : 5);
+	} else if (what < 75) {
 		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
-	else if (what < 82)
+	} else if (what < 82) {
 		set_errors(r);
+	}
 }
 
 void fault_disarm(struct run *r)

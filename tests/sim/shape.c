@@ -162,7 +162,6 @@ void shape_format(struct run *r)
 		.block_count = 1500 + dice(r, 2500),
 		.volatile_cache = percent(r, 90),
 		.flush_factor = percent(r, 25) ? 1 + (unsigned)dice(r, 20) : 1,
-		.late_percent = percent(r, 25) ? (unsigned)dice(r, 15) : 0,
 	};
 	struct vdo_error error;
 	struct vdo_config *c;
@@ -170,6 +169,8 @@ void shape_format(struct run *r)
 
 	say(r, "seed %" PRIu64, r->seed);
 	c = random_shape(r);
+	if (percent(r, r->wide ? 60 : 25))
+		device.late_percent = (unsigned)dice(r, 15);
 	if (r->tight)
 		device.block_count = 1500 + dice(r, 700);
 	if (r->deep)
@@ -216,7 +217,10 @@ static void random_settings(struct run *r, struct settings *s)
 	vdo_config_set_log(c, print_log, r);
 	config_set(r, c, "depth",
 		   r->wide && percent(r, 70) ? 2000 : CHOOSE(r, depths));
-	if (percent(r, 50)) {
+	/* On one queue requests go in step. */
+	if (r->wide && percent(r, 40)) {
+		config_set(r, c, "threads", 1);
+	} else if (percent(r, 50)) {
 		vdo_config_set(c, "topology", "classic", NULL);
 		config_set(r, c, "logical-zones", 1 + dice(r, 4));
 		config_set(r, c, "physical-zones", 1 + dice(r, 4));

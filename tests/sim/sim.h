@@ -129,7 +129,10 @@ struct run {
 	bool dense;  /* few LBNs are used: much contention */
 	bool narrow; /* few of each leaf page */
 	bool flushy; /* many flushes */
+	bool careful; /* each operation is flushed before the next */
+	unsigned reading; /* so many reads to come, and nothing else */
 	bool burst;  /* operations come at once, not one after the other */
+	bool clearing; /* then all of them clear blocks */
 	bool faulty; /* errors may come */
 	bool lossy;  /* a write or flush may fail: read-only mode is fine */
 	bool rotten; /* the metadata was damaged */

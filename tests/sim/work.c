@@ -315,6 +315,17 @@ static void choose_op(struct run *r, struct op *op)
 	op->kind = CHOOSE(r, kinds);
 	if (r->flushy && percent(r, 20))
 		op->kind = OP_FLUSH;
+	if (r->careful)
+		op->kind = percent(r, 50)	 ? OP_FLUSH
+			   : op->kind == OP_READ ? OP_ZERO
+						 : op->kind;
+	/* Pages come and go, and nothing is committed meanwhile. */
+	if (r->reading > 0 && r->reading--)
+		op->kind = OP_READ;
+	else if (r->sparse && percent(r, 4))
+		r->reading = 1 + (unsigned)dice(r, 30);
+	if (r->burst && r->clearing)
+		op->kind = percent(r, 50) ? OP_ZERO : OP_DISCARD;
 	op->lbn = dice(r, room);
 	if (r->narrow && !r->sparse) /* few blocks of many leaf pages */
 		op->lbn -= op->lbn % MAP_PAGE_ENTRIES % 700;
@@ -420,6 +431,13 @@ static uint64_t choose_work(struct run *r)
 	r->retry_count = 0;
 	r->under_way_max = percent(r, 30) ? 1 : 1 + (unsigned)dice(r, 100);
 	r->burst = r->wide && !r->deep && percent(r, 50);
+	r->clearing = percent(r, 40);
+	r->reading = 0;
+	if (r->careful) {
+		r->under_way_max = 1 + (unsigned)dice(r, 3);
+		r->dense = true;
+		n = 5 + dice(r, 60);
+	}
 	if (r->wide) {
 		r->flavour = percent(r, 70) ? MANY_ENTRIES : r->flavour;
 		r->under_way_max = 100;
