@@ -200,7 +200,7 @@ static uint64_t points_end(const struct check *c)
 {
 	if (!check_saved(c))
 		return c->journal.bounds.points_end;
-	return point_pack((struct journal_point){c->sb.journal_start, 0});
+	return points_of_block(c->sb.journal_start);
 }
 
 static void tell_behind(struct check *c, const struct check_slab *s, pbn_t pbn)

@@ -99,7 +99,7 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	layout_slab_geometry_init(&d->geo, sb);
 	d->slab = *slab;
 	d->nonce = sb->nonce;
-	d->points_end = point_pack((struct journal_point){sb->journal_start, 0});
+	d->points_end = points_of_block(sb->journal_start);
 	d->summary_start = sb->partitions[PARTITION_SUMMARY].start;
 	d->old_zone_count = MIN(sb->zone_count, PHYSICAL_ZONES_MAX);
 	d->ref_blocks = (uint32_t)div_up(d->geo.data_blocks, COUNTS_PER_BLOCK);

@@ -134,8 +134,7 @@ static void set_bounds(struct replay_scan *scan, bool tolerant, seq_t first,
 		.slab_head = scan->slab_head,
 		.first = first,
 		.last = last,
-		.points_end =
-			point_pack((struct journal_point){scan->facts.start, 0}),
+		.points_end = points_of_block(scan->facts.start),
 		.logical_blocks_used = scan->facts.logical_blocks_used,
 		.block_map_data_blocks = scan->facts.block_map_data_blocks,
 	};
@@ -198,8 +197,9 @@ int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 		return -VDO_ECORRUPT;
 	}
 	set_bounds(scan, false, first, last, b);
-	b->points_end = point_pack((struct journal_point){
-		last, (uint16_t)(2 * end->whole)});
+	b->points_end = points_of_block(last);
+	if (last < SEQ_MAX)
+		b->points_end += 2 * end->whole;
 	b->whole = last;
 	b->logical_blocks_used = end->logical_blocks_used;
 	if (end->used_change >= 0)
