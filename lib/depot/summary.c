@@ -52,8 +52,10 @@ struct summary_entry summary_get(const struct slab *s)
 
 bool summary_hint_is_old(const struct slab *s)
 {
-	return summary_get(s).hint !=
-	       slab_summary_hint(s->zone->depot->geo.slab_shift, s->free_count);
+	return s->exact &&
+	       summary_get(s).hint !=
+		       slab_summary_hint(s->zone->depot->geo.slab_shift,
+					 s->free_count);
 }
 
 unsigned summary_write_number(const struct slab *s)

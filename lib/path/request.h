@@ -116,6 +116,7 @@ struct request {
 	struct alloc_op alloc;
 	struct pack_op pack;
 	struct dedupe_op dedupe;
+	struct lock_op candidate;
 	struct request_counts counts;
 	struct mio mio;
 #ifdef VDO_DEBUG

@@ -49,8 +49,10 @@
 	X(W_DEDUPE, write_dedupe, ON_HASH)				       \
 	/* what to do, after waiting */					       \
 	X(W_VERDICT, write_verdict, ON_HASH)				       \
-	/* read lock on the candidate, read */				       \
+	/* read lock on the candidate */				       \
 	X(W_VERIFY, write_verify, ON_CANDIDATE)				       \
+	/* read it */							       \
+	X(W_LOCKED, write_locked, ON_CANDIDATE)				       \
 	/* compare all 4096 bytes */					       \
 	X(W_COMPARE, write_compare, ON_HASH)				       \
 	X(W_VERIFIED, write_verified, ON_HASH)				       \

@@ -239,6 +239,10 @@ static void random_settings(struct run *r, struct settings *s)
 	s->open.cache_bytes = (4 + dice(r, percent(r, 50) ? 10 : 200)) *
 			      BLOCK_SIZE;
 	say(r, "  cache %" PRIu64, s->open.cache_bytes / BLOCK_SIZE);
+	/* A slab has some 500 or 1,000 bytes of counts. */
+	if (percent(r, 40))
+		s->open.counts_memory = 1 + dice(r, 4) * 1200;
+	say(r, "  counts-memory %" PRIu64, s->open.counts_memory);
 	vdo_config_free(c);
 }
 
