@@ -12,8 +12,9 @@
 # From the environment: RUNS, how often a row is measured (3; the median counts);
 # SIZE, the part of the volume that is worked on (1G); WARMUP, operations before
 # (100000); RUNTIME, seconds of a row on a file (2); PATIENCE, seconds after which
-# a discard is given up (60); OPS, operations that instructions are counted of;
-# INDEX, the size of the index of index-bench (-32: 32 MB).
+# a discard and what it needs before is given up (60); OPS, operations that
+# instructions are counted of; INDEX, the size of the index of index-bench (-32:
+# 32 MB).
 set -euf # no names of files for patterns of rows
 
 here=$(dirname "$0")
@@ -182,14 +183,21 @@ kind_seconds() {
 	*/*) times=${goal#*/} ;;
 	*) times=1 ;;
 	esac
-	if r=$(timeout -s KILL "$patience" \
-		"$bench" --json --no-limit --iodepth=1 --sync "$@"); then
+	# A discard is not to be interrupted; the volume goes with the process.
+	status=0
+	r=$(timeout --foreground -s KILL "$patience" \
+		"$bench" --json --no-limit --iodepth=1 --sync "$@") || status=$?
+	case $status in
+	0)
 		said "$text" "$(calc "$times * $(field "$r" seconds)" 3)" s \
 			"${goal%/*}" most
-	else
+		;;
+	137)
 		said "$text" "$((times * patience))" s "${goal%/*}" most \
 			"given up after $patience s"
-	fi
+		;;
+	*) exit 1 ;;
+	esac
 }
 
 kind_spread() {
