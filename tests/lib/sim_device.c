@@ -45,7 +45,9 @@ struct dirty_block {
 	uint64_t block;
 	bool lost; /* what was written before can not become durable any more */
 	struct list_node versions;
-	unsigned char *before; /* in a wreck: what was durable at the crash */
+	/* In a wreck: what was durable at the crash; and what was read then, if
+	 * it only might have crashed. */
+	unsigned char *before, *now;
 };
 
 /* One opening of the device. */
@@ -161,6 +163,7 @@ static void free_dirty(struct dirty_block *b)
 		free(list_entry(n, struct version, link));
 	list_remove(&b->link);
 	free(b->before);
+	free(b->now);
 	free(b);
 }
 
@@ -481,19 +484,82 @@ static void clear_wreck(struct sim_device *sd)
 		free_dirty(list_entry(n, struct dirty_block, link));
 }
 
+/* Blocks get into the wreck with all that is dirty or under way. */
+static void wreck_add(struct sim_device *sd, struct dirty_block *b)
+{
+	b->before = must(malloc(BLOCK_SIZE));
+	memcpy(b->before, durable_at(sd, b->block), BLOCK_SIZE);
+	list_push_back(&sd->wreck, &b->link);
+}
+
 static void lose_power(struct sim_device *sd)
 {
 	for_under_way(sd, add_under_way);
 	list_for_each_safe(n, &sd->dirty) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
 
-		b->before = must(malloc(BLOCK_SIZE));
-		memcpy(b->before, durable_at(sd, b->block), BLOCK_SIZE);
 		*find_dirty(sd, b->block) = b->next;
 		list_remove(n);
-		list_push_back(&sd->wreck, n);
+		wreck_add(sd, b);
 	}
 	cast_lots(sd);
+}
+
+static struct dirty_block *copy_dirty(struct sim_device *sd,
+				      const struct dirty_block *b)
+{
+	struct dirty_block *copy = must(calloc(1, sizeof(*copy)));
+
+	copy->block = b->block;
+	copy->now = must(malloc(BLOCK_SIZE));
+	memcpy(copy->now, current_at(sd, b->block), BLOCK_SIZE);
+	list_init(&copy->versions);
+	list_for_each(n, &b->versions) {
+		struct version *v = must(malloc(sizeof(*v)));
+
+		memcpy(v, list_entry(n, struct version, link), sizeof(*v));
+		list_init(&v->link);
+		list_push_back(&copy->versions, &v->link);
+	}
+	return copy;
+}
+
+static void drop_under_way(struct sim_device *sd, struct dirty_block *b)
+{
+	list_for_each_safe(n, &b->versions) {
+		struct version *v = list_entry(n, struct version, link);
+
+		if (v->seq <= sd->seq)
+			continue;
+		list_remove(n);
+		free(v);
+	}
+	if (list_empty(&b->versions) && !b->lost)
+		forget_dirty(sd, b->block);
+}
+
+static void pretend(struct sim_device *sd)
+{
+	VDO_ASSERT(!sd->crashed && list_empty(&sd->wreck));
+	for_under_way(sd, add_under_way);
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		wreck_add(sd, copy_dirty(sd, b));
+		drop_under_way(sd, b);
+	}
+	cast_lots(sd);
+}
+
+static void repair(struct sim_device *sd)
+{
+	list_for_each(n, &sd->wreck) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		memcpy(durable_at(sd, b->block), b->before, BLOCK_SIZE);
+		memcpy(current_at(sd, b->block), b->now, BLOCK_SIZE);
+	}
+	clear_wreck(sd);
 }
 
 static void crash(struct sim_device *sd)
@@ -844,10 +910,23 @@ void sim_device_crash(struct sim_device *sd)
 	unlock(sd);
 }
 
+void sim_device_pretend_crash(struct sim_device *sd)
+{
+	lock(sd);
+	pretend(sd);
+	unlock(sd);
+}
+
+void sim_device_did_not_crash(struct sim_device *sd)
+{
+	lock(sd);
+	repair(sd);
+	unlock(sd);
+}
+
 void sim_device_crash_otherwise(struct sim_device *sd)
 {
 	lock(sd);
-	VDO_ASSERT(sd->crashed);
 	cast_lots(sd);
 	unlock(sd);
 }

@@ -70,6 +70,11 @@ bool sim_device_crashed(const struct sim_device *sd);
 /* It crashed at the same moment, but took other blocks with it. */
 void sim_device_crash_otherwise(struct sim_device *sd);
 
+/* What if it crashed now? Peeks show what would be left, until it did not happen.
+ * No operation may come meanwhile. */
+void sim_device_pretend_crash(struct sim_device *sd);
+void sim_device_did_not_crash(struct sim_device *sd);
+
 /* A crash from now on is that of the process alone: the storage keeps power. */
 void sim_device_kill_only(struct sim_device *sd, bool kill);
 

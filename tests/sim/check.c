@@ -240,7 +240,8 @@ static void check_other_end(struct run *r, const char *when)
 		compare_images(r, &r->found, &im, when);
 	keep_promises(r);
 	for (uint64_t i = 0; i < MIN(r->lbns, OTHER_END_BLOCKS); i++) {
-		if (r->fua_lies && !model_settled(r->model, i))
+		if (r->fua_lies &&
+		    (r->v != NULL || !model_settled(r->model, i)))
 			continue;
 		if (image_read(&im, place_of(r, i), block) &&
 		    model_may_hold(r->model, i, block))
@@ -249,6 +250,19 @@ static void check_other_end(struct run *r, const char *when)
 		die(r, "lbn %" PRIu64 " is wrong %s", i, when);
 	}
 	image_close(&im);
+}
+
+void check_if_crashed(struct run *r)
+{
+	if (sim_device_crashed(r->sd))
+		return;
+	sim_device_pretend_crash(r->sd);
+	for (unsigned i = 0; i < OTHER_ENDS; i++) {
+		check_other_end(r, "if power failed now");
+		sim_device_crash_otherwise(r->sd);
+	}
+	sim_device_did_not_crash(r->sd);
+	totals.probes++;
 }
 
 void check_survivors(struct run *r, const char *when)

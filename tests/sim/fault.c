@@ -45,24 +45,36 @@ static void check_read_only(struct run *r, const struct vdo_device_io *io)
 	r->super_written = true;
 }
 
-static bool is_trapped(struct run *r, const struct vdo_device_io *io)
+static bool is_trapped(struct run *r, uint64_t block, enum kind kind)
 {
-	uint64_t block = io->offset / BLOCK_SIZE;
-
-	return io->op == VDO_DEVICE_WRITE &&
-	       io->iov[0].iov_len >= BLOCK_SIZE &&
-	       kinds_of(r, block, io->iov[0].iov_base) == r->trap_kind &&
+	return kind == r->trap_kind &&
 	       (r->trap_slab == UINT64_MAX ||
 		kinds_slab_of(r, block) == r->trap_slab);
+}
+
+/* Is this write one after which power failures are tried out? */
+static bool is_probed(struct run *r, enum kind kind)
+{
+	bool in_depot = kind == KIND_SUMMARY || kind >= KIND_COUNTS;
+
+	return !r->unsure &&
+	       percent(r, !in_depot ? 1 : r->deep ? 40 : 10);
 }
 
 /* Called with each operation of the storage. */
 static bool watch(void *arg, const struct vdo_device_io *io)
 {
 	struct run *r = arg;
+	uint64_t block = io->offset / BLOCK_SIZE;
+	enum kind kind;
 
 	check_read_only(r, io);
-	if (r->trap_in == 0 || !is_trapped(r, io))
+	if (io->op != VDO_DEVICE_WRITE || io->iov[0].iov_len < BLOCK_SIZE)
+		return false;
+	kind = kinds_of(r, block, io->iov[0].iov_base);
+	if (kind != KIND_DATA && is_probed(r, kind))
+		r->probe = true;
+	if (r->trap_in == 0 || !is_trapped(r, block, kind))
 		return false;
 	if (--r->trap_in == 0)
 		r->trap_sprung = true;
@@ -98,6 +110,9 @@ static void set_trap(struct run *r)
 
 void fault_spring(struct run *r)
 {
+	if (r->probe)
+		check_if_crashed(r);
+	r->probe = false;
 	if (!r->trap_sprung)
 		return;
 	r->trap_sprung = false;
@@ -144,6 +159,7 @@ void fault_disarm(struct run *r)
 	r->trap_in = 0;
 	r->trap_flush_in = 0;
 	r->trap_sprung = false;
+	r->probe = false;
 }
 
 /* ---------------------------------------------------------------------- rot */

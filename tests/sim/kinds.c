@@ -91,7 +91,9 @@ void kinds_choose_delays(struct run *r)
 	for (unsigned i = 0; !even && i < KINDS; i++)
 		if (percent(r, 30))
 			max_ns[i] = CHOOSE(r, delays);
-	if (r->deep && percent(r, 60))
-		max_ns[KIND_SUMMARY] = 100000000;
+	/* More is filled before the summary names what is full. */
+	if (r->deep && percent(r, 80))
+		max_ns[percent(r, 65) ? KIND_SLAB_JOURNAL : KIND_SUMMARY] =
+			100000000;
 	sim_device_delays(r->sd, max_ns);
 }

@@ -73,10 +73,10 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 		run_all(seed + i, l, verbose);
 	}
 	printf("sim: %" PRIu64 " runs, %" PRIu64 " cycles, %" PRIu64
-	       " crashes, %" PRIu64 " recoveries, %" PRIu64
-	       " rebuilds in %lld s\n",
-	       totals.runs, totals.cycles, totals.crashes, totals.recoveries,
-	       totals.rebuilds,
+	       " crashes and %" PRIu64 " that might have been, %" PRIu64
+	       " recoveries, %" PRIu64 " rebuilds in %lld s\n",
+	       totals.runs, totals.cycles, totals.crashes, totals.probes,
+	       totals.recoveries, totals.rebuilds,
 	       (long long)(time(NULL) - begin));
 }
 

@@ -36,7 +36,7 @@ struct limits {
 
 /* What happened in all runs. */
 struct totals {
-	uint64_t runs, cycles, crashes, recoveries, others, rebuilds;
+	uint64_t runs, cycles, crashes, recoveries, others, rebuilds, probes;
 };
 
 extern struct totals totals;
@@ -145,6 +145,7 @@ struct run {
 	uint64_t trap_slab;
 	uint64_t trap_in;
 	bool trap_sprung;
+	bool probe; /* at the next step, see what would be if power failed */
 	uint64_t trap_flush_in; /* the same, of flushes and FUA that are over */
 };
 
@@ -242,6 +243,8 @@ void fault_rot(struct run *r);
 void check_note_flush(struct run *r, uint64_t since);
 /* The volume is gone: what is on the storage is the only thing that is. */
 void check_survivors(struct run *r, const char *when);
+/* Power might fail now, and does not. */
+void check_if_crashed(struct run *r);
 /* The volume is at rest, and saved. */
 void check_at_rest(struct run *r);
 /* Between two steps each component agrees with itself. */

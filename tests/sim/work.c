@@ -377,7 +377,7 @@ void work_wait(struct run *r)
 	uint64_t rounds = 0;
 
 	while (r->under_way > 0) {
-		if (sim_executor_run(r->v->executor, 10000) == 0)
+		if (!run_steps(r, 10000) && r->under_way > 0)
 			die(r, "%u operations hang", r->under_way);
 		if (++rounds > 10000)
 			die(r, "%u operations do not end", r->under_way);
@@ -443,8 +443,10 @@ static uint64_t choose_work(struct run *r)
 		r->under_way_max = 100;
 		r->dense = false;
 		n = r->burst ? 4 + dice(r, 20) : 20 + dice(r, 100);
-		if (r->deep)
+		if (r->deep) { /* most of it under the eyes of the traps */
 			n = 30 + dice(r, 50);
+			r->under_way_max = 4 + (unsigned)dice(r, 12);
+		}
 	}
 	if (r->limits.ops != 0)
 		n = MIN(n, r->limits.ops);

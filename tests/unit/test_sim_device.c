@@ -335,6 +335,43 @@ START_TEST(crash_otherwise)
 }
 END_TEST
 
+/* A crash that is only thought of shows what it would leave, and changes nothing. */
+START_TEST(pretend_crash)
+{
+	unsigned lost = 0;
+
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct sim_device *sd = make(seed);
+		struct executor *x = sim_executor_create(seed);
+		struct vdo_device *d = sim_device_open(sd, x);
+		unsigned char block[BLOCK_SIZE];
+		struct op one, two;
+
+		memset(block, 1, sizeof(block));
+		op_start(d, &one, VDO_DEVICE_WRITE, 0, 1, block, 1);
+		while (one.calls == 0)
+			sim_executor_run(x, 1);
+		op_start(d, &two, VDO_DEVICE_WRITE, 0, 2, block, 1);
+		sim_device_pretend_crash(sd);
+		lost += value_of(sd, 1) != 1;
+		sim_device_crash_otherwise(sd);
+		sim_device_did_not_crash(sd);
+		ck_assert_int_eq(value_of(sd, 1), 1);
+		ck_assert_int_eq(value_of(sd, 2), 0);
+		while (two.calls == 0)
+			sim_executor_run(x, 1);
+		ck_assert_int_eq(two.result, 0);
+		ck_assert_int_eq(value_of(sd, 2), 1);
+		ck_assert(!sim_device_crashed(sd));
+		vdo_device_close(d);
+		executor_destroy(x);
+		sim_device_destroy(sd);
+	}
+	ck_assert_uint_gt(lost, 0);
+	ck_assert_uint_lt(lost, SEEDS);
+}
+END_TEST
+
 /* Without a cache a completed write stays; one under way may go. */
 START_TEST(no_cache)
 {
@@ -593,6 +630,7 @@ int main(void)
 	tcase_add_test(tc, killed_process);
 	tcase_add_test(tc, one_kind_is_lost);
 	tcase_add_test(tc, crash_otherwise);
+	tcase_add_test(tc, pretend_crash);
 	tcase_add_test(tc, no_cache);
 	tcase_add_test(tc, flush_covers_what_was_complete);
 	tcase_add_test(tc, order_is_the_seeds);
