@@ -47,6 +47,7 @@ struct io *io_create(struct front *f, const struct io_request *q)
 	io->number = n;
 	io->counted = false;
 	io->held = false;
+	io->turn = 0;
 	io->front = f;
 	io->kind = q->kind;
 	io->flags = q->flags;

@@ -59,6 +59,7 @@ struct io {
 	struct waiter link;   /* in the front's line, or the flusher's */
 	struct completion go; /* travels to a queue: empty ios, flushes */
 	uint32_t number;      /* in the pool, or FREELIST_NONE */
+	unsigned turn;        /* blocks left of it, in line; 0: at its end */
 	bool counted;         /* among the calls that wait */
 	bool held;            /* has a hold of its own */
 
