@@ -15,6 +15,10 @@
  * after it. A file system below the volume that has no space for a data block is
  * no damage: the old mapping stays, and the volume just takes no more writes.
  *
+ * A data block is stored from the logical zone, where it goes on anyway: blocks
+ * of one call that were allocated one after another meet again there, whatever
+ * hash zones they went through, and become one operation of the storage.
+ *
  * Runs on: the queue of each row. Lifetime: a request's, request.h.
  */
 #ifndef PATH_WRITE_H
@@ -65,9 +69,9 @@
 	X(W_PACK, write_pack, ON_PACKER)				       \
 	X(W_PACKED, write_packed, ON_LOGICAL)				       \
 	/* the data block */						       \
-	X(W_STORE, write_store, ANYWHERE)				       \
+	X(W_STORE, write_store, ON_LOGICAL)				       \
 	/* the compressed block */					       \
-	X(W_LEAD, write_lead, ANYWHERE)					       \
+	X(W_LEAD, write_lead, ON_LOGICAL)				       \
 	/* members of a compressed block learn where they are */	       \
 	X(W_PUBLISH, write_publish, ON_PHYSICAL)			       \
 	/* the mapping to be replaced */				       \
