@@ -10,6 +10,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "io/plug.h"
 
 /* Row, function, where it runs; what it does. */
 #define CLOSE_ROWS(X)							       \
@@ -109,6 +110,7 @@ void volume_destroy(struct volume *v)
 	read_only_fini(v);
 	super_writer_fini(&v->super);
 	still_there_fini(v);
+	plug_fini(&v->storage);
 	topology_destroy(&v->topology);
 	alloc_free(v);
 }

@@ -72,6 +72,7 @@ static void storage_stats(struct volume *v, struct volume_stats *s)
 		s->io_fua[k] = c.fua;
 		s->io_completed[k] = c.completed;
 	}
+	storage_get_totals(&v->storage, &s->device);
 	s->flush_out = atomic_load(&v->storage.flushes);
 }
 

@@ -61,23 +61,33 @@ static bool is_probed(struct run *r, enum kind kind)
 	       percent(r, !in_depot ? 1 : r->deep ? 40 : 10);
 }
 
-/* Called with each operation of the storage. */
+static void note_write(struct run *r, uint64_t block, const void *data)
+{
+	enum kind kind = kinds_of(r, block, data);
+
+	if (kind != KIND_DATA && is_probed(r, kind))
+		r->probe = true;
+	if (r->trap_in == 0 || !is_trapped(r, block, kind))
+		return;
+	if (--r->trap_in == 0)
+		r->trap_sprung = true;
+}
+
+/* Called with each operation of the storage. Neighbours that are written as one
+ * have a vector each. */
 static bool watch(void *arg, const struct vdo_device_io *io)
 {
 	struct run *r = arg;
 	uint64_t block = io->offset / BLOCK_SIZE;
-	enum kind kind;
 
 	check_read_only(r, io);
-	if (io->op != VDO_DEVICE_WRITE || io->iov[0].iov_len < BLOCK_SIZE)
+	if (io->op != VDO_DEVICE_WRITE)
 		return false;
-	kind = kinds_of(r, block, io->iov[0].iov_base);
-	if (kind != KIND_DATA && is_probed(r, kind))
-		r->probe = true;
-	if (r->trap_in == 0 || !is_trapped(r, block, kind))
-		return false;
-	if (--r->trap_in == 0)
-		r->trap_sprung = true;
+	for (unsigned i = 0; i < io->iov_count; i++) {
+		if (io->iov[i].iov_len >= BLOCK_SIZE)
+			note_write(r, block, io->iov[i].iov_base);
+		block += io->iov[i].iov_len / BLOCK_SIZE;
+	}
 	return false;
 }
 

@@ -210,6 +210,7 @@ void shape_format(struct run *r)
 static void random_settings(struct run *r, struct settings *s)
 {
 	static const unsigned depths[] = {16, 17, 32, 64, 200, 1024};
+	static const uint64_t merges[] = {0, 2 * BLOCK_SIZE, 64 * BLOCK_SIZE};
 	struct vdo_config *c;
 
 	if (vdo_config_new(&c) != 0)
@@ -229,6 +230,7 @@ static void random_settings(struct run *r, struct settings *s)
 		config_set(r, c, "threads", 1 + dice(r, 4));
 	}
 	config_set(r, c, "era", 1 + dice(r, 8));
+	config_set(r, c, "io-merge", CHOOSE(r, merges));
 	vdo_config_set(c, "alignment", percent(r, 40) ? "512" : "4096", NULL);
 	config_set(r, c, "deduplication", percent(r, 85));
 	config_set(r, c, "compression", percent(r, 75));
