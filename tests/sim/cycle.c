@@ -143,7 +143,8 @@ static bool open_in_spite_of_crashes(struct run *r, enum opening how)
 		if (sim_device_crashed(r->sd))
 			shape_power_on(r);
 		sim_device_crash_at(r->sd,
-				    any_size(r, r->unsure ? 6 : 9));
+				    r->unsure ? 4 + dice(r, 30)
+					      : any_size(r, 9));
 		if (open_or_not(r, how) == 0)
 			return true; /* it comes later */
 		if (!sim_device_crashed(r->sd))
@@ -219,7 +220,7 @@ static bool cycle(struct run *r)
 		mend_rebuild(r);
 	else if (r->has_found && percent(r, 10))
 		mend_check(r);
-	r->killed = !r->fua_lies && percent(r, 15);
+	r->killed = !r->fua_lies && percent(r, 20);
 	sim_device_kill_only(r->sd, r->killed);
 	go_on = percent(r, 10) ? live_elsewhere(r) : live(r);
 	sim_device_clear_faults(r->sd);

@@ -106,7 +106,7 @@ static void set_trap(struct run *r)
 	r->trap_kind = r->deep ? CHOOSE(r, deep_kinds) : CHOOSE(r, kinds);
 	if (r->sparse && percent(r, 40))
 		r->trap_kind = KIND_PAGE;
-	if (!r->deep && percent(r, r->wide ? 60 : r->killed ? 50 : 0))
+	if (!r->deep && percent(r, r->killed ? 90 : r->wide ? 60 : 0))
 		r->trap_kind = KIND_JOURNAL;
 	r->trap_slab = UINT64_MAX;
 	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
@@ -152,11 +152,12 @@ void fault_arm(struct run *r)
 	r->careful = false;
 	if (r->wide && !r->deep && percent(r, 40)) {
 		r->trap_flush_in = any_size(r, 5);
-	} else if (what < (r->deep ? 70 : 50)) {
+	} else if (what < (r->deep || r->killed ? 75 : 50)) {
 		set_trap(r);
-	} else if (what < 62) {
-		r->careful = percent(r, 60);
-		r->trap_flush_in = any_size(r, r->careful ? 4 : 5);
+	} else if (what < 64) {
+		r->careful = percent(r, 70);
+		r->trap_flush_in = r->careful ? 4 + dice(r, 20)
+					      : any_size(r, 5);
 	} else if (what < 75) {
 		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
 	} else if (what < 82) {

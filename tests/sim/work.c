@@ -309,7 +309,7 @@ static void choose_op(struct run *r, struct op *op)
 					OP_WRITE, OP_WRITE,   OP_WRITE,
 					OP_WRITE, OP_WRITE,   OP_WRITE,
 					OP_ZERO,  OP_DISCARD, OP_FLUSH};
-	uint64_t room = r->dense ? MIN(r->lbns, 30) : r->lbns;
+	uint64_t room = r->dense ? MIN(r->lbns, r->careful ? 6 : 30) : r->lbns;
 	uint64_t count = random_count(r);
 
 	op->kind = CHOOSE(r, kinds);
@@ -436,7 +436,7 @@ static uint64_t choose_work(struct run *r)
 	if (r->careful) {
 		r->under_way_max = 1 + (unsigned)dice(r, 3);
 		r->dense = true;
-		n = 5 + dice(r, 60);
+		n = 20 + dice(r, 60);
 	}
 	if (r->wide) {
 		r->flavour = percent(r, 70) ? MANY_ENTRIES : r->flavour;
