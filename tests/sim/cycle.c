@@ -139,7 +139,7 @@ static void look_at(struct run *r)
 static bool open_in_spite_of_crashes(struct run *r, enum opening how)
 {
 	/* What a killed process left may not be durable yet. */
-	while (percent(r, r->unsure ? 70 : 25)) {
+	while (percent(r, r->unsure ? 70 : r->deep ? 50 : 25)) {
 		if (sim_device_crashed(r->sd))
 			shape_power_on(r);
 		sim_device_crash_at(r->sd,

@@ -147,6 +147,9 @@ static void write_counts_early(struct run *r)
 	struct superblock *sb = &r->layout;
 
 	sim_device_peek(r->sd, r->super_block, block);
+	/* One block less in reserve, as other formatters leave it. */
+	if (r->deep && percent(r, 50))
+		sb->slab.blocking_threshold = sb->slab.slab_journal_blocks - 1;
 	sb->slab.flushing_threshold =
 		dice(r, sb->slab.blocking_threshold + 1);
 	superblock_encode(sb, block);
