@@ -183,16 +183,16 @@ static uint64_t block_of_partition(struct run *r, unsigned id)
 }
 
 /*
- * A bit flips in a volume that is closed: where checksums or redundancy find
+ * A bit flips in a volume that is not open: where checksums or redundancy find
  * it, where nothing is read any more, or where it cannot change what mappings
  * say. (Entries of the block map have no redundancy.)
  */
-void fault_rot(struct run *r)
+bool fault_rot(struct run *r)
 {
-	uint64_t slab;
+	uint64_t part = dice(r, 5), slab;
 	pbn_t at;
 
-	switch (dice(r, 5)) {
+	switch (part) {
 	case 0:
 		at = 0; /* the geometry */
 		break;
@@ -219,4 +219,5 @@ void fault_rot(struct run *r)
 	sim_device_rot(r->sd, at * BLOCK_SIZE + dice(r, percent(r, 50) ? 200
 							: BLOCK_SIZE),
 		       1, (uint8_t)(1u << dice(r, 8)));
+	return part == 2;
 }

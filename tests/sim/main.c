@@ -78,6 +78,12 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       totals.runs, totals.cycles, totals.crashes, totals.probes,
 	       totals.recoveries, totals.rebuilds,
 	       (long long)(time(NULL) - begin));
+	printf("sim: of these, %" PRIu64 " crashes in a recovery, %" PRIu64
+	       " while slabs were scrubbed; %" PRIu64
+	       " closed so; %" PRIu64 " openings on a pool; rot: %" PRIu64
+	       " volumes that were closed, %" PRIu64 " that were not\n",
+	       totals.reopenings, totals.unscrubbed, totals.closed_so,
+	       totals.pools, totals.rots, totals.rots_open);
 }
 
 static uint64_t new_seed(void)

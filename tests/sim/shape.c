@@ -289,6 +289,12 @@ static int open_publicly(struct run *r, enum opening how,
 	config_set(r, c, "depth", 16 + dice(r, 100));
 	if (how == OPEN_INLINE) {
 		vdo_config_set(c, "executor", "inline", NULL);
+	} else if (how == OPEN_POOL) {
+		if (vdo_config_set_pool(c, pool_begin(r), r) != 0)
+			die(r, "a pool");
+		config_set(r, c, "logical-zones", 1 + dice(r, 3));
+		config_set(r, c, "physical-zones", 1 + dice(r, 3));
+		config_set(r, c, "hash-zones", 1 + dice(r, 3));
 	} else {
 		config_set(r, c, "threads", 1 + dice(r, 3));
 		config_set(r, c, "spin", 0);

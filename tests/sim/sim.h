@@ -12,7 +12,8 @@
  *      opens the volume on threads.
  *  (2) A failure prints the command that does it again.
  *
- * Runs on: one thread; the volume on the executor of tests/lib/sim_exec.h.
+ * Runs on: one thread; the volume on the executor of tests/lib/sim_exec.h, or on
+ * the pool of pool.c.
  * Lifetime: run_all() to its end.
  */
 #ifndef TESTS_SIM_H
@@ -37,6 +38,11 @@ struct limits {
 /* What happened in all runs. */
 struct totals {
 	uint64_t runs, cycles, crashes, recoveries, others, rebuilds, probes;
+	uint64_t pools;		/* openings on the executor over a pool */
+	uint64_t reopenings;	/* crashes while one that crashed was opened */
+	uint64_t unscrubbed;	/* crashes before all slabs were scrubbed */
+	uint64_t closed_so;	/* the same, and closed: RECOVERING */
+	uint64_t rots, rots_open; /* of volumes that were closed, and not */
 };
 
 extern struct totals totals;
@@ -69,6 +75,7 @@ enum opening {
 	OPEN_READ_ONLY, /* the same, and nothing is written */
 	OPEN_INLINE,	/* calls do their work themselves */
 	OPEN_THREADS,	/* nothing is as it was the other time */
+	OPEN_POOL,	/* on the pool of pool.c */
 };
 
 /* A flush that succeeded while FUA lies; see check_note_flush(). */
@@ -231,13 +238,21 @@ uint64_t kinds_slab_of(const struct run *r, uint64_t block);
 void work_some(struct run *r);
 void work_wait(struct run *r);
 
+/* pool.c */
+const struct vdo_pool_ops *pool_begin(struct run *r);
+/* Are tasks to be left for steps? Those that were are run. */
+void pool_hold(bool on);
+/* Returns how many steps there were; fewer if nothing is left. */
+uint64_t pool_run(uint64_t steps);
+
 /* fault.c */
 void fault_arm(struct run *r);
 void fault_disarm(struct run *r);
 void fault_spring(struct run *r);
 /* A flush, or a write with FUA, ended well. */
 void fault_kept(struct run *r);
-void fault_rot(struct run *r);
+/* Returns whether it is in the journal. */
+bool fault_rot(struct run *r);
 
 /* check.c */
 void check_note_flush(struct run *r, uint64_t since);

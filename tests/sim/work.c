@@ -360,12 +360,19 @@ static void start_op(struct run *r)
 
 /* ---------------------------------------------------------------- the whole */
 
+static uint64_t run_freely(struct run *r, uint64_t steps)
+{
+	return r->how == OPEN_POOL
+		       ? pool_run(steps)
+		       : sim_executor_run(r->v->executor, steps);
+}
+
 /* Power fails at the very step at which a trap is sprung, or soon after. False:
  * nothing is left to be done. */
 static bool run_steps(struct run *r, uint64_t steps)
 {
 	for (; steps > 0; steps--) {
-		if (sim_executor_run(r->v->executor, 1) == 0)
+		if (run_freely(r, 1) == 0)
 			return false;
 		fault_spring(r);
 	}
@@ -390,16 +397,21 @@ static void switch_something(struct run *r)
 	const char *name = percent(r, 50) ? "compression" : "deduplication";
 	const char *value = percent(r, 50) ? "on" : "off";
 
+	pool_hold(false); /* it waits */
 	if (vdo_volume_set(r->v, name, value, NULL) != 0)
 		die(r, "switching %s", name);
+	pool_hold(r->how == OPEN_POOL);
 }
 
 /* All comes to rest, calls wait, and it goes on. */
 static void suspend_and_resume(struct run *r)
 {
 	bool save = percent(r, 70);
-	int result = volume_suspend(r->v->volume, save);
+	int result;
 
+	pool_hold(false);
+	result = volume_suspend(r->v->volume, save);
+	pool_hold(r->how == OPEN_POOL);
 	say(r, "  suspended%s: %s", save ? ", saved" : "",
 	    vdo_error_name(result));
 	if (result != 0 && !sim_device_crashed(r->sd) && !run_read_only(r) &&
@@ -410,7 +422,9 @@ static void suspend_and_resume(struct run *r)
 	for (uint64_t i = dice(r, 4); i > 0; i--)
 		start_op(r);
 	(void)run_steps(r, dice(r, 40));
+	pool_hold(false);
 	result = volume_resume(r->v->volume);
+	pool_hold(r->how == OPEN_POOL);
 	if (result != 0 && !sim_device_crashed(r->sd) && !r->faulty)
 		die(r, "resume: %s", vdo_error_name(result));
 }
@@ -458,6 +472,7 @@ void work_some(struct run *r)
 {
 	uint64_t n = choose_work(r);
 
+	pool_hold(r->how == OPEN_POOL);
 	for (uint64_t i = 0; i < n; i++) {
 		if (percent(r, 1))
 			switch_something(r);
