@@ -305,25 +305,35 @@ static bool is_page(const struct first_images *w, const uint8_t *bytes,
 	       get_u64(bytes + 8) == w->nonce && get_u64(bytes + 16) == block;
 }
 
-static bool watch_pages(void *arg, const struct vdo_device_io *io)
+static void watch_page(struct first_images *w, const uint8_t *bytes,
+		       uint64_t block)
 {
-	struct first_images *w = arg;
-	uint64_t block = io->offset / B;
-	const uint8_t *bytes;
-
-	w->flushes += io->op == VDO_DEVICE_FLUSH;
-	if (io->op != VDO_DEVICE_WRITE)
-		return false;
-	bytes = io->iov[0].iov_base;
 	if (!is_page(w, bytes, block) || w->written[block])
-		return false;
+		return;
 	if (!mapping_page_initialised(bytes)) {
 		w->off[block] = w->flushes + 1;
-		return false;
+		return;
 	}
 	w->pages++;
 	w->written[block] = true;
 	w->too_early |= w->off[block] == 0 || w->flushes < w->off[block];
+}
+
+/* Neighbours may be written in one operation. */
+static bool watch_pages(void *arg, const struct vdo_device_io *io)
+{
+	struct first_images *w = arg;
+	uint64_t block = io->offset / B;
+
+	w->flushes += io->op == VDO_DEVICE_FLUSH;
+	if (io->op != VDO_DEVICE_WRITE)
+		return false;
+	for (unsigned i = 0; i < io->iov_count; i++) {
+		const uint8_t *bytes = io->iov[i].iov_base;
+
+		for (size_t at = 0; at + B <= io->iov[i].iov_len; at += B)
+			watch_page(w, bytes + at, block++);
+	}
 	return false;
 }
 
