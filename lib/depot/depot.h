@@ -236,17 +236,22 @@ enum refs_kind {
 	REFS_MAP_INCREMENT, /* the block becomes a block map page: 254 */
 };
 
+/* One block; or those of a run of entries, of which all old blocks are in one
+ * slab: @pbn and @point are of the first, @more and @more_count the others. */
 struct refs_op {
 	struct completion done;
 	enum refs_kind kind;
 	pbn_t pbn;
 	struct journal_point point; /* of the recovery journal entry */
 	struct waiter link;         /* private */
+	unsigned more_count;
+	const struct journal_change *more;
 };
 
 /*
- * Make the slab journal entry and change the counter. On the queue of the
- * block's zone, in recovery journal order. True: over at once.
+ * Make the slab journal entry and change the counter; of each block of a run,
+ * in order. On the queue of the block's zone, in recovery journal order. True:
+ * over at once.
  */
 bool depot_adjust(struct depot *d, struct refs_op *op) MUST_CHECK;
 

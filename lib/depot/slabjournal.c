@@ -381,6 +381,19 @@ static int adjust_error(struct depot *d, const struct refs_op *op)
 	return -VDO_ECORRUPT;
 }
 
+/* On to the next block of a run; false: there is none, or @result is an error. */
+static inline bool next_of_run(struct refs_op *op, int result)
+{
+	if (likely(op->more_count == 0) || result != 0)
+		return false;
+	VDO_CHECK(op->kind == REFS_DECREMENT);
+	op->pbn = op->more->old.pbn;
+	op->point.entry++;
+	op->more++;
+	op->more_count--;
+	return true;
+}
+
 bool depot_adjust(struct depot *d, struct refs_op *op)
 {
 	struct slab_journal *sj = NULL;
@@ -392,13 +405,17 @@ bool depot_adjust(struct depot *d, struct refs_op *op)
 		return true;
 	}
 	VDO_CHECK(queue_is_current(sj->slab->zone->queue));
-	if (likely(waitq_empty(&sj->waiting))) {
-		if (unlikely(slabjournal_has(sj, op))) {
-			completion_fail(&op->done, out_of_order(sj, op));
-			return true;
-		}
-		if (likely(make_room(sj, op))) {
-			completion_fail(&op->done, add(sj, op));
+	while (likely(waitq_empty(&sj->waiting))) {
+		int r;
+
+		if (unlikely(slabjournal_has(sj, op)))
+			r = out_of_order(sj, op);
+		else if (likely(make_room(sj, op)))
+			r = add(sj, op);
+		else
+			break;
+		if (likely(!next_of_run(op, r))) {
+			completion_fail(&op->done, r);
 			return true;
 		}
 	}
@@ -425,6 +442,8 @@ void slabjournal_run(struct slab_journal *sj)
 			r = add(sj, op);
 		else
 			return;
+		if (next_of_run(op, r))
+			continue;
 		waitq_pop(&sj->waiting);
 		completion_finish(&op->done, r);
 	}

@@ -65,12 +65,16 @@ struct io {
 
 	/* The engine's. */
 	void *engine;    /* flushes: which one it is */
-	uint64_t probed; /* discards: leaf pages are known to exist until here */
+	lbn_t range_next; /* discards, zeroes: where their walk goes on */
 	void *reserved;  /* NOWAIT: requests for all blocks to come */
 } __attribute__((aligned(CACHE_LINE)));
 
 /* Put the next block of @io into *b. True: it was the last one. */
 bool io_next(struct io *io, struct io_block *b);
+
+/* One part more of @io is under way, which io_end_block() ends. By who takes
+ * blocks off it. */
+void io_share(struct io *io);
 
 /* One block of @io is over. */
 void io_end_block(struct io *io, int result);

@@ -201,6 +201,7 @@ static int create_adjust(struct flow *f)
 	c->refs.kind = REFS_MAP_INCREMENT;
 	c->refs.pbn = pbnlock_pbn(c->alloc.lock);
 	c->refs.point = c->entry.point;
+	c->refs.more_count = 0;
 	return flow_over(f, &c->refs.done,
 			 depot_adjust(c->zone->map->depot, &c->refs));
 }

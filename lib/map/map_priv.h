@@ -195,9 +195,12 @@ struct map {
 
 enum map_operation {
 	MAP_FIND,
+	MAP_NEXT,
 	MAP_MAKE, /* the end of a find that created the leaf */
 	MAP_GET,
+	MAP_COLLECT,
 	MAP_PUT,
+	MAP_PUT_RUN,
 };
 
 static inline bool page_loaded(const struct page *p)
@@ -261,7 +264,7 @@ void tree_fini(struct map_zone *z);
 /* A tree page was read; wakes who waits for it. */
 void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 		    int result);
-/* Go on with a find that waited; finishes @op. */
+/* Go on with a find or a next that waited; finishes @op. */
 void tree_resume(struct map_zone *z, struct map_op *op);
 
 /* create.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes, discards and zeroes: the rows.
+ * Writes: the rows. So go discards and zeroes of single blocks, of parts of them,
+ * and of those that somebody else works on; all others go by range.c.
  *
  * write.c has the table, how a write begins and how it ends; write_data.c the
  * rows from a block to what is stored in it or shared; write_meta.c those that
@@ -96,6 +97,11 @@
 
 enum write_row { WRITE_ROWS(FLOW_ROW) };
 WRITE_ROWS(FLOW_FUNCTION_EXTERN)
+
+/* One half of the counts of @r, which is parked, is over; the last one goes on. */
+void write_counted(struct request *r, int result);
+/* What became of @r, a range of @blocks. */
+void write_count_outcome(struct request *r, unsigned blocks);
 
 /* All but FUA is acknowledged as soon as it cannot fail for want of space. */
 static inline bool write_acknowledges_early(const struct request *r)
