@@ -50,7 +50,9 @@ static bool end_close(struct run *r)
 	int result;
 
 	pool_hold(false);
+	r->closing = true;
 	result = vdo_close(r->v);
+	r->closing = false;
 	if (r->under_way != 0)
 		die(r, "%u operations outlive the volume", r->under_way);
 	crashed = crashed || sim_device_crashed(r->sd);
@@ -78,7 +80,9 @@ static void end_abandon(struct run *r, const char *when)
 {
 	totals.unscrubbed += depot_unscrubbed(r->v->volume->depot);
 	pool_hold(false);
+	r->closing = true;
 	vdo_abandon(r->v);
+	r->closing = false;
 	if (r->under_way != 0)
 		die(r, "%u operations outlive the volume", r->under_way);
 	shape_drop_device(r);

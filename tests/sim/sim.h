@@ -129,6 +129,7 @@ struct run {
 	struct vdo_device *device;
 	struct vdo_volume *v; /* NULL: closed */
 	enum opening how;
+	bool closing; /* or being dropped */
 	unsigned under_way, under_way_max;
 	uint64_t ops, ops_in_cycle;
 	enum flavour flavour;

@@ -37,6 +37,9 @@ static bool error_is_fine(struct run *r, const struct op *op, int result)
 	if (result == -ENOSPC)
 		return op->kind == OP_WRITE || op->kind == OP_ZERO ||
 		       op->is_partial;
+	if (result == -ECANCELED)
+		return r->closing && op->count > 1 &&
+		       (op->kind == OP_DISCARD || op->kind == OP_ZERO);
 	if (result == -EIO)
 		return r->faulty;
 	return result == -VDO_EREADONLY && r->lossy && run_read_only(r);

@@ -26,7 +26,7 @@ static const struct {
 } islands[] = {
 	{0, 3},		    {PAGE - 2, 4},	{3 * PAGE + 400, 300},
 	{TREE - 2, 4},	    {TREE + 5, 1},	{2 * TREE - 1, 2},
-	{4 * TREE + 811, 1}, {5 * TREE + 17 * PAGE, 2}, {262100, 10},
+	{TREE + 17 * PAGE, 2}, {102390, 10},
 };
 
 static void write_islands(struct fixture *f, value_t v)
@@ -57,8 +57,8 @@ static const struct {
 } ranges[] = {
 	{0, 2},	       {1, PAGE},	   {PAGE - 1, 2},
 	{PAGE, TREE},  {TREE - 1, TREE},   {TREE + 5, 2},
-	{0, 262144},   {1, 262142},	   {3 * PAGE + 500, 100},
-	{811, 200000}, {262100, 44},	   {5 * TREE, 18 * PAGE},
+	{0, 102400},   {1, 102398},	   {3 * PAGE + 500, 100},
+	{811, 90000},  {102390, 10},	   {TREE, 18 * PAGE},
 };
 
 /* Each range of blocks is gone, and no other block. */
@@ -66,9 +66,10 @@ START_TEST(test_shapes)
 {
 	struct fixture f;
 
-	fixture_init(&f, _i, "size=64M logical-size=1G");
+	fixture_init(&f, _i, "logical-size=400M");
 	fixture_open(&f, "compression=off");
-	ck_assert_uint_eq(f.logical_blocks, 262144);
+	ck_assert_uint_eq(f.logical_blocks, 102400);
+	f.no_check = true; /* would take long */
 	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
 		write_islands(&f, 100000 * i);
 		fixture_discard(&f, ranges[i].lbn, ranges[i].count);
@@ -117,8 +118,10 @@ START_TEST(test_partial_ends)
 	struct fixture f;
 
 	fixture_init(&f, _i, "");
-	fixture_open(&f, "");
+	fixture_open(&f, "alignment=512");
 	for (unsigned round = 0; round < 2; round++) {
+		unsigned bad = 0;
+
 		memset(buf, 7, sizeof(buf));
 		ck_assert_int_eq(vdo_pwrite(f.volume, buf, 4 * B, 810 * B, 0),
 				 0);
@@ -129,9 +132,8 @@ START_TEST(test_partial_ends)
 		ck_assert_int_eq(vdo_pread(f.volume, buf, 4 * B, 810 * B, 0),
 				 0);
 		for (unsigned i = 0; i < 4 * B; i++)
-			ck_assert_uint_eq(buf[i], i < 512 || i >= 4 * B - 512
-							  ? 7
-							  : 0);
+			bad += buf[i] != (i < 512 || i >= 4 * B - 512 ? 7 : 0);
+		ck_assert_uint_eq(bad, 0);
 	}
 	fixture_discard(&f, 810, 4);
 	fixture_fini(&f);
@@ -269,7 +271,7 @@ struct worker {
 };
 
 #define WORKERS 3u
-#define ROUNDS	150u
+#define ROUNDS	60u
 
 static void *work(void *arg)
 {
@@ -287,13 +289,17 @@ static void *work(void *arg)
 			continue;
 		}
 		memset(buf, mark, 32 * B);
-		result = vdo_pwrite(w->volume, buf, 32 * B, at, 0);
+		result = vdo_pwrite(w->volume, buf, 32 * B, at,
+				    VDO_IO_NO_DEDUPE);
 		ck_assert_int_eq(result, 0);
 		result = vdo_pread(w->volume, buf, 32 * B, at, 0);
 		ck_assert_int_eq(result, 0);
-		for (unsigned i = 0; i < 32 * B; i++)
-			ck_assert(buf[i] <= WORKERS &&
-				  buf[i] == buf[i - i % B]);
+		for (unsigned i = 0; i < 32; i++) {
+			uint8_t *block = buf + i * B;
+
+			ck_assert_uint_le(block[0], WORKERS);
+			ck_assert_int_eq(memcmp(block, block + 1, B - 1), 0);
+		}
 	}
 	free(buf);
 	return NULL;
@@ -572,6 +578,7 @@ int main(void)
 {
 	TCase *tc = unit_case("range");
 
+	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, test_shapes, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_zeroes, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_partial_ends, 0, FIXTURE_KINDS);
