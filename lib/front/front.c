@@ -216,6 +216,7 @@ void front_feed(struct front *f)
 {
 	while (has_waiters(f) && hold(f)) {
 		struct io *io = line_next(f);
+		unsigned turn;
 		uint64_t from;
 
 		if (io == NULL) {
@@ -223,7 +224,12 @@ void front_feed(struct front *f)
 			return;
 		}
 		from = io->next;
-		if (!start(f, io, io->turn)) {
+		/* What the engine takes, and gives back later (front_again()),
+		 * has had its turn. */
+		turn = io->turn;
+		io->turn = 0;
+		if (!start(f, io, turn)) {
+			io->turn = turn;
 			count_turn(io, from);
 			line_up(f, io);
 		}
