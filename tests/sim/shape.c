@@ -179,7 +179,7 @@ void shape_format(struct run *r)
 	if (r->deep)
 		device.block_count = 1200 + r->ring + dice(r, 800);
 	if (r->has_index)
-		device.block_count += 1000;
+		device.block_count = 6800 + dice(r, 1000); /* or none fits */
 	device.fua_lies = device.volatile_cache &&
 			  percent(r, r->tight ? 50 : 20);
 	say(r, "  blocks=%" PRIu64 "%s%s", device.block_count,
