@@ -47,6 +47,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "exec/freelist.h"
 #include "exec/turn.h"
 #include "io/device.h"
 
@@ -194,7 +195,7 @@ static void free_bundle(struct bundle *b)
 {
 	VDO_CHECK(b->first != NULL);
 	b->first = NULL;
-	freelist_push(&b->storage->free_bundles, b->number);
+	freelist_push(b->storage->free_bundles, b->number);
 }
 
 /* As an engine for files looks at it: such memory goes another way. */
@@ -392,7 +393,7 @@ static void add_bundled(struct storage *s, struct batch *batch, struct mio *m)
 	while (m != NULL) {
 		unsigned n = run_length(s, m);
 		uint32_t i = n > 1 && (!is_write(m) || !storage_is_read_only(s))
-				     ? freelist_pop(&s->free_bundles)
+				     ? freelist_pop(s->free_bundles)
 				     : FREELIST_NONE;
 		struct mio *rest = m;
 
@@ -494,6 +495,33 @@ void plug_start(struct mio *m)
 	m->io.host_data[1] = (void *)(uintptr_t)t->count++;
 }
 
+/* The list has lines of the cache to itself; the storage, part of structs from
+ * anywhere, need not begin at one. */
+static int create_pool(struct storage *s)
+{
+	size_t size = sizeof(struct bundle) +
+		      s->merge_blocks * sizeof(struct iovec);
+
+	VDO_ASSERT(s->bundles == NULL && s->free_bundles == NULL);
+	s->bundles = alloc_zeroed(BUNDLES, size);
+	s->free_bundles = alloc_aligned(_Alignof(struct freelist), 1,
+					sizeof(*s->free_bundles));
+	if (s->bundles == NULL || s->free_bundles == NULL)
+		return -ENOMEM;
+	return freelist_init(s->free_bundles, BUNDLES);
+}
+
+static void destroy_pool(struct storage *s)
+{
+	if (s->free_bundles != NULL)
+		freelist_fini(s->free_bundles);
+	alloc_free(s->free_bundles);
+	alloc_free(s->bundles);
+	s->free_bundles = NULL;
+	s->bundles = NULL;
+	s->merge_blocks = 0;
+}
+
 int plug_init(struct storage *s, uint64_t bytes)
 {
 	int r;
@@ -502,13 +530,9 @@ int plug_init(struct storage *s, uint64_t bytes)
 	if (bytes < 2 * BLOCK_SIZE || s->device->immediate)
 		return 0;
 	s->merge_blocks = (uint32_t)(bytes / BLOCK_SIZE);
-	s->bundles = alloc_zeroed(BUNDLES, sizeof(struct bundle) +
-						   s->merge_blocks *
-							   sizeof(struct iovec));
-	r = s->bundles == NULL ? -ENOMEM
-			       : freelist_init(&s->free_bundles, BUNDLES);
+	r = create_pool(s);
 	if (r != 0) {
-		s->merge_blocks = 0;
+		destroy_pool(s);
 		return r;
 	}
 	for (uint32_t i = 0; i < BUNDLES; i++) {
@@ -529,8 +553,5 @@ void plug_fini(struct storage *s)
 		return;
 	for (uint32_t i = 0; s->merge_blocks != 0 && i < BUNDLES; i++)
 		VDO_ASSERT(bundle_at(s, i)->first == NULL);
-	freelist_fini(&s->free_bundles);
-	alloc_free(s->bundles);
-	s->bundles = NULL;
-	s->merge_blocks = 0;
+	destroy_pool(s);
 }

@@ -26,6 +26,7 @@ void storage_init(struct storage *s, struct vdo_device *device,
 	atomic_init(&s->flushes, 0);
 	s->merge_blocks = 0;
 	s->bundles = NULL;
+	s->free_bundles = NULL;
 	memset(s->lanes, 0, sizeof(s->lanes));
 }
 

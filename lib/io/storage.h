@@ -16,7 +16,6 @@
 
 #include "base/compiler.h"
 #include "exec/executor.h"
-#include "exec/freelist.h"
 #include "format/types.h"
 
 /* Whose I/O it is; the statistics are by kind. */
@@ -52,6 +51,7 @@ struct mio_lane {
 };
 
 struct bundle;
+struct freelist;
 
 struct storage {
 	struct vdo_device *device;
@@ -62,7 +62,7 @@ struct storage {
 	atomic_bool read_only;
 	atomic_ullong flushes;
 	struct bundle *bundles; /* private to plug.c */
-	struct freelist free_bundles;
+	struct freelist *free_bundles;
 	struct mio_lane lanes[QUEUE_LANES];
 };
 
