@@ -193,15 +193,8 @@ int check_journal_each(struct check_journal *j, seq_t first,
 
 static int put(void *arg, const struct replay_entry *e)
 {
-	struct check_journal *j = arg;
-
 	/* It has room for all that the scan has counted. */
-	if (!replay_table_add(j->table, &e->entry))
-		return -ENOMEM;
-	if (e->entry.operation == JOURNAL_BLOCK_MAP &&
-	    e->at.seq <= j->bounds.whole)
-		replay_table_make(j->table, e->entry.new_mapping.pbn);
-	return 0;
+	return replay_table_add(arg, &e->entry) ? 0 : -ENOMEM;
 }
 
 int check_journal_overlay(struct check_journal *j)
@@ -217,7 +210,7 @@ int check_journal_overlay(struct check_journal *j)
 		return 0;
 	result = replay_table_create(n, &j->table);
 	if (result == 0)
-		result = check_journal_each(j, b->map_head, put, j);
+		result = check_journal_each(j, b->map_head, put, j->table);
 	if (result == 0)
 		replay_table_sort(j->table);
 	return result;

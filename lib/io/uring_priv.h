@@ -45,10 +45,8 @@ struct uring {
 
 /* Submission. */
 
-/* The device's calls. */
+/* The device's call. */
 void uring_submit(void *ctx, struct vdo_device_io *io);
-void uring_submit_all(void *ctx, struct vdo_device_io *first,
-		      struct vdo_device_io *last);
 
 /* Send what is pending, unless somebody is at it. Holds the lock. */
 void uring_pump(struct uring *u);

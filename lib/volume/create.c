@@ -21,7 +21,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "io/plug.h"
 
 static int read_blocks(struct volume *v)
 {
@@ -77,7 +76,7 @@ static int check_state(struct volume *v)
 		break;
 	}
 	storage_init(&v->storage, v->device, v->geometry.bio_offset);
-	return plug_init(&v->storage, v->settings.open.io_merge);
+	return 0;
 }
 
 /*

@@ -72,7 +72,6 @@ static void storage_stats(struct volume *v, struct volume_stats *s)
 		s->io_fua[k] = c.fua;
 		s->io_completed[k] = c.completed;
 	}
-	storage_get_totals(&v->storage, &s->device);
 	s->flush_out = atomic_load(&v->storage.flushes);
 }
 
@@ -116,9 +115,7 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	s->logical_blocks = v->sb.logical_blocks;
 	s->logical_blocks_used = journal.state.logical_blocks_used;
 	s->counts_known = !v->opened_read_only;
-	/* Hints may say anything. */
-	if (s->counts_known &&
-	    s->depot.allocated > journal.state.block_map_data_blocks)
+	if (s->counts_known)
 		s->data_blocks_used = s->depot.allocated -
 				      journal.state.block_map_data_blocks;
 	s->cache_bytes = v->cache_bytes;
