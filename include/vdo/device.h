@@ -36,6 +36,8 @@ enum vdo_device_op {
 /*
  * One operation on a device. Offset and length are multiples of 4096 bytes. The
  * memory is the library's and stays valid until complete() was called.
+ * Neighbouring blocks can come as one operation, with a vector for each (option
+ * io-merge); if it fails, they come again one by one.
  */
 struct vdo_device_io {
 	enum vdo_device_op op;

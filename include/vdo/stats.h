@@ -5,6 +5,12 @@
  * A snapshot is an array of named values, so that programs can print all of
  * them without knowing them; names as those of the Linux driver's statistics
  * message where the meaning is equal.
+ *
+ * What is used and available is exact while "path.slabsEstimated" is 0. Of so many
+ * slabs the reference counts are not in memory (option counts-memory), and were
+ * not asked since the volume was opened or the last change: what is free of them
+ * is known to a 64th of a slab, and blocks that were given up still count as used.
+ * vdo_usage_inspect() is exact.
  */
 #ifndef VDO_STATS_H
 #define VDO_STATS_H

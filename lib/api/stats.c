@@ -68,7 +68,7 @@ static void add_count(struct vdo_stats *stats, bool known, const char *name,
 		stats->stats[stats->count - 1].text = "N/A";
 }
 
-/* What is in use, and what follows from it. */
+/* What is in use, and what follows from it: about, if slabs are estimated. */
 static void add_derived(struct vdo_stats *stats, const struct volume_stats *s)
 {
 	bool known = s->counts_known;

@@ -39,6 +39,14 @@ void prioq_put(struct prioq *q, struct prioq_node *n, unsigned priority)
 	q->used |= bit_of(priority);
 }
 
+void prioq_put_first(struct prioq *q, struct prioq_node *n, unsigned priority)
+{
+	VDO_ASSERT(list_empty(&n->link));
+	n->priority = priority;
+	list_push_front(&q->lists[priority], &n->link);
+	q->used |= bit_of(priority);
+}
+
 struct prioq_node *prioq_best(const struct prioq *q, unsigned limit)
 {
 	uint64_t used = q->used;

@@ -29,7 +29,10 @@ void prioq_node_init(struct prioq_node *n);
 /* Put @n, which is in no table, at the end of list @priority. */
 void prioq_put(struct prioq *q, struct prioq_node *n, unsigned priority);
 
-/* The oldest of the highest priority below @limit, which stays; or NULL. */
+/* The same, at the beginning of that list. */
+void prioq_put_first(struct prioq *q, struct prioq_node *n, unsigned priority);
+
+/* The first of the highest priority below @limit, which stays; or NULL. */
 struct prioq_node *prioq_best(const struct prioq *q, unsigned limit);
 
 /* Remove @n if it is in the table. */

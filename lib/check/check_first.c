@@ -155,12 +155,9 @@ void check_totals(struct check *c)
 	bool replayed = !check_saved(c);
 	uint64_t used = replayed ? c->journal.bounds.logical_blocks_used
 				 : c->sb.logical_blocks_used;
-	uint64_t pages = replayed ? c->journal.bounds.block_map_data_blocks
-				  : c->sb.block_map_data_blocks;
+	uint64_t pages = check_pages_told(c);
 
-	/* Those of a read-only volume are what they were in memory. */
-	if (check_counts_are_void(c) || c->map_damaged ||
-	    c->sb.state == VOLUME_READ_ONLY)
+	if (!check_has_totals(c) || c->map_damaged)
 		return;
 	if (used != c->used &&
 	    tell_number(c, VDO_CHECK_LOGICAL_USED, used, c->used))

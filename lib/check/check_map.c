@@ -154,7 +154,7 @@ void check_lost(struct check *c)
 			      (unsigned long long)c->pages);
 		finding_expected(
 			&c->lost, "%llu",
-			(unsigned long long)c->sb.block_map_data_blocks);
+			(unsigned long long)check_pages_told(c));
 	}
 	(void)finding_tell(c, &c->lost);
 	finding_count(c, VDO_CHECK_PAGE_LOST, MAX(c->unwritten, 1) - 1);
@@ -289,9 +289,9 @@ int check_map(struct check *c)
 	result = walk_run(&w);
 	if (result == 0)
 		result = mend_flush(c);
-	if (c->first && c->sb.state == VOLUME_CLEAN)
-		c->map_doubtful = c->unwritten > 0 ||
-				  c->pages < c->sb.block_map_data_blocks;
+	if (c->first && check_has_totals(c))
+		c->map_doubtful =
+			c->unwritten > 0 || c->pages < check_pages_told(c);
 	c->first = false;
 	return result;
 }

@@ -182,6 +182,20 @@ static inline bool check_counts_are_void(const struct check *c)
 	       c->sb.state == VOLUME_REBUILD_FOR_UPGRADE || c->journal.why != 0;
 }
 
+/* Do the totals say how many pages and blocks are in use? Those of a read-only
+ * volume are what they were in memory. */
+static inline bool check_has_totals(const struct check *c)
+{
+	return !check_counts_are_void(c) && c->sb.state != VOLUME_READ_ONLY;
+}
+
+/* Pages of the block map, as the totals say. */
+static inline uint64_t check_pages_told(const struct check *c)
+{
+	return check_saved(c) ? c->sb.block_map_data_blocks
+			      : c->journal.bounds.block_map_data_blocks;
+}
+
 /* ----------------------------------------------------------------- check.c */
 
 /* Read blocks of the volume, which are counted as done. -ECANCELED, -errno. */

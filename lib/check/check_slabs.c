@@ -195,6 +195,29 @@ static bool is_rebuilt(const struct check *c, struct summary_entry e,
 	       (h->nonce != c->sb.nonce || h->type != SLAB_JOURNAL_TYPE);
 }
 
+/* Of this point, or a later one, no entry of a slab journal can be. */
+static uint64_t points_end(const struct check *c)
+{
+	if (!check_saved(c))
+		return c->journal.bounds.points_end;
+	return points_of_block(c->sb.journal_start);
+}
+
+static void tell_behind(struct check *c, const struct check_slab *s, pbn_t pbn)
+{
+	struct journal_point found = point_unpack(s->newest);
+	struct journal_point end = point_unpack(points_end(c));
+	struct vdo_check_finding f =
+		finding_of_slab(c, VDO_CHECK_JOURNAL_BEHIND, s->number, pbn);
+
+	finding_found(&f, "block %llu, entry %u", (unsigned long long)found.seq,
+		      found.entry);
+	finding_expected(&f, "less than block %llu, entry %u",
+			 (unsigned long long)end.seq, end.entry);
+	(void)finding_tell(c, &f);
+	check_spoil(c, s->number, false);
+}
+
 static void take_tail(struct check *c, struct check_slab *s,
 		      struct summary_entry e, pbn_t pbn, const uint8_t *block)
 {
@@ -215,17 +238,8 @@ static void take_tail(struct check *c, struct check_slab *s,
 	s->tail = h.seq + 1;
 	s->head = e.dirty ? h.head : s->tail;
 	s->newest = point_pack(h.recovery_point);
-	if (check_saved(c) && h.recovery_point.seq >= c->sb.journal_start) {
-		struct vdo_check_finding f = finding_of_slab(
-			c, VDO_CHECK_JOURNAL_BEHIND, s->number, pbn);
-
-		finding_found(&f, "%llu",
-			      (unsigned long long)h.recovery_point.seq);
-		finding_expected(&f, "less than %llu",
-				 (unsigned long long)c->sb.journal_start);
-		(void)finding_tell(c, &f);
-		check_spoil(c, s->number, false);
-	}
+	if (s->newest >= points_end(c))
+		tell_behind(c, s, pbn);
 }
 
 static int load_tail(struct slabs *w, struct check_slab *s,

@@ -193,8 +193,15 @@ int check_journal_each(struct check_journal *j, seq_t first,
 
 static int put(void *arg, const struct replay_entry *e)
 {
+	struct check_journal *j = arg;
+
 	/* It has room for all that the scan has counted. */
-	return replay_table_add(arg, &e->entry) ? 0 : -ENOMEM;
+	if (!replay_table_add(j->table, &e->entry))
+		return -ENOMEM;
+	if (e->entry.operation == JOURNAL_BLOCK_MAP &&
+	    e->at.seq <= j->bounds.whole)
+		replay_table_make(j->table, e->entry.new_mapping.pbn);
+	return 0;
 }
 
 int check_journal_overlay(struct check_journal *j)
@@ -210,7 +217,7 @@ int check_journal_overlay(struct check_journal *j)
 		return 0;
 	result = replay_table_create(n, &j->table);
 	if (result == 0)
-		result = check_journal_each(j, b->map_head, put, j->table);
+		result = check_journal_each(j, b->map_head, put, j);
 	if (result == 0)
 		replay_table_sort(j->table);
 	return result;

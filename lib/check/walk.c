@@ -228,29 +228,37 @@ static void overlay(struct walk *w, struct walk_page *p)
 		p->validity = MAP_PAGE_VALID;
 }
 
+/* Read a page, unless the journal makes it. */
+static void look_at(struct walk *w, struct walk_page *p)
+{
+	uint64_t nonce = w->c->sb->nonce;
+
+	if (w->c->overlay != NULL && replay_table_makes(w->c->overlay, p->pbn))
+		return;
+	p->error = read_page(w, p->pbn, p->bytes);
+	if (p->error == 0)
+		p->validity = p->level == TOP
+				      ? mapping_root_check(p->bytes, nonce,
+							   p->pbn)
+				      : mapping_page_check(p->bytes, nonce,
+							   p->pbn);
+}
+
 /* Read a page and ask what to do with it: WALK_, or an error. */
 static int load(struct walk *w, struct walk_page *p)
 {
-	uint64_t nonce = w->c->sb->nonce;
 	int result = p->level == TOP ? 0 : meet(w, p->pbn, &p->again);
 
 	if (result != 0)
 		return result;
 	p->slots = slots_needed(w, p);
 	p->validity = MAP_PAGE_INVALID;
-	if (!p->again) {
-		p->error = read_page(w, p->pbn, p->bytes);
-		if (p->error == -ECANCELED || p->error == -ENOMEM)
-			return p->error;
-	}
-	if (!p->again && p->error == 0) {
-		p->validity = p->level == TOP
-				      ? mapping_root_check(p->bytes, nonce,
-							   p->pbn)
-				      : mapping_page_check(p->bytes, nonce,
-							   p->pbn);
+	if (!p->again)
+		look_at(w, p);
+	if (p->error == -ECANCELED || p->error == -ENOMEM)
+		return p->error;
+	if (!p->again && p->error == 0)
 		overlay(w, p);
-	}
 	result = w->c->page(w->c->arg, p);
 	VDO_ASSERT(result <= WALK_CLEAR && (result != WALK_IN || !p->again));
 	VDO_ASSERT(result != WALK_CLEAR || p->parent != 0);

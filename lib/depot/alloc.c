@@ -11,11 +11,17 @@
  *
  * The slab that will be opened next is made ready when the one before is opened,
  * in a message of its own [prepare]: it gets memory for its counts and journal,
- * and storage for both on disk. A request never does that itself. If it needs a
- * slab that is not ready, as all of a small one was used up meanwhile, or as
- * preparing failed the last time, it waits for another try. After a failure
- * slabs that are ready are as good as any; if none has a free block the answer
- * says what was missing, for blocks there are.
+ * and storage for both on disk; or its counts are loaded, if they were dropped
+ * (counts.c). A request never does that itself. If it needs a slab that is not
+ * ready, as all of a small one was used up meanwhile, or as preparing failed the
+ * last time, it waits for another try. After a failure slabs that are ready are
+ * as good as any; if none has a free block the answer says what was missing, for
+ * blocks there are.
+ *
+ * What is free of a slab that was not loaded yet is a guess. It is not taken for
+ * full before it was loaded and asked. A slab that was loaded is the first among
+ * equals, so that an op that waits for it finds it: else each that is loaded
+ * could send it to the next one.
  *
  * A page of the block map is written when the volume is closed, so its block
  * must have storage by then [reserve_page]. That is a system call on the queue
@@ -45,7 +51,7 @@ unsigned alloc_priority(const struct slab *s)
 
 	VDO_CHECK(s->free_count <= s->zone->depot->geo.data_blocks);
 	if (s->free_count == 0)
-		return 0;
+		return s->exact ? 0 : 1;
 	if (slab_pristine(s))
 		return s->journal == NULL ? reserved : reserved + 1;
 	p = 1 + log2_floor(s->free_count);
@@ -54,8 +60,14 @@ unsigned alloc_priority(const struct slab *s)
 
 void alloc_enlist(struct slab *s)
 {
-	VDO_ASSERT(s->state == SLAB_REBUILT && !s->open);
+	VDO_ASSERT(s->state <= SLAB_UNLOADED && !s->open && !s->loading);
 	prioq_put(&s->zone->slabs, &s->node, alloc_priority(s));
+}
+
+void alloc_enlist_loaded(struct slab *s)
+{
+	VDO_ASSERT(s->state <= SLAB_UNLOADED && !s->open && !s->loading);
+	prioq_put_first(&s->zone->slabs, &s->node, alloc_priority(s));
 }
 
 void alloc_reorder(struct slab *s)
@@ -73,6 +85,11 @@ void alloc_reorder(struct slab *s)
 }
 
 /* ------------------------------------------------------------- preparation */
+
+static struct slab *slab_of_node(struct prioq_node *n)
+{
+	return n != NULL ? container_of(n, struct slab, node) : NULL;
+}
 
 /* The slab that was never used and is the next to get memory; NULL: none needs
  * it now. */
@@ -93,10 +110,21 @@ int alloc_prepare(struct depot_zone *z)
 
 	VDO_ASSERT(queue_is_current(z->queue));
 	if (s != NULL) {
-		r = depot_activate_slab(s);
+		r = depot_activate_slab(s, true);
 		alloc_reorder(s);
+		counts_trim(z);
 	}
 	return r;
+}
+
+/* The slab that is the next to be opened, if it is to be loaded; or NULL. */
+static struct slab *unloaded(const struct depot_zone *z)
+{
+	struct slab *s = slab_of_node(prioq_best(&z->slabs, PRIOQ_LEVELS));
+
+	return s != NULL && s->state == SLAB_UNLOADED && alloc_priority(s) > 0
+		       ? s
+		       : NULL;
 }
 
 static bool attempt(struct depot_zone *z, struct alloc_op *op, int failed);
@@ -122,8 +150,12 @@ static void prepare(struct completion *c)
 	struct waiter *w;
 	int r;
 
+	struct slab *next = unloaded(z);
+
 	VDO_ASSERT(z->preparing);
 	z->preparing = false;
+	if (next != NULL)
+		(void)counts_load(next);
 	r = alloc_prepare(z);
 	if (r != 0)
 		log_shortage(z, r, "the counts of another slab");
@@ -142,7 +174,7 @@ static void prepare(struct completion *c)
 static void prepare_soon(struct depot_zone *z)
 {
 	VDO_CHECK(queue_is_current(z->queue));
-	if (z->preparing || unprepared(z) == NULL)
+	if (z->preparing || (unprepared(z) == NULL && unloaded(z) == NULL))
 		return;
 	z->preparing = true;
 	zone_enter(z);
@@ -152,8 +184,9 @@ static void prepare_soon(struct depot_zone *z)
 
 /* -------------------------------------------------------------- allocation */
 
-/* The best slab is not ready: wait for [prepare]. */
+/* The best slab is not ready: wait for [prepare], or until it is loaded. */
 #define UNPREPARED 1
+#define UNLOADED   2
 
 static void close_slab(struct depot_zone *z)
 {
@@ -167,32 +200,74 @@ static void close_slab(struct depot_zone *z)
 	alloc_enlist(s);
 }
 
-static struct slab *slab_of_node(struct prioq_node *n)
+/* Is it in memory, with free blocks? */
+static bool is_ready(const struct slab *s)
 {
-	return n != NULL ? container_of(n, struct slab, node) : NULL;
+	return s->state == SLAB_REBUILT && s->journal != NULL &&
+	       s->free_count > 0;
+}
+
+/* The best slab of those that are ready, after a failure. It is looked for among
+ * all, as this is rare. */
+static struct slab *best_ready(const struct depot_zone *z)
+{
+	struct slab *best = NULL;
+
+	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s))
+		if (is_ready(s) && !list_empty(&s->node.link) &&
+		    (best == NULL || s->node.priority > best->node.priority))
+			best = s;
+	return best;
+}
+
+/* Slabs that may have free blocks are being loaded, and none has them for sure:
+ * wait for one. */
+static int await_loading(struct depot_zone *z, int failed)
+{
+	if (z->counts.promising == 0)
+		return -ENOSPC;
+	if (failed != 0)
+		return failed;
+	if (!scrubber_runs(z))
+		counts_hurry(z);
+	return scrubber_runs(z) ? UNLOADED : -ENOSPC;
 }
 
 /*
  * The best slab that has free blocks and is ready, removed from the table;
- * @failed is why the last try to prepare one failed, or 0. 0, UNPREPARED,
- * -ENOSPC, or @failed where only slabs that are not ready have free blocks.
+ * @failed is why the last try to prepare or load one failed, or 0. 0,
+ * UNPREPARED, UNLOADED, -ENOSPC, or @failed where only slabs that are not ready
+ * have free blocks.
  */
 static int take_best(struct depot_zone *z, int failed, struct slab **best)
 {
 	struct slab *s = slab_of_node(prioq_best(&z->slabs, PRIOQ_LEVELS));
-	int r = -ENOSPC;
+	int r = 0;
 
 	VDO_ASSERT(z->open == NULL); /* it would have to be in the table */
 	*best = NULL;
-	if (s != NULL && s->journal == NULL) {
-		if (failed == 0)
-			return UNPREPARED;
-		/* Other slabs that were never used lack the same. */
-		r = failed;
-		s = slab_of_node(prioq_best(&z->slabs,
-					    z->depot->priority_pristine));
+	if (s == NULL || alloc_priority(s) == 0)
+		return await_loading(z, failed);
+	if (failed == 0 && s->journal == NULL)
+		return UNPREPARED;
+	if (failed == 0 && s->state == SLAB_UNLOADED) {
+		z->counts.starved = false;
+		switch (counts_load(s)) {
+		case COUNTS_COMING:
+			return UNLOADED;
+		case COUNTS_NEVER:
+			r = -ENOSPC;
+			break;
+		case COUNTS_READY:
+			break;
+		}
 	}
-	if (s == NULL || s->free_count == 0)
+	if (!is_ready(s)) {
+		r = failed != 0 ? failed : r;
+		s = best_ready(z);
+	}
+	if (s == NULL)
 		return r;
 	prioq_remove(&z->slabs, &s->node);
 	*best = s;
@@ -270,7 +345,7 @@ static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 		r = reserve_page(z->open, offset);
 	if (unlikely(r != 0))
 		return r;
-	lock = pbnlock_get(z, z->open->start + offset, op->type);
+	lock = pbnlock_get(z->open, z->open->start + offset, op->type);
 	VDO_CHECK(offset < z->depot->geo.data_blocks);
 	VDO_CHECK(lock != NULL); /* locks_max is enough for all requests */
 	refs_claim(z->open, offset);
@@ -301,7 +376,9 @@ static bool go_on(struct depot_zone *z, struct alloc_op *op, int result)
 		return false;
 	if (op->refusal == 0 || op->refusal == -ENOSPC)
 		op->refusal = result;
-	if (scrubber_runs(z)) {
+	if (scrubber_runs(z) &&
+	    (z->counts.promising > 0 ||
+	     counter_get(&z->stats.slabs_unscrubbed) > 0)) {
 		if (op->patient) {
 			waitq_push(&z->patient, &op->link);
 			return true;
@@ -341,6 +418,10 @@ static bool attempt(struct depot_zone *z, struct alloc_op *op, int failed)
 		prepare_soon(z);
 		return false;
 	}
+	if (r == UNLOADED) {
+		waitq_push(&z->patient, &op->link);
+		return false;
+	}
 	if (r != 0 && go_on(z, op, r))
 		return false;
 	completion_fail(&op->done, answer(op, r));
@@ -356,7 +437,7 @@ static void visit(struct completion *c)
 		completion_post(&op->done);
 }
 
-void alloc_scrubbed(struct depot_zone *z)
+void alloc_scrubbed(struct depot_zone *z, int failed)
 {
 	struct waitq taken;
 	struct waiter *w;
@@ -365,7 +446,7 @@ void alloc_scrubbed(struct depot_zone *z)
 	while ((w = waitq_pop(&taken)) != NULL) {
 		struct alloc_op *op = container_of(w, struct alloc_op, link);
 
-		if (attempt(z, op, 0))
+		if (attempt(z, op, failed))
 			completion_post(&op->done);
 	}
 }

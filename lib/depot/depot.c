@@ -23,8 +23,11 @@ static void init_slabs(struct depot *d)
 		s->start = slab_start(&d->geo, i);
 		s->free_count = (uint32_t)d->geo.data_blocks;
 		s->state = SLAB_REBUILT;
+		s->exact = true;
 		prioq_node_init(&s->node);
+		list_init(&s->in_memory);
 		waitq_init(&s->dirty);
+		waitq_init(&s->lockers);
 	}
 }
 
@@ -33,36 +36,42 @@ static int reserve_slab(const struct slab *s)
 {
 	const struct depot *d = s->zone->depot;
 
-	VDO_ASSERT(s->counts != NULL && s->journal != NULL);
+	VDO_ASSERT(s->journal != NULL);
 	return storage_reserve(d->storage, s->start + d->slab.data_blocks,
 			       d->slab.reference_count_blocks +
 				       d->slab.slab_journal_blocks);
 }
 
-int depot_activate_slab(struct slab *s)
+int depot_activate_slab(struct slab *s, bool counts)
 {
 	int r;
 
 	if (s->journal != NULL)
 		return 0;
 	VDO_ASSERT(s->free_count == s->zone->depot->geo.data_blocks);
-	r = refs_init(s);
-	if (r == 0)
-		r = slabjournal_create(s);
+	r = slabjournal_create(s);
 	if (r == 0)
 		r = reserve_slab(s);
+	if (r == 0 && counts)
+		r = counts_alloc(s);
 	if (r != 0) {
-		alloc_free(s->counts);
-		alloc_free(s->blocks);
 		slabjournal_destroy(s->journal);
-		s->counts = NULL;
-		s->blocks = NULL;
 		s->journal = NULL;
 	}
 	return r;
 }
 
 static void commit_tails(struct completion *c);
+
+/* Of a zone, in slabs. */
+static uint32_t counts_budget(const struct depot *d)
+{
+	uint64_t slabs = d->counts_memory / d->counts_bytes / d->zone_count;
+
+	VDO_ASSERT(d->counts_bytes > 0);
+	return d->counts_memory == 0 ? UINT32_MAX
+				     : (uint32_t)MIN(slabs, UINT32_MAX);
+}
 
 static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 {
@@ -76,6 +85,9 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	prioq_init(&z->slabs);
 	waitq_init(&z->waiting);
 	waitq_init(&z->patient);
+	list_init(&z->counts.slabs);
+	list_init(&z->counts.wanted);
+	z->counts.budget = counts_budget(d);
 	prioq_init(&z->unscrubbed);
 	list_init(&z->open_tails);
 	completion_init(&z->commit, queue, commit_tails);
@@ -99,10 +111,13 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	layout_slab_geometry_init(&d->geo, sb);
 	d->slab = *slab;
 	d->nonce = sb->nonce;
-	d->journal_start = sb->journal_start;
+	d->points_end = points_of_block(sb->journal_start);
 	d->summary_start = sb->partitions[PARTITION_SUMMARY].start;
 	d->old_zone_count = MIN(sb->zone_count, PHYSICAL_ZONES_MAX);
 	d->ref_blocks = (uint32_t)div_up(d->geo.data_blocks, COUNTS_PER_BLOCK);
+	d->counts_bytes = d->geo.data_blocks +
+			  d->ref_blocks * sizeof(struct ref_block);
+	d->counts_memory = c->counts_memory;
 	d->deadline = slab->flushing_threshold;
 	if (slab->blocking_threshold > slab->flushing_threshold + 5)
 		d->deadline = slab->blocking_threshold - 5;
@@ -219,6 +234,7 @@ void depot_read_only(struct depot *d, unsigned zone)
 	     s = depot_next_slab(z, s))
 		if (s->journal != NULL)
 			slabjournal_abort(s->journal);
+	scrubber_unpark(z);
 }
 
 static void commit_tails(struct completion *c)
@@ -239,6 +255,8 @@ static void commit_tails(struct completion *c)
 			break;
 		slabjournal_commit(sj);
 	}
+	if (unlikely(z->counts.starved))
+		counts_hurry(z);
 	zone_leave(z);
 }
 
@@ -279,6 +297,9 @@ void depot_get_stats(const struct depot *d, struct depot_stats *stats)
 		SUM(reference_blocks_written);
 		SUM(slabs_scrubbed);
 		SUM(slabs_unscrubbed);
+		SUM(slabs_loaded);
+		SUM(slabs_dropped);
+		SUM(slabs_estimated);
 	}
 #undef SUM
 }

@@ -52,6 +52,7 @@ struct depot_config {
 	struct journal *journal;
 	const struct superblock *sb; /* copied */
 	unsigned locks_max; /* per zone: two per request that can exist */
+	uint64_t counts_memory; /* bytes of counts in all zones; 0: no limit */
 	const atomic_bool *stop; /* true: a load shall end soon; or NULL */
 };
 
@@ -78,6 +79,13 @@ void depot_load(struct depot *d, enum depot_origin origin,
 		struct completion *done);
 
 /*
+ * Before depot_load() of a depot that crashed: where the recovery journal ends.
+ * A slab journal with an entry of point @end (packed) or a later one says that a
+ * part of the recovery journal is lost.
+ */
+void depot_set_points_end(struct depot *d, uint64_t end);
+
+/*
  * After depot_load() of a depot that crashed: append to the slab journals those
  * of the @count @entries that they lack (V 10.3 D). Any number of times, one at a
  * time, in the order of the recovery journal; @entries stay until @done runs. An
@@ -92,17 +100,20 @@ void depot_replay(struct depot *d, const struct replay_entry *entries,
 void depot_replayed(struct depot *d, struct completion *done);
 
 /*
- * Begin service. A depot that was saved reads all counts first; otherwise slabs
- * are scrubbed in the background from now on (V 7.5), those that somebody waits
- * for first. An error of that is one of the volume. Errors of this, and where to
- * call it: as depot_load().
+ * Begin service. If the counts of all slabs in use fit into a part of the memory
+ * for counts, a depot that was saved reads them first; else those that are clean
+ * are loaded when they are needed, and dropped when others need the memory.
+ * After a crash other slabs are scrubbed in the background from now on (V 7.5),
+ * those that somebody waits for first. An error of that is one of the volume.
+ * Errors of this, and where to call it: as depot_load().
  */
 void depot_start(struct depot *d, struct completion *done);
 
 /* After depot_drain(): scrubbing goes on. @done->result 0 or -ENOMEM */
 void depot_resume(struct depot *d, struct completion *done);
 
-/* Are slabs left to be scrubbed? Exact when the depot is drained; any thread. */
+/* Are slabs left to be scrubbed, or, for want of memory, counts left that lack
+ * entries? Exact when the depot is drained; any thread. */
 bool depot_unscrubbed(const struct depot *d);
 
 /* How far loading and starting are, in bytes that were read and are to be read;
@@ -159,11 +170,21 @@ bool pbnlock_claim(struct pbn_lock *lock);
 
 /* ------------------------------------------- on the zone of the block only */
 
+struct lock_op {
+	struct completion done; /* home and fn set by the caller */
+	pbn_t pbn;              /* in */
+	struct pbn_lock *lock;  /* out */
+	struct waiter link;     /* private */
+};
+
 /*
- * Lock an existing block for comparing and sharing: NULL when it cannot be
- * shared (write-locked, a map page, no reference left, unscrubbed slab).
+ * Lock an existing block for comparing and sharing: op->lock is NULL when it
+ * cannot be shared (write-locked, a map page, no reference left, unscrubbed slab,
+ * no memory for the counts of its slab). True: over at once. False: the counts
+ * are being loaded; done runs at the end, with result 0.
  */
-struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn);
+bool depot_lock_read(struct depot *d, unsigned zone, struct lock_op *op)
+	MUST_CHECK;
 
 /* One more holder of a lock that the caller's group already holds. */
 void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock);
@@ -215,17 +236,22 @@ enum refs_kind {
 	REFS_MAP_INCREMENT, /* the block becomes a block map page: 254 */
 };
 
+/* One block; or those of a run of entries, of which all old blocks are in one
+ * slab: @pbn and @point are of the first, @more and @more_count the others. */
 struct refs_op {
 	struct completion done;
 	enum refs_kind kind;
 	pbn_t pbn;
 	struct journal_point point; /* of the recovery journal entry */
 	struct waiter link;         /* private */
+	unsigned more_count;
+	const struct journal_change *more;
 };
 
 /*
- * Make the slab journal entry and change the counter. On the queue of the
- * block's zone, in recovery journal order. True: over at once.
+ * Make the slab journal entry and change the counter; of each block of a run,
+ * in order. On the queue of the block's zone, in recovery journal order. True:
+ * over at once.
  */
 bool depot_adjust(struct depot *d, struct refs_op *op) MUST_CHECK;
 
@@ -237,8 +263,8 @@ const uint8_t *depot_summary_end(const struct depot *d);
 struct depot_stats {
 	uint64_t slab_count;      /* the depot's, not a zone's */
 	uint64_t data_blocks;     /* of all slabs */
-	uint64_t allocated;       /* non-zero counters; of unscrubbed slabs,
-				     what their hints say */
+	uint64_t allocated;       /* non-zero counters; of slabs that are
+				     estimated about so many */
 	uint64_t slabs_opened, slabs_reopened;
 	uint64_t journal_disk_full, journal_flush, journal_blocked;
 	uint64_t journal_blocks_written, journal_tail_busy;
@@ -246,6 +272,10 @@ struct depot_stats {
 	uint64_t reference_blocks_written;
 	uint64_t slabs_scrubbed;   /* since the depot was made */
 	uint64_t slabs_unscrubbed; /* that are left */
+	uint64_t slabs_loaded;     /* whose counts were read in service */
+	uint64_t slabs_dropped;    /* whose counts were dropped */
+	uint64_t slabs_estimated;  /* whose counts were not asked yet, or lack
+				      entries of the journal */
 };
 
 /* Sum over the zones; any thread. */

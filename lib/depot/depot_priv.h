@@ -6,6 +6,7 @@
  *	pbnlock.c      locks on blocks
  *	alloc.c        which slab, which block
  *	refs.c         the counters of one slab and their blocks on disk
+ *	counts.c       which slabs have their counters in memory
  *	slabjournal.c  the slab journal of one slab: entries and blocks
  *	slabspace.c    blocks of it on disk: named, let go of, reused
  *	summary.c      the zone's copy of the slab summary
@@ -24,8 +25,10 @@
  *      zone is at rest (E trap 16).
  *  (2) zone_leave(), and metaio_release() which ends with it, come last in a
  *      callback: the depot may be gone afterwards.
- *  (3) A slab has counters and a journal in memory from its first use on. The
- *      counters are complete in the state SLAB_REBUILT.
+ *  (3) A slab has a journal in memory from its first use on. Its counters are
+ *      there, and complete, in the state SLAB_REBUILT; else they may be there.
+ *  (4) A block that is locked, or has a provisional reference, lies in a slab
+ *      whose counters are there.
  *
  * Runs on: the queue of the zone, without locks.
  */
@@ -117,6 +120,9 @@ void summary_fini(struct depot_zone *z);
 
 struct summary_entry summary_get(const struct slab *s);
 
+/* Is another number of blocks free than the entry says, for sure? */
+bool summary_hint_is_old(const struct slab *s);
+
 /* The write of the entry of @s that is under way or was the last. */
 unsigned summary_write_number(const struct slab *s);
 
@@ -128,6 +134,8 @@ void summary_update(struct slab *s, struct summary_entry e,
 
 enum slab_state {
 	SLAB_REBUILT, /* normal */
+	SLAB_UNLOADED, /* the same, but its counts are on disk, complete but for
+			  what the journal has; or on their way there */
 	SLAB_REPLAYING,
 	SLAB_REQUIRES_SCRUBBING,
 	SLAB_REQUIRES_HIGH_PRIORITY_SCRUBBING,
@@ -176,6 +184,8 @@ struct slab_journal {
 	seq_t updating_to;	 /* as summarized, after the update under way */
 	seq_t next_commit;	 /* all before are written */
 	seq_t tail;		 /* the block being filled */
+	seq_t applied_end;	 /* slab UNLOADED: before it the counts that were
+				    dropped have all entries */
 	seq_t partial;		 /* with STOP_PARTIAL: that block */
 	uint64_t last_point;	 /* newest recovery point, packed */
 	struct sj_named done;	 /* in the last summary write that is done */
@@ -213,6 +223,16 @@ struct slab {
 	bool waiting;	  /* counts wait for a buffer */
 	bool cleaning;	  /* clean_op is in use */
 	bool clean_dirty; /* and leaves the entry dirty */
+	bool exact;	  /* free_count is what the counts say */
+	bool behind;	  /* UNLOADED: the counts lack entries of the journal */
+	bool recent;	  /* used since it was last looked at, to be dropped */
+	bool leaving;	  /* the counts go when they are written */
+	bool loading;	  /* it is to be loaded, or being loaded */
+	bool promising;	  /* the same, and it may have free blocks */
+	uint32_t locks;	  /* on its blocks */
+	struct list_node in_memory; /* in counts_memory.slabs; without counts
+				       in none */
+	struct waitq lockers; /* struct lock_op, until it is loaded */
 	uint32_t wanted;  /* writes asked for and not begun */
 	uint32_t writing; /* reference blocks under write */
 	seq_t clean_tail; /* with cleaning: what the entry names */
@@ -236,6 +256,21 @@ struct depot_zone_stats {
 	counter_t summary_blocks_written;
 	counter_t reference_blocks_written;
 	counter_t slabs_scrubbed, slabs_unscrubbed;
+	counter_t slabs_loaded, slabs_dropped;
+	counter_t slabs_estimated; /* not exact */
+	counter_t slabs_behind;
+};
+
+/* The counts of a zone in memory, counts.c. Sizes are in slabs. */
+struct counts_memory {
+	uint32_t budget;
+	uint32_t used;
+	uint32_t leaving;	 /* of these */
+	struct list_node slabs;	 /* struct slab with counts, but for those that
+				    leave; first who is asked first to go */
+	struct list_node wanted; /* slabs to be loaded, by slab.node.link */
+	uint32_t promising;	 /* slabs that are, and may have free blocks */
+	bool starved; /* no memory: no try until somebody asks for a slab */
 };
 
 /* Where the replay of this zone is. */
@@ -261,7 +296,8 @@ struct depot_zone {
 	bool preparing; /* prepare is on its way */
 	bool short_of_something; /* memory or storage; the log says so */
 	struct waitq waiting; /* struct alloc_op, for a slab that is ready */
-	struct waitq patient; /* the same, for one that is scrubbed */
+	struct waitq patient; /* the same, for one that is scrubbed or loaded */
+	struct counts_memory counts;
 	struct prioq unscrubbed; /* slabs that no scrubber has taken yet */
 	struct zone_scrub *scrub;
 	bool draining; /* scrubbers are to stop */
@@ -310,7 +346,7 @@ struct depot {
 	struct journal *journal;
 	uint64_t nonce;
 	enum depot_origin origin; /* of what is loaded */
-	seq_t journal_start; /* of the recovery journal, then */
+	uint64_t points_end; /* no slab journal has this point, or a later one */
 	pbn_t summary_start;
 	unsigned old_zone_count;
 	unsigned locks_max;
@@ -320,6 +356,9 @@ struct depot {
 	struct depot_load *load;
 	const atomic_bool *stop; /* or NULL */
 	counter_t load_total;	 /* blocks, of all zones; 0: not known yet */
+	uint64_t counts_bytes; /* of the counts of a slab in memory */
+	uint64_t counts_memory; /* for all of them; 0: no limit */
+	bool preload;		/* all counts are read before service */
 	enum drain_kind drain; /* what the drain under way writes */
 	const struct replay_entry *entries; /* of the batch under way */
 	size_t entry_count;
@@ -390,10 +429,11 @@ static inline struct slab *slab_at(const struct depot *d, pbn_t pbn)
 struct slab *depot_next_slab(const struct depot_zone *z, const struct slab *s);
 
 /*
- * Give @s memory for counters and journal, and storage for both, so that closing
- * can write them in a full file system. 0, -ENOMEM, -ENOSPC, -EDQUOT, -EFBIG
+ * Give @s memory for its journal, with @counts for its counters, too, and storage
+ * for both, so that closing can write them in a full file system. 0, -ENOMEM,
+ * -ENOSPC, -EDQUOT, -EFBIG
  */
-int depot_activate_slab(struct slab *s) MUST_CHECK;
+int depot_activate_slab(struct slab *s, bool counts) MUST_CHECK;
 
 /* Bring all zones to rest, when @kind is written. */
 void drain_start(struct depot *d, enum drain_kind kind,
@@ -404,27 +444,74 @@ void drain_start(struct depot *d, enum drain_kind kind,
 /* The level of the table where @s belongs. */
 unsigned alloc_priority(const struct slab *s);
 
-/* Put a slab that is ready into the table. */
+/* Put a slab that is ready, or can be loaded, into the table; one that was loaded
+ * before its equals. */
 void alloc_enlist(struct slab *s);
+void alloc_enlist_loaded(struct slab *s);
 
 /* free_count has changed: move it in the table. */
 void alloc_reorder(struct slab *s);
 
-/* A slab has been scrubbed, or scrubbing has ended: who waits for that tries
- * again. */
-void alloc_scrubbed(struct depot_zone *z);
+/* A slab has been scrubbed or loaded, or that has ended: who waits for it tries
+ * again; with @failed, why there is no memory for counts, or 0. */
+void alloc_scrubbed(struct depot_zone *z, int failed);
 
 /* Have the next slab that was never used ready; as depot_activate_slab(). */
 int alloc_prepare(struct depot_zone *z) MUST_CHECK;
 
 int pbnlock_init(struct depot_zone *z, unsigned locks_max) MUST_CHECK;
 void pbnlock_fini(struct depot_zone *z);
-struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
+struct pbn_lock *pbnlock_get(struct slab *s, pbn_t pbn,
 			     enum pbn_lock_type type);
+
+/* Answer those who wait for a lock in @s: it was loaded, or cannot be. */
+void pbnlock_answer(struct slab *s);
 
 static inline struct pbn_lock *pbnlock_find(struct depot_zone *z, pbn_t pbn)
 {
 	return intmap_get(&z->locks, pbn);
+}
+
+/* ---------------------------------------------------------------- counts.c */
+
+/* Memory for the counts of @s, all 0. 0 or -ENOMEM, then also without it */
+int counts_alloc(struct slab *s) MUST_CHECK;
+void counts_free(struct slab *s);
+
+/* Does its free_count say what its counts say? */
+void counts_set_exact(struct slab *s, bool exact);
+
+/* The journal of @s, which is unloaded, has got an entry. */
+void counts_fall_behind(struct slab *s);
+
+enum counts_answer {
+	COUNTS_READY,  /* they are there */
+	COUNTS_COMING, /* a scrubber loads them */
+	COUNTS_NEVER,  /* not in this life: read-only, or being drained */
+};
+
+/* The counts of @s, which is UNLOADED, are needed. */
+enum counts_answer counts_load(struct slab *s);
+
+/* There may be memory again, or somebody asks: go on with what is wanted. */
+void counts_hurry(struct depot_zone *z);
+
+/* Load those that lack entries, for a drain. False: there are none. */
+bool counts_catch_up(struct depot_zone *z);
+
+/* @s is loaded or, with @failed, cannot be now: it is UNLOADED then. */
+void counts_loaded(struct slab *s, int failed);
+
+/* Drop counts until they keep within the budget, as far as can be now. */
+void counts_trim(struct depot_zone *z);
+
+/* Reference blocks of @s were written: if it leaves and is done, it goes. */
+void counts_written(struct slab *s);
+
+/* Is more in memory than may be, and something about to go? */
+static inline bool counts_crowded(const struct depot_zone *z)
+{
+	return z->counts.used > z->counts.budget && z->counts.leaving > 0;
 }
 
 /* ------------------------------------------------------------------ refs.c */
@@ -560,6 +647,9 @@ void slabspace_forget(struct slab_journal *sj);
 /* Is all of it on disk, named by the summary, and nothing under way? */
 bool slabspace_rests(const struct slab_journal *sj);
 
+/* Let the scrubber that waits for that go on, if it is so. */
+void slabspace_wake(struct slab_journal *sj);
+
 /* May the tail take the place of what was there a trip around the ring ago? */
 bool slabspace_is_free(struct slab_journal *sj);
 
@@ -581,14 +671,25 @@ int scrub_damaged(const struct slab *s, seq_t seq, const char *what);
 /* Put a slab whose counts are not known into the table. */
 void scrubber_put(struct slab *s);
 
-/* Somebody waits for @s: it comes first, if it is in the table. */
+/* Somebody waits for @s: it comes first, if it is in the table. Or its counts are
+ * loaded, if they were dropped. */
 void scrubber_want(struct slab *s);
+
+/* One more scrubber, if there is one: slabs are to be loaded. */
+void scrubber_kick(struct depot_zone *z);
+
+/* Those that wait for memory look again: some was given back, or the volume is
+ * read-only. */
+void scrubber_unpark(struct depot_zone *z);
 
 /*
  * Scrub all slabs of the table; with @await the zone's part of a fan-out is done
  * at the end, if scrubber_runs() afterwards. 0 or -ENOMEM
  */
 int scrubber_start(struct depot_zone *z, bool await) MUST_CHECK;
+
+/* Memory for them, if there is none yet; 0 or -ENOMEM. */
+int scrubber_create(struct depot_zone *z) MUST_CHECK;
 bool scrubber_runs(const struct depot_zone *z);
 void scrubber_destroy(struct depot_zone *z);
 

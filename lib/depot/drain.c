@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * From memory to disk. Scrubbers stop at first, between slabs.
+ * From memory to disk. Scrubbers stop at first, between slabs; but what was
+ * dropped and lacks entries is loaded, to be written.
  *
  * Each time the zone has come to rest the next thing that is left to do is
  * started, until nothing is:
  *
  *	1. tails of slab journals that have entries
- *	2. dirty reference counts
- *	3. summary entries that say dirty although their counts are written
+ *	2. slabs whose counts were dropped, and got entries
+ *	3. dirty reference counts
+ *	4. summary entries that say dirty although their counts are written, or
+ *	   of whose free blocks some had a provisional reference then
  *
  * "At rest" means that the zone's count of everything under way is zero, so the
  * order in which writes come back does not matter (E trap 16). In this order
@@ -53,8 +56,10 @@ static void clean_summary(struct depot_zone *z)
 	VDO_ASSERT(list_empty(&z->open_tails));
 	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s))
-		if (s->journal != NULL && s->state == SLAB_REBUILT &&
-		    summary_get(s).dirty)
+		if (s->journal != NULL && s->state <= SLAB_UNLOADED &&
+		    !s->behind &&
+		    (summary_get(s).dirty ||
+		     (summary_get(s).load && summary_hint_is_old(s))))
 			refs_check_clean(s);
 }
 
@@ -66,6 +71,8 @@ static void write_more(struct depot_zone *z)
 	if (kind == DRAIN_NOTHING || zone_read_only(z))
 		return;
 	if (commit_tails(z) || kind == DRAIN_TAILS)
+		return;
+	if (counts_catch_up(z))
 		return;
 	if (!write_counts(z))
 		clean_summary(z);
@@ -107,6 +114,7 @@ static void zone_drain(struct completion *c)
 
 	VDO_ASSERT(z->idle == NULL);
 	z->draining = true;
+	z->counts.starved = false;
 	z->idle = drain_step;
 	zone_enter(z);
 	zone_leave(z);

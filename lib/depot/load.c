@@ -42,6 +42,8 @@ enum { LOAD_ZONE_ROWS(FLOW_ROW) };
 LOAD_ZONE_ROWS(FLOW_FUNCTION)
 FLOW_TABLE(zone_table, Z_END, LOAD_ZONE_ROWS);
 
+#define PRELOAD_BYTES (UINT64_C(16) << 20)
+
 /* ---------------------------------------------------------------- the depot */
 
 struct depot_load {
@@ -81,6 +83,12 @@ void depot_load(struct depot *d, enum depot_origin origin,
 	flow_init(&load->flow, &load_table);
 	load->flow.queues[ON_PHYSICAL] = d->zones[0].queue;
 	flow_start(&load->flow);
+}
+
+void depot_set_points_end(struct depot *d, uint64_t end)
+{
+	VDO_ASSERT(d->load == NULL && d->done == NULL);
+	d->points_end = end;
 }
 
 void depot_load_progress(const struct depot *d, uint64_t *done,
@@ -172,6 +180,19 @@ static int depot_sync(struct flow *f)
 
 static void zone_begin(struct completion *c);
 
+/* With so many counts as can be read in no time, all are exact from the start. */
+static bool fits(const struct depot *d)
+{
+	uint64_t limit = MIN(d->counts_memory, PRELOAD_BYTES);
+	uint64_t bytes = 0;
+
+	VDO_ASSERT(d->preload);
+	for (uint64_t i = 0; i < d->geo.slab_count; i++)
+		if (loaders_blocks(&d->slabs[i]) > 0)
+			bytes += d->counts_bytes;
+	return d->counts_memory == 0 || bytes <= limit;
+}
+
 static int depot_zones(struct flow *f)
 {
 	struct depot_load *load = load_of(f);
@@ -182,6 +203,8 @@ static int depot_zones(struct flow *f)
 	for (unsigned i = 0; i < d->zone_count; i++)
 		memcpy(d->zones[i].summary.entries, load->buf,
 		       SUMMARY_ZONE_BYTES);
+	d->preload = true;
+	d->preload = fits(d);
 	for (uint64_t i = 0; i < d->geo.slab_count; i++)
 		blocks += loaders_blocks(&d->slabs[i]);
 	counter_add(&d->load_total, blocks);

@@ -45,6 +45,9 @@ void loaders_fini(struct zone_load *load);
  */
 int loaders_tails(struct zone_load *load, int next);
 
+/* Has @s counts that are complete, and are not needed before service? */
+bool loaders_may_wait(const struct slab *s);
+
 /* Blocks that loading and scrubbing read of @s: 0 for a slab that was never used. */
 uint32_t loaders_blocks(const struct slab *s);
 

@@ -84,9 +84,18 @@ static bool used(const struct slab *s)
 	return e.tail_offset != 0 || e.load || e.dirty;
 }
 
+bool loaders_may_wait(const struct slab *s)
+{
+	struct summary_entry e = summary_get(s);
+
+	return !s->zone->depot->preload && e.load && !e.dirty;
+}
+
 uint32_t loaders_blocks(const struct slab *s)
 {
-	return used(s) ? 1 + s->zone->depot->ref_blocks : 0;
+	if (!used(s))
+		return 0;
+	return loaders_may_wait(s) ? 1 : 1 + s->zone->depot->ref_blocks;
 }
 
 /* The next slab, or NULL. */
@@ -179,9 +188,9 @@ static const char *check_tail(const struct slab *s,
 	VDO_ASSERT(s->state != SLAB_REBUILT);
 	if (wrong == NULL && (h->seq + 1) % ring != summary_get(s).tail_offset)
 		wrong = "sequence number";
-	/* No entry could ever be made after such a point. */
-	if (wrong == NULL && depot_was_saved(d) &&
-	    h->recovery_point.seq >= d->journal_start)
+	/* After such a point no entry could ever be made; or entries were made
+	 * that the recovery journal has lost. */
+	if (wrong == NULL && point_pack(h->recovery_point) >= d->points_end)
 		wrong = "recovery point";
 	return wrong;
 }
@@ -217,6 +226,7 @@ static void estimate(struct slab *s, struct summary_entry e)
 
 	VDO_ASSERT(s->free_count == d->geo.data_blocks);
 	s->free_count = (uint32_t)MIN(n, d->geo.data_blocks);
+	counts_set_exact(s, false);
 	counter_add(&s->zone->stats.allocated,
 		    d->geo.data_blocks - s->free_count);
 }
@@ -245,7 +255,8 @@ static int tail_take(struct flow *f)
 			       (unsigned)s->number, wrong);
 		return fail(l, -VDO_ECORRUPT, T_END);
 	}
-	r = depot_activate_slab(s);
+	/* Counts that were never written may have to be, as they are. */
+	r = depot_activate_slab(s, !e.load);
 	if (r != 0)
 		return fail(l, r, T_END);
 	estimate(s, e);

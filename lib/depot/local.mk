@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/alloc.c \
+	%D%/counts.c \
 	%D%/depot.c %D%/depot.h %D%/depot_priv.h \
 	%D%/drain.c \
 	%D%/load.c %D%/load.h %D%/loader.c \

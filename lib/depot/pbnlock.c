@@ -36,9 +36,9 @@ void pbnlock_fini(struct depot_zone *z)
 }
 
 /* A new lock; the block has none. NULL if the pool is exhausted. */
-struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
-			     enum pbn_lock_type type)
+struct pbn_lock *pbnlock_get(struct slab *s, pbn_t pbn, enum pbn_lock_type type)
 {
+	struct depot_zone *z = s->zone;
 	struct pbn_lock *lock = z->locks_free;
 	struct pbn_lock *other;
 
@@ -53,7 +53,8 @@ struct pbn_lock *pbnlock_get(struct depot_zone *z, pbn_t pbn,
 	atomic_init(&lock->claims, 0);
 	lock->next_free = NULL;
 	other = intmap_put_new(&z->locks, pbn, lock);
-	VDO_CHECK(other == NULL);
+	VDO_CHECK(other == NULL && s->state == SLAB_REBUILT);
+	s->locks++;
 	return lock;
 }
 
@@ -88,21 +89,13 @@ static struct pbn_lock *lock_again(struct pbn_lock *lock)
 	return lock;
 }
 
-struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn)
+/* A read lock on @pbn, which lies in @s, or NULL. */
+static struct pbn_lock *lock_read(struct slab *s, pbn_t pbn)
 {
-	struct depot_zone *z = zone_check(d, zone);
-	struct pbn_lock *lock;
-	struct slab *s;
+	struct pbn_lock *lock = pbnlock_find(s->zone, pbn);
 	uint32_t offset;
 	uint8_t count;
 
-	/* Advice may say anything (E trap 8). */
-	if (!is_data_block(&d->geo, pbn))
-		return NULL;
-	s = slab_at(d, pbn);
-	if (s->zone != z)
-		return NULL;
-	lock = pbnlock_find(z, pbn);
 	if (lock != NULL)
 		return lock_again(lock);
 	if (s->state != SLAB_REBUILT || slab_pristine(s))
@@ -111,7 +104,8 @@ struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn)
 	count = s->counts[offset];
 	if (count >= REFS_MAX)
 		return NULL;
-	lock = pbnlock_get(z, pbn, PBN_LOCK_READ);
+	s->recent = true;
+	lock = pbnlock_get(s, pbn, PBN_LOCK_READ);
 	if (unlikely(lock == NULL))
 		return NULL;
 	if (count == 0) {
@@ -120,6 +114,44 @@ struct pbn_lock *depot_lock_read(struct depot *d, unsigned zone, pbn_t pbn)
 	}
 	lock->limit = (uint8_t)(REFS_MAX - count);
 	return lock;
+}
+
+bool depot_lock_read(struct depot *d, unsigned zone, struct lock_op *op)
+{
+	struct depot_zone *z = zone_check(d, zone);
+	struct slab *s;
+
+	op->lock = NULL;
+	/* Advice may say anything (E trap 8). */
+	if (!is_data_block(&d->geo, op->pbn))
+		return true;
+	s = slab_at(d, op->pbn);
+	if (s->zone != z)
+		return true;
+	if (unlikely(s->loading || s->state == SLAB_UNLOADED)) {
+		z->counts.starved = false;
+		if (counts_load(s) == COUNTS_COMING) {
+			waitq_push(&s->lockers, &op->link);
+			return false;
+		}
+	}
+	op->lock = lock_read(s, op->pbn);
+	return true;
+}
+
+void pbnlock_answer(struct slab *s)
+{
+	struct waitq taken;
+	struct waiter *w;
+
+	VDO_ASSERT(queue_is_current(s->zone->queue));
+	waitq_take_all(&s->lockers, &taken);
+	while ((w = waitq_pop(&taken)) != NULL) {
+		struct lock_op *op = container_of(w, struct lock_op, link);
+
+		op->lock = lock_read(s, op->pbn);
+		completion_post(&op->done);
+	}
 }
 
 void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock)
@@ -144,15 +176,16 @@ void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock)
 {
 	struct depot_zone *z = zone_check(d, zone);
 	struct pbn_lock *removed;
+	struct slab *s;
 
 	VDO_ASSERT(lock->holders > 0);
 	if (--lock->holders > 0)
 		return;
 	removed = intmap_remove(&z->locks, lock->pbn);
 	VDO_CHECK(removed == lock);
+	s = slab_at(d, lock->pbn);
+	s->locks--;
 	if (lock->provisional) {
-		struct slab *s = slab_at(d, lock->pbn);
-
 		refs_unclaim(s, (uint32_t)(lock->pbn - s->start));
 		lock->provisional = false;
 	}

@@ -232,6 +232,7 @@ int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
 	uint8_t before = s->counts[offset];
 
 	VDO_CHECK(s->state == SLAB_REBUILT && at.seq == s->journal->tail);
+	s->recent = true;
 	if (unlikely(!change(s, offset, kind))) {
 		readonly_enter(s->zone->depot->readonly, -VDO_ECORRUPT,
 			       "depot: reference count out of range, pbn=%llu "
@@ -308,6 +309,13 @@ static void clean_done(struct summary_op *op, int result)
 	refs_check_clean(s);
 }
 
+/* Have the counts all entries, wherever they are? */
+static bool are_complete(const struct slab *s)
+{
+	VDO_ASSERT(!s->behind || s->state != SLAB_REBUILT);
+	return s->state <= SLAB_UNLOADED && !s->behind;
+}
+
 void refs_check_clean(struct slab *s)
 {
 	struct summary_entry e = summary_get(s);
@@ -315,10 +323,12 @@ void refs_check_clean(struct slab *s)
 	uint8_t offset = (uint8_t)(tail % slabjournal_ring(s->journal));
 
 	/* Counts of unscrubbed slabs lack what is in the journal. */
-	bool dirty = s->state != SLAB_REBUILT && e.dirty;
+	bool dirty = !are_complete(s) && e.dirty;
+	/* What is free changes without an entry, too; the last word is right. */
+	bool said = e.load && e.dirty == dirty && e.tail_offset == offset &&
+		    !(s->zone->draining && summary_hint_is_old(s));
 
-	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) ||
-	    (e.load && e.dirty == dirty && e.tail_offset == offset))
+	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) || said)
 		return;
 	s->cleaning = true;
 	s->clean_dirty = dirty;
@@ -350,8 +360,9 @@ static void write_done(struct completion *c)
 		refs_check_clean(s);
 		if (io->seq != 0)
 			slabspace_release(s->journal, io->seq);
-		if (s->journal->blocked)
+		if (s->journal->blocked || s->leaving)
 			refs_write_all(s);
+		counts_written(s);
 	}
 	metaio_release(io);
 }

@@ -101,7 +101,7 @@ static int prepare(struct slab *s)
 		return 0;
 	VDO_ASSERT(s->state == SLAB_REBUILT);
 	s->state = SLAB_REPLAYING;
-	return depot_activate_slab(s);
+	return depot_activate_slab(s, true);
 }
 
 static int replay_append(struct flow *f)

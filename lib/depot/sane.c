@@ -90,7 +90,7 @@ static bool place_sane(const struct slab *s)
 
 	if (s->open != (s->zone->open == s) || (s->open && listed))
 		return false;
-	if (s->state != SLAB_REBUILT)
+	if (s->state > SLAB_UNLOADED || s->loading)
 		return scrubber_place_sane(s);
 	return !listed || s->node.priority == alloc_priority(s) ||
 	       zone_read_only(s->zone);
@@ -103,6 +103,24 @@ static bool unused_sane(const struct slab *s)
 	       waitq_empty(&s->dirty) && s->writing == 0;
 }
 
+/* What counts.c says of it. Without counts nothing hangs on them. */
+static bool memory_sane(const struct slab *s)
+{
+	bool there = s->counts != NULL;
+
+	if (there != (s->blocks != NULL) ||
+	    (there && !s->leaving) != !list_empty(&s->in_memory))
+		return false;
+	if (!there && (!waitq_empty(&s->dirty) || s->writing != 0 || s->leaving))
+		return false;
+	if (s->state == SLAB_REBUILT)
+		return there && s->exact && !s->behind && !s->loading &&
+		       !s->leaving && waitq_empty(&s->lockers);
+	return s->locks == 0 && !s->open && (!s->behind || !s->exact) &&
+	       (s->state != SLAB_UNLOADED || there == s->leaving) &&
+	       (s->loading || waitq_empty(&s->lockers));
+}
+
 /* Walk over a slab, and add to @provisional what needs a lock. */
 static bool check_slab(const struct slab *s, uint32_t *provisional)
 {
@@ -110,8 +128,8 @@ static bool check_slab(const struct slab *s, uint32_t *provisional)
 		return false;
 	if (s->journal == NULL)
 		return unused_sane(s);
-	if (s->counts == NULL || s->blocks == NULL ||
-	    !slabjournal_sane(s->journal) || !dirty_sane(s))
+	if (!memory_sane(s) || !slabjournal_sane(s->journal) ||
+	    (s->blocks != NULL && !dirty_sane(s)))
 		return false;
 	/* While they are read and scrubbed they are not complete. */
 	return s->state != SLAB_REBUILT || counts_sane(s, provisional);
@@ -200,7 +218,8 @@ static unsigned lock_owners(const struct slab_journal *sj, seq_t seq)
 	const struct slab *s = sj->slab;
 	unsigned n = releases(sj, seq);
 
-	for (uint32_t i = 0; i < s->zone->depot->ref_blocks; i++)
+	for (uint32_t i = 0;
+	     s->blocks != NULL && i < s->zone->depot->ref_blocks; i++)
 		n += s->blocks[i].lock == seq;
 	return n;
 }
@@ -348,27 +367,54 @@ static bool pending_sane(const struct depot_zone *z)
 	return z->pending >= n + META_IOS - idle;
 }
 
+/* The sums of counts.c. */
+static bool memory_counted(const struct depot_zone *z)
+{
+	const struct counts_memory *m = &z->counts;
+	uint64_t used = 0, leaving = 0, promising = 0, estimated = 0;
+	uint64_t behind = 0, locks = 0;
+
+	for (const struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s)) {
+		used += s->counts != NULL;
+		leaving += s->leaving;
+		promising += s->promising;
+		estimated += !s->exact;
+		behind += s->behind;
+		locks += s->locks;
+		if (s->promising && !s->loading)
+			return false;
+	}
+	return used == m->used && leaving == m->leaving &&
+	       promising == m->promising && locks == z->locks.count &&
+	       estimated == counter_get(&z->stats.slabs_estimated) &&
+	       behind == counter_get(&z->stats.slabs_behind);
+}
+
 bool depot_zone_sane(const struct depot_zone *z)
 {
 	uint32_t provisional = 0;
 	uint64_t slabs = 0, listed = 0, used = 0, unscrubbed = 0, taken = 0;
+	uint64_t wanted = 0;
 
 	for (const struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s)) {
 		if (!check_slab(s, &provisional))
 			return false;
 		slabs++;
-		if (s->state == SLAB_REBUILT)
+		if (s->loading)
+			wanted++;
+		else if (s->state <= SLAB_UNLOADED)
 			listed += !list_empty(&s->node.link);
 		else
 			unscrubbed += !list_empty(&s->node.link);
-		taken += s->state == SLAB_REBUILDING;
+		taken += s->state == SLAB_REBUILDING && !s->loading;
 		used += z->depot->geo.data_blocks - s->free_count;
 	}
 	/* All slabs are enlisted at once, but for the open one, and those that
-	 * are being scrubbed. */
+	 * are being scrubbed or loaded. */
 	if (listed + unscrubbed != 0 &&
-	    listed + (z->open != NULL) + unscrubbed + taken != slabs)
+	    listed + (z->open != NULL) + unscrubbed + taken + wanted != slabs)
 		return false;
 	return used == atomic_load_explicit(&z->stats.allocated,
 					    memory_order_relaxed) &&
@@ -376,7 +422,7 @@ bool depot_zone_sane(const struct depot_zone *z)
 	       levels_sane(z, &z->unscrubbed, unscrubbed) &&
 	       counter_get(&z->stats.slabs_unscrubbed) ==
 		       unscrubbed + taken &&
-	       tails_sane(z) && pending_sane(z);
+	       tails_sane(z) && pending_sane(z) && memory_counted(z);
 }
 
 bool depot_sane(const struct depot *d)

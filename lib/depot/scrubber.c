@@ -20,6 +20,10 @@
  * disk is dirty, and hangs on the oldest block of the journal, so that the rules
  * of slabs in use keep the journal until it is written.
  *
+ * Before all those of the table come slabs whose counts were dropped and are
+ * wanted (counts.c). They take the same way; only they go on during a drain that
+ * writes everything. Without memory a slab is put back to where it was.
+ *
  * Scrubbers look between slabs whether they are to stop: for a drain, for an
  * error, or as opening is cancelled. An error of theirs is one of the volume.
  */
@@ -75,6 +79,9 @@ struct scrubber {
 	uint32_t read;	  /* reference blocks read */
 	uint32_t reading;
 	unsigned tries; /* failed, of this read */
+	bool runs;
+	struct list_node parked; /* in zone_scrub.parked, while it waits for
+				    memory that is on its way back */
 };
 
 struct zone_scrub {
@@ -82,6 +89,8 @@ struct zone_scrub {
 	unsigned running, count;
 	bool awaited; /* by depot_start() */
 	int result;
+	int lacking; /* -ENOMEM: a slab was put back; or 0 */
+	struct list_node parked;
 	struct scrubber scrubbers[SCRUBBERS];
 };
 
@@ -107,6 +116,8 @@ void scrubber_put(struct slab *s)
 
 void scrubber_want(struct slab *s)
 {
+	if (s->state == SLAB_UNLOADED)
+		(void)counts_load(s);
 	if (s->state != SLAB_REQUIRES_SCRUBBING || list_empty(&s->node.link))
 		return;
 	s->state = SLAB_REQUIRES_HIGH_PRIORITY_SCRUBBING;
@@ -116,6 +127,9 @@ void scrubber_want(struct slab *s)
 
 bool scrubber_place_sane(const struct slab *s)
 {
+	if (s->loading)
+		return s->state == SLAB_UNLOADED ||
+		       s->state == SLAB_REBUILDING;
 	return list_empty(&s->node.link) || s->node.priority == priority(s);
 }
 
@@ -129,6 +143,7 @@ static int init_scrubber(struct scrubber *b, struct zone_scrub *zs)
 
 	VDO_ASSERT(b->buf == NULL && b->points == NULL);
 	b->zone_scrub = zs;
+	list_init(&b->parked);
 	flow_init(&b->flow, &scrub_table);
 	b->flow.queues[ON_PHYSICAL] = zs->zone->queue;
 	b->buf = alloc_aligned(BLOCK_SIZE, blocks, BLOCK_SIZE);
@@ -151,16 +166,18 @@ void scrubber_destroy(struct depot_zone *z)
 	z->scrub = NULL;
 }
 
-static int create(struct depot_zone *z)
+int scrubber_create(struct depot_zone *z)
 {
 	unsigned n = MAX(SCRUBBERS / z->depot->zone_count, 1);
 	int r = 0;
 
-	VDO_ASSERT(z->scrub == NULL);
+	if (z->scrub != NULL)
+		return 0;
 	z->scrub = alloc_zeroed(1, sizeof(*z->scrub));
 	if (z->scrub == NULL)
 		return -ENOMEM;
 	z->scrub->zone = z;
+	list_init(&z->scrub->parked);
 	while (r == 0 && z->scrub->count < n)
 		r = init_scrubber(&z->scrub->scrubbers[z->scrub->count++],
 				  z->scrub);
@@ -174,27 +191,56 @@ bool scrubber_runs(const struct depot_zone *z)
 	return z->scrub != NULL && z->scrub->running > 0;
 }
 
+/* Start one that does not run; false: all do. */
+static bool start_one(struct zone_scrub *zs)
+{
+	VDO_ASSERT(zs->running <= zs->count);
+	for (unsigned i = 0; i < zs->count; i++) {
+		struct scrubber *b = &zs->scrubbers[i];
+
+		if (b->runs)
+			continue;
+		if (zs->running++ == 0) {
+			zs->result = 0;
+			zs->lacking = 0;
+		}
+		b->runs = true;
+		zone_enter(zs->zone);
+		flow_start(&b->flow);
+		return true;
+	}
+	return false;
+}
+
 int scrubber_start(struct depot_zone *z, bool await)
 {
-	struct zone_scrub *zs;
-	int r = 0;
+	int r;
 
 	VDO_ASSERT(!scrubber_runs(z) && !z->draining);
-	if (z->unscrubbed.used == 0)
+	if (z->unscrubbed.used == 0 && list_empty(&z->counts.wanted))
 		return 0;
-	if (z->scrub == NULL)
-		r = create(z);
+	r = scrubber_create(z);
 	if (r != 0)
 		return r;
-	zs = z->scrub;
-	zs->awaited = await;
-	zs->result = 0;
-	zs->running = zs->count;
-	for (unsigned i = 0; i < zs->count; i++) {
-		zone_enter(z);
-		flow_start(&zs->scrubbers[i].flow);
-	}
+	z->scrub->awaited = await;
+	while (start_one(z->scrub))
+		;
 	return 0;
+}
+
+void scrubber_kick(struct depot_zone *z)
+{
+	VDO_ASSERT(z->scrub != NULL);
+	if (!z->counts.starved)
+		(void)start_one(z->scrub);
+}
+
+void scrubber_unpark(struct depot_zone *z)
+{
+	struct list_node *n;
+
+	while (z->scrub != NULL && (n = list_pop(&z->scrub->parked)) != NULL)
+		flow_go(&list_entry(n, struct scrubber, parked)->flow);
 }
 
 static struct scrubber *scrubber_of(struct flow *f)
@@ -230,27 +276,75 @@ static int read_blocks(struct scrubber *b, pbn_t pbn, uint64_t count, int next)
 
 /* ---------------------------------------------------------------- one slab */
 
+/* The next slab, which stays where it is; or NULL. */
+static struct slab *next_slab(const struct depot_zone *z)
+{
+	struct prioq_node *n = prioq_best(&z->unscrubbed, PRIOQ_LEVELS);
+	bool all = z->depot->drain == DRAIN_EVERYTHING;
+
+	if (z->counts.starved && !z->scrub->awaited)
+		return NULL;
+	if (!list_empty(&z->counts.wanted) && (!z->draining || all))
+		return list_entry(z->counts.wanted.next, struct slab,
+				  node.link);
+	return n != NULL && !z->draining ? container_of(n, struct slab, node)
+					 : NULL;
+}
+
 static int scrub_take(struct flow *f)
 {
 	struct scrubber *b = scrubber_of(f);
 	struct zone_scrub *zs = b->zone_scrub;
 	struct depot_zone *z = zs->zone;
-	struct prioq_node *n = prioq_best(&z->unscrubbed, PRIOQ_LEVELS);
+	struct slab *s = next_slab(z);
 
 	b->slab = NULL;
-	if (zs->result != 0 || n == NULL || z->draining)
+	if (zs->result != 0 || s == NULL)
 		return C_END;
 	if (zone_read_only(z))
 		return flow_fail(f, readonly_reason(z->depot->readonly));
 	if (zs->awaited && depot_is_stopped(z->depot))
 		return flow_fail(f, -ECANCELED);
-	prioq_remove(&z->unscrubbed, n);
-	b->slab = container_of(n, struct slab, node);
+	if (counts_crowded(z)) {
+		flow_park(f, C_TAKE);
+		list_push_back(&zs->parked, &b->parked);
+		return FLOW_WAIT;
+	}
+	if (s->loading)
+		list_remove(&s->node.link);
+	else
+		prioq_remove(&z->unscrubbed, &s->node);
+	b->slab = s;
 	b->slab->state = SLAB_REBUILDING;
 	b->slab->journal->stops |= STOP_SCRUB;
 	if (b->slab->journal->entries > 0)
 		slabjournal_commit(b->slab->journal);
 	return C_REST;
+}
+
+/* There is no memory for the counts: the slab is put back, and nobody tries again
+ * before there may be some. */
+static int put_back(struct scrubber *b)
+{
+	struct slab *s = b->slab;
+	struct depot_zone *z = s->zone;
+
+	VDO_ASSERT(s->counts == NULL);
+	if (b->zone_scrub->awaited)
+		return flow_fail(&b->flow, -ENOMEM);
+	b->slab = NULL;
+	b->zone_scrub->lacking = -ENOMEM;
+	z->counts.starved = true;
+	s->journal->stops &= ~STOP_SCRUB;
+	if (s->loading) {
+		s->state = SLAB_UNLOADED;
+		counts_loaded(s, -ENOMEM);
+	} else {
+		s->state = SLAB_REQUIRES_SCRUBBING;
+		prioq_put(&z->unscrubbed, &s->node, priority(s));
+	}
+	slabjournal_run(s->journal);
+	return C_END;
 }
 
 static int scrub_rest(struct flow *f)
@@ -266,6 +360,8 @@ static int scrub_rest(struct flow *f)
 		s->journal->scrub = f;
 		return FLOW_WAIT;
 	}
+	if (s->counts == NULL && counts_alloc(s) != 0)
+		return put_back(b);
 	b->read = 0;
 	b->tries = 0;
 	if (summary_get(s).load)
@@ -337,6 +433,12 @@ static bool check_points(const struct scrubber *b)
 	return true;
 }
 
+static bool lacks_entries(const struct slab *s)
+{
+	VDO_ASSERT(s->state == SLAB_REBUILDING);
+	return s->loading ? s->behind : summary_get(s).dirty;
+}
+
 static int scrub_compare(struct flow *f)
 {
 	struct scrubber *b = scrubber_of(f);
@@ -346,7 +448,7 @@ static int scrub_compare(struct flow *f)
 	if (!check_points(b))
 		return flow_fail(f, scrub_damaged(s, s->journal->tail,
 						  "counts are newer than it"));
-	if (!summary_get(s).dirty || s->journal->tail == 1)
+	if (!lacks_entries(s) || s->journal->tail == 1)
 		return C_READY;
 	return read_blocks(b, slabjournal_start(s),
 			   s->zone->depot->slab.slab_journal_blocks, C_RING);
@@ -377,8 +479,8 @@ static void finish(struct slab *s)
 		if (e.dirty && !e.load)
 			refs_dirty_block(s, i);
 		if (s->blocks[i].dirty) {
-			s->blocks[i].lock = sj->head;
-			slabjournal_lock(sj, sj->head)->count++;
+			s->blocks[i].lock = sj->reap_to;
+			slabjournal_lock(sj, sj->reap_to)->count++;
 		}
 	}
 	VDO_ASSERT(allocated <= d->geo.data_blocks);
@@ -386,10 +488,16 @@ static void finish(struct slab *s)
 		    allocated - (d->geo.data_blocks - s->free_count));
 	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
 	s->state = SLAB_REBUILT;
+	counts_set_exact(s, true);
 	sj->stops &= ~STOP_SCRUB;
+	if (s->loading) {
+		counts_loaded(s, 0);
+		return;
+	}
 	counter_add(&s->zone->stats.slabs_unscrubbed, -UINT64_C(1));
 	counter_inc(&s->zone->stats.slabs_scrubbed);
 	counter_add(&s->zone->loaded, d->ref_blocks);
+	alloc_enlist(s);
 }
 
 static int scrub_ready(struct flow *f)
@@ -397,14 +505,14 @@ static int scrub_ready(struct flow *f)
 	struct slab *s = scrubber_of(f)->slab;
 
 	finish(s);
-	alloc_enlist(s);
 	if (summary_get(s).dirty) {
 		refs_write_all(s);
 		refs_check_clean(s);
 	}
 	slabspace_reap(s->journal);
 	slabjournal_run(s->journal);
-	alloc_scrubbed(s->zone);
+	alloc_scrubbed(s->zone, 0);
+	counts_trim(s->zone);
 	return C_TAKE;
 }
 
@@ -416,12 +524,17 @@ static int scrub_end(struct flow *f)
 
 	if (zs->result == 0)
 		zs->result = f->result;
-	VDO_ASSERT(zs->running > 0);
+	VDO_ASSERT(zs->running > 0 && b->runs);
+	b->runs = false;
+	if (b->slab != NULL)
+		pbnlock_answer(b->slab);
 	if (--zs->running > 0) {
 		zone_leave(z); /* not the last */
 		return FLOW_END;
 	}
-	alloc_scrubbed(z);
+	list_for_each (n, &z->counts.wanted)
+		pbnlock_answer(list_entry(n, struct slab, node.link));
+	alloc_scrubbed(z, zs->lacking);
 	if (zs->awaited) {
 		VDO_ASSERT(z->idle == NULL);
 		zs->awaited = false;

@@ -193,11 +193,11 @@ static bool stop_full(struct slab_journal *sj, counter_t *counter)
 	if (!sj->blocked)
 		counter_inc(counter);
 	sj->blocked = true;
+	scrubber_want(sj->slab);
 	if (sj->slab->state == SLAB_REBUILT) {
 		refs_write_all(sj->slab);
 		refs_check_clean(sj->slab);
 	}
-	scrubber_want(sj->slab);
 	slabspace_reap(sj);
 	return false;
 }
@@ -212,7 +212,8 @@ static bool stop_unwritten(struct slab_journal *sj)
 	struct slab *s = sj->slab;
 
 	VDO_ASSERT(sj->head == 1 && sj->entries == 0);
-	if (s->state == SLAB_REBUILT && sj->tail > 1)
+	if (s->state == SLAB_UNLOADED ||
+	    (s->state == SLAB_REBUILT && sj->tail > 1))
 		return stop_full(sj, &s->zone->stats.journal_blocked);
 	for (uint32_t i = 0; !sj->blocked && i < s->zone->depot->ref_blocks;
 	     i++)
@@ -223,14 +224,19 @@ static bool stop_unwritten(struct slab_journal *sj)
 	return false;
 }
 
-/* The longer the journal, the more counts are written for each new block. */
+/* The longer the journal, the more counts are written for each new block; they
+ * are loaded for that if they were dropped. */
 static void relieve(struct slab_journal *sj, uint64_t length)
 {
 	struct slab *s = sj->slab;
 	const struct depot *d = s->zone->depot;
 	size_t dirty = s->dirty.count;
 
-	if (length < d->slab.flushing_threshold || s->state != SLAB_REBUILT)
+	if (length < d->slab.flushing_threshold)
+		return;
+	if (s->state == SLAB_UNLOADED)
+		(void)counts_load(s);
+	if (s->state != SLAB_REBUILT)
 		return;
 	VDO_ASSERT(length < d->slab.blocking_threshold);
 	counter_inc(&s->zone->stats.journal_flush);
@@ -346,6 +352,8 @@ static int add(struct slab_journal *sj, const struct refs_op *op)
 		sj->has_map = true;
 	if (likely(s->state == SLAB_REBUILT))
 		r = refs_adjust(s, e.offset, op->kind, at);
+	else if (s->state == SLAB_UNLOADED)
+		counts_fall_behind(s);
 	if (unlikely(is_full(sj)))
 		slabjournal_commit(sj);
 	return r;
@@ -373,6 +381,19 @@ static int adjust_error(struct depot *d, const struct refs_op *op)
 	return -VDO_ECORRUPT;
 }
 
+/* On to the next block of a run; false: there is none, or @result is an error. */
+static inline bool next_of_run(struct refs_op *op, int result)
+{
+	if (likely(op->more_count == 0) || result != 0)
+		return false;
+	VDO_CHECK(op->kind == REFS_DECREMENT);
+	op->pbn = op->more->old.pbn;
+	op->point.entry++;
+	op->more++;
+	op->more_count--;
+	return true;
+}
+
 bool depot_adjust(struct depot *d, struct refs_op *op)
 {
 	struct slab_journal *sj = NULL;
@@ -384,13 +405,17 @@ bool depot_adjust(struct depot *d, struct refs_op *op)
 		return true;
 	}
 	VDO_CHECK(queue_is_current(sj->slab->zone->queue));
-	if (likely(waitq_empty(&sj->waiting))) {
-		if (unlikely(slabjournal_has(sj, op))) {
-			completion_fail(&op->done, out_of_order(sj, op));
-			return true;
-		}
-		if (likely(make_room(sj, op))) {
-			completion_fail(&op->done, add(sj, op));
+	while (likely(waitq_empty(&sj->waiting))) {
+		int r;
+
+		if (unlikely(slabjournal_has(sj, op)))
+			r = out_of_order(sj, op);
+		else if (likely(make_room(sj, op)))
+			r = add(sj, op);
+		else
+			break;
+		if (likely(!next_of_run(op, r))) {
+			completion_fail(&op->done, r);
 			return true;
 		}
 	}
@@ -417,6 +442,8 @@ void slabjournal_run(struct slab_journal *sj)
 			r = add(sj, op);
 		else
 			return;
+		if (next_of_run(op, r))
+			continue;
 		waitq_pop(&sj->waiting);
 		completion_finish(&op->done, r);
 	}

@@ -62,6 +62,20 @@ static bool is_unflushed(const struct slab_journal *sj)
 	       sj->done.clean != sj->flushed.clean;
 }
 
+/* The blocks before it have no entries that counts in memory or on disk lack, but
+ * for those that are dirty, which hold them. */
+static seq_t reapable(const struct slab_journal *sj)
+{
+	switch (sj->slab->state) {
+	case SLAB_REBUILT:
+		return sj->summarized;
+	case SLAB_UNLOADED:
+		return MIN(sj->applied_end, sj->summarized);
+	default:
+		return sj->reap_to;
+	}
+}
+
 void slabspace_reap(struct slab_journal *sj)
 {
 	struct depot_zone *z = sj->slab->zone;
@@ -69,8 +83,7 @@ void slabspace_reap(struct slab_journal *sj)
 	VDO_CHECK(sj->head <= sj->reap_to && sj->reap_to <= sj->summarized);
 	if (sj->reaping || zone_read_only(z))
 		return;
-	while (sj->slab->state == SLAB_REBUILT &&
-	       sj->reap_to < sj->summarized &&
+	while (sj->reap_to < reapable(sj) &&
 	       slabjournal_lock(sj, sj->reap_to)->count == 0)
 		sj->reap_to++;
 	if (sj->reap_to == sj->head && !(sj->blocked && is_unflushed(sj)))
@@ -109,7 +122,7 @@ static void note_written(struct slab_journal *sj, seq_t tail, bool clean)
 	sj->done = (struct sj_named){tail, clean};
 }
 
-static void wake_scrubber(struct slab_journal *sj)
+void slabspace_wake(struct slab_journal *sj)
 {
 	if (likely(sj->scrub == NULL) || !slabspace_rests(sj))
 		return;
@@ -123,7 +136,7 @@ void slabspace_clean(struct slab_journal *sj, seq_t tail, bool clean)
 	note_written(sj, tail, clean);
 	slabspace_reap(sj);
 	slabjournal_run(sj);
-	wake_scrubber(sj);
+	slabspace_wake(sj);
 }
 
 static void update_done(struct summary_op *op, int result)
@@ -149,14 +162,14 @@ static void update_done(struct summary_op *op, int result)
 	slabspace_summarize(sj);
 	slabspace_reap(sj);
 	slabjournal_run(sj);
-	wake_scrubber(sj);
+	slabspace_wake(sj);
 }
 
 bool slabspace_rests(const struct slab_journal *sj)
 {
 	const struct slab *s = sj->slab;
 
-	return sj->entries == 0 && sj->summarized == sj->tail &&
+	return sj->entries == 0 && sj->summarized == sj->tail && !s->leaving &&
 	       !sj->updating && !s->cleaning && s->writing == 0 &&
 	       waitq_empty(&s->dirty);
 }

@@ -3,11 +3,12 @@
  * Service begins, and goes on after a drain: slabs are enlisted for what is to
  * come, allocation or scrubbing. After a volume was closed in good order all
  * slabs are scrubbed first, which is mostly reading their counts; otherwise that
- * goes on in the background.
+ * goes on in the background. If there are too many for that, those that are clean
+ * are left on disk until they are needed (counts.c).
  */
 #include "build.h"
 
-#include "depot/depot_priv.h"
+#include "depot/load.h"
 
 #include "base/error.h"
 
@@ -21,11 +22,24 @@ static void enlist_all(struct depot_zone *z)
 		     s = depot_next_slab(z, s)) {
 			if (summary_get(s).dirty != (dirty > 0))
 				continue;
-			if (s->state == SLAB_REBUILT)
+			if (s->state != SLAB_REBUILT && loaders_may_wait(s))
+				s->state = SLAB_UNLOADED;
+			if (s->state <= SLAB_UNLOADED)
 				alloc_enlist(s);
 			else
 				scrubber_put(s);
 		}
+}
+
+/* Can there be more counts than are kept? Then they are loaded again, without
+ * memory that could be missing. */
+static bool may_drop(const struct depot_zone *z)
+{
+	const struct depot *d = z->depot;
+
+	VDO_ASSERT(d->zone_count > 0);
+	return !d->preload ||
+	       div_up(d->geo.slab_count, d->zone_count) > z->counts.budget;
 }
 
 static void start_zone(struct completion *c)
@@ -37,7 +51,9 @@ static void start_zone(struct completion *c)
 	VDO_ASSERT(z->load == NULL && z->idle == NULL);
 	z->draining = false;
 	enlist_all(z);
-	r = alloc_prepare(z);
+	r = may_drop(z) ? scrubber_create(z) : 0;
+	if (r == 0)
+		r = alloc_prepare(z);
 	/* There may be space when it is needed. */
 	if (error_is_no_space(r))
 		r = 0;
@@ -74,7 +90,8 @@ void depot_resume(struct depot *d, struct completion *done)
 bool depot_unscrubbed(const struct depot *d)
 {
 	for (unsigned i = 0; i < d->zone_count; i++)
-		if (counter_get(&d->zones[i].stats.slabs_unscrubbed) > 0)
+		if (counter_get(&d->zones[i].stats.slabs_unscrubbed) > 0 ||
+		    counter_get(&d->zones[i].stats.slabs_behind) > 0)
 			return true;
 	return false;
 }

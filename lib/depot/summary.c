@@ -50,6 +50,14 @@ struct summary_entry summary_get(const struct slab *s)
 				   s->number * SUMMARY_ENTRY_SIZE);
 }
 
+bool summary_hint_is_old(const struct slab *s)
+{
+	return s->exact &&
+	       summary_get(s).hint !=
+		       slab_summary_hint(s->zone->depot->geo.slab_shift,
+					 s->free_count);
+}
+
 unsigned summary_write_number(const struct slab *s)
 {
 	return s->zone->summary.blocks[s->number / SUMMARY_PER_BLOCK]

@@ -24,6 +24,8 @@
 #ifndef EXEC_COMPLETION_H
 #define EXEC_COMPLETION_H
 
+#include <stdatomic.h>
+
 #include "base/assert.h"
 #include "exec/mpsc.h"
 #include "exec/trace.h"
@@ -31,6 +33,7 @@
 struct completion;
 struct executor;
 struct flow;
+struct turn;
 
 typedef void (*completion_fn)(struct completion *c);
 
@@ -46,19 +49,77 @@ struct completion {
 struct queue {
 	/* Run c->fn on @q, later. Never fails, never allocates. */
 	void (*post)(struct queue *q, struct completion *c);
+	/* Post @n completions, linked from @first to @last, whose home is @q.
+	 * NULL: one by one. */
+	void (*post_all)(struct queue *q, struct completion *first,
+			 struct completion *last, unsigned n);
+	struct turn *turn; /* of who runs it; NULL: there are none */
 	struct executor *executor;
 	struct queue *next; /* of the executor's */
 	unsigned number;    /* for those who keep something a queue */
 	char name[16];
+#ifdef VDO_DEBUG
+	atomic_ullong crossings; /* see executor_crossings() */
+#endif
 	const struct flow *armed; /* private to flow.h */
 	struct trace trace;
 };
+
+/* The queue that the calling thread is running, or NULL. */
+extern _Thread_local struct queue *queue_running
+	__attribute__((tls_model("initial-exec")));
+
+/* Something is handed over to @q: count it if that is another queue. */
+static inline void queue_note_crossing(struct queue *q)
+{
+#ifdef VDO_DEBUG
+	if (queue_running != q)
+		atomic_fetch_add_explicit(&q->crossings, 1,
+					  memory_order_relaxed);
+#endif
+}
 
 /* Run c->fn on @q, which is the home of @c from now on. */
 static inline void queue_post(struct queue *q, struct completion *c)
 {
 	VDO_CHECK(c->fn != NULL);
+	queue_note_crossing(q);
 	q->post(q, c);
+}
+
+/* The completion that is linked after @c. */
+static inline struct completion *completion_next(const struct completion *c)
+{
+	struct mpsc_node *n = atomic_load_explicit(&c->link.next,
+						   memory_order_relaxed);
+
+	return n == NULL ? NULL : container_of(n, struct completion, link);
+}
+
+static inline void completion_link(struct completion *c,
+				   struct completion *next)
+{
+	atomic_store_explicit(&c->link.next, next == NULL ? NULL : &next->link,
+			      memory_order_relaxed);
+}
+
+/* Run @n completions, linked from @first to @last, on @q: their home already.
+ * With one message, where the executor can. */
+static inline void queue_post_all(struct queue *q, struct completion *first,
+				  struct completion *last, unsigned n)
+{
+	VDO_CHECK(n > 0 && first->home == q && last->home == q);
+	VDO_CHECK(completion_next(last) == NULL);
+	if (q->post_all != NULL) {
+		q->post_all(q, first, last, n);
+		return;
+	}
+	while (first != NULL) {
+		struct completion *next = completion_next(first);
+
+		queue_post(q, first);
+		first = next;
+	}
 }
 
 static inline void completion_init(struct completion *c, struct queue *home,

@@ -15,6 +15,19 @@ void executor_destroy(struct executor *x)
 		x->ops->destroy(x);
 }
 
+uint64_t executor_crossings(const struct executor *x)
+{
+	uint64_t sum = 0;
+
+#ifdef VDO_DEBUG
+	for (const struct queue *q = atomic_load(&x->queues); q != NULL;
+	     q = q->next)
+		sum += atomic_load_explicit(&q->crossings,
+					    memory_order_relaxed);
+#endif
+	return sum;
+}
+
 /* splitmix64: public domain, Sebastiano Vigna. */
 uint64_t executor_random_next(_Atomic(uint64_t) *state)
 {

@@ -106,10 +106,6 @@ struct executor {
 	_Atomic(struct queue *) queues; /* all, the newest first */
 };
 
-/* The queue that the calling thread is running, or NULL. */
-extern _Thread_local struct queue *queue_running
-	__attribute__((tls_model("initial-exec")));
-
 static inline bool queue_is_current(const struct queue *q)
 {
 	return queue_running == q;
@@ -179,6 +175,14 @@ int executor_native_create(const struct native_config *config,
 int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
 			   struct executor **x) MUST_CHECK;
 int executor_inline_create(struct executor **x) MUST_CHECK;
+
+/*
+ * How often something was handed over so far to a queue of @x by whoever did not
+ * run that queue just then: another queue, also one of the same thread, a device,
+ * or a caller. Completions count, and requests that arrive at their logical zone.
+ * Counted with --enable-debug; else 0. Any thread.
+ */
+uint64_t executor_crossings(const struct executor *x);
 
 /* Lets everything posted run first; NULL is fine. */
 void executor_destroy(struct executor *x);

@@ -166,6 +166,21 @@ static void inline_post(struct queue *q, struct completion *c)
 	wake_runner(x);
 }
 
+static void inline_post_all(struct queue *q, struct completion *first,
+			    struct completion *last, unsigned n)
+{
+	struct inline_executor *x = inline_of(q->executor);
+	const struct queue *from = queue_running;
+
+	VDO_CHECK(n > 0);
+	if (from != NULL && from->executor == &x->base) {
+		runq_push_all(&x->run, &first->link, &last->link);
+		return;
+	}
+	mpsc_put_all(&x->run.inbox, &first->link, &last->link);
+	wake_runner(x);
+}
+
 static bool try_baton(struct inline_executor *x)
 {
 	if (atomic_load(&x->baton) != 0 || atomic_exchange(&x->baton, 1) != 0)
@@ -200,6 +215,7 @@ static void give_turn(struct inline_executor *x, bool more)
 {
 	unsigned held;
 
+	turn_close(&x->run.turn);
 	watch_end(x, more);
 	held = atomic_exchange(&x->baton, 0);
 	VDO_ASSERT(held == 1);
@@ -459,6 +475,8 @@ static int inline_queue_create(struct executor *base, const char *name,
 	if (q == NULL)
 		return -ENOMEM;
 	queue_init(&q->queue, base, name, inline_post);
+	q->queue.post_all = inline_post_all;
+	q->queue.turn = &x->run.turn;
 	enter(x, &entered);
 	q->next = x->queues;
 	x->queues = q;

@@ -20,5 +20,6 @@ lib_libcore_la_SOURCES += \
 	%D%/system.c %D%/system.h \
 	%D%/timers.c %D%/timers.h \
 	%D%/trace.c %D%/trace.h \
+	%D%/turn.h \
 	%D%/waitq.h \
 	%D%/watch.c %D%/watch.h

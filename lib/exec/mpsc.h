@@ -60,6 +60,19 @@ static inline void mpsc_put(struct mpsc *q, struct mpsc_node *n)
 	atomic_store_explicit(&prev->next, n, memory_order_release);
 }
 
+/* Any thread: all nodes that are linked from @first to @last, in one step. */
+static inline void mpsc_put_all(struct mpsc *q, struct mpsc_node *first,
+				struct mpsc_node *last)
+{
+	struct mpsc_node *prev;
+
+	VDO_CHECK(atomic_load_explicit(&last->next, memory_order_relaxed) ==
+		  NULL);
+	prev = atomic_exchange_explicit(&q->newest, last, memory_order_seq_cst);
+	VDO_CHECK(prev != last);
+	atomic_store_explicit(&prev->next, first, memory_order_release);
+}
+
 /* The consumer only: the oldest node, removed, or NULL. */
 struct mpsc_node *mpsc_poll(struct mpsc *q);
 

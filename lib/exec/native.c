@@ -89,6 +89,14 @@ static struct native_thread *thread_of(const struct queue *q)
 	return container_of(q, const struct native_queue, queue)->thread;
 }
 
+/* After a put. */
+static inline void wake(struct native_thread *t)
+{
+	if (unlikely(atomic_load(&t->idle) != 0) &&
+	    atomic_exchange(&t->idle, 0) != 0)
+		futex_wake(&t->idle, 1);
+}
+
 static void native_post(struct queue *q, struct completion *c)
 {
 	const struct queue *from = queue_running;
@@ -102,9 +110,23 @@ static void native_post(struct queue *q, struct completion *c)
 		return;
 	}
 	mpsc_put(&t->run.inbox, &c->link);
-	if (unlikely(atomic_load(&t->idle) != 0) &&
-	    atomic_exchange(&t->idle, 0) != 0)
-		futex_wake(&t->idle, 1);
+	wake(t);
+}
+
+static void native_post_all(struct queue *q, struct completion *first,
+			    struct completion *last, unsigned n)
+{
+	const struct queue *from = queue_running;
+	struct native_thread *t = thread_of(q);
+
+	VDO_CHECK(n > 0);
+	if (from != NULL && from->executor == q->executor &&
+	    thread_of(from) == t) {
+		runq_push_all(&t->run, &first->link, &last->link);
+		return;
+	}
+	mpsc_put_all(&t->run.inbox, &first->link, &last->link);
+	wake(t);
 }
 
 /* Look out for work for a while; true if something came. */
@@ -190,6 +212,7 @@ static void *thread_main(void *arg)
 		if (runq_run(&t->run) == 0)
 			rest(t);
 	}
+	turn_close(&t->run.turn);
 	return NULL;
 }
 
@@ -204,6 +227,8 @@ static int native_queue_create(struct executor *base, const char *name,
 		return -ENOMEM;
 	queue_init(&q->queue, base, name, native_post);
 	q->thread = &x->threads[thread % base->thread_count];
+	q->queue.post_all = native_post_all;
+	q->queue.turn = &q->thread->run.turn;
 	pthread_mutex_lock(&x->lock);
 	q->next = x->queues;
 	x->queues = q;

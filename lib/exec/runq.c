@@ -22,6 +22,15 @@ unsigned runq_take_in(struct runq *r, size_t max)
 	return i;
 }
 
+/* Has the turn gone on for long enough, or is nothing left? */
+static bool is_over(struct runq *r, unsigned ran)
+{
+	VDO_CHECK(turn_is_open(&r->turn));
+	r->turn.ran += ran;
+	return ran == 0 || r->turn.ran >= TURN_MAX ||
+	       (r->first == NULL && !mpsc_ready(&r->inbox));
+}
+
 unsigned runq_run(struct runq *r)
 {
 	struct completion *c;
@@ -36,5 +45,7 @@ unsigned runq_run(struct runq *r)
 		r->ran++;
 		queue_run(c->home, c);
 	}
+	if (unlikely(turn_is_open(&r->turn)) && is_over(r, n))
+		turn_close(&r->turn);
 	return n;
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "exec/executor.h"
+#include "exec/turn.h"
 
 /* How many completions are taken in or run before looking at other things. */
 #define RUN_BATCH 64
@@ -25,6 +26,7 @@ struct runq {
 	struct mpsc_node *first; /* the rest is the runner's */
 	struct mpsc_node *last;
 	uint64_t ran; /* how many ever, each counted before it runs */
+	struct turn turn;
 };
 
 static inline void runq_init(struct runq *r)
@@ -33,6 +35,7 @@ static inline void runq_init(struct runq *r)
 	r->first = NULL;
 	r->last = NULL;
 	r->ran = 0;
+	turn_init(&r->turn);
 }
 
 /* The runner only. */
@@ -45,6 +48,19 @@ static inline void runq_push(struct runq *r, struct mpsc_node *n)
 	else
 		atomic_store_explicit(&r->last->next, n, memory_order_relaxed);
 	r->last = n;
+}
+
+/* The runner only: all that are linked from @first to @last. */
+static inline void runq_push_all(struct runq *r, struct mpsc_node *first,
+				 struct mpsc_node *last)
+{
+	VDO_CHECK(r->first == NULL || r->last != last);
+	if (r->first == NULL)
+		r->first = first;
+	else
+		atomic_store_explicit(&r->last->next, first,
+				      memory_order_relaxed);
+	r->last = last;
 }
 
 /* The runner only; NULL if there is none. */
@@ -67,7 +83,8 @@ static inline bool runq_empty(const struct runq *r)
 /* The runner only: take in up to @max; returns how many came. */
 unsigned runq_take_in(struct runq *r, size_t max);
 
-/* Take in and run one batch on the targets; returns how many ran. */
+/* Take in and run one batch on the targets; returns how many ran. If none did,
+ * the turn is over. */
 unsigned runq_run(struct runq *r);
 
 #endif

@@ -192,6 +192,37 @@ static void strand_post(struct queue *q, struct completion *c)
 	submit(s);
 }
 
+static void strand_post_all(struct queue *q, struct completion *first,
+			    struct completion *last, unsigned n)
+{
+	struct strand *s = strand_of(q);
+
+	VDO_CHECK(n > 0);
+	if (queue_is_current(q)) {
+		runq_push_all(&s->run, &first->link, &last->link);
+		return;
+	}
+	mpsc_put_all(&s->run.inbox, &first->link, &last->link);
+	if (atomic_fetch_add_explicit(&s->pending, n, memory_order_acq_rel) !=
+	    0)
+		return;
+	become_active(s->executor);
+	submit(s);
+}
+
+/*
+ * @n of up to @max completions ran. The turn goes on only if the strand does for
+ * certain: when it has a list, or more was counted than it took.
+ */
+static bool is_turn_over(const struct strand *s, unsigned n, unsigned max)
+{
+	VDO_CHECK(n <= max);
+	return n == 0 || n == max ||
+	       (s->run.first == NULL &&
+		atomic_load_explicit(&s->pending, memory_order_relaxed) ==
+			s->unsettled);
+}
+
 /* Run up to @max completions; returns how many ran. */
 static unsigned run_some(struct strand *s, unsigned max)
 {
@@ -211,6 +242,8 @@ static unsigned run_some(struct strand *s, unsigned max)
 			break;
 		c->fn(c);
 	}
+	if (turn_is_open(&s->run.turn) && is_turn_over(s, n, max))
+		turn_close(&s->run.turn);
 	queue_running = outer;
 	return n;
 }
@@ -446,6 +479,8 @@ static int strand_queue_create(struct executor *base, const char *name,
 	if (s == NULL)
 		return -ENOMEM;
 	queue_init(&s->queue, base, name, strand_post);
+	s->queue.post_all = strand_post_all;
+	s->queue.turn = &s->run.turn;
 	job_init(&s->job, drain);
 	s->executor = x;
 	runq_init(&s->run);

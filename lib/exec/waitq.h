@@ -45,6 +45,17 @@ static inline void waitq_push(struct waitq *q, struct waiter *w)
 	q->count++;
 }
 
+/* Have @w be the next. */
+static inline void waitq_push_front(struct waitq *q, struct waiter *w)
+{
+	VDO_CHECK((q->count == 0) == (q->last == &q->first));
+	w->next = q->first;
+	if (q->first == NULL)
+		q->last = &w->next;
+	q->first = w;
+	q->count++;
+}
+
 static inline struct waiter *waitq_pop(struct waitq *q)
 {
 	struct waiter *w = q->first;

@@ -77,6 +77,27 @@ void mapping_page_format(uint8_t *page, uint64_t nonce, pbn_t pbn,
 	VDO_ASSERT(w.p == page + BLOCK_SIZE);
 }
 
+/* Entries are compared eight at a time, as bytes. */
+#define SKIP_ENTRIES 8u
+
+unsigned mapping_page_skip(const uint8_t *page, unsigned slot, unsigned end,
+			   struct mapping m)
+{
+	uint8_t same[SKIP_ENTRIES * MAPPING_SIZE];
+
+	VDO_CHECK(slot <= end && end <= MAP_PAGE_ENTRIES);
+	for (unsigned i = 0; i < SKIP_ENTRIES; i++)
+		mapping_encode(same + i * MAPPING_SIZE, m);
+	page += MAP_PAGE_HEADER;
+	while (slot + SKIP_ENTRIES <= end &&
+	       memcmp(page + slot * MAPPING_SIZE, same, sizeof(same)) == 0)
+		slot += SKIP_ENTRIES;
+	while (slot < end &&
+	       memcmp(page + slot * MAPPING_SIZE, same, MAPPING_SIZE) == 0)
+		slot++;
+	return slot;
+}
+
 void mapping_tree_place(lbn_t lbn, unsigned root_count,
 			struct tree_place *place)
 {

@@ -58,6 +58,11 @@ static inline void mapping_page_put(uint8_t *page, unsigned slot,
 	mapping_encode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot, m);
 }
 
+/* The first slot of @page from @slot on, but before @end, with another mapping
+ * than @m; @end: there is none. */
+unsigned mapping_page_skip(const uint8_t *page, unsigned slot, unsigned end,
+			   struct mapping m);
+
 enum map_page_validity {
 	MAP_PAGE_VALID,
 	MAP_PAGE_INVALID, /* never written: to be taken as empty */

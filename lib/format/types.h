@@ -102,6 +102,13 @@ static inline uint64_t point_pack(struct journal_point p)
 	return p.seq << 16 | p.entry;
 }
 
+/* Where the points of block @seq begin, as stored. No number of a block is so
+ * large that it does not fit, but that of the one after the last may be. */
+static inline uint64_t points_of_block(seq_t seq)
+{
+	return seq >> 48 != 0 ? UINT64_MAX : seq << 16;
+}
+
 static inline struct journal_point point_unpack(uint64_t v)
 {
 	return (struct journal_point){v >> 16, (uint16_t)v};

@@ -5,8 +5,9 @@
  *	front_submit -> admit: the engine takes blocks while requests are free
  *	                 |  none is free, or the front is stopped
  *	                 v
- *	               line (FIFO; an io that had its turn goes to the end)
- *	                 ^
+ *	               line (FIFO; an io that had its turn goes to the end,
+ *	                 ^     one that did not have all of it to the head)
+ *	                 |
  *	front_feed ------+  the engine has a free request; front_start
  *
  * No wake-up is lost: a submitter first counts itself as waiting, then tries
@@ -14,6 +15,10 @@
  * looks at the count; all with sequential consistency. The mutex is taken only
  * while somebody waits. The engine copies and hashes outside of it, on the
  * thread that has the bytes in its cache.
+ *
+ * In a turn an io gets FRONT_TURN_BLOCKS, also where requests become free one by
+ * one: blocks that lie side by side go on together, and can be one operation of
+ * the storage. Given out to all calls in turn, they never meet again.
  *
  * One word counts everything that is under way, so that a drain sees all of it
  * at once. A hold keeps the engine; whoever gives the last one back tells the
@@ -36,8 +41,9 @@
 #include <vdo/io.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 
-#define FRONT_TURN_BLOCKS 32 /* blocks an io gets before others get a turn */
+#define FRONT_TURN_BLOCKS 64 /* blocks an io gets before others get a turn */
 
 #define LOAD_HOLD    UINT64_C(1)
 #define LOAD_HOLDS   UINT64_C(0xffffff)
@@ -166,8 +172,15 @@ static bool start(struct front *f, struct io *io, unsigned max)
 
 static void line_up(struct front *f, struct io *io)
 {
+	bool has_turn = io->turn > 0;
+
+	if (!has_turn)
+		io->turn = FRONT_TURN_BLOCKS;
 	pthread_mutex_lock(&f->lock);
-	waitq_push(&f->line, &io->link);
+	if (has_turn)
+		waitq_push_front(&f->line, &io->link);
+	else
+		waitq_push(&f->line, &io->link);
 	atomic_fetch_add(&f->waiting, 1);
 	VDO_ASSERT(io->counted); /* so that a drain waits for it */
 	pthread_mutex_unlock(&f->lock);
@@ -190,17 +203,36 @@ static struct io *line_next(struct front *f)
 	return w == NULL ? NULL : container_of(w, struct io, link);
 }
 
+/* What @io has left of its turn, which it began at @from. */
+static void count_turn(struct io *io, uint64_t from)
+{
+	uint64_t taken = div_up(io->next - from, BLOCK_SIZE);
+
+	VDO_CHECK(io->next >= from && io->turn <= FRONT_TURN_BLOCKS);
+	io->turn -= (unsigned)MIN(taken, io->turn);
+}
+
 void front_feed(struct front *f)
 {
 	while (has_waiters(f) && hold(f)) {
 		struct io *io = line_next(f);
+		unsigned turn;
+		uint64_t from;
 
 		if (io == NULL) {
 			front_release(f);
 			return;
 		}
-		if (!start(f, io, FRONT_TURN_BLOCKS))
+		from = io->next;
+		/* What the engine takes, and gives back later (front_again()),
+		 * has had its turn. */
+		turn = io->turn;
+		io->turn = 0;
+		if (!start(f, io, turn)) {
+			io->turn = turn;
+			count_turn(io, from);
 			line_up(f, io);
+		}
 	}
 }
 

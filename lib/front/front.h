@@ -15,8 +15,8 @@
  *  (1) The engine is called only under a hold. front_drain() of a stopped front
  *      ends when there is none, so the engine may be dropped then.
  *  (2) A call that was taken in ends with exactly one callback.
- *  (3) Calls that wait take turns: the first in line gets what is free, up to
- *      FRONT_TURN_BLOCKS, and goes to the end if that was not enough.
+ *  (3) Calls that wait take turns: the first in line gets what becomes free, up
+ *      to FRONT_TURN_BLOCKS, and goes to the end if that was not enough.
  *  (4) A call with VDO_IO_NOWAIT never waits: it has requests for all of its
  *      blocks before the first one begins, or it is refused.
  *

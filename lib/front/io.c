@@ -47,6 +47,7 @@ struct io *io_create(struct front *f, const struct io_request *q)
 	io->number = n;
 	io->counted = false;
 	io->held = false;
+	io->turn = 0;
 	io->front = f;
 	io->kind = q->kind;
 	io->flags = q->flags;
@@ -56,7 +57,7 @@ struct io *io_create(struct front *f, const struct io_request *q)
 	io->heap_iov = NULL;
 	io->callback = q->callback;
 	io->arg = q->arg;
-	io->probed = q->offset;
+	io->range_next = 0;
 	io->reserved = NULL;
 	atomic_store_explicit(&io->pending, 1, memory_order_relaxed);
 	atomic_store_explicit(&io->result, 0, memory_order_relaxed);
@@ -120,6 +121,14 @@ static void find_bytes(struct io *io, struct io_block *b)
 		advance(io, b->part_length);
 }
 
+void io_share(struct io *io)
+{
+	unsigned before = atomic_fetch_add_explicit(&io->pending, 1,
+						    memory_order_relaxed);
+
+	VDO_CHECK(before > 0);
+}
+
 bool io_next(struct io *io, struct io_block *b)
 {
 	bool last;
@@ -139,8 +148,7 @@ bool io_next(struct io *io, struct io_block *b)
 	io->next += b->part_length;
 	last = io->next == io->end;
 	if (!last)
-		atomic_fetch_add_explicit(&io->pending, 1,
-					  memory_order_relaxed);
+		io_share(io);
 	return last;
 }
 

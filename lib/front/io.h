@@ -59,17 +59,22 @@ struct io {
 	struct waiter link;   /* in the front's line, or the flusher's */
 	struct completion go; /* travels to a queue: empty ios, flushes */
 	uint32_t number;      /* in the pool, or FREELIST_NONE */
+	unsigned turn;        /* blocks left of it, in line; 0: at its end */
 	bool counted;         /* among the calls that wait */
 	bool held;            /* has a hold of its own */
 
 	/* The engine's. */
 	void *engine;    /* flushes: which one it is */
-	uint64_t probed; /* discards: leaf pages are known to exist until here */
+	lbn_t range_next; /* discards, zeroes: where their walk goes on */
 	void *reserved;  /* NOWAIT: requests for all blocks to come */
 } __attribute__((aligned(CACHE_LINE)));
 
 /* Put the next block of @io into *b. True: it was the last one. */
 bool io_next(struct io *io, struct io_block *b);
+
+/* One part more of @io is under way, which io_end_block() ends. By who takes
+ * blocks off it. */
+void io_share(struct io *io);
 
 /* One block of @io is over. */
 void io_end_block(struct io *io, int result);

@@ -42,12 +42,17 @@ enum device_use {
 
 struct vdo_device {
 	void (*submit)(void *ctx, struct vdo_device_io *io);
+	/* Several at a time, linked through host_data[0] from @first to @last.
+	 * May be NULL: submit() each. */
+	void (*submit_all)(void *ctx, struct vdo_device_io *first,
+			   struct vdo_device_io *last);
 	void *ctx;
 	uint64_t size_bytes;
 	uint64_t needed_bytes; /* by the volume that has claimed it; or 0 */
 	atomic_bool cut;       /* found to be shorter than that */
 	unsigned flags; /* VDO_DEVICE_* */
 	bool block_device;
+	bool immediate; /* an operation is over when submit() returns */
 	atomic_int use; /* an enum device_use */
 	/* The host's: its threads complete, and nothing of ours joins them. */
 	bool foreign;

@@ -189,6 +189,7 @@ static int file_attach(void *ctx, struct executor *x)
 	}
 	VDO_ASSERT(f->state != NULL);
 	f->device->submit = f->engine->submit;
+	f->device->submit_all = f->engine->submit_all;
 	return 0;
 }
 
@@ -198,6 +199,7 @@ static void file_detach(void *ctx)
 
 	VDO_ASSERT(f->engine != NULL);
 	f->device->submit = submit_unattached;
+	f->device->submit_all = NULL;
 	f->engine->stop(f);
 	VDO_ASSERT(f->state == NULL);
 	f->engine = NULL;

@@ -28,6 +28,10 @@ struct file_engine {
 	/* The device's submit while the engine runs; @ctx is the file. */
 	void (*submit)(void *ctx, struct vdo_device_io *io);
 
+	/* The same for several, linked through host_data[0]. */
+	void (*submit_all)(void *ctx, struct vdo_device_io *first,
+			   struct vdo_device_io *last);
+
 	/* Stop when all operations are over. */
 	void (*stop)(struct file *f);
 };
@@ -50,12 +54,13 @@ extern const struct file_engine uring_engine;
 
 /*
  * threads.c: workers that carry out operations. One at least, or -errno.
- * threads_submit() on any thread; threads_destroy() when all are over, NULL is
+ * threads_submit() on any thread, for all that are linked through host_data[0]; threads_destroy() when all are over, NULL is
  * fine.
  */
 struct threads;
 int threads_create(struct file *f, struct threads **threads) MUST_CHECK;
-void threads_submit(struct threads *t, struct vdo_device_io *io);
+void threads_submit(struct threads *t, struct vdo_device_io *first,
+		    struct vdo_device_io *last);
 void threads_destroy(struct threads *t);
 
 /*

@@ -5,6 +5,7 @@ lib_libcore_la_SOURCES += \
 	%D%/file.c %D%/file.h %D%/file_priv.h \
 	%D%/mem.c \
 	%D%/mio.c %D%/mio.h \
+	%D%/plug.c %D%/plug.h \
 	%D%/readonly.c %D%/readonly.h \
 	%D%/storage.c %D%/storage.h \
 	%D%/sync.c %D%/sync.h \

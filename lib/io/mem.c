@@ -253,6 +253,7 @@ int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device)
 	if (map(m) != 0)
 		goto fail;
 	d->submit = mem_submit;
+	d->immediate = true;
 	d->blocking = mem_blocking;
 	d->close = mem_close;
 	d->ctx = m;

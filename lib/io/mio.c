@@ -8,6 +8,9 @@
  *	  +--------------------------------+
  *	   refused: out of range, read-only; or nothing to do
  *
+ * On a storage that merges neighbours start_io puts it into the plug (plug.c),
+ * whence it comes to the device a moment later, alone or together with others.
+ *
  * Two counters go up by one: when an operation starts, and when it ends, on
  * whatever thread that is.
  */
@@ -18,16 +21,11 @@
 #include <errno.h>
 
 #include "io/device.h"
+#include "io/plug.h"
 
 static void bump(atomic_ullong *counter)
 {
 	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
-
-static struct mio_lane *own_lane(struct storage *s)
-{
-	VDO_CHECK(s->device != NULL);
-	return &s->lanes[queue_own_lane()];
 }
 
 /*
@@ -48,7 +46,7 @@ static void io_done(struct vdo_device_io *io, int result)
 	struct mio *m = container_of(io, struct mio, io);
 
 	VDO_CHECK(m->kind < MIO_KINDS);
-	bump(&own_lane(m->storage)->completed[m->kind]);
+	bump(&storage_own_lane(m->storage)->completed[m->kind]);
 	finish(m, result);
 }
 
@@ -86,6 +84,17 @@ static int place(struct mio *m, pbn_t pbn, uint64_t block_count)
 	return 0;
 }
 
+/* Count the blocks of @m beyond its first. */
+static void count_further(const struct mio *m)
+{
+	struct mio_lane *l = storage_own_lane(m->storage);
+
+	VDO_CHECK(m->io.length > BLOCK_SIZE);
+	atomic_fetch_add_explicit(&l->further[m->io.op == VDO_DEVICE_WRITE],
+				  (m->io.length >> BLOCK_SHIFT) - 1,
+				  memory_order_relaxed);
+}
+
 /* Invariant 1. */
 static int may_write(const struct mio *m)
 {
@@ -98,8 +107,11 @@ static void start_io(struct mio *m)
 {
 	struct vdo_device *d = m->storage->device;
 
-	VDO_CHECK(m->io.op == VDO_DEVICE_FLUSH || m->io.length > 0);
-	d->submit(d->ctx, &m->io);
+	VDO_CHECK(m->io.op != VDO_DEVICE_FLUSH && m->io.length > 0);
+	if (m->storage->merge_blocks != 0)
+		plug_start(m);
+	else
+		d->submit(d->ctx, &m->io);
 }
 
 static uint64_t iov_blocks(const struct iovec *iov, unsigned iov_count)
@@ -132,9 +144,11 @@ static inline void write_blocks(struct mio *m, struct storage *s,
 	m->io.iov_count = iov_count;
 	if (fua && s->volatile_cache) {
 		m->io.flags = VDO_DEVICE_FUA;
-		bump(&own_lane(s)->fua[kind]);
+		bump(&storage_own_lane(s)->fua[kind]);
 	}
-	bump(&own_lane(s)->write[kind]);
+	bump(&storage_own_lane(s)->write[kind]);
+	if (unlikely(count > 1))
+		count_further(m);
 	start_io(m);
 }
 
@@ -161,7 +175,9 @@ void mio_read(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	m->vec.iov_len = count << BLOCK_SHIFT;
 	m->io.iov = &m->vec;
 	m->io.iov_count = 1;
-	bump(&own_lane(s)->read[kind]);
+	bump(&storage_own_lane(s)->read[kind]);
+	if (unlikely(count > 1))
+		count_further(m);
 	start_io(m);
 }
 
@@ -191,5 +207,7 @@ void mio_flush(struct mio *m, struct storage *s)
 		return;
 	}
 	bump(&s->flushes);
-	start_io(m);
+	if (s->merge_blocks != 0)
+		plug_flush();
+	s->device->submit(s->device->ctx, &m->io);
 }

@@ -24,6 +24,9 @@ void storage_init(struct storage *s, struct vdo_device *device,
 	s->volatile_cache = device->flags & VDO_DEVICE_VOLATILE_CACHE;
 	atomic_init(&s->read_only, device->flags & VDO_DEVICE_READ_ONLY);
 	atomic_init(&s->flushes, 0);
+	s->merge_blocks = 0;
+	s->bundles = NULL;
+	s->free_bundles = NULL;
 	memset(s->lanes, 0, sizeof(s->lanes));
 }
 
@@ -40,6 +43,32 @@ void storage_counts(const struct storage *s, enum mio_kind kind,
 		counts->fua += atomic_load(&l->fua[kind]);
 		counts->completed += atomic_load(&l->completed[kind]);
 	}
+}
+
+void storage_get_totals(const struct storage *s, struct storage_totals *totals)
+{
+	uint64_t joined[2] = {0}, further[2] = {0};
+
+	memset(totals, 0, sizeof(*totals));
+	for (unsigned k = 0; k < MIO_KINDS; k++) {
+		struct mio_counts c;
+
+		storage_counts(s, k, &c);
+		totals->reads += c.read;
+		totals->writes += c.write;
+	}
+	for (unsigned i = 0; i < QUEUE_LANES; i++) {
+		for (unsigned write = 0; write < 2; write++) {
+			joined[write] += atomic_load(&s->lanes[i].joined[write]);
+			further[write] +=
+				atomic_load(&s->lanes[i].further[write]);
+		}
+	}
+	totals->blocks_read = totals->reads + further[0];
+	totals->blocks_written = totals->writes + further[1];
+	/* They are not counted at one moment. */
+	totals->reads -= MIN(joined[0], totals->reads);
+	totals->writes -= MIN(joined[1], totals->writes);
 }
 
 void storage_set_read_only(struct storage *s)

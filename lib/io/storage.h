@@ -34,20 +34,35 @@ struct mio_counts {
 	uint64_t completed;
 };
 
+/* What went to the device, of all kinds: operations, and blocks in them. */
+struct storage_totals {
+	uint64_t reads, writes;
+	uint64_t blocks_read, blocks_written;
+};
+
 /* What one queue counts; far from the others' and from what all read. */
 struct mio_lane {
 	char apart[CACHE_LINE];
 	atomic_ullong read[MIO_KINDS], write[MIO_KINDS];
 	atomic_ullong fua[MIO_KINDS], completed[MIO_KINDS];
+	/* Of reads and of writes: how many went along with another one, and
+	 * blocks beyond the first of each. */
+	atomic_ullong joined[2], further[2];
 };
+
+struct bundle;
+struct freelist;
 
 struct storage {
 	struct vdo_device *device;
 	uint64_t bio_offset; /* blocks */
 	uint64_t block_count;
+	uint32_t merge_blocks; /* in one operation; 0: nothing is merged */
 	bool volatile_cache; /* flush and FUA have a meaning */
 	atomic_bool read_only;
 	atomic_ullong flushes;
+	struct bundle *bundles; /* private to plug.c */
+	struct freelist *free_bundles;
 	struct mio_lane lanes[QUEUE_LANES];
 };
 
@@ -57,6 +72,23 @@ void storage_init(struct storage *s, struct vdo_device *device,
 /* What was started and completed so far. Any thread; not one moment's. */
 void storage_counts(const struct storage *s, enum mio_kind kind,
 		    struct mio_counts *counts);
+
+/* The same of all kinds together. */
+void storage_get_totals(const struct storage *s, struct storage_totals *totals);
+
+/* Where the calling thread counts. */
+static inline struct mio_lane *storage_own_lane(struct storage *s)
+{
+	VDO_CHECK(s->device != NULL);
+	return &s->lanes[queue_own_lane()];
+}
+
+static inline void storage_count_joined(struct storage *s, bool write,
+					unsigned n)
+{
+	atomic_fetch_add_explicit(&storage_own_lane(s)->joined[write], n,
+				  memory_order_relaxed);
+}
 
 /* Any thread. */
 void storage_set_read_only(struct storage *s);

@@ -67,20 +67,23 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-void threads_submit(struct threads *t, struct vdo_device_io *io)
+void threads_submit(struct threads *t, struct vdo_device_io *first,
+		    struct vdo_device_io *last)
 {
-	VDO_CHECK(t->count > 0 && io->complete != NULL);
-	io->host_data[0] = NULL;
+	VDO_CHECK(t->count > 0 && last->complete != NULL);
+	last->host_data[0] = NULL;
 	pthread_mutex_lock(&t->lock);
 	VDO_ASSERT(!t->stopping);
 	if (t->first == NULL)
-		t->first = io;
+		t->first = first;
 	else
-		t->last->host_data[0] = io;
-	t->last = io;
+		t->last->host_data[0] = first;
+	t->last = last;
 	/* The lock is held: once it is free the volume may be done with us. */
-	if (t->idle > 0)
+	if (t->idle > 0 && first == last)
 		pthread_cond_signal(&t->work);
+	else if (t->idle > 0)
+		pthread_cond_broadcast(&t->work);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -140,12 +143,18 @@ static int engine_start(struct file *f, struct executor *x)
 	return r;
 }
 
-static void engine_submit(void *ctx, struct vdo_device_io *io)
+static void engine_submit_all(void *ctx, struct vdo_device_io *first,
+			      struct vdo_device_io *last)
 {
 	struct file *f = ctx;
 
 	VDO_CHECK(f->state != NULL);
-	threads_submit(f->state, io);
+	threads_submit(f->state, first, last);
+}
+
+static void engine_submit(void *ctx, struct vdo_device_io *io)
+{
+	engine_submit_all(ctx, io, io);
 }
 
 static void engine_stop(struct file *f)
@@ -158,5 +167,6 @@ static void engine_stop(struct file *f)
 const struct file_engine threads_engine = {
 	.start = engine_start,
 	.submit = engine_submit,
+	.submit_all = engine_submit_all,
 	.stop = engine_stop,
 };

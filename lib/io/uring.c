@@ -182,6 +182,11 @@ static void uring_submit(void *ctx, struct vdo_device_io *io)
 	io->complete(io, -ENOTSUP);
 }
 
+static void uring_submit_all(void *ctx, struct vdo_device_io *first,
+			     struct vdo_device_io *last)
+{
+}
+
 static void uring_stop(struct file *f)
 {
 }
@@ -191,5 +196,6 @@ static void uring_stop(struct file *f)
 const struct file_engine uring_engine = {
 	.start = uring_start,
 	.submit = uring_submit,
+	.submit_all = uring_submit_all,
 	.stop = uring_stop,
 };

@@ -45,8 +45,10 @@ struct uring {
 
 /* Submission. */
 
-/* The device's call. */
+/* The device's calls. */
 void uring_submit(void *ctx, struct vdo_device_io *io);
+void uring_submit_all(void *ctx, struct vdo_device_io *first,
+		      struct vdo_device_io *last);
 
 /* Send what is pending, unless somebody is at it. Holds the lock. */
 void uring_pump(struct uring *u);

@@ -161,7 +161,7 @@ static void divert(struct uring *u)
 		u->threads = NULL;
 	if (u->threads != NULL)
 		while ((io = uring_take_pending(u)) != NULL)
-			threads_submit(u->threads, io);
+			threads_submit(u->threads, io, io);
 	if (u->pending > 0)
 		uring_ring_bell(u); /* for serve() */
 }
@@ -187,11 +187,46 @@ void uring_pump(struct uring *u)
 		divert(u);
 }
 
+/* @n operations, from @first to @last. */
+static void put(struct uring *u, struct vdo_device_io *first,
+		struct vdo_device_io *last, unsigned n)
+{
+	bool defer;
+
+	VDO_CHECK(n > 0 && last->complete != NULL);
+	last->host_data[0] = NULL;
+	pthread_mutex_lock(&u->lock);
+	if (u->first == NULL)
+		u->first = first;
+	else
+		u->last->host_data[0] = first;
+	u->last = last;
+	u->pending += n;
+	defer = u->polled_by != NULL && queue_running != NULL &&
+		!u->sleeping && u->pending < DEFER_MAX;
+	if (!defer)
+		uring_pump(u);
+	pthread_mutex_unlock(&u->lock);
+}
+
+/* They are reads and writes, and no writes to what is read-only. */
+void uring_submit_all(void *ctx, struct vdo_device_io *first,
+		      struct vdo_device_io *last)
+{
+	struct file *f = ctx;
+	unsigned n = 1;
+
+	for (const struct vdo_device_io *io = first; io != last;
+	     io = io->host_data[0])
+		n++;
+	VDO_CHECK(first->op != VDO_DEVICE_WRITE ||
+		  (f->device->flags & VDO_DEVICE_READ_ONLY) == 0);
+	put(f->state, first, last, n);
+}
+
 void uring_submit(void *ctx, struct vdo_device_io *io)
 {
 	struct file *f = ctx;
-	struct uring *u = f->state;
-	bool defer;
 
 	VDO_CHECK(io->complete != NULL);
 	if (io->op == VDO_DEVICE_DISCARD) {
@@ -203,17 +238,5 @@ void uring_submit(void *ctx, struct vdo_device_io *io)
 		io->complete(io, -EROFS);
 		return;
 	}
-	io->host_data[0] = NULL;
-	pthread_mutex_lock(&u->lock);
-	if (u->first == NULL)
-		u->first = io;
-	else
-		u->last->host_data[0] = io;
-	u->last = io;
-	u->pending++;
-	defer = u->polled_by != NULL && queue_running != NULL &&
-		!u->sleeping && u->pending < DEFER_MAX;
-	if (!defer)
-		uring_pump(u);
-	pthread_mutex_unlock(&u->lock);
+	put(f->state, io, io, 1);
 }

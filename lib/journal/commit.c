@@ -88,7 +88,7 @@ static void release_committed(struct journal *j)
 	struct waiter *w;
 
 	VDO_ASSERT(j->batch == 0); /* its blocks are marked as durable */
-	counter_add(&j->counters.entries_committed, j->committing.count);
+	counter_add(&j->counters.entries_committed, j->entries);
 	while ((w = waitq_pop(&j->committing)) != NULL)
 		completion_finish(&op_of(w)->done, 0);
 }
@@ -152,7 +152,7 @@ static void write_batch(struct journal *j)
 		j->iov[i].iov_len = BLOCK_SIZE;
 	}
 	counter_add(&j->counters.blocks_written, j->batch);
-	counter_add(&j->counters.entries_written, j->committing.count);
+	counter_add(&j->counters.entries_written, j->entries);
 	j->round = ROUND_WRITE;
 	j->write_result = 0;
 	write_run(j, &j->runs[0], 0, head);

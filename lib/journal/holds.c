@@ -121,6 +121,13 @@ void journal_release_entry(struct journal *j, seq_t seq)
 		notify(j);
 }
 
+void journal_release_entries(struct journal *j, seq_t seq, unsigned n)
+{
+	VDO_CHECK(n >= 1 && n <= JOURNAL_ENTRIES_PER_BLOCK);
+	if (drop(&holds_of(j, seq)->entries, n))
+		notify(j);
+}
+
 void holds_open(struct journal *j, seq_t seq)
 {
 	struct holds *h = holds_of(j, seq);

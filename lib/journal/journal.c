@@ -125,11 +125,24 @@ void journal_append(struct journal *j, struct journal_op *op)
 		return;
 	}
 	VDO_CHECK(!j->draining);
-	if (likely(waitq_empty(&j->waiting) && ring_has_room(j)))
+	if (likely(waitq_empty(&j->waiting) && ring_has_room(j))) {
 		ring_assign(j, op);
-	else
+	} else {
 		waitq_push(&j->waiting, &op->link);
+		j->waiting_entries += op_entries(op);
+	}
 	commit_ask(j);
+}
+
+/* Places are given in order, so those of the entries that wait are known. */
+unsigned journal_room(const struct journal *j)
+{
+	unsigned before = j->waiting_entries;
+
+	VDO_CHECK(queue_is_current(j->queue));
+	if (j->open != NULL)
+		before += j->open->assigned;
+	return JOURNAL_ENTRIES_PER_BLOCK - before % JOURNAL_ENTRIES_PER_BLOCK;
 }
 
 static void fail_all(struct waitq *q)
@@ -145,6 +158,7 @@ void journal_abandon(struct journal *j)
 	VDO_ASSERT(readonly_entered(j->readonly));
 	fail_all(&j->assigned);
 	fail_all(&j->waiting);
+	j->waiting_entries = 0;
 }
 
 void journal_read_only(struct journal *j)

@@ -40,11 +40,24 @@
 
 struct journal;
 
+/* One entry of a run. */
+struct journal_change {
+	struct mapping old;
+	uint16_t slot;
+};
+
+/*
+ * One entry; or, with @run, the entries of a run: those of @entry with slots and
+ * old mappings of their own, side by side in one block.
+ */
 struct journal_op {
 	struct completion done;     /* home: the journal's queue, usually */
 	struct journal_entry entry; /* in */
-	struct journal_point point; /* out: block and index of the entry */
+	struct journal_point point; /* out: block and index of the entry, or of
+				     * the first of a run */
 	struct waiter link;         /* private */
+	const struct journal_change *run; /* in; NULL: one entry */
+	unsigned run_count;
 };
 
 /* Those who hold old blocks, and can be asked to let go. */
@@ -93,6 +106,10 @@ void journal_set_holders(struct journal *j, const struct journal_holders *h);
  * -VDO_EREADONLY, and holds nothing. */
 void journal_append(struct journal *j, struct journal_op *op);
 
+/* How many entries a run may have that is appended now. On the journal's
+ * queue. */
+unsigned journal_room(const struct journal *j);
+
 /*
  * Holds keep block @seq from being reused. Taking one needs another hold on the
  * same block at that time. Any thread.
@@ -102,6 +119,7 @@ void journal_release_map(struct journal *j, seq_t seq);
 void journal_hold_slab(struct journal *j, seq_t seq);
 void journal_release_slab(struct journal *j, seq_t seq);
 void journal_release_entry(struct journal *j, seq_t seq);
+void journal_release_entries(struct journal *j, seq_t seq, unsigned n);
 
 /*
  * Read-only mode was entered: finish all waiting ops with -VDO_EREADONLY. On the

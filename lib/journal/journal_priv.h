@@ -98,6 +98,7 @@ struct journal {
 	uint64_t block_map_data_blocks;
 
 	struct waitq waiting;
+	unsigned waiting_entries;
 	struct waitq assigned;
 	struct waitq committing;
 
@@ -112,6 +113,7 @@ struct journal {
 	/* The round. */
 	enum round_state round;
 	unsigned batch; /* active blocks that are written in it */
+	unsigned entries; /* that are committing */
 	unsigned runs_pending;
 	int write_result;
 	seq_t next_map_head; /* to be published after its flush */
@@ -137,6 +139,12 @@ struct journal {
 static inline struct journal_op *op_of(struct waiter *w)
 {
 	return container_of(w, struct journal_op, link);
+}
+
+/* How many entries @op makes. */
+static inline unsigned op_entries(const struct journal_op *op)
+{
+	return likely(op->run == NULL) ? 1 : op->run_count;
 }
 
 /* The @i-th active block, from the oldest. */

@@ -105,6 +105,32 @@ static void count_usage(struct journal *j, const struct journal_entry *e)
 	j->logical_blocks_used -= e->old_mapping.state != STATE_UNMAPPED;
 }
 
+/* Entry @i of the run @op. */
+static struct journal_entry run_entry(const struct journal_op *op, unsigned i)
+{
+	struct journal_entry e = op->entry;
+
+	VDO_CHECK(i < op->run_count);
+	e.slot = op->run[i].slot;
+	e.old_mapping = op->run[i].old;
+	return e;
+}
+
+/* The first entry of the run @op has its place, and so have the others. */
+static void assign_run(struct journal *j, struct journal_op *op)
+{
+	VDO_ASSERT(op->run_count > 0 && op->entry.operation == JOURNAL_DATA);
+	VDO_ASSERT(op->point.entry + op->run_count <=
+		   JOURNAL_ENTRIES_PER_BLOCK);
+	j->open->assigned += op->run_count - 1;
+	counter_add(&j->counters.entries_started, op->run_count - 1);
+	for (unsigned i = 0; i < op->run_count; i++) {
+		struct journal_entry e = run_entry(op, i);
+
+		count_usage(j, &e);
+	}
+}
+
 void ring_assign(struct journal *j, struct journal_op *op)
 {
 	struct block *b = j->open;
@@ -115,7 +141,10 @@ void ring_assign(struct journal *j, struct journal_op *op)
 		counter_inc(&j->counters.blocks_started);
 	op->point.seq = b->seq;
 	op->point.entry = (uint16_t)b->assigned++;
-	count_usage(j, &op->entry);
+	if (likely(op->run == NULL))
+		count_usage(j, &op->entry);
+	else
+		assign_run(j, op);
 	waitq_push(&j->assigned, &op->link);
 	counter_inc(&j->counters.entries_started);
 }
@@ -123,19 +152,40 @@ void ring_assign(struct journal *j, struct journal_op *op)
 void ring_assign_waiting(struct journal *j)
 {
 	VDO_CHECK(queue_is_current(j->queue));
-	while (!waitq_empty(&j->waiting) && ring_has_room(j))
-		ring_assign(j, op_of(waitq_pop(&j->waiting)));
+	while (!waitq_empty(&j->waiting) && ring_has_room(j)) {
+		struct journal_op *op = op_of(waitq_pop(&j->waiting));
+
+		j->waiting_entries -= op_entries(op);
+		ring_assign(j, op);
+	}
+}
+
+static void encode(struct journal *j, struct block *b, uint8_t check,
+		   const struct journal_op *op)
+{
+	VDO_CHECK(op->point.entry == b->encoded);
+	if (likely(op->run == NULL)) {
+		journal_block_put(b->buffer, b->encoded++, check,
+				  j->recovery_count, &op->entry);
+		return;
+	}
+	for (unsigned i = 0; i < op->run_count; i++) {
+		struct journal_entry e = run_entry(op, i);
+
+		journal_block_put(b->buffer, b->encoded++, check,
+				  j->recovery_count, &e);
+	}
 }
 
 unsigned ring_encode(struct journal *j)
 {
 	struct block *b = ring_block(j, 0);
-	unsigned n = (unsigned)j->assigned.count;
 	unsigned i = 0;
 	uint8_t check;
 
 	j->batch = 0;
-	if (n == 0)
+	j->entries = 0;
+	if (waitq_empty(&j->assigned))
 		return 0;
 	check = journal_check(b->seq, j->size);
 	for (struct waiter *w = j->assigned.first; w != NULL; w = w->next) {
@@ -145,14 +195,13 @@ unsigned ring_encode(struct journal *j)
 			b = ring_block(j, ++i);
 			check = journal_check(b->seq, j->size);
 		}
-		VDO_CHECK(op->point.entry == b->encoded);
-		journal_block_put(b->buffer, b->encoded++, check,
-				  j->recovery_count, &op->entry);
+		encode(j, b, check, op);
+		j->entries += op_entries(op);
 	}
 	VDO_ASSERT(i < j->active);
 	j->batch = i + 1;
 	waitq_splice(&j->committing, &j->assigned);
-	return n;
+	return j->entries;
 }
 
 static void retire_oldest(struct journal *j)

@@ -76,9 +76,10 @@ static bool ops_sane(const struct journal *j, const struct waitq *q,
 	for (unsigned i = 0; i < j->active; i++) {
 		const struct block *b = nth_block(j, i);
 
-		for (unsigned e = from(b); e < to(b); e++, w = w->next, n++) {
+		for (unsigned e = from(b); e < to(b); w = w->next, n++) {
 			if (w == NULL || !has_place(w, b->seq, e))
 				return false;
+			e += op_entries(op_of((struct waiter *)w));
 		}
 	}
 	return w == NULL && n == q->count;
@@ -102,8 +103,14 @@ static unsigned assigned(const struct block *b)
 /* Who waits has no place because there is none. */
 static bool queues_sane(const struct journal *j)
 {
+	unsigned n = 0;
+
 	if (!waitq_empty(&j->waiting) && j->open != NULL &&
 	    j->open->assigned < JOURNAL_ENTRIES_PER_BLOCK)
+		return false;
+	for (struct waiter *w = j->waiting.first; w != NULL; w = w->next)
+		n += op_entries(op_of(w));
+	if (n != j->waiting_entries)
 		return false;
 	return ops_sane(j, &j->committing, written, encoded) &&
 	       ops_sane(j, &j->assigned, encoded, assigned);

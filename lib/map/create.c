@@ -201,6 +201,7 @@ static int create_adjust(struct flow *f)
 	c->refs.kind = REFS_MAP_INCREMENT;
 	c->refs.pbn = pbnlock_pbn(c->alloc.lock);
 	c->refs.point = c->entry.point;
+	c->refs.more_count = 0;
 	return flow_over(f, &c->refs.done,
 			 depot_adjust(c->zone->map->depot, &c->refs));
 }
@@ -215,20 +216,28 @@ static int create_unlock(struct flow *f)
 	return N_ATTACH;
 }
 
-/* Enter the child in its parent and make it ready for use. */
+/*
+ * Enter the child in its parent and make it ready for use. The child holds the
+ * entry, too, until it is written: replay makes an empty page of what its block
+ * holds, which may look like a page. The hold for a leaf is leaves_make()'s.
+ */
 static void attach_child(struct creation *c)
 {
 	struct map_zone *z = c->zone;
 	struct mapping to = c->entry.entry.new_mapping;
+	seq_t seq = c->entry.point.seq;
 
+	journal_hold_map(z->map->journal, seq);
 	mapping_page_put(c->parent->bytes, c->slot, to);
-	eras_add_entry(z, c->parent, c->entry.point.seq);
+	eras_add_entry(z, c->parent, seq);
 	if (c->child == NULL)
 		return;
-	VDO_ASSERT(c->child->state == PAGE_FREE);
+	VDO_ASSERT(c->child->state == PAGE_FREE && c->child->hold == 0);
 	c->child->pbn = to.pbn;
 	mapping_page_format(c->child->bytes, z->map->nonce, to.pbn, false);
 	page_set_state(z, c->child, PAGE_RESIDENT);
+	c->child->hold = seq;
+	eras_add(z, c->child, seq);
 }
 
 /* The first one makes the leaf in memory; the others find it there. */

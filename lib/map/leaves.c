@@ -25,8 +25,8 @@
  * A page that was never on disk has its flag off. A new page gets a buffer
  * without being read, and is dirty, so that the garbage in its block is
  * overwritten before anybody reads it: it might look like a page of this
- * volume. It has no hold at first, for its image lacks nothing that replay
- * would have to repeat.
+ * volume. So it holds the entry that made it, of which replay makes an empty
+ * page, until it is written.
  */
 #include "build.h"
 
@@ -178,6 +178,44 @@ static void write_entry(struct map_zone *z, struct page *p, struct map_op *op)
 	eras_add_entry(z, p, op->seq);
 }
 
+static void collect(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	struct map_run *run = &op->run;
+	unsigned max = run->count;
+	unsigned slot = op->slot;
+
+	VDO_CHECK(p->pbn == op->page && p->level == 0);
+	p->referenced = true;
+	if (p->state == PAGE_OUTGOING)
+		counter_inc(&z->stats.read_outgoing);
+	run->count = 0;
+	while ((slot = mapping_page_skip(p->bytes, slot, run->end,
+					 op->value)) < run->end &&
+	       run->count < max) {
+		struct mapping old = mapping_page_get(p->bytes, slot);
+
+		if (unlikely(!mapping_plausible(z->map->slabs, old)))
+			break;
+		run->changes[run->count++] = (struct journal_change){
+			.old = old, .slot = (uint16_t)slot++};
+	}
+	op->slot = (uint16_t)slot;
+}
+
+static void write_run(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	const struct map_run *run = &op->run;
+
+	VDO_CHECK(p->pbn == op->page && p->level == 0 && run->count > 0);
+	p->referenced = true;
+	for (unsigned i = 0; i < run->count; i++)
+		mapping_page_put(p->bytes, run->changes[i].slot, op->value);
+	if (run->count > 1)
+		journal_release_entries(z->map->journal, op->seq,
+					run->count - 1);
+	eras_add_entry(z, p, op->seq);
+}
+
 /* Carry out an operation that had to wait. */
 static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 {
@@ -188,18 +226,23 @@ static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 		r = read_entry(z, p, op);
 	else if (op->operation == MAP_PUT)
 		write_entry(z, p, op);
+	else if (op->operation == MAP_COLLECT)
+		collect(z, p, op);
+	else if (op->operation == MAP_PUT_RUN)
+		write_run(z, p, op);
 	op_finish(op, r);
 }
 
 /* Make @p the new page of @op, without reading. */
 static void make_page(struct map_zone *z, struct page *p, struct map_op *op)
 {
-	VDO_ASSERT(p->state == PAGE_FREE && p->era == 0);
+	VDO_ASSERT(p->state == PAGE_FREE && p->era == 0 && p->hold == 0);
 	p->pbn = op->page;
 	(void)intmap_put_new(&z->leaves, p->pbn, p);
 	mapping_page_format(p->bytes, z->map->nonce, p->pbn, false);
 	page_set_state(z, p, PAGE_RESIDENT);
 	lru_add(z, p);
+	p->hold = op->seq;
 	eras_add(z, p, op->seq);
 	op_finish(op, 0);
 }
@@ -296,7 +339,9 @@ static int check_image(struct map_zone *z, struct page *p)
 	struct map *m = z->map;
 
 	VDO_ASSERT(p->level == 0 && p->pbn != 0);
-	switch (mapping_page_check(p->bytes, m->nonce, p->pbn)) {
+	switch (pageio_is_made(z, p)
+			? MAP_PAGE_INVALID
+			: mapping_page_check(p->bytes, m->nonce, p->pbn)) {
 	case MAP_PAGE_VALID:
 		break;
 	case MAP_PAGE_INVALID:
@@ -381,6 +426,40 @@ bool map_put(struct map *m, unsigned zone, struct map_op *op)
 		return true;
 	}
 	op_wait(z, op, MAP_PUT);
+	fetch(z, op, p);
+	return false;
+}
+
+bool map_collect(struct map *m, unsigned zone, struct map_op *op)
+{
+	struct map_zone *z = &m->zones[zone];
+	struct page *p = intmap_get(&z->leaves, op->page);
+
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(op->page != 0 && op->slot < op->run.end);
+	counter_inc(&z->stats.read_count);
+	if (likely(p != NULL && page_loaded(p))) {
+		collect(z, p, op);
+		return true;
+	}
+	op_wait(z, op, MAP_COLLECT);
+	fetch(z, op, p);
+	return false;
+}
+
+bool map_put_run(struct map *m, unsigned zone, struct map_op *op)
+{
+	struct map_zone *z = &m->zones[zone];
+	struct page *p = intmap_get(&z->leaves, op->page);
+
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(op->page != 0 && mapping_valid(op->value));
+	counter_inc(&z->stats.write_count);
+	if (likely(p != NULL && page_loaded(p))) {
+		write_run(z, p, op);
+		return true;
+	}
+	op_wait(z, op, MAP_PUT_RUN);
 	fetch(z, op, p);
 	return false;
 }

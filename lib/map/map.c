@@ -139,6 +139,26 @@ unsigned map_zone_of(const struct map *m, lbn_t lbn)
 	return (unsigned)root % m->zone_count;
 }
 
+lbn_t map_walk_tree(const struct map *m, lbn_t lbn, lbn_t first, lbn_t end)
+{
+	uint64_t begin = first / MAP_PAGE_ENTRIES;
+	uint64_t tree = (lbn / MAP_PAGE_ENTRIES - begin) % m->forest.root_count;
+
+	VDO_CHECK(first <= lbn && lbn < end);
+	if (tree + 1 == m->forest.root_count)
+		return end;
+	return MIN((begin + tree + 1) * MAP_PAGE_ENTRIES, end);
+}
+
+lbn_t map_walk_leaf(const struct map *m, lbn_t lbn, lbn_t first, lbn_t end)
+{
+	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;
+	lbn_t next = (leaf + m->forest.root_count) * MAP_PAGE_ENTRIES;
+
+	VDO_CHECK(first <= lbn && lbn < end);
+	return next < end ? next : map_walk_tree(m, lbn, first, end);
+}
+
 /* ------------------------------------------------------------------ tail */
 
 /* One message a zone at most is under way; it reads the newest tail. */

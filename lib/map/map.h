@@ -70,8 +70,24 @@ void map_restart(struct map *m, seq_t tail);
 unsigned map_zone_of(const struct map *m, lbn_t lbn);
 
 /*
- * One operation on the map. find: lbn, allocate -> page, slot. get: page, slot
- * -> value. put: page, slot, value, seq.
+ * A range of logical blocks is walked through tree by tree, each tree from its
+ * first leaf to its last. From @lbn in the range that begins at @first: the next
+ * leaf of its tree, or else the next tree; and the next tree. @end: that was all.
+ */
+lbn_t map_walk_leaf(const struct map *m, lbn_t lbn, lbn_t first, lbn_t end);
+lbn_t map_walk_tree(const struct map *m, lbn_t lbn, lbn_t first, lbn_t end);
+
+/* Slots of one leaf page. */
+struct map_run {
+	struct journal_change *changes; /* slots, and what they lead to */
+	unsigned count; /* collect: in, how many at most; out. put: in */
+	uint16_t end;	/* collect: before which slot */
+};
+
+/*
+ * One operation on the map. find: lbn, allocate -> page, slot. next: lbn, end ->
+ * lbn, page, slot. get: page, slot -> value. put: page, slot, value, seq.
+ * collect: page, slot, value, run -> slot, run. put run: page, value, seq, run.
  */
 struct map_op {
 	struct completion done;
@@ -85,11 +101,15 @@ struct map_op {
 	struct mapping value; /* get: out; put: in */
 	seq_t seq;      /* put: journal block whose entry hold is taken over;
 			 * find: private */
+	lbn_t end;      /* next: where to stop */
 
 	/* private: waiting for a page; climbing and descending the tree */
 	struct waiter link;
 	struct map_zone *zone;
-	struct tree_place place;
+	union {
+		struct tree_place place;
+		struct map_run run; /* collect and put run: not private */
+	};
 	unsigned level;
 	unsigned operation;
 };
@@ -103,6 +123,22 @@ struct map_op {
 bool map_find(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 
 /*
+ * Find the next leaf page at op->lbn or later in the tree of op->lbn, before
+ * op->end; op->lbn becomes its first block that was asked for. page 0: there is
+ * none. What does not exist is skipped at the highest page that tells. Results as
+ * map_find().
+ */
+bool map_next(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/*
+ * Collect slots from op->slot on, before run.end, that lead to something other
+ * than op->value, up to run.count of them, and set op->slot to the first slot that
+ * was not looked at. It stops at a damaged entry: at once (count 0 before the
+ * end), if that is the first. Results as map_get().
+ */
+bool map_collect(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/*
  * Read the entry. A damaged entry gives -VDO_EMAPPING (value as it is). A page
  * that cannot be had gives -EIO, -VDO_ECORRUPT or, when the volume is read-only
  * and no buffer can become free any more, -VDO_EREADONLY.
@@ -114,6 +150,9 @@ bool map_get(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
  * (or returns) the entry's hold.
  */
 bool map_put(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/* The same for all slots of op->run, whose entries are in one block. */
+bool map_put_run(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 
 /* The holders upcall of the journal. On the journal's queue; coalesced. */
 void map_tail_moved(struct map *m, seq_t tail);

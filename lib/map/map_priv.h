@@ -195,9 +195,12 @@ struct map {
 
 enum map_operation {
 	MAP_FIND,
+	MAP_NEXT,
 	MAP_MAKE, /* the end of a find that created the leaf */
 	MAP_GET,
+	MAP_COLLECT,
 	MAP_PUT,
+	MAP_PUT_RUN,
 };
 
 static inline bool page_loaded(const struct page *p)
@@ -261,7 +264,7 @@ void tree_fini(struct map_zone *z);
 /* A tree page was read; wakes who waits for it. */
 void tree_load_done(struct map_zone *z, struct page *p, const uint8_t *image,
 		    int result);
-/* Go on with a find that waited; finishes @op. */
+/* Go on with a find or a next that waited; finishes @op. */
 void tree_resume(struct map_zone *z, struct map_op *op);
 
 /* create.c */
@@ -281,8 +284,8 @@ int leaves_init(struct map_zone *z, uint64_t cache_size) MUST_CHECK;
 void leaves_fini(struct map_zone *z);
 void leaves_load_done(struct map_zone *z, struct page *p, int result);
 void leaves_write_done(struct map_zone *z, struct page *p);
-/* Have op->page, just created by an entry of op->seq, in memory as an empty page;
- * finishes @op. */
+/* Have op->page, just created by an entry of op->seq, in memory as an empty page,
+ * which takes over the hold on that; finishes @op. */
 void leaves_make(struct map_zone *z, struct map_op *op);
 /* Give buffers to those who wait for them, as far as possible. */
 void leaves_pump(struct map_zone *z);
@@ -307,6 +310,8 @@ void pageio_fini(struct map_zone *z);
 void pageio_read(struct map_zone *z, struct page *p);
 /* Write @p, which is in no list or in an era bucket. */
 void pageio_write(struct map_zone *z, struct page *p);
+/* Did the journal make @p? Then what was read for it is not used. */
+bool pageio_is_made(const struct map_zone *z, const struct page *p);
 /* Add to @bytes, which were read for @p, what the journal has beyond them. */
 void pageio_overlay(const struct map_zone *z, const struct page *p,
 		    uint8_t *bytes);

@@ -148,6 +148,12 @@ void pageio_write(struct map_zone *z, struct page *p)
 		enqueue(z, p);
 }
 
+bool pageio_is_made(const struct map_zone *z, const struct page *p)
+{
+	return z->map->overlay != NULL &&
+	       replay_table_makes(z->map->overlay, p->pbn);
+}
+
 void pageio_overlay(const struct map_zone *z, const struct page *p,
 		    uint8_t *bytes)
 {

@@ -258,9 +258,86 @@ bool map_find(struct map *m, unsigned zone, struct map_op *op)
 	return true;
 }
 
+/* Where the children begin that slot @slot of page place.page[@level] leads to;
+ * after the last slot, those of the next page. */
+static lbn_t child_lbn(const struct map *m, const struct map_op *op,
+		       unsigned level, unsigned slot)
+{
+	uint64_t leaf = op->place.page[level] * MAP_PAGE_ENTRIES + slot;
+
+	VDO_CHECK(level > 0 && slot <= MAP_PAGE_ENTRIES);
+	while (--level > 0)
+		leaf *= MAP_PAGE_ENTRIES;
+	return (leaf * m->forest.root_count + op->place.root) *
+	       MAP_PAGE_ENTRIES;
+}
+
+/*
+ * Descend to op->lbn. 0: there is a leaf, 1: waiting, or an error; 2: there is
+ * none, and op->lbn is where the next one can be.
+ */
+static int descend(struct map_zone *z, struct map_op *op)
+{
+	struct map *m = z->map;
+	pbn_t child = 0;
+
+	mapping_tree_place(op->lbn, m->forest.root_count, &op->place);
+	child = m->root_origin + op->place.root;
+	for (unsigned level = MAP_LEVELS - 1; level > 0; level--) {
+		struct page *p = place_page(z, op, level);
+		unsigned slot = op->place.slot[level];
+		int r = 0;
+
+		if (p == NULL)
+			return load_child(z, op, level, child);
+		while (slot < MAP_PAGE_ENTRIES &&
+		       (r = read_child(m, p, slot, &child)) == 0)
+			slot++;
+		if (r < 0) {
+			bad_entry(m, p, slot);
+			return r;
+		}
+		if (slot != op->place.slot[level]) {
+			op->lbn = child_lbn(m, op, level, slot);
+			return 2;
+		}
+	}
+	op->page = child;
+	op->slot = op->place.slot[0];
+	return 0;
+}
+
+static int next_step(struct map_zone *z, struct map_op *op)
+{
+	int r = 2;
+
+	VDO_CHECK(op->end <= z->map->forest.logical_blocks);
+	op->page = 0;
+	while (r == 2 && op->lbn < op->end)
+		r = descend(z, op);
+	return r == 2 ? 0 : r;
+}
+
+bool map_next(struct map *m, unsigned zone, struct map_op *op)
+{
+	struct map_zone *z = &m->zones[zone];
+	int r;
+
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(map_zone_of(m, op->lbn) == zone);
+	op_wait(z, op, MAP_NEXT);
+	r = next_step(z, op);
+	if (r == 1)
+		return false;
+	completion_fail(&op->done, r);
+	gate_leave(&z->gate);
+	return true;
+}
+
 void tree_resume(struct map_zone *z, struct map_op *op)
 {
-	int r = find_step(z, op);
+	int r = op->operation == MAP_NEXT ? next_step(z, op)
+					  : find_step(z, op);
 
 	VDO_CHECK(op->zone == z);
 	if (r != 1)
@@ -277,6 +354,8 @@ static int take_image(struct map_zone *z, struct page *p, const uint8_t *image)
 			: mapping_page_check(image, m->nonce, p->pbn);
 
 	VDO_ASSERT(p->level > 0 && p->pbn != 0);
+	if (pageio_is_made(z, p))
+		validity = MAP_PAGE_INVALID;
 	if (validity == MAP_PAGE_BAD)
 		return pageio_damaged(z, p, image);
 	if (validity == MAP_PAGE_VALID)

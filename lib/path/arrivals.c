@@ -57,6 +57,7 @@ void arrivals_put(struct request *r)
 	struct logical_zone *z = request_zone(r);
 
 	VDO_CHECK(flow_number(r->flow.at) == 0 && r->flow.result == 0);
+	queue_note_crossing(z->queue);
 	mpsc_put(&z->arrivals, &r->flow.go.link);
 	if (!atomic_exchange(&z->pumping, true))
 		completion_post(&z->pump);

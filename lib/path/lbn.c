@@ -6,6 +6,10 @@
  * holder's FIFO; when the holder is done, the oldest waiter becomes the holder
  * and inherits the others.
  *
+ * A range is locked as a whole (range.c). It has no block that a holder or another
+ * range has, so a block has one holder of either kind. Who finds a range waits for
+ * it; when it ends, all who waited ask again, in their order.
+ *
  * Who waits for a write makes sure that the write does not stay in the packer
  * (I31): it cancels its compression, and fetches it if it is parked there.
  */
@@ -43,6 +47,33 @@ static void hurry(struct request *holder, struct request *waiter)
 				&holder->pack);
 }
 
+/* Ranges lie within one leaf page each. */
+static struct request **ranges_of(struct logical_zone *z, lbn_t lbn)
+{
+	VDO_CHECK(queue_is_current(z->queue));
+	return &z->ranges[lbn / MAP_PAGE_ENTRIES % RANGE_CHAINS];
+}
+
+static struct request *range_with(struct logical_zone *z, lbn_t lbn)
+{
+	struct request *h = *ranges_of(z, lbn);
+
+	while (h != NULL && lbn - h->what.lbn >= h->blocks)
+		h = h->lbn.chain;
+	return h;
+}
+
+/* Nobody holds r->lbn: does a range? Then @r waits for its end. */
+static bool wait_for_range(struct logical_zone *z, struct request *r)
+{
+	struct request *range = range_with(z, r->what.lbn);
+
+	VDO_CHECK(range != r);
+	if (range != NULL)
+		waitq_push(&range->lbn.waiters, &r->lbn.link);
+	return range != NULL;
+}
+
 bool lbn_lock(struct logical_zone *z, struct request *r)
 {
 	struct request **chain = chain_of(z, r->what.lbn);
@@ -52,6 +83,8 @@ bool lbn_lock(struct logical_zone *z, struct request *r)
 	waitq_init(&r->lbn.waiters);
 	atomic_store_explicit(&r->lbn.readable, false, memory_order_relaxed);
 	if (likely(holder == NULL)) {
+		if (unlikely(z->range_count > 0) && wait_for_range(z, r))
+			return false;
 		r->lbn.chain = *chain;
 		*chain = r;
 		return true;
@@ -96,4 +129,58 @@ void lbn_unlock(struct logical_zone *z, struct request *r)
 		VDO_ASSERT(!parked);
 	}
 	flow_go(&heir->flow);
+}
+
+/* The first block from @lbn on, up to @end, that is in a range. */
+static lbn_t next_range(struct logical_zone *z, lbn_t lbn, lbn_t end)
+{
+	for (struct request *h = *ranges_of(z, lbn); h != NULL;
+	     h = h->lbn.chain) {
+		if (h->what.lbn + h->blocks > lbn)
+			end = MIN(end, MAX(h->what.lbn, lbn));
+	}
+	return end;
+}
+
+bool lbn_lock_range(struct logical_zone *z, struct request *r, lbn_t end)
+{
+	struct request **chain = ranges_of(z, r->what.lbn);
+	lbn_t lbn = r->what.lbn;
+
+	VDO_CHECK(request_zone(r) == z && r->blocks == 0 && lbn < end);
+	if (wait_for_range(z, r))
+		return false;
+	end = next_range(z, lbn, end);
+	while (lbn < end && holder_of(chain_of(z, lbn), lbn) == NULL)
+		lbn++;
+	r->blocks = (unsigned)(lbn - r->what.lbn);
+	if (r->blocks == 0)
+		return true;
+	waitq_init(&r->lbn.waiters);
+	r->lbn.chain = *chain;
+	*chain = r;
+	z->range_count++;
+	return true;
+}
+
+void lbn_unlock_range(struct logical_zone *z, struct request *r)
+{
+	struct request **at = ranges_of(z, r->what.lbn);
+	struct waitq taken;
+	struct waiter *w;
+
+	VDO_CHECK(r->blocks > 0 && z->range_count > 0);
+	while (*at != r)
+		at = &(*at)->lbn.chain;
+	*at = r->lbn.chain;
+	r->blocks = 0;
+	z->range_count--;
+	waitq_take_all(&r->lbn.waiters, &taken);
+	while ((w = waitq_pop(&taken)) != NULL) {
+		struct request *next = container_of(w, struct request,
+						    lbn.link);
+
+		if (next->range || lbn_lock(z, next))
+			flow_go(&next->flow);
+	}
 }

@@ -111,6 +111,7 @@ int path_create(const struct path_config *c, struct path **path)
 	p->config = *c;
 	p->zone_count = c->logical_zones;
 	atomic_init(&p->deduplication, c->deduplication);
+	atomic_init(&p->closing, false);
 	atomic_init(&p->full, 0);
 	p->zones = alloc_aligned(CACHE_LINE, p->zone_count, sizeof(*p->zones));
 	if (p->zones == NULL || copy_queues(p, c->hash_zones) != 0 ||
@@ -150,6 +151,11 @@ void path_destroy(struct path *p)
 void path_set_deduplication(struct path *p, bool on)
 {
 	atomic_store_explicit(&p->deduplication, on, memory_order_relaxed);
+}
+
+void path_end_ranges(struct path *p)
+{
+	atomic_store_explicit(&p->closing, true, memory_order_relaxed);
 }
 
 int path_lost_data(const struct path *p)

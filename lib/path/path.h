@@ -4,7 +4,8 @@
  *
  * The front hands calls of the user in, as ios. An io is cut into requests of
  * one block each, and each request follows one table of rows (write.h, read.c)
- * from queue to queue. Requests are a fixed pool (the depth); what does not fit
+ * from queue to queue. Discards and zeroes of many blocks are cut page by page
+ * (range.c). Requests are a fixed pool (the depth); what does not fit
  * waits in the front.
  *
  * Invariants
@@ -73,6 +74,10 @@ extern const struct front_engine path_engine;
 
 /* Why acknowledged data were lost (invariant 3, second case); 0: none were. */
 int path_lost_data(const struct path *p);
+
+/* The volume is being closed: discards and zeroes of many blocks that have begun
+ * end with -ECANCELED where they are. Any thread. */
+void path_end_ranges(struct path *p);
 
 /* New writes use advice and names, or do not. Any thread. */
 void path_set_deduplication(struct path *p, bool on);

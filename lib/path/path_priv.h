@@ -25,6 +25,8 @@ struct path_counters {
 	counter_t no_space, read_only_errors;
 };
 
+#define RANGE_CHAINS 64u
+
 struct logical_zone {
 	struct path *path;
 	struct queue *queue;
@@ -37,6 +39,9 @@ struct logical_zone {
 	/* LBN locks: holders by LBN, chained. */
 	struct request **locks;
 	unsigned locks_mask;
+	/* Ranges that are locked, by leaf page, chained. */
+	unsigned range_count;
+	struct request *ranges[RANGE_CHAINS];
 	/* Flushes: writes under way by parity of their generation. */
 	uint32_t generation;
 	uint64_t active[2];
@@ -61,6 +66,7 @@ struct path {
 	struct logical_zone *zones;
 	unsigned zone_count;
 	atomic_bool deduplication;
+	atomic_bool closing;
 	/* The error, once acknowledged data found no space in the storage. */
 	atomic_int full;
 	struct flusher flusher;
@@ -96,7 +102,13 @@ static inline struct logical_zone *request_zone(const struct request *r)
 /* Have @r begin the table of its kind. */
 void write_start(struct request *r);
 void read_start(struct request *r);
-void read_probe_start(struct request *r);
+
+/* ------------------------------------------------------------- range.c */
+
+/* Are the next blocks of @io enough of a discard or zeroes to be a range? */
+bool range_suits(const struct io *io);
+/* Have @r go on with the walk of @io, with up to @max entries. */
+void range_start(struct request *r, struct io *io, unsigned max);
 
 /* ---------------------------------------------------------- arrivals.c */
 
@@ -109,6 +121,14 @@ void arrivals_put(struct request *r);
 /* Lock r->lbn. False: @r, which is parked, goes on when it is its turn. */
 bool lbn_lock(struct logical_zone *z, struct request *r);
 void lbn_unlock(struct logical_zone *z, struct request *r);
+/*
+ * Lock the blocks from r->what.lbn on, within a page and before @end, up to one
+ * that is busy: r->blocks says how many; 0: the first one is busy. False: the
+ * first one is in another range; @r, which is parked, goes on when that ends,
+ * and tries again.
+ */
+bool lbn_lock_range(struct logical_zone *z, struct request *r, lbn_t end);
+void lbn_unlock_range(struct logical_zone *z, struct request *r);
 /* The write that holds r->lbn and can be read from; NULL: none. */
 struct request *lbn_readable(struct logical_zone *z, lbn_t lbn);
 
@@ -132,8 +152,8 @@ void data_name(struct request *r, bool known_not_zero);
 void request_acknowledge(struct request *r, int result);
 /* @r is over; it goes to whoever waits, or to the pool. */
 void request_recycle(struct request *r);
-/* A probe of a discard has its answer. */
-void request_probed(struct io *io, uint64_t until, bool exists);
+/* Find the logical zone of r->what. */
+void request_set_zone(struct request *r);
 
 /* -------------------------------------------------------------- flush.c */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads, and the probes of discards.
+ * Reads.
  *
  * The lock keeps the mapping, and so the block, as it is during the I/O; reads
  * need no lock on physical blocks.
@@ -157,70 +157,5 @@ static int read_done(struct flow *f)
 void read_start(struct request *r)
 {
 	flow_set_table(&r->flow, &read_table);
-	arrivals_put(r);
-}
-
-/*
- * A probe asks whether the leaf page of an LBN exists, so that a discard can
- * skip what was never written. It takes no lock: a write that was acknowledged
- * before the discard came has its leaf page already.
- */
-#define PROBE_ROWS(X)							       \
-	/* is there a leaf page? */					       \
-	X(P_FIND, probe_find, ON_LOGICAL)				       \
-	/* the discard goes on */					       \
-	X(P_DONE, probe_done, ANYWHERE)
-
-enum { PROBE_ROWS(FLOW_ROW) };
-PROBE_ROWS(FLOW_FUNCTION)
-
-#ifdef VDO_DEBUG
-static const struct stage_rows probe_stages[STAGES] = {
-	[STAGE_LBN] = STAGE_NEVER,
-	[STAGE_MAP] = {P_FIND, P_DONE},
-	[STAGE_ALLOC] = STAGE_NEVER,
-	[STAGE_COUNTS] = STAGE_NEVER,
-	[STAGE_MIO] = STAGE_NEVER,
-};
-
-static void probe_entered(struct flow *f, int row)
-{
-	request_check_stages(request_of(f), probe_stages, row);
-}
-#endif
-
-FLOW_TABLE_WATCHED(probe_table, P_DONE, PROBE_ROWS, probe_entered);
-
-static int probe_find(struct flow *f)
-{
-	struct request *r = request_of(f);
-
-	VDO_CHECK(r->what.io != NULL && r->what.kind == IO_READ);
-	flow_await(f, &r->map.op.done, P_DONE);
-	r->map.op.lbn = r->what.lbn;
-	r->map.op.allocate = false;
-	return flow_over(f, &r->map.op.done,
-			 map_find(r->path->config.map, r->zone, &r->map.op));
-}
-
-static int probe_done(struct flow *f)
-{
-	struct request *r = request_of(f);
-	struct io *io = r->what.io;
-	lbn_t end = (r->what.lbn / MAP_PAGE_ENTRIES + 1) * MAP_PAGE_ENTRIES;
-	bool exists = r->flow.result != 0 || r->map.op.page != ZERO_BLOCK;
-
-	VDO_CHECK(io->kind == IO_DISCARD);
-	/* If the probe met an error, the discard itself will meet it, too. */
-	r->what.io = NULL;
-	request_probed(io, end * BLOCK_SIZE, exists);
-	/* This comes last: until then the path stays, as we are under way. */
-	request_recycle(r);
-	return FLOW_END;
-}
-
-void read_probe_start(struct request *r)
-{
-	flow_set_table(&r->flow, &probe_table);
 	arrivals_put(r);
 }

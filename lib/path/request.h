@@ -9,11 +9,11 @@
  * stage begins again. So nobody writes to a stage that is not valid, and
  * whoever reads one finds nonsense.
  *
- *	stage   writes                 reads             probes
- *	lbn     lock .. wake           lock .. wake      -
- *	map     slot .. map            find .. deliver   find .. done
+ *	stage   writes                 reads             ranges
+ *	lbn     lock .. wake           lock .. wake      lock .. wake
+ *	map     slot .. map            find .. deliver   find .. mapped
  *	alloc   enter .. release       -                 -
- *	counts  journal .. map         -                 -
+ *	counts  journal .. map         -                 journal .. map
  *	mio     fill .. publish        fetch .. wake     -
  *	pack    always                 -                 -
  *	dedupe  name: always, rest:    -                 -
@@ -108,7 +108,10 @@ struct request {
 	bool incompressible;
 	bool packed_alone;
 	bool refused;         /* the storage had no space for the data */
-	struct request *spare; /* not begun: set aside for the same io */
+	bool range;           /* of many blocks: range.c */
+	unsigned blocks;      /* of a range: how many are locked */
+	struct request *spare; /* not begun: set aside for the same io, or
+				* lent to the same range */
 
 	/* The stages. */
 	struct request_lbn lbn;
@@ -116,6 +119,7 @@ struct request {
 	struct alloc_op alloc;
 	struct pack_op pack;
 	struct dedupe_op dedupe;
+	struct lock_op candidate;
 	struct request_counts counts;
 	struct mio mio;
 #ifdef VDO_DEBUG

@@ -7,12 +7,11 @@
  * back: the last block of an io takes the one that the io came with. Fetching
  * the lines of a request ahead was tried, and gained nothing.
  *
- * A discard asks once a leaf page whether that exists (probe), and skips the
- * 812 blocks of one that does not.
+ * Discards and zeroes of many blocks are no requests of one block each, but a
+ * walk: see range.c.
  *
  * With VDO_IO_NOWAIT an io gets the requests for all of its blocks before it
- * begins, or is refused: whatever others do meanwhile, it never waits. Such a
- * discard asks nothing, since it has the requests.
+ * begins, or is refused: whatever others do meanwhile, it never waits.
  */
 #include "build.h"
 
@@ -66,7 +65,7 @@ void request_recycle(struct request *r)
 
 /* --------------------------------------------------------------- beginning */
 
-static void set_zone(struct request *r)
+void request_set_zone(struct request *r)
 {
 	r->zone = map_zone_of(r->path->config.map, r->what.lbn);
 	VDO_CHECK(r->zone < r->path->zone_count);
@@ -79,7 +78,7 @@ static void begin(struct request *r)
 	const struct io_block *what = &r->what;
 
 	VDO_CHECK(!r->owner && !r->member && !r->active);
-	set_zone(r);
+	request_set_zone(r);
 	if (what->kind == IO_READ) {
 		read_start(r);
 		return;
@@ -99,38 +98,6 @@ static void begin(struct request *r)
 	write_start(r);
 }
 
-static bool needs_probe(const struct io *io)
-{
-	return io->kind == IO_DISCARD && io->next >= io->probed;
-}
-
-/* Ask whether the leaf page of the next block exists; request_probed() goes on
- * with the answer. */
-static void begin_probe(struct request *r, struct io *io)
-{
-	VDO_CHECK(io->next < io->end && io->reserved == NULL);
-	r->what.lbn = io->next / BLOCK_SIZE;
-	r->what.kind = IO_READ;
-	r->what.io = io;
-	set_zone(r);
-	read_probe_start(r);
-}
-
-void request_probed(struct io *io, uint64_t until, bool exists)
-{
-	VDO_ASSERT(io->kind == IO_DISCARD && until > io->next);
-	io->probed = until;
-	if (!exists) {
-		if (until >= io->end) {
-			/* The blocks to come are over. */
-			io_end_block(io, 0);
-			return;
-		}
-		io->next = until;
-	}
-	front_again(io);
-}
-
 /* ------------------------------------------------- what the front asks for */
 
 static bool path_run(void *engine, struct io *io, unsigned max)
@@ -145,8 +112,8 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 
 		if (r == NULL)
 			break;
-		if (needs_probe(io)) {
-			begin_probe(r, io);
+		if (range_suits(io)) {
+			range_start(r, io, MAX(max, 1));
 			return true;
 		}
 		last = io_next(io, &r->what);
@@ -182,7 +149,6 @@ static int path_reserve(void *engine, struct io *io)
 	if (count > p->config.depth)
 		return -EAGAIN;
 	VDO_ASSERT(count > 0 && io->reserved == NULL);
-	io->probed = UINT64_MAX;
 	while (count-- > 0) {
 		uint32_t n = freelist_pop(&p->free_requests);
 

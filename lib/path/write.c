@@ -180,30 +180,6 @@ int write_release(struct flow *f)
 	return W_WAKE;
 }
 
-static void note_failure(struct request *r, struct path_counters *stats)
-{
-	VDO_CHECK(r->flow.result < 0);
-	counter_inc(&stats->fates[FATE_FAILED]);
-	path_note_error(r->path, r->flow.result);
-}
-
-static void count_outcome(struct request *r, struct path_counters *stats)
-{
-	VDO_CHECK(r->fate < FATES);
-	if (r->flow.result == 0)
-		counter_inc(&stats->fates[r->fate]);
-	else
-		note_failure(r, stats);
-	if (r->incompressible)
-		counter_inc(&stats->incompressible);
-	if (r->packed_alone)
-		counter_inc(&stats->packed_alone);
-	if (error_is_no_space(r->flow.result))
-		counter_inc(&stats->no_space);
-	if (r->flow.result == -VDO_EREADONLY)
-		counter_inc(&stats->read_only_errors);
-}
-
 /* What was acknowledged is lost. */
 static void lose(struct request *r)
 {
@@ -225,6 +201,42 @@ static void lose(struct request *r)
 			  (unsigned long long)r->what.lbn);
 }
 
+static void note_failure(struct request *r, struct path_counters *stats)
+{
+	VDO_CHECK(r->flow.result < 0);
+	counter_inc(&stats->fates[FATE_FAILED]);
+	if (error_is_no_space(r->flow.result))
+		counter_inc(&stats->no_space);
+	if (r->flow.result == -VDO_EREADONLY)
+		counter_inc(&stats->read_only_errors);
+	path_note_error(r->path, r->flow.result);
+	if (r->what.io == NULL)
+		lose(r);
+}
+
+void write_count_outcome(struct request *r, unsigned blocks)
+{
+	struct path_counters *stats = &request_zone(r)->stats;
+
+	if (r->flow.result == 0)
+		counter_add(&stats->fates[FATE_ZERO], blocks);
+	else
+		note_failure(r, stats);
+}
+
+static void count_outcome(struct request *r, struct path_counters *stats)
+{
+	VDO_CHECK(r->fate < FATES);
+	if (r->flow.result == 0)
+		counter_inc(&stats->fates[r->fate]);
+	else
+		note_failure(r, stats);
+	if (r->incompressible)
+		counter_inc(&stats->incompressible);
+	if (r->packed_alone)
+		counter_inc(&stats->packed_alone);
+}
+
 int write_wake(struct flow *f)
 {
 	struct request *r = request_of(f);
@@ -233,8 +245,6 @@ int write_wake(struct flow *f)
 	/* All other locks went back before (I30). */
 	VDO_CHECK(!r->owner && !r->member);
 	count_outcome(r, &z->stats);
-	if (unlikely(r->flow.result != 0) && r->what.io == NULL)
-		lose(r);
 	atomic_store_explicit(&r->lbn.readable, false, memory_order_relaxed);
 	lbn_unlock(z, r);
 	flush_leave(z, r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Writes, discards and zeroes: the rows.
+ * Writes: the rows. So go discards and zeroes of single blocks, of parts of them,
+ * and of those that somebody else works on; all others go by range.c.
  *
  * write.c has the table, how a write begins and how it ends; write_data.c the
  * rows from a block to what is stored in it or shared; write_meta.c those that
@@ -14,6 +15,10 @@
  * the only clean-up rows. Errors are the user's before "ack" and the volume's
  * after it. A file system below the volume that has no space for a data block is
  * no damage: the old mapping stays, and the volume just takes no more writes.
+ *
+ * A data block is stored from the logical zone, where it goes on anyway: blocks
+ * of one call that were allocated one after another meet again there, whatever
+ * hash zones they went through, and become one operation of the storage.
  *
  * Runs on: the queue of each row. Lifetime: a request's, request.h.
  */
@@ -49,8 +54,10 @@
 	X(W_DEDUPE, write_dedupe, ON_HASH)				       \
 	/* what to do, after waiting */					       \
 	X(W_VERDICT, write_verdict, ON_HASH)				       \
-	/* read lock on the candidate, read */				       \
+	/* read lock on the candidate */				       \
 	X(W_VERIFY, write_verify, ON_CANDIDATE)				       \
+	/* read it */							       \
+	X(W_LOCKED, write_locked, ON_CANDIDATE)				       \
 	/* compare all 4096 bytes */					       \
 	X(W_COMPARE, write_compare, ON_HASH)				       \
 	X(W_VERIFIED, write_verified, ON_HASH)				       \
@@ -63,9 +70,9 @@
 	X(W_PACK, write_pack, ON_PACKER)				       \
 	X(W_PACKED, write_packed, ON_LOGICAL)				       \
 	/* the data block */						       \
-	X(W_STORE, write_store, ANYWHERE)				       \
+	X(W_STORE, write_store, ON_LOGICAL)				       \
 	/* the compressed block */					       \
-	X(W_LEAD, write_lead, ANYWHERE)					       \
+	X(W_LEAD, write_lead, ON_LOGICAL)				       \
 	/* members of a compressed block learn where they are */	       \
 	X(W_PUBLISH, write_publish, ON_PHYSICAL)			       \
 	/* the mapping to be replaced */				       \
@@ -90,6 +97,11 @@
 
 enum write_row { WRITE_ROWS(FLOW_ROW) };
 WRITE_ROWS(FLOW_FUNCTION_EXTERN)
+
+/* One half of the counts of @r, which is parked, is over; the last one goes on. */
+void write_counted(struct request *r, int result);
+/* What became of @r, a range of @blocks. */
+void write_count_outcome(struct request *r, unsigned blocks);
 
 /* All but FUA is acknowledged as soon as it cannot fail for want of space. */
 static inline bool write_acknowledges_early(const struct request *r)

@@ -153,17 +153,26 @@ int write_verdict(struct flow *f)
 int write_verify(struct flow *f)
 {
 	struct request *r = request_of(f);
-	struct dedupe_op *op = &r->dedupe;
+	struct lock_op *op = &r->candidate;
 	struct depot *depot = r->path->config.depot;
 
 	VDO_CHECK(r->member);
-	op->lock = depot_lock_read(depot,
-				   depot_zone_of(depot, op->candidate.pbn),
-				   op->candidate.pbn);
-	if (op->lock == NULL)
+	op->pbn = r->dedupe.candidate.pbn;
+	flow_await_any(f, &op->done, W_LOCKED);
+	return flow_over_any(f, depot_lock_read(depot,
+						depot_zone_of(depot, op->pbn),
+						op));
+}
+
+int write_locked(struct flow *f)
+{
+	struct request *r = request_of(f);
+
+	r->dedupe.lock = r->candidate.lock;
+	if (r->dedupe.lock == NULL)
 		return W_VERIFIED;
 	flow_await_any(f, &r->mio.done, W_COMPARE);
-	mio_read(&r->mio, r->path->config.storage, MIO_DATA, op->candidate.pbn,
+	mio_read(&r->mio, r->path->config.storage, MIO_DATA, r->candidate.pbn,
 		 1, r->block);
 	return FLOW_WAIT;
 }

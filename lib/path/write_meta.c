@@ -54,12 +54,12 @@ int write_journal(struct flow *f)
 	e->slot = r->map.op.slot;
 	e->new_mapping = r->new;
 	e->old_mapping = r->map.old;
+	r->counts.entry.run = NULL;
 	journal_append(r->path->config.journal, &r->counts.entry);
 	return FLOW_WAIT;
 }
 
-/* One half of the counts is over; the last one goes on. */
-static void counted(struct request *r, int result)
+void write_counted(struct request *r, int result)
 {
 	unsigned before;
 
@@ -67,19 +67,19 @@ static void counted(struct request *r, int result)
 		atomic_store(&r->counts.failed, result);
 	before = atomic_fetch_sub_explicit(&r->counts.pending, 1,
 					   memory_order_acq_rel);
-	VDO_CHECK(before == 1 || before == 2);
+	VDO_CHECK(before > 0);
 	if (before == 1)
 		flow_go(&r->flow);
 }
 
 static void increment_done(struct completion *c)
 {
-	counted(container_of(c, struct request, counts.increment.done), c->result);
+	write_counted(container_of(c, struct request, counts.increment.done), c->result);
 }
 
 static void decrement_done(struct completion *c)
 {
-	counted(container_of(c, struct request, counts.decrement.done), c->result);
+	write_counted(container_of(c, struct request, counts.decrement.done), c->result);
 }
 
 static void increment(struct completion *c)
@@ -93,7 +93,7 @@ static void increment(struct completion *c)
 		depot_lock_downgrade(depot, r->alloc.zone, r->alloc.lock,
 				     false);
 	if (depot_adjust(depot, &r->counts.increment))
-		counted(r, r->counts.increment.done.result);
+		write_counted(r, r->counts.increment.done.result);
 }
 
 static void decrement(struct completion *c)
@@ -101,7 +101,7 @@ static void decrement(struct completion *c)
 	struct request *r = container_of(c, struct request, counts.decrement_go);
 
 	if (depot_adjust(r->path->config.depot, &r->counts.decrement))
-		counted(r, r->counts.decrement.done.result);
+		write_counted(r, r->counts.decrement.done.result);
 }
 
 static void send_count(struct request *r, struct refs_op *op,
@@ -116,6 +116,7 @@ static void send_count(struct request *r, struct refs_op *op,
 	op->kind = kind;
 	op->pbn = pbn;
 	op->point = r->counts.entry.point;
+	op->more_count = 0;
 	completion_init(go, q, run);
 	completion_post(go);
 }

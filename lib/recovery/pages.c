@@ -10,10 +10,8 @@
  *
  * Old mappings are not compared, and what a page has already does no harm (I43).
  * A page that carries the nonce of the volume and is not what should be there is
- * damage, and ends the recovery. Of a page that came into being in the batch
- * nothing is read: the batch has all that is in it. Its block may never have been
- * written since, and hold anything, such as data that is a copy of a page, or a
- * page that a rebuild took out of its tree.
+ * damage, and ends the recovery. Of a page that the batch makes nothing is read:
+ * the batch has all that is in it, and it is written even if that is nothing.
  *
  * A page that was never written lies in a hole of a sparse file, unless its
  * storage was set aside before the crash and survived it. So storage is asked
@@ -100,10 +98,11 @@ static void note_progress(struct recovery *r)
 	uint64_t before = r->batch_first - r->bounds.map_head;
 	size_t places = replay_table_count(r->table);
 
-	VDO_ASSERT(places > 0 && r->position <= places);
+	VDO_ASSERT(places > 0);
 	counter_set(&r->phase_done,
 		    (before * BLOCK_SIZE) +
-			    blocks * BLOCK_SIZE * r->position / places);
+			    blocks * BLOCK_SIZE *
+				    MIN(r->position, places) / places);
 }
 
 static int page_take(struct flow *f)
@@ -119,7 +118,7 @@ static int page_take(struct flow *f)
 	if (w->page == 0)
 		return P_END;
 	note_progress(r);
-	if (intmap_get(&r->created, w->page) != NULL) {
+	if (replay_table_makes(r->table, w->page)) {
 		memset(w->bytes, 0, BLOCK_SIZE); /* as never written */
 		return P_APPLY;
 	}

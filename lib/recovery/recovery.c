@@ -94,7 +94,6 @@ static void free_memory(struct recovery *r)
 	reader_fini(&r->reader);
 	alloc_free(r->entries);
 	r->entries = NULL;
-	intmap_fini(&r->created);
 	replay_table_destroy(r->table);
 	r->table = NULL;
 	replay_scan_destroy(r->scan);
@@ -251,8 +250,6 @@ static int make_table(struct recovery *r)
 		entries += replay_entries(r->scan, s);
 	entries = MAX(MIN(entries, r->c.batch_entries),
 		      JOURNAL_ENTRIES_PER_BLOCK);
-	if (intmap_init(&r->created, MIN(entries, CREATED_MAX)) != 0)
-		return -ENOMEM;
 	r->table_size = entries;
 	return replay_table_create(entries, &r->table);
 }
@@ -329,7 +326,7 @@ static void gather_entry(struct recovery *r, const struct journal_entry *e)
 
 	VDO_ASSERT(added);
 	if (e->operation == JOURNAL_BLOCK_MAP)
-		(void)intmap_put_new(&r->created, e->new_mapping.pbn, r);
+		replay_table_make(r->table, e->new_mapping.pbn);
 }
 
 /*
@@ -341,7 +338,6 @@ static bool gather(struct recovery *r, seq_t seq, int n,
 {
 	size_t room = r->table_size - replay_table_count(r->table);
 
-	room = MIN(room, r->created.entries_max - r->created.count);
 	if (seq != r->batch_next || room < (size_t)n)
 		return false;
 	for (int i = 0; i < n; i++)
@@ -401,9 +397,6 @@ static int recover_batch(struct flow *f)
 	if (r->pages_result != 0)
 		return flow_fail(f, r->pages_result);
 	replay_table_clear(r->table);
-	intmap_fini(&r->created);
-	if (intmap_init(&r->created, MIN(r->table_size, CREATED_MAX)) != 0)
-		return flow_fail(f, -ENOMEM);
 	r->batch_first = r->batch_next;
 	if (first)
 		reader_begin(&r->reader, r->batch_next,
@@ -453,11 +446,11 @@ static int recover_depot(struct flow *f)
 	struct recovery *r = recovery_of(f);
 
 	pages_fini(r);
-	intmap_fini(&r->created);
 	replay_table_destroy(r->table);
 	r->table = NULL;
 	begin_phase(r, load_phase, 0);
 	flow_await(f, &r->step, R_SLABS);
+	depot_set_points_end(r->c.depot, r->bounds.points_end);
 	depot_load(r->c.depot, DEPOT_CRASHED, &r->step);
 	return FLOW_WAIT;
 }

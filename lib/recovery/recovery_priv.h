@@ -12,7 +12,6 @@
 #include "recovery/recovery.h"
 
 #include "base/counter.h"
-#include "base/intmap.h"
 #include "exec/flow.h"
 #include "recovery/reader.h"
 #include "replay/scan.h"
@@ -24,9 +23,6 @@ enum { ON_JOURNAL = ANYWHERE + 1 };
 /* Pages that are read and written at the same time: those that wait for a flush
  * share it. */
 #define PAGE_WORKERS 64u
-
-/* Pages that come into being in one batch, at most. */
-#define CREATED_MAX (UINT64_C(1) << 15)
 
 /* Takes one page at a time, until none is left in the batch. */
 struct page_worker {
@@ -59,7 +55,6 @@ struct recovery {
 	uint64_t table_size; /* entries */
 	seq_t batch_first; /* blocks before it are in pages */
 	seq_t batch_next;  /* those from batch_first on to here in the table */
-	struct intmap created; /* pages that come into being in it */
 	size_t position;   /* in the table; beyond the pages that were taken */
 	unsigned working;
 	int pages_result; /* the first error of a page */

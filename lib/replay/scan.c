@@ -134,6 +134,7 @@ static void set_bounds(struct replay_scan *scan, bool tolerant, seq_t first,
 		.slab_head = scan->slab_head,
 		.first = first,
 		.last = last,
+		.points_end = points_of_block(scan->facts.start),
 		.logical_blocks_used = scan->facts.logical_blocks_used,
 		.block_map_data_blocks = scan->facts.block_map_data_blocks,
 	};
@@ -190,7 +191,16 @@ int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 		*wrong = "it is of the format of VDO 6.2";
 		return -VDO_EVERSION;
 	}
+	/* All buffers of a writer may be under I/O at a crash, and no more. */
+	if (scan->highest - last > journal_reserved(scan->facts.blocks)) {
+		*wrong = "blocks are damaged, or missing, before its newest";
+		return -VDO_ECORRUPT;
+	}
 	set_bounds(scan, false, first, last, b);
+	b->points_end = points_of_block(last);
+	if (last < SEQ_MAX)
+		b->points_end += 2 * end->whole;
+	b->whole = last;
 	b->logical_blocks_used = end->logical_blocks_used;
 	if (end->used_change >= 0)
 		b->logical_blocks_used += (uint64_t)end->used_change;
@@ -204,6 +214,8 @@ int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 
 void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 {
+	const char *wrong;
+	seq_t whole = replay_scan_end(scan, b, &wrong) == 0 ? b->whole : 0;
 	seq_t oldest = scan->highest >= scan->facts.blocks
 			       ? scan->highest - scan->facts.blocks + 1
 			       : 1;
@@ -214,6 +226,7 @@ void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 			   scan->highest, b);
 	else
 		set_bounds(scan, true, 1, 0, b);
+	b->whole = whole;
 }
 
 unsigned replay_entries(const struct replay_scan *scan, seq_t seq)

@@ -22,6 +22,13 @@ struct replay_bounds {
 	seq_t map_head;	   /* the oldest block that the map may lack */
 	seq_t slab_head;   /* the oldest block that slab journals may lack */
 	seq_t first, last; /* blocks with entries; last < first: none */
+	/* For a recovery: no entry of a slab journal is of this point (packed)
+	 * or a later one, as it is made when the block of the recovery journal
+	 * is durable. */
+	uint64_t points_end;
+	/* All entries are there from map_head on to here: those that make a page
+	 * have all that is in it. */
+	seq_t whole;
 	/* What the super block is to say when all has been replayed. */
 	uint64_t logical_blocks_used, block_map_data_blocks;
 };

@@ -3,8 +3,10 @@
  * An item is two words, so that comparing them as one number sorts by page,
  * slot, and order of entries:
  *
- *	place	36 page | 10 slot | 18 order, high part
+ *	place	36 page | 10 slot + 1 | 18 order, high part
  *	value	24 order, low part | 40 mapping
+ *
+ * In place of slot + 1 a page that is made has 0, in an item of its own, its first.
  */
 #include "build.h"
 
@@ -19,6 +21,7 @@
 #define SLOT_SHIFT  18u
 #define ORDER_SHIFT 40u
 #define ORDER_LOW   0xffffffu
+#define MAKES_PAGE  0u
 #define ENTRIES_MAX (UINT64_C(1) << 42)
 
 struct item {
@@ -28,7 +31,9 @@ struct item {
 
 struct replay_table {
 	struct item *items;
-	size_t size, count;
+	size_t size, count; /* items */
+	size_t entries, entries_max;
+	size_t made; /* pages */
 	bool sorted;
 };
 
@@ -40,12 +45,14 @@ int replay_table_create(size_t entries_max, struct replay_table **table)
 	*table = NULL;
 	if (t == NULL)
 		return -ENOMEM;
-	t->items = alloc_table(entries_max * sizeof(*t->items));
+	/* Each of them may make a page. */
+	t->size = 2 * entries_max;
+	t->items = alloc_table(t->size * sizeof(*t->items));
 	if (t->items == NULL) {
 		alloc_free(t);
 		return -ENOMEM;
 	}
-	t->size = entries_max;
+	t->entries_max = entries_max;
 	*table = t;
 	return 0;
 }
@@ -58,23 +65,41 @@ void replay_table_destroy(struct replay_table *t)
 	alloc_free(t);
 }
 
-bool replay_table_add(struct replay_table *t, const struct journal_entry *e)
+static void add_item(struct replay_table *t, pbn_t page, unsigned slot_code,
+		     struct mapping m)
 {
 	uint64_t order = t->count;
-	struct mapping m = e->new_mapping;
 
-	VDO_ASSERT(!t->sorted);
-	VDO_ASSERT(e->page < PHYSICAL_BLOCKS_MAX && e->slot < MAP_PAGE_ENTRIES);
-	VDO_ASSERT(m.pbn < PHYSICAL_BLOCKS_MAX && m.state <= 15);
-	if (t->count == t->size)
-		return false;
+	VDO_ASSERT(!t->sorted && t->count < t->size);
+	VDO_ASSERT(page < PHYSICAL_BLOCKS_MAX && m.pbn < PHYSICAL_BLOCKS_MAX);
 	t->items[t->count++] = (struct item){
-		.place = e->page << PAGE_SHIFT |
-			 (uint64_t)e->slot << SLOT_SHIFT | order >> 24,
+		.place = page << PAGE_SHIFT |
+			 (uint64_t)slot_code << SLOT_SHIFT | order >> 24,
 		.value = (order & ORDER_LOW) << ORDER_SHIFT | m.pbn << 4 |
 			 m.state,
 	};
+}
+
+bool replay_table_add(struct replay_table *t, const struct journal_entry *e)
+{
+	VDO_ASSERT(e->slot < MAP_PAGE_ENTRIES && e->new_mapping.state <= 15);
+	if (t->entries == t->entries_max)
+		return false;
+	t->entries++;
+	add_item(t, e->page, e->slot + 1u, e->new_mapping);
 	return true;
+}
+
+void replay_table_make(struct replay_table *t, pbn_t page)
+{
+	VDO_ASSERT(t->count < 2 * t->entries);
+	add_item(t, page, MAKES_PAGE, (struct mapping){0});
+	t->made++;
+}
+
+static unsigned slot_code_of(const struct replay_table *t, size_t i)
+{
+	return t->items[i].place >> SLOT_SHIFT & 0x3ff;
 }
 
 static int compare(const void *a, const void *b)
@@ -97,8 +122,9 @@ void replay_table_sort(struct replay_table *t)
 		if (i + 1 < t->count && t->items[i].place >> SLOT_SHIFT ==
 						t->items[i + 1].place >>
 							SLOT_SHIFT)
-			continue;
-		t->items[kept++] = t->items[i];
+			t->made -= slot_code_of(t, i) == MAKES_PAGE;
+		else
+			t->items[kept++] = t->items[i];
 	}
 	t->count = kept;
 	t->sorted = true;
@@ -107,12 +133,14 @@ void replay_table_sort(struct replay_table *t)
 void replay_table_clear(struct replay_table *t)
 {
 	t->count = 0;
+	t->entries = 0;
+	t->made = 0;
 	t->sorted = false;
 }
 
 size_t replay_table_count(const struct replay_table *t)
 {
-	return t->count;
+	return t->sorted ? t->count - t->made : t->entries;
 }
 
 static pbn_t page_of(const struct replay_table *t, size_t i)
@@ -150,6 +178,15 @@ static size_t find(const struct replay_table *t, pbn_t page)
 	return low;
 }
 
+bool replay_table_makes(const struct replay_table *t, pbn_t page)
+{
+	size_t first = find(t, page);
+
+	VDO_ASSERT(t->sorted);
+	return first < t->count && page_of(t, first) == page &&
+	       slot_code_of(t, first) == MAKES_PAGE;
+}
+
 unsigned replay_table_apply(const struct replay_table *t, pbn_t page,
 			    uint8_t *bytes)
 {
@@ -163,7 +200,8 @@ unsigned replay_table_apply(const struct replay_table *t, pbn_t page,
 			.state = item->value & 15,
 		};
 
-		mapping_page_put(bytes, item->place >> SLOT_SHIFT & 0x3ff, m);
+		if (slot_code_of(t, i) != MAKES_PAGE)
+			mapping_page_put(bytes, slot_code_of(t, i) - 1, m);
 	}
 	return (unsigned)(i - first);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Closing a volume: let all calls be carried out, also those that wait for
- * their turn, then suspend it (save.c), for good.
+ * their turn, but for the rest of discards and zeroes of many blocks; then
+ * suspend it (save.c), for good.
  */
 #include "build.h"
 
@@ -10,6 +11,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "io/plug.h"
 
 /* Row, function, where it runs; what it does. */
 #define CLOSE_ROWS(X)							       \
@@ -70,6 +72,7 @@ static int end(struct volume *v, bool keep)
 
 	VDO_ASSERT(v->closing.done == NULL && v->service == SERVICE_ON);
 	v->keep = keep;
+	path_end_ranges(v->path);
 	result = life_run(&v->closing);
 	front_join(v->front);
 	return result;
@@ -109,6 +112,7 @@ void volume_destroy(struct volume *v)
 	read_only_fini(v);
 	super_writer_fini(&v->super);
 	still_there_fini(v);
+	plug_fini(&v->storage);
 	topology_destroy(&v->topology);
 	alloc_free(v);
 }

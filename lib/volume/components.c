@@ -90,6 +90,16 @@ static int create_journal(struct volume *v)
 	return journal_create(&c, &v->journal);
 }
 
+/* By default the counts of 256 GiB in use. What is beyond it costs a read of half a
+ * megabyte for 2 GiB that are used again; what is below it, memory. */
+static uint64_t counts_memory(const struct volume *v)
+{
+	uint64_t bytes = v->settings.open.counts_memory;
+
+	VDO_ASSERT(v->depot == NULL);
+	return bytes != 0 ? bytes : UINT64_C(64) << 20;
+}
+
 static int create_depot(struct volume *v)
 {
 	struct depot_config c = {
@@ -102,6 +112,7 @@ static int create_depot(struct volume *v)
 		.journal = v->journal,
 		.sb = &v->sb,
 		.locks_max = 2 * v->settings.open.depth,
+		.counts_memory = counts_memory(v),
 		.stop = &v->stop,
 	};
 

@@ -21,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "io/plug.h"
 
 static int read_blocks(struct volume *v)
 {
@@ -76,7 +77,7 @@ static int check_state(struct volume *v)
 		break;
 	}
 	storage_init(&v->storage, v->device, v->geometry.bio_offset);
-	return 0;
+	return plug_init(&v->storage, v->settings.open.io_merge);
 }
 
 /*

@@ -181,6 +181,9 @@ static void add_entries(struct overlay *o, seq_t seq, const uint8_t *block)
 		if (replay_entry_check(replay_scan_facts(o->scan), e) != NULL ||
 		    !replay_table_add(o->table, e))
 			o->skipped++;
+		else if (e->operation == JOURNAL_BLOCK_MAP &&
+			 seq <= o->bounds.whole)
+			replay_table_make(o->table, e->new_mapping.pbn);
 	}
 }
 

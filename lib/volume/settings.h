@@ -66,8 +66,10 @@ struct open_settings {
 	unsigned spin_us;
 	unsigned depth;          /* requests: 16..2048 */
 	uint64_t cache_bytes;    /* block map cache */
+	uint64_t counts_memory;  /* reference counts; 0: choose */
 	uint64_t maximum_age;    /* era length, in journal blocks; 0: choose */
 	unsigned alignment;      /* 512 or 4096 */
+	uint64_t io_merge;       /* bytes of neighbours in one operation */
 	bool deduplication;
 	bool compression;
 	enum settings_index index;

@@ -33,6 +33,7 @@ struct volume_stats {
 	uint64_t io_read[MIO_KINDS], io_write[MIO_KINDS];
 	uint64_t io_fua[MIO_KINDS];
 	uint64_t io_completed[MIO_KINDS];
+	struct storage_totals device;
 	struct journal_stats journal;
 	struct depot_stats depot;
 	struct map_stats map;

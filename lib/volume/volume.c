@@ -72,6 +72,7 @@ static void storage_stats(struct volume *v, struct volume_stats *s)
 		s->io_fua[k] = c.fua;
 		s->io_completed[k] = c.completed;
 	}
+	storage_get_totals(&v->storage, &s->device);
 	s->flush_out = atomic_load(&v->storage.flushes);
 }
 
@@ -115,7 +116,9 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	s->logical_blocks = v->sb.logical_blocks;
 	s->logical_blocks_used = journal.state.logical_blocks_used;
 	s->counts_known = !v->opened_read_only;
-	if (s->counts_known)
+	/* Hints may say anything. */
+	if (s->counts_known &&
+	    s->depot.allocated > journal.state.block_map_data_blocks)
 		s->data_blocks_used = s->depot.allocated -
 				      journal.state.block_map_data_blocks;
 	s->cache_bytes = v->cache_bytes;

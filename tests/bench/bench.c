@@ -35,31 +35,40 @@ static void fill_random(uint8_t *buf, size_t n, uint64_t *random)
 }
 
 /* As fio does it: that share of each block repeats, the rest is random. */
-void bench_base(uint8_t *buf, size_t n, unsigned compress)
+void bench_base(uint8_t *buf, size_t n, const struct bench_data *data)
 {
-	uint64_t random = 1;
+	size_t text = BENCH_BLOCK * MIN(data->compress, 100) / 100 / 8 * 8;
 
 	for (size_t at = 0; at < n; at += BENCH_BLOCK) {
-		size_t text = BENCH_BLOCK * MIN(compress, 100) / 100 / 8 * 8;
+		uint64_t random = 1;
 
 		fill_random(buf + at, BENCH_BLOCK - text, &random);
 		fill_text(buf + at + BENCH_BLOCK - text, text);
 	}
 }
 
-void bench_stamp(uint8_t *buf, size_t n, uint64_t number, unsigned duplicates)
+static void stamp(uint8_t *block, uint64_t id)
 {
-	uint64_t random = number;
+	put_u64(block, id);
+	put_u64(block + 8, ~id * UINT64_C(0x9e3779b97f4a7c15));
+}
 
-	if (duplicates > 0 && bench_random(&random) % 100 < duplicates)
-		number = bench_random(&random) % BENCH_ORIGINALS;
-	else
-		number += BENCH_ORIGINALS;
-	for (size_t at = 0; at < n; at += BENCH_BLOCK) {
-		uint64_t id = number * (n / BENCH_BLOCK) + at / BENCH_BLOCK;
+void bench_stamp_original(uint8_t *block, unsigned number)
+{
+	stamp(block, number);
+}
 
-		put_u64(buf + at, id);
-		put_u64(buf + at + 8, ~id * UINT64_C(0x9e3779b97f4a7c15));
+void bench_stamp(uint8_t *buf, size_t n, uint64_t first,
+		 const struct bench_data *data)
+{
+	for (size_t at = 0; at < n; at += BENCH_BLOCK, first++) {
+		uint64_t random = first;
+
+		if (data->duplicates > 0 &&
+		    bench_random(&random) % 100 < data->duplicates)
+			stamp(buf + at, bench_random(&random) % data->originals);
+		else
+			stamp(buf + at, first + data->originals);
 	}
 }
 
@@ -175,12 +184,12 @@ static void limit_write(struct limit_thread *t, uint8_t *src, uint8_t *dst)
 	struct hash128 name;
 
 	bench_stamp(src, BENCH_BLOCK, t->done << 8 | t->number,
-		    t->limit->duplicates);
+		    &t->limit->data);
 	memcpy(dst, src, BENCH_BLOCK);
 	sink = zero_test(dst, BENCH_BLOCK);
 	name = hash128(dst, BENCH_BLOCK, BLOCK_NAME_SEED);
 	sink = name.bytes[0];
-	if (t->limit->compress > 0)
+	if (t->limit->data.compress > 0)
 		sink = (uint8_t)LZ4_compress_default((char *)dst, packed,
 						     BENCH_BLOCK, 4059);
 }
@@ -204,7 +213,7 @@ static void *limit_thread(void *arg)
 		abort();
 	for (unsigned i = 0; i < 2 * LIMIT_BUFFERS; i++)
 		bench_base(bufs + i * BENCH_BLOCK, BENCH_BLOCK,
-			   t->limit->compress);
+			   &t->limit->data);
 	begun = bench_now();
 	do {
 		for (unsigned i = 0; i < LIMIT_BUFFERS; i++, t->done++) {

@@ -14,7 +14,7 @@
 #include <vdo/vdo.h>
 
 #define BENCH_BLOCK	4096u
-#define BENCH_ORIGINALS 4096u /* blocks that duplicates are copies of */
+#define BENCH_ORIGINALS 4096u /* unless --originals says otherwise */
 
 static inline uint64_t bench_now(void)
 {
@@ -35,14 +35,28 @@ static inline uint64_t bench_random(uint64_t *state)
 }
 
 /*
- * Data. A buffer is filled once with a base: random bytes, or of which
- * @compress percent are lines of text, over and over (as fio does it). Each operation then stamps 16
- * bytes of each block, which makes it unique, or, for @duplicates percent of the
- * numbers, equal to one of BENCH_ORIGINALS blocks. Stamping costs next to
- * nothing, so that the load is the library's work and not the generator's.
+ * Data. A buffer is filled once with a base: blocks of random bytes, or of which
+ * @compress percent are lines of text, over and over (as fio does it). Each
+ * operation then stamps 16 bytes of each block, which makes it unique, or, for
+ * @duplicates percent of the blocks, equal to one of @originals. What a block
+ * holds goes by its stamp alone, wherever it lies in a buffer of whatever size.
+ * Stamping costs next to nothing, so that the load is the library's work and
+ * not the generator's.
  */
-void bench_base(uint8_t *buf, size_t n, unsigned compress);
-void bench_stamp(uint8_t *buf, size_t n, uint64_t number, unsigned duplicates);
+struct bench_data {
+	unsigned duplicates; /* percent */
+	unsigned compress;   /* percent that LZ4 saves, about */
+	unsigned originals;  /* blocks that duplicates are copies of */
+};
+
+void bench_base(uint8_t *buf, size_t n, const struct bench_data *data);
+
+/* The blocks of @buf become numbers @first and following. */
+void bench_stamp(uint8_t *buf, size_t n, uint64_t first,
+		 const struct bench_data *data);
+
+/* A block becomes original @number. */
+void bench_stamp_original(uint8_t *block, unsigned number);
 
 /* A pool of @threads threads, set in @config. */
 struct bench_pool;
@@ -55,8 +69,7 @@ struct bench_limit {
 	uint64_t bytes; /* that reads are spread over */
 	bool reads;     /* copy only */
 	bool random;
-	unsigned duplicates;
-	unsigned compress;
+	struct bench_data data;
 };
 
 double bench_limit(const struct bench_limit *limit);

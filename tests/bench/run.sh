@@ -1,122 +1,360 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# The table of "make bench": each workload's share of the same-run limit, and
-# instructions an operation. One line a workload; the numbers of dm-vdo's own
-# code (user instructions, counted the same way) stand beside ours.
+# "make bench": measures the rows of rows.txt and prints what was reached beside
+# the goal. It fails only if something cannot be run.
 #
-#	run.sh VDO-BENCH         SIZE, WARMUP, RUNS and OPS make it longer or
-#	                         shorter, CHAPTERS the part about the index
+#	run.sh [--list] [--device=PATH] [--device-size=BYTES] VDO-BENCH [ROW]...
 #
-# Indexes are filled with one zone, with two, and sparse; each zone is asked on
-# its own thread, as a volume does. With fewer chapters than they have, "steady"
-# is not yet so.
-set -eu
+# ROW is a name or a pattern, as 'file-*'; all rows if there is none. The file
+# of rows on a file is made and removed again, unless it is a block device, whose
+# content is lost.
+#
+# From the environment: RUNS, how often a row is measured (3; the median counts);
+# SIZE, the part of the volume that is worked on (1G); WARMUP, operations before
+# (100000); RUNTIME, seconds of a row on a file (2); PATIENCE, seconds after which
+# a discard and what it needs before is given up (60); OPS, operations that
+# instructions are counted of; INDEX, the size of the index of index-bench (-32:
+# 32 MB).
+set -euf # no names of files for patterns of rows
 
-bench=$1
 here=$(dirname "$0")
+list= device=bench-file.vdo device_size=2G
+while [ $# -gt 0 ]; do
+	case $1 in
+	--list) list=1 ;;
+	--device=*) device=${1#*=} ;;
+	--device-size=*) device_size=${1#*=} ;;
+	--*) sed -n 's/^#\t//p' "$0" >&2; exit 2 ;;
+	*) break ;;
+	esac
+	shift
+done
+[ $# -gt 0 ] || [ -n "$list" ] || { sed -n 's/^#\t//p' "$0" >&2; exit 2; }
+bench=${1:-}
+[ $# -eq 0 ] || shift
+wanted=$*
+folder=$(dirname "$bench")
 size=${SIZE:-1G}
 warmup=${WARMUP:-100000}
 runs=${RUNS:-3}
-chapters=${CHAPTERS:-1024}
-index=$(dirname "$bench")/index-bench
+runtime=${RUNTIME:-2}
+index=${INDEX:--32}
+patience=${PATIENCE:-60}
+
+# ------------------------------------------------------------------ measuring
 
 field() { # JSON NAME
-	printf '%s\n' "$1" | sed "s/.*\"$2\":\"\\{0,1\\}\\([^,\"}]*\\).*/\\1/"
+	printf '%s\n' "$1" | sed -n "s/.*[{,]\"$2\":\"\\{0,1\\}\\([^,\"}]*\\).*/\\1/p"
 }
 
-# The machine has its moods: of RUNS runs, the one with the median rate.
-median() { # OPTION...
+calc() { # EXPRESSION
+	awk "BEGIN { printf(\"%.${2:-2}f\", ($1)) }"
+}
+
+# The machine has its moods: of RUNS runs, the line with the median of FIELD.
+median() { # FIELD OPTION...
+	by=$1
+	shift
 	i=0
 	while [ $i -lt "$runs" ]; do
-		"$bench" --json --size="$size" --warmup="$warmup" "$@"
+		"$bench" --json --size="$size" "$@"
 		i=$((i + 1))
-	done | sed 's/.*"iops":\([0-9]*\).*/\1 &/' | sort -n |
-		sed -n "$((runs / 2 + 1))s/^[0-9]* //p"
+	done | sed "s/.*[{,]\"$by\":\\([-0-9.]*\\).*/\\1 &/" | sort -n |
+		sed -n "$((runs / 2 + 1))s/^[-0-9.]* //p"
 }
 
-row() { # NAME DM-VDO OPTION...
-	name=$1
-	kernel=$2
+how="--warmup=$warmup"
+rate() { # OPTION...: operations a second
+	# shellcheck disable=SC2086
+	field "$(median iops --no-limit $how "$@")" iops
+}
+
+# --------------------------------------------------------------------- telling
+
+# said TEXT REACHED UNIT GOAL SENSE [DETAILS [ENOUGH]]: SENSE is "least" or
+# "most", what the goal is for it; the goal "-" is none. ENOUGH is 1 if the part
+# of it after a slash is reached.
+said() {
+	verdict=
+	aim=${4%/*}
+	if [ "${7:-0}" = 1 ]; then
+		verdict=reached
+	elif [ "$4" != - ] && [ -n "$2" ]; then
+		case $5 in
+		least) good="$2 >= $aim" ;;
+		most) good="$2 <= $aim" ;;
+		esac
+		if [ "$(calc "$good" 0)" = 1 ]; then
+			verdict=reached
+		else
+			verdict=missed
+		fi
+	fi
+	printf '%-44s %10s %-3s %8s  %-7s  %s\n' "$1" "$2" "$3" "$4" \
+		"$verdict" "${6:-}"
+}
+
+skipped() { # TEXT WHY
+	printf '%-44s skipped: %s\n' "$1" "$2"
+}
+
+# ----------------------------------------------------------------------- kinds
+
+kind_device() { # GOAL TEXT OPTION...
+	goal=$1 text=$2
 	shift 2
-	json=$(median "$@")
-	instructions=$(sh "$here/instructions.sh" "$bench" "$@")
-	printf '%-34s %9s %8s %7.1f%% %8s %7s %8s\n' "$name" \
-		"$(field "$json" iops)" "$(field "$json" p50_us)" \
-		"$(field "$json" share | awk '{ print 100 * $1 }')" \
-		"$(field "$json" cpu_s_per_mop)" "$instructions" "$kernel"
+	r=$(median raw_share --raw --device="$device" \
+		--device-size="$device_size" --runtime="$runtime" \
+		-o direct=on "$@")
+	share=$(calc "100 * $(field "$r" raw_share)" 1)
+	limit=$(calc "100 * $(field "$r" share)" 1)
+	enough=0
+	case $goal in
+	*/*) enough=$(calc "$limit >= ${goal#*/}" 0) ;;
+	esac
+	said "$text" "$share" % "$goal" least \
+		"$(field "$r" mb_s) MB/s, raw $(field "$r" raw_mb_s) MB/s;\
+ $limit % of the limit of the processor" "$enough"
 }
 
-ratio() { # NAME OPTIONS-A -- OPTIONS-B: operations a second, A to B
-	name=$1
-	shift
-	a=
+kind_writes() {
+	goal=$1 text=$2
+	shift 2
+	r=$("$bench" --json --no-limit --raw --size="$size" --runtime="$runtime" \
+		--device="$device" --device-size="$device_size" -o direct=on \
+		"$@")
+	said "$text" "$(field "$r" device_writes_per_block)" "" "$goal" most \
+		"$(field "$r" device_writes) writes,\
+ $(field "$r" device_flushes) flushes, $(field "$r" device_fua) with FUA"
+}
+
+kind_slow() {
+	goal=$1 text=$2
+	shift 2
+	set -- --no-limit --runtime="$runtime" "$@"
+	fast=$(calc "$(field "$(median iops --flush-delay=0 "$@")" \
+		mb_s) / 1.048576" 1)
+	r=$(calc "$(field "$(median iops --flush-delay=5000 "$@")" \
+		mb_s) / 1.048576" 1)
+	share=$(calc "100 * $r / $fast" 1)
+	said "$text" "$r" MiB "$goal" least \
+		"at 0 ms $fast MiB/s: $share % of it" \
+		"$(calc "$share >= ${goal#*/}" 0)"
+}
+
+kind_limit() {
+	goal=$1 text=$2
+	shift 2
+	case " $* " in
+	*" --warmup="* | *" --bs="*) ;;
+	*) set -- --warmup="$warmup" "$@" ;;
+	esac
+	r=$(median iops "$@")
+	details="$(field "$r" mb_s) MB/s, p50 $(field "$r" p50_us) us,\
+ $(field "$r" cpu_s_per_mop) us of CPU"
+	case $text in
+	*"index full"*)
+		details="$details, $(field "$r" names_forgotten) names forgotten"
+		;;
+	esac
+	said "$text" "$(calc "100 * $(field "$r" share)" 1)" % "$goal" least \
+		"$details"
+}
+
+kind_rate() {
+	goal=$1 text=$2
+	shift 2
+	said "$text" "$(calc "$(rate "$@") / 1000" 0)" "" "$goal" least
+}
+
+kind_latency() {
+	goal=$1 text=$2
+	shift 2
+	r=$("$bench" --json --no-limit --sync --ops=20000 "$@")
+	sleeps=$(field "$r" sleeps_per_op)
+	said "$text" "$(field "$r" p50_us)" us "$goal" most \
+		"threads went to sleep, and were woken, $sleeps times an operation"
+}
+
+kind_seconds() {
+	goal=$1 text=$2
+	shift 2
+	case $goal in
+	*/*) times=${goal#*/} ;;
+	*) times=1 ;;
+	esac
+	# A discard is not to be interrupted; the volume goes with the process.
+	status=0
+	r=$(timeout --foreground -s KILL "$patience" \
+		"$bench" --json --no-limit --iodepth=1 --sync "$@") || status=$?
+	case $status in
+	0)
+		said "$text" "$(calc "$times * $(field "$r" seconds)" 3)" s \
+			"${goal%/*}" most
+		;;
+	137)
+		said "$text" "$((times * patience))" s "${goal%/*}" most \
+			"given up after $patience s"
+		;;
+	*) exit 1 ;;
+	esac
+}
+
+kind_spread() {
+	goal=$1 text=$2
+	shift 2
+	all=$(for i in 1 2 3 4 5; do
+		field "$("$bench" --json --no-limit --size="$size" \
+			--warmup="$warmup" "$@")" iops
+	done | sort -n)
+	slow=$(echo "$all" | sed -n 1p)
+	fast=$(echo "$all" | sed -n 5p)
+	said "$text" "$(calc "$slow / $fast")" "" "$goal" least \
+		"$slow to $fast IOPS"
+}
+
+# two UNIT FACTOR GOAL TEXT A... -- B...
+two() {
+	unit=$1 factor=$2 goal=$3 text=$4
+	shift 4
+	first=
 	while [ "$1" != -- ]; do
-		a="$a $1"
+		first="$first $1"
 		shift
 	done
 	shift
 	# shellcheck disable=SC2086
-	x=$(field "$(median --no-limit $a)" iops)
-	y=$(field "$(median --no-limit "$@")" iops)
-	printf '%-58s %6.2f\n' "$name" \
-		"$(awk "BEGIN { print $x / $y }")"
+	x=$(rate $first)
+	y=$(rate "$@")
+	said "$text" "$(calc "$factor * $x / $y")" "$unit" "$goal" least \
+		"$x and $y IOPS"
 }
 
-latency() { # NAME OPTION...
-	name=$1
-	shift
-	json=$("$bench" --json --no-limit --sync --ops=20000 "$@")
-	printf '%-58s %6.1f us\n' "$name" "$(field "$json" p50_us)"
+kind_ratio() {
+	two "" 1 "$@"
 }
 
-# The path alone: names in memory instead of the index.
-memory="-o index=memory"
-off="-o compression=off"
-printf '%-34s %9s %8s %8s %8s %7s %8s\n' "4 KiB, depth 256, 2 threads, memory" \
-	IOPS "p50 us" "of limit" "CPU s/M" instr. dm-vdo
-# shellcheck disable=SC2086
-{
-row "unique write, compression off" 16200 $off $memory
-row "overwrite, unique, compression off" 16900 --overwrite $off $memory
-row "text-like write, compression on" 47200 --compress-percentage=60 $memory
-row "100 % duplicates" 18700 --dedupe-percentage=100 $off $memory
-row "zero write" 8100 --zero
-row "random read" 4350 --rw=randread
-echo "with the index of the volume:"
-row "unique write, compression off" - $off
-row "overwrite, unique, compression off" - --overwrite $off
-row "text-like write, compression on" - --compress-percentage=60
-row "100 % duplicates" - --dedupe-percentage=100 $off
-echo
-ratio "two threads to one, unique" $off --threads=2 -- $off --threads=1
-ratio "two threads to one, text" --compress-percentage=60 --threads=2 -- \
-	--compress-percentage=60 --threads=1
-ratio "the caller's pool to native, unique" --executor=pool $off -- $off
-ratio "the caller's pool to native, random read" \
-	--executor=pool --rw=randread -- --rw=randread
-ratio "1 TB logical volume to 1 GB, unique" $off --logical-size=1T -- \
-	$off --logical-size=1G
-ratio "1 TB logical volume to 1 GB, random read" \
-	--rw=randread --logical-size=1T -- --rw=randread --logical-size=1G
-ratio "classic zones to shards, unique" -o topology=classic $off -- $off
-echo
-latency "synchronous write at depth 1, median" $off
-latency "synchronous read at depth 1, median" --rw=randread
+kind_share() {
+	how="--runtime=$runtime"
+	two % 100 "$@"
+	how="--warmup=$warmup"
 }
 
-rate() { # ROW TABLE: thousands a second
-	printf '%s\n' "$2" | awk -v row="$1" '$1 == row { print $6; exit }'
+kind_instr() {
+	goal=$1 text=$2
+	shift 2
+	n=$(sh "$here/instructions.sh" "$bench" "$@")
+	if [ "$n" = - ]; then
+		skipped "$text" "valgrind is missing"
+	else
+		said "$text" "$n" "" "$goal" most
+	fi
 }
 
-echo
-one=$("$index" --local --chapters="$chapters")
-two=$("$index" --local --chapters="$chapters" --zones=2)
-printf '%s\n\n%s\n\n' "$one" "$two"
-# Its dense part has 512 chapters.
-"$index" --local --sparse --chapters=$((chapters * 5 / 8))
-echo
-for row in fill steady cached absent; do
-	printf '%-58s %6.2f\n' "two zones on two threads to one, $row" \
-		"$(awk "BEGIN { print $(rate $row "$two") / \
-				      $(rate $row "$one") }")"
-done
+kind_crossings() {
+	r=$("$bench" --json --no-limit --crossings --size=256M --warmup=10000 \
+		$(shift 2; echo "$@"))
+	n=$(field "$r" crossings_per_op)
+	if [ "$(calc "$n > 0" 0)" = 0 ]; then
+		skipped "$2" "it takes a build with --enable-debug"
+	else
+		said "$2" "$n" "" "$1" most
+	fi
+}
+
+kind_nbdkit() {
+	file=$device.nbd
+	[ ! -b "$device" ] || file=bench-file.vdo.nbd
+	if r=$(sh "$here/nbd.sh" "$file" "$device_size" "$3" "$runtime"); then
+		said "$2" "$(calc "${r%% *} / ${r#* }")" "" "$1" most \
+			"${r%% *} us an operation, the file plugin ${r#* } us"
+	else
+		skipped "$2" "$r"
+	fi
+}
+
+kind_steady() {
+	goal=$1 text=$2
+	shift 2
+	r=$("$folder/index-bench" --json --memory="$index" "$@" |
+		grep '"row":"steady"')
+	said "$text" "$(calc "$(field "$r" cpu_ns) / 1000")" us "$goal" most \
+		"an index of $index, $(field "$r" units) times hashing 4 KiB"
+}
+
+kind_index() {
+	shift 2
+	"$folder/index-bench" --memory="$index" "$@"
+}
+
+kind_queue() {
+	goal=$1 text=$2
+	shift 2
+	if r=$("$folder/queue-bench" --json "$@"); then
+		said "$text" "$(field "$r" ratio)" "" "$goal" most \
+			"$(field "$r" own_ns) ns an item, wfcqueue\
+ $(field "$r" urcu_ns) ns"
+	else
+		skipped "$text" "$r"
+	fi
+}
+
+# -------------------------------------------------------------------- the rows
+
+is_wanted() { # NAME
+	[ -n "$wanted" ] || return 0
+	for pattern in $wanted; do
+		# shellcheck disable=SC2254
+		case $1 in $pattern) return 0 ;; esac
+	done
+	return 1
+}
+
+trimmed() {
+	echo "$1" | sed 's/^ *//; s/ *$//'
+}
+
+remove_file() {
+	if [ -f "$device" ]; then
+		rm -f "$device"
+	fi
+}
+if [ -z "$list" ]; then
+	if [ -e "$device" ] && [ ! -b "$device" ]; then
+		echo "run.sh: $device is there already: give another one with" \
+			"--device" >&2
+		exit 1
+	fi
+	trap remove_file EXIT
+	trap 'exit 1' HUP INT TERM
+fi
+
+none=1
+part=
+while IFS='|' read -r name kind goal text options <&3; do
+	case $name in
+	'#'* | '') continue ;;
+	'['*) part=$name; continue ;;
+	esac
+	name=$(trimmed "$name")
+	is_wanted "$name" || continue
+	none=
+	if [ -n "$part" ]; then
+		printf '\n%s\n' "$part"
+		[ -n "$list" ] || printf '%-44s %10s %-3s %8s\n' "" reached \
+			"" goal
+		part=
+	fi
+	if [ -n "$list" ]; then
+		printf '%-22s %-10s %8s  %s\n' "$name" "$(trimmed "$kind")" \
+			"$(trimmed "$goal")" "$(trimmed "$text")"
+		continue
+	fi
+	# shellcheck disable=SC2086
+	"kind_$(trimmed "$kind")" "$(trimmed "$goal")" "$(trimmed "$text")" \
+		$options
+done 3<"$here/rows.txt"
+if [ -n "$none" ]; then
+	echo "run.sh: no row is called that: --list has all" >&2
+	exit 2
+fi

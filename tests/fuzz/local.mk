@@ -104,9 +104,17 @@ tests_fuzz_fuzz_saved_read_LDFLAGS = $(FUZZ_LDFLAGS)
 
 fuzz_programs += tests/fuzz/fuzz_volume
 tests_fuzz_fuzz_volume_SOURCES = %D%/fuzz_volume.c $(fuzz_entry) \
+	%D%/volume_host.c %D%/volume_host.h \
 	%D%/overlay.c %D%/overlay.h
 tests_fuzz_fuzz_volume_LDADD = lib/libcore.la
 tests_fuzz_fuzz_volume_LDFLAGS = $(FUZZ_LDFLAGS)
+
+fuzz_programs += tests/fuzz/fuzz_check
+tests_fuzz_fuzz_check_SOURCES = %D%/fuzz_check.c $(fuzz_entry) \
+	%D%/volume_host.c %D%/volume_host.h \
+	%D%/overlay.c %D%/overlay.h
+tests_fuzz_fuzz_check_LDADD = lib/libcore.la
+tests_fuzz_fuzz_check_LDFLAGS = $(FUZZ_LDFLAGS)
 
 # Of dedup-copy; these stand in for the volume that it reads.
 fuzz_programs += tests/fuzz/fuzz_catalogue
@@ -129,7 +137,7 @@ fuzz: $(fuzz_programs)
 		what=$${p##*fuzz_} && $(MKDIR_P) fuzz/$$what && \
 		$$p -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=30 \
 			-artifact_prefix=crash-$$what- fuzz/$$what \
-			$(top_srcdir)/%D%/corpus/$$what || exit 1; \
+			$$(ls -d $(top_srcdir)/%D%/corpus/$$what) || exit 1; \
 	done
 else
 fuzz:

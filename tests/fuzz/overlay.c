@@ -109,6 +109,93 @@ void overlay_reset(struct overlay *o)
 	o->ios = 0;
 }
 
+/* --------------------------------------------------------------------- lies
+ */
+
+static uint64_t get_field(const uint8_t *p, unsigned width)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = width; i-- > 0;)
+		v = v << 8 | p[i];
+	return v;
+}
+
+static void put_field(uint8_t *p, unsigned width, uint64_t v)
+{
+	for (unsigned i = 0; i < width; i++, v >>= 8)
+		p[i] = (uint8_t)v;
+}
+
+static uint64_t number_of_note(uint8_t i)
+{
+	static const uint64_t numbers[] = {
+		0, 1, 2, 3, 4, 5, 6, 7, 8, 14, 15, 60, 61, 217, 218, 252, 253,
+		254, 255, 256, 511, 512, 811, 812, 1299, 1353, 4095, 4096,
+		65535, 1u << 20, INT32_MAX, UINT32_MAX, SEQ_MAX - 1, SEQ_MAX,
+		UINT64_C(1) << 36, INT64_MAX, UINT64_MAX};
+
+	return numbers[i % ARRAY_SIZE(numbers)];
+}
+
+/* The low nibble of a mapping is its state, which goes on as it is unless it
+ * would lead nowhere. */
+static uint64_t lead_to(uint64_t old, uint64_t block)
+{
+	uint64_t state = old & 15;
+
+	return block << 8 | (state == 0 ? 1 : state);
+}
+
+static uint64_t new_value(const struct overlay *o, struct fuzz *f,
+			  const struct overlay_part *parts, unsigned part_count,
+			  const struct overlay_part *p, const uint8_t *block,
+			  const struct overlay_field *field, size_t at)
+{
+	uint64_t old = get_field(block + at, field->width), i;
+	unsigned repeat = MAX(field->repeat, 1);
+
+	switch (fuzz_take(f, 1) % 6) {
+	case 0:
+		i = fuzz_take(f, 1);
+		return field->width == 5 ? (old & ~UINT64_C(15)) | (i & 15)
+					 : number_of_note((uint8_t)i);
+	case 1:
+		i = (uint64_t)(int8_t)fuzz_take(f, 1);
+		return field->width == 5 ? old + (i << 8) : old + i;
+	case 2:
+		return fuzz_take(f, field->width);
+	case 3:
+		i = p->blocks[fuzz_take(f, 2) % p->count];
+		return get_field(o->image + i * BLOCK_SIZE + at, field->width);
+	case 4:
+		p = &parts[fuzz_take(f, 1) % part_count];
+		i = fuzz_take(f, 2);
+		if (p->count == 0)
+			return old;
+		i = p->blocks[i % p->count];
+		return field->width == 5 ? lead_to(old, i) : i;
+	default:
+		i = fuzz_take(f, 2) % repeat;
+		return get_field(block + field->offset + i * field->stride,
+				 field->width);
+	}
+}
+
+static void lie(struct overlay *o, struct fuzz *f,
+		const struct overlay_part *parts, unsigned part_count,
+		const struct overlay_part *p, uint8_t *block)
+{
+	const struct overlay_field *field =
+		&p->fields[fuzz_take(f, 1) % p->field_count];
+	unsigned i = (unsigned)fuzz_take(f, 2) % MAX(field->repeat, 1);
+	size_t at = field->offset + (size_t)i * field->stride;
+
+	FUZZ_CHECK(at + field->width <= BLOCK_SIZE);
+	put_field(block + at, field->width,
+		  new_value(o, f, parts, part_count, p, block, field, at));
+}
+
 unsigned overlay_damage(struct overlay *o, struct fuzz *f,
 			const struct overlay_part *parts, unsigned part_count)
 {
@@ -128,6 +215,10 @@ unsigned overlay_damage(struct overlay *o, struct fuzz *f,
 		block = overlay_block(o, p->blocks[i % p->count]);
 		if (kind >> 5 == 0) {
 			memset(block, 0, BLOCK_SIZE);
+			continue;
+		}
+		if (kind >> 5 == 2 && p->field_count > 0) {
+			lie(o, f, parts, part_count, p, block);
 			continue;
 		}
 		offset = fuzz_take(f, 2) % BLOCK_SIZE;
@@ -155,4 +246,59 @@ size_t overlay_put_damage(uint8_t *to, unsigned part, unsigned block,
 	to[5] = (uint8_t)(n - 1);
 	memcpy(to + 6, bytes, n);
 	return (size_t)n + 6;
+}
+
+size_t overlay_put_lie(uint8_t *to, unsigned part, unsigned block,
+		       unsigned field, unsigned repeat, unsigned how,
+		       const void *bytes, uint8_t n)
+{
+	to[0] = (uint8_t)(2 << 5 | part);
+	put_u16(to + 1, (uint16_t)block);
+	to[3] = (uint8_t)field;
+	put_u16(to + 4, (uint16_t)repeat);
+	to[6] = (uint8_t)how;
+	memcpy(to + 7, bytes, n);
+	return (size_t)n + 7;
+}
+
+/* --------------------------------------------------------------------- marks
+ */
+
+/* Blocks that were not as kept, in the order of dirty_blocks. */
+struct overlay_mark {
+	uint64_t count;
+	uint8_t *blocks;
+};
+
+struct overlay_mark *overlay_mark(const struct overlay *o)
+{
+	struct overlay_mark *m = malloc(sizeof(*m));
+
+	FUZZ_CHECK(m != NULL);
+	m->count = o->dirty_count;
+	m->blocks = malloc(m->count * BLOCK_SIZE + 1);
+	FUZZ_CHECK(m->blocks != NULL);
+	for (uint64_t i = 0; i < m->count; i++)
+		memcpy(m->blocks + i * BLOCK_SIZE,
+		       o->image + o->dirty_blocks[i] * BLOCK_SIZE, BLOCK_SIZE);
+	return m;
+}
+
+bool overlay_is_as_marked(const struct overlay *o, struct overlay_mark *m,
+			  uint64_t first, uint64_t skip)
+{
+	bool same = true;
+
+	for (uint64_t i = 0; i < o->dirty_count; i++) {
+		uint64_t at = o->dirty_blocks[i];
+		const uint8_t *was = i < m->count ? m->blocks + i * BLOCK_SIZE
+						  : o->kept + at * BLOCK_SIZE;
+
+		if (at - first >= skip &&
+		    memcmp(o->image + at * BLOCK_SIZE, was, BLOCK_SIZE) != 0)
+			same = false;
+	}
+	free(m->blocks);
+	free(m);
+	return same;
 }

@@ -227,6 +227,8 @@ int fixture_try_open(struct fixture *f, const char *options)
 		/* Zones are as asked for, as with a pool. */
 		s.open.executor = EXECUTOR_INLINE;
 		s.open.recovery_batch = f->recovery_batch;
+		if (f->counts_memory != 0)
+			s.open.counts_memory = f->counts_memory;
 		x = sim_executor_create(f->kind->seed);
 		f->device = sim_device_open(f->sd, x);
 		if (result == 0)

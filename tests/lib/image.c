@@ -473,6 +473,16 @@ static bool entry_valid(struct image *im, const struct journal_entry *e)
 	return ok;
 }
 
+/* A page that an entry makes is empty; what its block had counts for others. */
+static void make_page(struct image *im, pbn_t pbn)
+{
+	uint8_t **page = &im->pages[pbn];
+
+	if (*page == NULL)
+		*page = must(malloc(BLOCK_SIZE));
+	mapping_page_format(*page, im->sb.nonce, pbn, false);
+}
+
 /* C and D for one entry. */
 static void replay_entry(struct ring *r, seq_t q, unsigned i,
 			 const struct journal_entry *e)
@@ -486,6 +496,8 @@ static void replay_entry(struct ring *r, seq_t q, unsigned i,
 		return;
 	}
 	im->entries++;
+	if (q >= r->map_head && map && im->made_pages)
+		make_page(im, e->new_mapping.pbn);
 	if (q >= r->map_head)
 		mapping_page_put(page_at(im, e->page), e->slot, e->new_mapping);
 	if (q >= r->slab_head) {

@@ -53,6 +53,7 @@ struct image {
 	uint64_t entries;  /* replayed */
 	uint64_t logical_blocks_used;
 	uint64_t block_map_data_blocks;
+	bool made_pages;   /* nothing is read of pages that the journal makes */
 	bool lost_data;	   /* blocks may hold anything: no problem */
 	unsigned problems; /* each was printed */
 };

@@ -31,6 +31,7 @@
 #define BUCKETS          4096u
 #define VERSIONS_MAX     64u /* shuffled at a crash: the newest of a block */
 #define DELAY_DEFAULT_NS 200000u
+#define LATE_FACTOR	 20u
 
 struct version {
 	struct list_node link;
@@ -44,6 +45,9 @@ struct dirty_block {
 	uint64_t block;
 	bool lost; /* what was written before can not become durable any more */
 	struct list_node versions;
+	/* In a wreck: what was durable at the crash; and what was read then, if
+	 * it only might have crashed. */
+	unsigned char *before, *now;
 };
 
 /* One opening of the device. */
@@ -75,11 +79,16 @@ struct sim_device {
 	unsigned char *durable;
 	struct dirty_block *buckets[BUCKETS];
 	struct list_node dirty;
+	struct list_node wreck; /* what was dirty at the crash */
 	struct list_node ios;
 	struct list_node plugs;
 	uint64_t life; /* counts crashes */
 	bool crashed;
 	uint64_t crash_in; /* operations; 0: never */
+	bool kill_only;
+	sim_kind_fn kind;
+	void *kind_arg;
+	uint64_t delays[SIM_KINDS];
 	uint64_t seq;      /* of completed writes */
 	uint64_t settled;  /* of those that a flush has covered */
 	struct sim_fault faults[SIM_FAULTS_MAX];
@@ -146,19 +155,27 @@ static void add_version(struct sim_device *sd, uint64_t block,
 	list_push_back(&(*p)->versions, &v->link);
 }
 
+static void free_dirty(struct dirty_block *b)
+{
+	struct list_node *n;
+
+	while ((n = list_pop(&b->versions)) != NULL)
+		free(list_entry(n, struct version, link));
+	list_remove(&b->link);
+	free(b->before);
+	free(b->now);
+	free(b);
+}
+
 static void forget_dirty(struct sim_device *sd, uint64_t block)
 {
 	struct dirty_block **p = find_dirty(sd, block);
 	struct dirty_block *b = *p;
-	struct list_node *n;
 
 	if (b == NULL)
 		return;
-	while ((n = list_pop(&b->versions)) != NULL)
-		free(list_entry(n, struct version, link));
-	list_remove(&b->link);
 	*p = b->next;
-	free(b);
+	free_dirty(b);
 }
 
 static unsigned char *durable_at(struct sim_device *sd, uint64_t block)
@@ -290,8 +307,11 @@ static void survive(struct sim_device *sd, struct dirty_block *b,
 	}
 }
 
-/* What is under way at a crash may have happened, or in part. */
-static void add_under_way(struct sim_device *sd)
+typedef void (*under_way_fn)(struct sim_device *sd, uint64_t block,
+			     const unsigned char *data);
+
+/* Each block of what is under way at a crash. */
+static void for_under_way(struct sim_device *sd, under_way_fn fn)
 {
 	list_for_each(n, &sd->ios) {
 		struct sim_io *sio = list_entry(n, struct sim_io, link);
@@ -303,17 +323,38 @@ static void add_under_way(struct sim_device *sd)
 			continue;
 		for (uint64_t i = 0; i < io->length / BLOCK_SIZE; i++) {
 			content(io, i, data);
-			add_version(sd, io->offset / BLOCK_SIZE + i, data,
-				    sd->seq + 1);
+			fn(sd, io->offset / BLOCK_SIZE + i, data);
 		}
 	}
+}
+
+/* It may have happened, or in part. */
+static void add_under_way(struct sim_device *sd, uint64_t block,
+			  const unsigned char *data)
+{
+	add_version(sd, block, data, sd->seq + 1);
+}
+
+/* Nobody is told whether it happened. */
+static void write_or_not(struct sim_device *sd, uint64_t block,
+			 const unsigned char *data)
+{
+	if (random_below(sd, 2) == 0)
+		put_block(sd, block, data, !sd->config.volatile_cache);
 }
 
 /* What a crash does to the blocks that are not durable. */
 struct mood {
 	unsigned keep, tear; /* percentages */
 	/* These percentages are for some blocks, and for others the reverse. */
-	enum { ALL_ALIKE, ONE_IS_OTHER, LATE_ARE_OTHER } who;
+	enum {
+		ALL_ALIKE,
+		ONE_IS_OTHER,
+		KIND_IS_OTHER,
+		KINDS_ARE_OTHER,
+		LATE_ARE_OTHER,
+		ONE_IS_TORN,
+	} who;
 };
 
 static struct mood pick_mood(struct sim_device *sd)
@@ -324,49 +365,212 @@ static struct mood pick_mood(struct sim_device *sd)
 		{50, 25, ALL_ALIKE},	  {90, 10, ALL_ALIKE},
 		{100, 0, ALL_ALIKE},	  {0, 100, ALL_ALIKE},
 		{100, 0, ONE_IS_OTHER},	  {0, 0, ONE_IS_OTHER},
+		{100, 0, KIND_IS_OTHER},  {0, 0, KIND_IS_OTHER},
+		{100, 0, KINDS_ARE_OTHER}, {100, 0, KINDS_ARE_OTHER},
+		{0, 50, KINDS_ARE_OTHER}, {0, 100, KINDS_ARE_OTHER},
 		{100, 0, LATE_ARE_OTHER}, {0, 0, LATE_ARE_OTHER},
+		{100, 0, ONE_IS_TORN},	  {100, 0, ONE_IS_TORN},
 	};
 
 	return moods[random_below(sd, ARRAY_SIZE(moods))];
 }
 
+static struct version *newest(const struct dirty_block *b)
+{
+	return list_empty(&b->versions)
+		       ? NULL
+		       : list_entry(b->versions.prev, struct version, link);
+}
+
 static uint64_t newest_seq(const struct dirty_block *b)
 {
-	if (list_empty(&b->versions))
-		return 0;
-	return list_entry(b->versions.prev, struct version, link)->seq;
+	return newest(b) == NULL ? 0 : newest(b)->seq;
+}
+
+static unsigned kind_of(struct sim_device *sd, uint64_t block,
+			const unsigned char *data)
+{
+	unsigned kind = sd->kind == NULL ? 0
+					 : sd->kind(sd->kind_arg, block, data);
+
+	VDO_ASSERT(kind < SIM_KINDS);
+	return kind;
+}
+
+static unsigned dirty_kind(struct sim_device *sd, const struct dirty_block *b)
+{
+	return newest(b) == NULL ? 0 : kind_of(sd, b->block, newest(b)->data);
+}
+
+/* One block of the wreck, or NULL. Each kind is as likely as any other. */
+static const struct dirty_block *pick_block(struct sim_device *sd)
+{
+	uint64_t counts[SIM_KINDS] = {0}, n;
+	unsigned kinds = 0, kind = 0;
+
+	list_for_each(m, &sd->wreck)
+		kinds += counts[dirty_kind(sd, list_entry(m, struct dirty_block,
+							  link))]++ == 0;
+	if (kinds == 0)
+		return NULL;
+	for (n = random_below(sd, kinds); counts[kind] == 0 || n-- > 0; kind++)
+		continue;
+	n = random_below(sd, counts[kind]);
+	list_for_each(m, &sd->wreck) {
+		const struct dirty_block *b =
+			list_entry(m, struct dirty_block, link);
+
+		if (dirty_kind(sd, b) == kind && n-- == 0)
+			return b;
+	}
+	return NULL;
+}
+
+/* Which blocks are the others. */
+struct others {
+	uint64_t block, since;
+	unsigned kinds; /* a set of bits */
+};
+
+static bool is_other(struct sim_device *sd, const struct mood *mood,
+		     const struct others *others, const struct dirty_block *b)
+{
+	switch (mood->who) {
+	case ALL_ALIKE:
+		break;
+	case ONE_IS_OTHER:
+	case ONE_IS_TORN:
+		return b->block == others->block;
+	case KIND_IS_OTHER:
+	case KINDS_ARE_OTHER:
+		return others->kinds >> dirty_kind(sd, b) & 1;
+	case LATE_ARE_OTHER:
+		return newest_seq(b) >= others->since;
+	}
+	return false;
+}
+
+/* What becomes of the wreck: one way of many. */
+static void cast_lots(struct sim_device *sd)
+{
+	struct mood mood = pick_mood(sd);
+	const struct dirty_block *one = pick_block(sd);
+	struct others others;
+
+	if (one == NULL)
+		return;
+	others.block = one->block;
+	others.since = newest_seq(one);
+	others.kinds = mood.who == KIND_IS_OTHER
+			       ? 1u << dirty_kind(sd, one)
+			       : (unsigned)random_below(sd, 1u << SIM_KINDS);
+	list_for_each(n, &sd->wreck) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+		unsigned char *durable = durable_at(sd, b->block);
+
+		memcpy(durable, b->before, BLOCK_SIZE);
+		if (is_other(sd, &mood, &others, b))
+			survive(sd, b, 100 - mood.keep,
+				mood.who == ONE_IS_TORN ? 100 : 0);
+		else
+			survive(sd, b, mood.keep, mood.tear);
+		memcpy(current_at(sd, b->block), durable, BLOCK_SIZE);
+	}
+}
+
+static void clear_wreck(struct sim_device *sd)
+{
+	list_for_each_safe(n, &sd->wreck)
+		free_dirty(list_entry(n, struct dirty_block, link));
+}
+
+/* Blocks get into the wreck with all that is dirty or under way. */
+static void wreck_add(struct sim_device *sd, struct dirty_block *b)
+{
+	b->before = must(malloc(BLOCK_SIZE));
+	memcpy(b->before, durable_at(sd, b->block), BLOCK_SIZE);
+	list_push_back(&sd->wreck, &b->link);
+}
+
+static void lose_power(struct sim_device *sd)
+{
+	for_under_way(sd, add_under_way);
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		*find_dirty(sd, b->block) = b->next;
+		list_remove(n);
+		wreck_add(sd, b);
+	}
+	cast_lots(sd);
+}
+
+static struct dirty_block *copy_dirty(struct sim_device *sd,
+				      const struct dirty_block *b)
+{
+	struct dirty_block *copy = must(calloc(1, sizeof(*copy)));
+
+	copy->block = b->block;
+	copy->now = must(malloc(BLOCK_SIZE));
+	memcpy(copy->now, current_at(sd, b->block), BLOCK_SIZE);
+	list_init(&copy->versions);
+	list_for_each(n, &b->versions) {
+		struct version *v = must(malloc(sizeof(*v)));
+
+		memcpy(v, list_entry(n, struct version, link), sizeof(*v));
+		list_init(&v->link);
+		list_push_back(&copy->versions, &v->link);
+	}
+	return copy;
+}
+
+static void drop_under_way(struct sim_device *sd, struct dirty_block *b)
+{
+	list_for_each_safe(n, &b->versions) {
+		struct version *v = list_entry(n, struct version, link);
+
+		if (v->seq <= sd->seq)
+			continue;
+		list_remove(n);
+		free(v);
+	}
+	if (list_empty(&b->versions) && !b->lost)
+		forget_dirty(sd, b->block);
+}
+
+static void pretend(struct sim_device *sd)
+{
+	VDO_ASSERT(!sd->crashed && list_empty(&sd->wreck));
+	for_under_way(sd, add_under_way);
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		wreck_add(sd, copy_dirty(sd, b));
+		drop_under_way(sd, b);
+	}
+	cast_lots(sd);
+}
+
+static void repair(struct sim_device *sd)
+{
+	list_for_each(n, &sd->wreck) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		memcpy(durable_at(sd, b->block), b->before, BLOCK_SIZE);
+		memcpy(current_at(sd, b->block), b->now, BLOCK_SIZE);
+	}
+	clear_wreck(sd);
 }
 
 static void crash(struct sim_device *sd)
 {
-	struct mood mood = pick_mood(sd);
-	uint64_t count = 0, at = 0, other, limit = 0;
-
 	if (sd->crashed)
 		return;
-	add_under_way(sd);
-	list_for_each(n, &sd->dirty)
-		count++;
-	other = count == 0 ? 0 : random_below(sd, count);
-	list_for_each_safe(n, &sd->dirty) {
-		struct dirty_block *b = list_entry(n, struct dirty_block, link);
-
-		if (at++ == other)
-			limit = newest_seq(b);
-	}
-	at = 0;
-	list_for_each_safe(n, &sd->dirty) {
-		struct dirty_block *b = list_entry(n, struct dirty_block, link);
-		uint64_t block = b->block;
-		bool is_other =
-			(mood.who == ONE_IS_OTHER && at++ == other) ||
-			(mood.who == LATE_ARE_OTHER && newest_seq(b) >= limit);
-
-		survive(sd, b, is_other ? 100 - mood.keep : mood.keep,
-			is_other ? 0 : mood.tear);
-		memcpy(current_at(sd, block), durable_at(sd, block),
-		       BLOCK_SIZE);
-		forget_dirty(sd, block);
+	if (sd->kill_only) {
+		sd->seq++;
+		for_under_way(sd, write_or_not);
+	} else {
+		lose_power(sd);
 	}
 	sd->crashed = true;
 	sd->crash_in = 0;
@@ -451,18 +655,36 @@ static void event_came(struct sim_event *event)
 	io->complete(io, conclude(sio));
 }
 
+static uint64_t delay_of(struct sim_device *sd, const struct vdo_device_io *io)
+{
+	unsigned char data[BLOCK_SIZE];
+	uint64_t ns = 0;
+
+	if (io->op == VDO_DEVICE_WRITE && sd->kind != NULL) {
+		content(io, 0, data);
+		ns = sd->delays[kind_of(sd, io->offset / BLOCK_SIZE, data)];
+	}
+	return ns != 0 ? ns : sd->config.delay_max_ns;
+}
+
 /* Let it take its time, or none. Not under the lock. */
 static void go(struct sim_io *sio)
 {
+	const struct sim_device_config *c = &sio->sd->config;
 	struct vdo_device_io *io = sio->io;
+	uint64_t delay = delay_of(sio->sd, io);
 
 	if (sio->plug->sim == NULL) {
 		io->complete(io, conclude(sio));
 		return;
 	}
+	if (io->op == VDO_DEVICE_FLUSH && c->flush_factor != 0)
+		delay *= c->flush_factor;
+	else if (c->late_percent != 0 &&
+		 sim_executor_random(sio->plug->sim, 100) < c->late_percent)
+		delay *= LATE_FACTOR;
 	sio->event.fn = event_came;
-	sim_executor_schedule_within(sio->plug->sim, &sio->event,
-				     sio->sd->config.delay_max_ns);
+	sim_executor_schedule_within(sio->plug->sim, &sio->event, delay);
 }
 
 static bool fault_matches(const struct sim_fault *f,
@@ -622,6 +844,7 @@ struct vdo_device *sim_device_reopen(struct sim_device *sd,
 	VDO_ASSERT(sd->crashed);
 	sd->crashed = false;
 	sd->crash_in = 0;
+	clear_wreck(sd);
 	/* Nobody is going to release what the dead had held. */
 	list_for_each(n, &sd->ios)
 		list_entry(n, struct sim_io, link)->held = false;
@@ -649,6 +872,7 @@ struct sim_device *sim_device_create(const struct sim_device_config *config)
 	sd->durable = map_blocks(config->block_count);
 	pthread_mutex_init(&sd->lock, NULL);
 	list_init(&sd->dirty);
+	list_init(&sd->wreck);
 	list_init(&sd->ios);
 	list_init(&sd->plugs);
 	return sd;
@@ -662,6 +886,7 @@ void sim_device_destroy(struct sim_device *sd)
 		return;
 	list_for_each_safe(m, &sd->dirty)
 		forget_dirty(sd, list_entry(m, struct dirty_block, link)->block);
+	clear_wreck(sd);
 	while ((n = list_pop(&sd->ios)) != NULL)
 		free(list_entry(n, struct sim_io, link));
 	while ((n = list_pop(&sd->plugs)) != NULL) {
@@ -685,6 +910,27 @@ void sim_device_crash(struct sim_device *sd)
 	unlock(sd);
 }
 
+void sim_device_pretend_crash(struct sim_device *sd)
+{
+	lock(sd);
+	pretend(sd);
+	unlock(sd);
+}
+
+void sim_device_did_not_crash(struct sim_device *sd)
+{
+	lock(sd);
+	repair(sd);
+	unlock(sd);
+}
+
+void sim_device_crash_otherwise(struct sim_device *sd)
+{
+	lock(sd);
+	cast_lots(sd);
+	unlock(sd);
+}
+
 void sim_device_crash_at(struct sim_device *sd, uint64_t nth)
 {
 	lock(sd);
@@ -701,6 +947,28 @@ bool sim_device_crashed(const struct sim_device *sd)
 	crashed = s->crashed;
 	unlock(s);
 	return crashed;
+}
+
+void sim_device_kill_only(struct sim_device *sd, bool kill)
+{
+	lock(sd);
+	sd->kill_only = kill;
+	unlock(sd);
+}
+
+void sim_device_kinds(struct sim_device *sd, sim_kind_fn kind, void *arg)
+{
+	lock(sd);
+	sd->kind = kind;
+	sd->kind_arg = arg;
+	unlock(sd);
+}
+
+void sim_device_delays(struct sim_device *sd, const uint64_t max_ns[SIM_KINDS])
+{
+	lock(sd);
+	memcpy(sd->delays, max_ns, sizeof(sd->delays));
+	unlock(sd);
 }
 
 void sim_device_fault(struct sim_device *sd, const struct sim_fault *fault)

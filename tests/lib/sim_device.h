@@ -14,13 +14,17 @@
  *      FUA keeps its word; without one, when it completes.
  *  (2) At a crash each 4 KiB block takes its writes that are not durable, also
  *      those under way, in any order; each is kept, dropped, or torn by sectors
- *      of 512 bytes: at random, or all but one block, or all since some time.
+ *      of 512 bytes: at random, or all but one block, or all but those of some
+ *      kinds, or all since some time; or one is torn, and all others are kept.
  *      A durable write is never undone by an older one.
  *      Part of what a flush that fails should have covered is lost for good:
  *      reads find it until the crash.
  *  (3) After a crash all I/O through devices opened before it fails with -EIO
  *      and changes nothing.
- *  (4) Same seed, same calls: same results.
+ *  (4) Where only the process dies, each block of the writes that are under way
+ *      is written or not, and what was written stays readable. None of it is
+ *      durable that was not.
+ *  (5) Same seed, same calls: same results.
  *
  * Runs on: any thread, except with a sim executor.
  * Lifetime: sim_device_destroy() comes after the executors it was opened with
@@ -46,6 +50,8 @@ struct sim_device_config {
 	bool no_discard;
 	bool read_only;
 	uint64_t delay_max_ns; /* of an operation; 0: 200 us */
+	unsigned flush_factor; /* so many times as long for flushes; 0: 1 */
+	unsigned late_percent; /* of all others take up to 20 times as long */
 };
 
 /* These abort without memory. */
@@ -60,6 +66,30 @@ struct vdo_device *sim_device_open(struct sim_device *sd,
 void sim_device_crash(struct sim_device *sd);
 void sim_device_crash_at(struct sim_device *sd, uint64_t nth);
 bool sim_device_crashed(const struct sim_device *sd);
+
+/* It crashed at the same moment, but took other blocks with it. */
+void sim_device_crash_otherwise(struct sim_device *sd);
+
+/* What if it crashed now? Peeks show what would be left, until it did not happen.
+ * No operation may come meanwhile. */
+void sim_device_pretend_crash(struct sim_device *sd);
+void sim_device_did_not_crash(struct sim_device *sd);
+
+/* A crash from now on is that of the process alone: the storage keeps power. */
+void sim_device_kill_only(struct sim_device *sd, bool kill);
+
+/* Kinds of blocks, below SIM_KINDS, for crashes that lose all of some kinds, or
+ * all others: given is what was written last. NULL: there are none. */
+#define SIM_KINDS 16u
+
+typedef unsigned (*sim_kind_fn)(void *arg, uint64_t block, const void *bytes);
+
+void sim_device_kinds(struct sim_device *sd, sim_kind_fn kind, void *arg);
+
+/* From now on a write that begins with a block of kind i takes up to max_ns[i];
+ * 0: as long as others. */
+void sim_device_delays(struct sim_device *sd,
+		       const uint64_t max_ns[SIM_KINDS]);
 
 /* Power is back: what survived, through a new device. */
 struct vdo_device *sim_device_reopen(struct sim_device *sd,

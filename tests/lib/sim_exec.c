@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * How: the queues with something to run stand in an array; a step picks one
- * of them, or the first event or timer whose time has come. Some seeds like to
- * stay with a queue for long bursts, some never do, so that both kinds of
- * interleaving are met.
+ * of them, or the first event or timer whose time has come, or the end of a turn
+ * that a queue has open. Some seeds like to stay with a queue for long bursts,
+ * some never do, so that both kinds of interleaving are met; in some there are
+ * no turns.
  */
 #include "build.h"
 
@@ -17,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "exec/executor_priv.h"
+#include "exec/turn.h"
 
 /* A step takes up to this much virtual time. */
 #define STEP_MAX_NS 2000
@@ -29,6 +31,9 @@ struct sim_queue {
 	struct completion *first;
 	struct completion *last;
 	struct sim_queue *next; /* of the executor */
+	struct turn turn;
+	struct sim_queue *open_next; /* of those whose turn may be open */
+	bool noted;
 };
 
 struct sim_executor {
@@ -37,6 +42,9 @@ struct sim_executor {
 	_Atomic(uint64_t) random;
 	uint64_t now_ns;
 	unsigned burst_percent;
+	bool turns;
+	struct sim_queue *open; /* the newest first */
+	unsigned open_count;
 	struct sim_queue *queues;
 	unsigned queue_count;
 	struct sim_queue **ready;
@@ -59,23 +67,9 @@ static _Noreturn void fail(struct sim_executor *x, const char *what)
 	abort();
 }
 
-static struct completion *next_of(struct completion *c)
-{
-	struct mpsc_node *n = atomic_load_explicit(&c->link.next,
-						   memory_order_relaxed);
-
-	return n == NULL ? NULL : container_of(n, struct completion, link);
-}
-
-static void set_next(struct completion *c, struct completion *next)
-{
-	atomic_store_explicit(&c->link.next, next == NULL ? NULL : &next->link,
-			      memory_order_relaxed);
-}
-
 static bool is_queued(const struct sim_queue *q, const struct completion *c)
 {
-	for (struct completion *at = q->first; at != NULL; at = next_of(at)) {
+	for (struct completion *at = q->first; at != NULL; at = completion_next(at)) {
 		if (at == c)
 			return true;
 	}
@@ -92,14 +86,26 @@ static void sim_post(struct queue *queue, struct completion *c)
 	if (is_queued(q, c))
 		fail(x, "completion posted twice");
 	c->home = queue;
-	set_next(c, NULL);
+	completion_link(c, NULL);
 	if (q->first == NULL) {
 		q->first = c;
 		x->ready[x->ready_count++] = q;
 	} else {
-		set_next(q->last, c);
+		completion_link(q->last, c);
 	}
 	q->last = c;
+}
+
+/* Is the turn of @q open now? It may have been closed early, and again be open,
+ * since it was noted. */
+static void note_turn(struct sim_executor *x, struct sim_queue *q)
+{
+	if (q->noted || !turn_is_open(&q->turn))
+		return;
+	q->noted = true;
+	q->open_next = x->open;
+	x->open = q;
+	x->open_count++;
 }
 
 static void run_queue(struct sim_executor *x, unsigned index)
@@ -108,10 +114,27 @@ static void run_queue(struct sim_executor *x, unsigned index)
 	struct completion *c = q->first;
 
 	x->current = index;
-	q->first = next_of(c);
+	q->first = completion_next(c);
 	if (q->first == NULL)
 		x->ready[index] = x->ready[--x->ready_count];
 	queue_run(&q->queue, c);
+	note_turn(x, q);
+}
+
+/* The turn of the @index-th queue that has one open is over. */
+static void end_turn(struct sim_executor *x, unsigned index)
+{
+	struct sim_queue **p = &x->open;
+	struct sim_queue *q;
+
+	for (; index > 0; index--)
+		p = &(*p)->open_next;
+	q = *p;
+	*p = q->open_next;
+	x->open_count--;
+	q->noted = false;
+	turn_close(&q->turn);
+	note_turn(x, q);
 }
 
 static void run_event(struct sim_executor *x)
@@ -148,7 +171,7 @@ static bool step(struct sim_executor *x)
 	x->now_ns += sim_executor_random(&x->base, STEP_MAX_NS);
 	event = next_event(x) <= x->now_ns;
 	timer = timers_next(&x->timers) <= x->now_ns;
-	choices = x->ready_count + event + timer;
+	choices = x->ready_count + event + timer + x->open_count;
 	if (choices == 0)
 		return false;
 	n = (unsigned)sim_executor_random(&x->base, choices);
@@ -157,7 +180,9 @@ static bool step(struct sim_executor *x)
 		n = x->current;
 	if (n < x->ready_count)
 		run_queue(x, n);
-	else if (event && n == x->ready_count)
+	else if ((n -= x->ready_count) < x->open_count)
+		end_turn(x, n);
+	else if (event && n == x->open_count)
 		run_event(x);
 	else
 		run_timer(x);
@@ -193,6 +218,9 @@ static int sim_queue_create(struct executor *base, const char *name,
 		return -ENOMEM;
 	}
 	queue_init(&q->queue, base, name, sim_post);
+	turn_init(&q->turn);
+	if (x->turns)
+		q->queue.turn = &q->turn;
 	q->next = x->queues;
 	x->queues = q;
 	x->queue_count++;
@@ -259,7 +287,7 @@ static void sim_destroy(struct executor *base)
 	struct sim_queue *q;
 
 	VDO_ASSERT(queue_running == NULL);
-	while (x->ready_count != 0)
+	while (x->ready_count != 0 || x->open_count != 0)
 		step(x);
 	while ((q = x->queues) != NULL) {
 		x->queues = q->next;
@@ -297,6 +325,7 @@ struct executor *sim_executor_create(uint64_t seed)
 	x->now_ns = NS_PER_SEC;
 	x->burst_percent = bursts[sim_executor_random(&x->base,
 						      ARRAY_SIZE(bursts))];
+	x->turns = sim_executor_random(&x->base, 4) != 0;
 	return &x->base;
 }
 
@@ -364,9 +393,14 @@ void sim_executor_drop(struct executor *base)
 	struct timer *t;
 	struct sim_event *ev;
 
-	for (struct sim_queue *q = x->queues; q != NULL; q = q->next)
+	for (struct sim_queue *q = x->queues; q != NULL; q = q->next) {
 		q->first = NULL;
+		turn_init(&q->turn);
+		q->noted = false;
+	}
 	x->ready_count = 0;
+	x->open = NULL;
+	x->open_count = 0;
 	while ((ev = x->events) != NULL) {
 		x->events = ev->next;
 		ev->scheduled = false;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Shell tests. They use top_srcdir, top_builddir, CC and CXX.
 sh_tests = \
+	%D%/bench.sh \
 	%D%/check.sh \
 	%D%/citations.sh \
 	%D%/closed.sh \

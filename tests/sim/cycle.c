@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+#include "depot/depot.h"
+#include "volume/volume_priv.h"
+
 struct totals totals;
 
 /* Opened, it is what it was. The result is that of opening. */
@@ -24,6 +27,7 @@ static int open_or_not(struct run *r, enum opening how)
 		return result;
 	}
 	totals.recoveries += crashed;
+	check_is_certain(r);
 	if (how != OPEN_READ_ONLY && !r->rotten && !sim_device_crashed(r->sd))
 		check_recovered(r);
 	if (how != OPEN_READ_ONLY)
@@ -31,13 +35,24 @@ static int open_or_not(struct run *r, enum opening how)
 	return 0;
 }
 
+/* Crashes are those of the power from now on. */
+static void cut_power(struct run *r)
+{
+	r->killed = false;
+	sim_device_kill_only(r->sd, false);
+}
+
 /* True: the volume is clean. */
 static bool end_close(struct run *r)
 {
 	bool crashed = sim_device_crashed(r->sd);
 	bool was_read_only = run_read_only(r);
-	int result = vdo_close(r->v);
+	int result;
 
+	pool_hold(false);
+	r->closing = true;
+	result = vdo_close(r->v);
+	r->closing = false;
 	if (r->under_way != 0)
 		die(r, "%u operations outlive the volume", r->under_way);
 	crashed = crashed || sim_device_crashed(r->sd);
@@ -50,8 +65,10 @@ static bool end_close(struct run *r)
 	if (result == 0)
 		model_flushed(r->model, model_now(r->model));
 	check_survivors(r, result == 0 ? "after close" : "after a failed close");
+	totals.closed_so += r->found.sb.state == VOLUME_RECOVERING;
 	totals.crashes += crashed;
 	if (result == 0 && percent(r, 30)) {
+		cut_power(r);
 		sim_device_crash(r->sd);
 		check_survivors(r, "after close and a crash");
 		totals.crashes++;
@@ -61,7 +78,11 @@ static bool end_close(struct run *r)
 
 static void end_abandon(struct run *r, const char *when)
 {
+	totals.unscrubbed += depot_unscrubbed(r->v->volume->depot);
+	pool_hold(false);
+	r->closing = true;
 	vdo_abandon(r->v);
+	r->closing = false;
 	if (r->under_way != 0)
 		die(r, "%u operations outlive the volume", r->under_way);
 	shape_drop_device(r);
@@ -74,7 +95,7 @@ static void end_crash(struct run *r)
 {
 	if (!sim_device_crashed(r->sd))
 		sim_device_crash(r->sd);
-	end_abandon(r, "after a crash");
+	end_abandon(r, r->killed ? "after a kill" : "after a crash");
 }
 
 /* False: the volume is of no use any more. */
@@ -103,10 +124,17 @@ static bool end_somehow(struct run *r)
 /* A volume whose metadata was damaged is of use for reading, at most. */
 static void live_with_rot(struct run *r)
 {
-	fault_rot(r);
+	bool dirty = r->found.sb.state == VOLUME_DIRTY;
+	bool journal;
+
+	totals.rots += !dirty;
+	totals.rots_open += dirty;
+	journal = fault_rot(r);
 	if (open_or_not(r, OPEN_SIM) != 0)
 		return;
-	check_reads(r);
+	/* The newest blocks of a journal may be missing after a crash. */
+	if (!dirty || !journal)
+		check_reads(r);
 	vdo_abandon(r->v);
 	shape_drop_device(r);
 }
@@ -129,15 +157,19 @@ static void look_at(struct run *r)
 /* Power fails while it is opened, and while it is opened again. */
 static bool open_in_spite_of_crashes(struct run *r, enum opening how)
 {
-	while (percent(r, 25)) {
+	/* What a killed process left may not be durable yet. */
+	while (percent(r, r->unsure ? 70 : r->deep ? 50 : 25)) {
 		if (sim_device_crashed(r->sd))
 			shape_power_on(r);
-		sim_device_crash_at(r->sd, any_size(r, 9));
+		sim_device_crash_at(r->sd,
+				    r->unsure ? 4 + dice(r, 30)
+					      : any_size(r, 9));
 		if (open_or_not(r, how) == 0)
 			return true; /* it comes later */
 		if (!sim_device_crashed(r->sd))
 			return false;
 		totals.crashes++;
+		totals.reopenings += r->found.sb.state == VOLUME_DIRTY;
 		r->reopened = true;
 		check_survivors(r, "after a crash while it was opened");
 	}
@@ -155,8 +187,8 @@ static void write_one_by_one(struct run *r)
 
 		pattern_fill(V_UNIQUE(dice(r, 200)), block);
 		v = model_submit(r->model, lbn, block);
-		if (vdo_pwrite(r->v, block, BLOCK_SIZE, lbn * BLOCK_SIZE,
-			       0) == 0)
+		if (vdo_pwrite(r->v, block, BLOCK_SIZE,
+			       place_of(r, lbn) * BLOCK_SIZE, 0) == 0)
 			model_ack(r->model, v, false);
 		else
 			model_maybe(r->model, v);
@@ -166,29 +198,39 @@ static void write_one_by_one(struct run *r)
 }
 
 /* False: there is no next one. */
-static bool live_elsewhere(struct run *r)
+static bool live(struct run *r, enum opening how)
 {
-	enum opening how = percent(r, 80) ? OPEN_INLINE : OPEN_THREADS;
-
 	if (!open_in_spite_of_crashes(r, how))
 		return false;
-	totals.others++;
-	r->lossy = true; /* a volume may be full */
-	check_reads(r);
-	write_one_by_one(r);
-	return end_somehow(r);
-}
-
-static bool live(struct run *r)
-{
-	if (!open_in_spite_of_crashes(r, OPEN_SIM))
-		return false;
+	totals.pools += how == OPEN_POOL;
+	/* Slabs are left to be scrubbed by the next one. */
+	if (depot_unscrubbed(r->v->volume->depot) && percent(r, 20))
+		return end_somehow(r);
 	if (!sim_device_crashed(r->sd))
 		fault_arm(r);
 	work_some(r);
 	fault_disarm(r);
 	if (percent(r, 60))
 		work_wait(r);
+	return end_somehow(r);
+}
+
+static bool live_elsewhere(struct run *r)
+{
+	enum opening how = OPEN_INLINE;
+	uint64_t n = dice(r, 100);
+
+	/* An index has timers, which come when they want. */
+	if (n < 40 && !r->has_index)
+		return live(r, OPEN_POOL);
+	if (n >= 80)
+		how = OPEN_THREADS;
+	if (!open_in_spite_of_crashes(r, how))
+		return false;
+	totals.others++;
+	r->lossy = true; /* a volume may be full */
+	check_reads(r);
+	write_one_by_one(r);
 	return end_somehow(r);
 }
 
@@ -201,17 +243,24 @@ static bool cycle(struct run *r)
 	r->is_long = percent(r, 10);
 	r->super_written = false;
 	totals.cycles++;
-	if (percent(r, 5) && r->has_found)
+	kinds_choose_delays(r);
+	if (percent(r, 5) && r->has_found && !r->unsure)
 		look_at(r);
 	if (r->has_found && r->found.sb.state == VOLUME_READ_ONLY)
 		mend_rebuild(r);
 	else if (r->has_found && percent(r, 10))
 		mend_check(r);
-	go_on = percent(r, 10) ? live_elsewhere(r) : live(r);
+	r->killed = !r->fua_lies && percent(r, 20);
+	sim_device_kill_only(r->sd, r->killed);
+	go_on = percent(r, 10) ? live_elsewhere(r)
+				 : live(r, OPEN_SIM);
 	sim_device_clear_faults(r->sd);
+	cut_power(r);
 	if (!sim_device_crashed(r->sd)) {
 		sim_device_crash_at(r->sd, 0);
-		if (go_on && r->found.sb.state == VOLUME_CLEAN &&
+		if (go_on && !r->unsure &&
+		    (r->found.sb.state == VOLUME_CLEAN ||
+		     r->found.sb.state == VOLUME_DIRTY) &&
 		    percent(r, 3)) {
 			live_with_rot(r);
 			go_on = false;

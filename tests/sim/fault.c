@@ -7,8 +7,6 @@
 
 #include "tests/sim/sim.h"
 
-#include "format/mapping.h"
-
 /* ------------------------------------------------------------------- errors */
 
 /* One kind, from somewhere on. */
@@ -23,6 +21,8 @@ static void set_errors(struct run *r)
 		.times = percent(r, 50) ? 1 : dice(r, 20),
 	};
 
+	sim_device_kill_only(r->sd, false);
+	r->killed = false;
 	r->faulty = true;
 	r->lossy = true; /* an unreadable map page is enough */
 	say(r, "  faults of %x after %" PRIu64, fault.ops, fault.skip);
@@ -45,109 +45,99 @@ static void check_read_only(struct run *r, const struct vdo_device_io *io)
 	r->super_written = true;
 }
 
-static bool is_page(struct run *r, const struct vdo_device_io *io, pbn_t pbn)
+static bool is_trapped(struct run *r, uint64_t block, enum kind kind)
 {
-	return io->length == BLOCK_SIZE && io->iov[0].iov_len == BLOCK_SIZE &&
-	       mapping_page_check(io->iov[0].iov_base, r->nonce, pbn) !=
-		       MAP_PAGE_BAD;
+	return kind == r->trap_kind &&
+	       (r->trap_slab == UINT64_MAX ||
+		kinds_slab_of(r, block) == r->trap_slab);
 }
 
-/* Called with each operation of the storage. */
+/* Is this write one after which power failures are tried out? */
+static bool is_probed(struct run *r, enum kind kind)
+{
+	bool in_depot = kind == KIND_SUMMARY || kind >= KIND_COUNTS;
+
+	return !r->unsure &&
+	       percent(r, !in_depot ? 1 : r->deep ? 40 : 10);
+}
+
+static void note_write(struct run *r, uint64_t block, const void *data)
+{
+	enum kind kind = kinds_of(r, block, data);
+
+	if (kind != KIND_DATA && is_probed(r, kind))
+		r->probe = true;
+	if (r->trap_in == 0 || !is_trapped(r, block, kind))
+		return;
+	if (--r->trap_in == 0)
+		r->trap_sprung = true;
+}
+
+/* Called with each operation of the storage. Neighbours that are written as one
+ * have a vector each. */
 static bool watch(void *arg, const struct vdo_device_io *io)
 {
 	struct run *r = arg;
-	pbn_t pbn = io->offset / BLOCK_SIZE;
+	uint64_t block = io->offset / BLOCK_SIZE;
 
 	check_read_only(r, io);
-	if (io->op != VDO_DEVICE_WRITE || r->trap_in == 0 ||
-	    pbn < r->trap_first || pbn > r->trap_last ||
-	    (r->trap_pages && !is_page(r, io, pbn)))
+	if (io->op != VDO_DEVICE_WRITE)
 		return false;
-	if (--r->trap_in == 0)
-		r->trap_sprung = true;
+	for (unsigned i = 0; i < io->iov_count; i++) {
+		if (io->iov[i].iov_len >= BLOCK_SIZE)
+			note_write(r, block, io->iov[i].iov_base);
+		block += io->iov[i].iov_len / BLOCK_SIZE;
+	}
 	return false;
 }
 
-static void trap_at(struct run *r, pbn_t first, uint64_t count)
-{
-	r->trap_first = first;
-	r->trap_last = first + count - 1;
-}
-
-/* All of a slab, or its counts, or its journal. */
-enum slab_part { WHOLE_SLAB, COUNTS, SLAB_JOURNAL };
-
-static void trap_in_slab(struct run *r, const struct image *im,
-			 enum slab_part part)
-{
-	uint64_t slab = dice(r, im->slabs.slab_count);
-	uint64_t counts = im->sb.slab.reference_count_blocks;
-	pbn_t start;
-
-	if (percent(r, 70))
-		slab = dice(r, MIN(im->slabs.slab_count, 3));
-	start = slab_start(&im->slabs, slab) - im->geometry.bio_offset;
-	if (part == WHOLE_SLAB)
-		trap_at(r, start, im->sb.slab.slab_blocks);
-	else if (part == COUNTS)
-		trap_at(r, start + im->slabs.data_blocks, counts);
-	else
-		trap_at(r, start + im->slabs.data_blocks + counts,
-			im->sb.slab.slab_journal_blocks);
-}
-
-static void trap_in_partition(struct run *r, const struct image *im,
-			      unsigned id)
-{
-	const struct partition *p = &im->sb.partitions[id];
-
-	trap_at(r, p->start - im->geometry.bio_offset, p->count);
-}
-
+/* After some writes of a kind, in any slab or in one. */
 static void set_trap(struct run *r)
 {
-	struct image im;
+	static const enum kind kinds[] = {
+		KIND_SUMMARY, KIND_SUMMARY,	 KIND_JOURNAL,
+		KIND_JOURNAL, KIND_PAGE,	 KIND_PAGE,
+		KIND_DATA,    KIND_COUNTS,	 KIND_COUNTS,
+		KIND_COUNTS,  KIND_SLAB_JOURNAL, KIND_SLAB_JOURNAL,
+	};
+	static const enum kind deep_kinds[] = {
+		KIND_SUMMARY, KIND_COUNTS, KIND_SLAB_JOURNAL};
 
-	image_open_sim(&im, r->sd, r->block_count);
-	r->trap_pages = false;
-	switch (dice(r, 10)) {
-	case 0:
-	case 1:
-		trap_in_partition(r, &im, PARTITION_SUMMARY);
-		break;
-	case 2:
-		trap_in_partition(r, &im, PARTITION_JOURNAL);
-		break;
-	case 3:
-	case 4:
-		trap_at(r, 0, r->block_count);
-		r->trap_pages = true;
-		break;
-	case 5:
-		trap_in_slab(r, &im, WHOLE_SLAB);
-		break;
-	case 6:
-	case 7:
-		trap_in_slab(r, &im, COUNTS);
-		break;
-	default:
-		trap_in_slab(r, &im, SLAB_JOURNAL);
-		break;
-	}
-	image_close(&im);
-	r->trap_in = any_size(r, r->is_long || r->tight ? 6 : 3);
+	r->trap_kind = r->deep ? CHOOSE(r, deep_kinds) : CHOOSE(r, kinds);
+	if (r->sparse && percent(r, 40))
+		r->trap_kind = KIND_PAGE;
+	if (!r->deep && percent(r, r->killed ? 90 : r->wide ? 60 : 0))
+		r->trap_kind = KIND_JOURNAL;
+	r->trap_slab = UINT64_MAX;
+	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
+		r->trap_slab = dice(r, MIN(r->slabs.slab_count, 3));
+	r->trap_in = r->deep ? 1 + dice(r, 24)
+			     : any_size(r, r->is_long || r->tight ? 6 : 3);
 	r->trap_sprung = false;
-	say(r, "  trap %" PRIu64 "..%" PRIu64 " after %" PRIu64,
-	    r->trap_first, r->trap_last, r->trap_in);
+	say(r, "  trap at kind %d after %" PRIu64, (int)r->trap_kind,
+	    r->trap_in);
 }
 
 void fault_spring(struct run *r)
 {
+	if (r->probe)
+		check_if_crashed(r);
+	r->probe = false;
 	if (!r->trap_sprung)
 		return;
 	r->trap_sprung = false;
-	if (!sim_device_crashed(r->sd))
+	if (sim_device_crashed(r->sd))
+		return;
+	if (percent(r, 70))
+		sim_device_crash(r->sd);
+	else
 		sim_device_crash_at(r->sd, any_size(r, 3));
+}
+
+void fault_kept(struct run *r)
+{
+	if (r->trap_flush_in != 0 && --r->trap_flush_in == 0)
+		sim_device_crash(r->sd);
 }
 
 /* ------------------------------------------------------------------ together */
@@ -158,34 +148,51 @@ void fault_arm(struct run *r)
 
 	sim_device_hold(r->sd, watch, r);
 	r->trap_in = 0;
-	if (what < 60)
+	r->trap_flush_in = 0;
+	r->careful = false;
+	if (r->wide && !r->deep && percent(r, 40)) {
+		r->trap_flush_in = any_size(r, 5);
+	} else if (what < (r->deep || r->killed ? 75 : 50)) {
 		set_trap(r);
-	else if (what < 75)
+	} else if (what < 64) {
+		r->careful = percent(r, 70);
+		r->trap_flush_in = r->careful ? 4 + dice(r, 20)
+					      : any_size(r, 5);
+	} else if (what < 75) {
 		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
-	else if (what < 82)
+	} else if (what < 82) {
 		set_errors(r);
+	}
 }
 
 void fault_disarm(struct run *r)
 {
 	r->trap_in = 0;
+	r->trap_flush_in = 0;
 	r->trap_sprung = false;
+	r->probe = false;
 }
 
 /* ---------------------------------------------------------------------- rot */
 
+static uint64_t block_of_partition(struct run *r, unsigned id)
+{
+	const struct partition *p = &r->layout.partitions[id];
+
+	return p->start - r->bio_offset + dice(r, p->count);
+}
+
 /*
- * A bit flips in a volume that is closed: where checksums or redundancy find
+ * A bit flips in a volume that is not open: where checksums or redundancy find
  * it, where nothing is read any more, or where it cannot change what mappings
  * say. (Entries of the block map have no redundancy.)
  */
-void fault_rot(struct run *r)
+bool fault_rot(struct run *r)
 {
-	struct image im;
+	uint64_t part = dice(r, 5), slab;
 	pbn_t at;
 
-	image_open_sim(&im, r->sd, r->block_count);
-	switch (dice(r, 5)) {
+	switch (part) {
 	case 0:
 		at = 0; /* the geometry */
 		break;
@@ -193,24 +200,24 @@ void fault_rot(struct run *r)
 		at = r->super_block;
 		break;
 	case 2:
-		trap_in_partition(r, &im, PARTITION_JOURNAL);
-		at = r->trap_first + dice(r, r->trap_last - r->trap_first + 1);
+		at = block_of_partition(r, PARTITION_JOURNAL);
 		break;
 	case 3:
-		trap_in_partition(r, &im, PARTITION_SUMMARY);
-		at = r->trap_first;
+		at = r->layout.partitions[PARTITION_SUMMARY].start -
+		     r->bio_offset;
 		break;
 	default:
-		at = slab_start(&im.slabs, dice(r, im.slabs.slab_count)) -
-		     im.geometry.bio_offset + im.slabs.data_blocks;
-		at += dice(r, im.sb.slab.reference_count_blocks +
-				      im.sb.slab.slab_journal_blocks);
+		slab = dice(r, r->slabs.slab_count);
+		at = slab_start(&r->slabs, slab) - r->bio_offset +
+		     r->slabs.data_blocks +
+		     dice(r, r->layout.slab.reference_count_blocks +
+				     r->layout.slab.slab_journal_blocks);
 		break;
 	}
-	image_close(&im);
 	r->rotten = true;
 	say(r, "  block %" PRIu64 " rots", at);
 	sim_device_rot(r->sd, at * BLOCK_SIZE + dice(r, percent(r, 50) ? 200
 							: BLOCK_SIZE),
 		       1, (uint8_t)(1u << dice(r, 8)));
+	return part == 2;
 }

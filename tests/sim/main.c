@@ -73,11 +73,17 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 		run_all(seed + i, l, verbose);
 	}
 	printf("sim: %" PRIu64 " runs, %" PRIu64 " cycles, %" PRIu64
-	       " crashes, %" PRIu64 " recoveries, %" PRIu64
-	       " rebuilds in %lld s\n",
-	       totals.runs, totals.cycles, totals.crashes, totals.recoveries,
-	       totals.rebuilds,
+	       " crashes and %" PRIu64 " that might have been, %" PRIu64
+	       " recoveries, %" PRIu64 " rebuilds in %lld s\n",
+	       totals.runs, totals.cycles, totals.crashes, totals.probes,
+	       totals.recoveries, totals.rebuilds,
 	       (long long)(time(NULL) - begin));
+	printf("sim: of these, %" PRIu64 " crashes in a recovery, %" PRIu64
+	       " while slabs were scrubbed; %" PRIu64
+	       " closed so; %" PRIu64 " openings on a pool; rot: %" PRIu64
+	       " volumes that were closed, %" PRIu64 " that were not\n",
+	       totals.reopenings, totals.unscrubbed, totals.closed_so,
+	       totals.pools, totals.rots, totals.rots_open);
 }
 
 static uint64_t new_seed(void)

@@ -43,27 +43,66 @@ static void fill_with_rubbish(struct run *r)
 	}
 }
 
+/* Blocks that were never written hold mappings that make sense; in pages that
+ * were in use once, or only begun. */
+static void fill_with_pages(struct run *r)
+{
+	uint8_t page[BLOCK_SIZE];
+	pbn_t pbn = r->slabs.first_block;
+
+	mapping_page_format(page, r->layout.nonce, pbn, r->old_pages);
+	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
+		mapping_page_put(page, i,
+				 (struct mapping){pbn + dice(r, 100),
+						  STATE_UNCOMPRESSED});
+	for (; pbn - r->bio_offset < r->block_count; pbn++) {
+		if (!is_data_block(&r->slabs, pbn) || percent(r, 20))
+			continue;
+		put_u64(page + 16, pbn);
+		sim_device_poke(r->sd, pbn - r->bio_offset, page);
+	}
+}
+
 /* ------------------------------------------------------------------- format */
 
 static struct vdo_config *random_shape(struct run *r)
 {
 	static const unsigned rings[] = {4, 8, 16, 32, 64, 256};
+	static const unsigned wide_rings[] = {8, 8, 16, 32};
+	static const unsigned deep_rings[] = {16, 32, 64};
 	static const unsigned slab_rings[] = {3, 4, 8, 16};
 	static const unsigned logical[] = {500, 500, 6000, 6000, 80000};
 	struct vdo_config *c;
 
 	if (vdo_config_new(&c) != 0)
 		abort();
-	r->has_index = percent(r, 30);
+	r->wide = percent(r, 30);
+	r->deep = r->wide && percent(r, 50);
+	r->sparse = !r->wide && percent(r, 25);
+	r->trees = 1 + (unsigned)dice(r, 3);
+	r->has_index = !r->deep && percent(r, 30);
 	vdo_config_set(c, "profile", "small", NULL);
 	vdo_config_set(c, "index-memory", r->has_index ? "2M" : "none", NULL);
-	r->tight = percent(r, 50);
-	config_set(r, c, "slab-bits", 9 + dice(r, 2));
+	r->tight = !r->wide && percent(r, 55);
+	say(r, "  %s", r->deep ? "deep" : r->wide ? "wide" : r->tight ? "tight" : r->sparse ? "sparse" : "plain");
+	config_set(r, c, "slab-bits", r->deep ? 10 : 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
-		   r->tight ? 3 + dice(r, 3) : CHOOSE(r, slab_rings));
-	config_set(r, c, "journal-blocks", r->tight ? 4 : CHOOSE(r, rings));
+		   r->deep    ? 3 + dice(r, 4)
+		   : r->wide  ? 32
+		   : r->tight ? 3 + dice(r, 3)
+			      : CHOOSE(r, slab_rings));
+	r->ring = r->deep    ? CHOOSE(r, deep_rings)
+		  : r->wide  ? CHOOSE(r, wide_rings)
+		  : r->tight ? 4
+			     : CHOOSE(r, rings);
+	config_set(r, c, "journal-blocks", r->ring);
 	r->lbns = (r->tight ? 300 : 10) + dice(r, CHOOSE(r, logical));
-	config_set(r, c, "logical-size", r->lbns * BLOCK_SIZE);
+	if (r->wide)
+		r->lbns = (r->deep ? 200 : 1000) + dice(r, 2000);
+	if (r->sparse)
+		r->lbns = LEAF_USED * (50 + dice(r, 300));
+	config_set(r, c, "logical-size",
+		   (place_of(r, r->lbns - 1) + 1) * BLOCK_SIZE);
 	vdo_config_set(c, "force", "on", NULL);
 	return c;
 }
@@ -77,7 +116,7 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 	struct image im;
 	int result;
 
-	sim_device_crash_at(r->sd, any_size(r, 5));
+	sim_device_crash_at(r->sd, 1 + dice(r, 16));
 	result = vdo_format_device(d, c, &error);
 	vdo_device_close(d);
 	if (!sim_device_crashed(r->sd))
@@ -93,8 +132,30 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 		image_close(&im);
 	} else if (result == 0) {
 		die(r, "format succeeded, and is lost: %s", error.message);
+	} else if (error.code != -VDO_ENOTVDO) {
+		die(r, "an interrupted format looks like a damaged volume: %s",
+		    error.message);
 	}
 	vdo_device_close(d);
+}
+
+/* A volume may have any thresholds: where counts are written as soon as there is
+ * something to write, much is under way with them. */
+static void write_counts_early(struct run *r)
+{
+	uint8_t block[BLOCK_SIZE];
+	struct superblock *sb = &r->layout;
+
+	sim_device_peek(r->sd, r->super_block, block);
+	/* One block less in reserve, as other formatters leave it. */
+	if (r->deep && percent(r, 50))
+		sb->slab.blocking_threshold = sb->slab.slab_journal_blocks - 1;
+	sb->slab.flushing_threshold =
+		dice(r, sb->slab.blocking_threshold + 1);
+	superblock_encode(sb, block);
+	sim_device_poke(r->sd, r->super_block, block);
+	say(r, "  counts are written from %" PRIu64 " blocks on",
+	    sb->slab.flushing_threshold);
 }
 
 void shape_format(struct run *r)
@@ -103,18 +164,22 @@ void shape_format(struct run *r)
 		.seed = r->seed,
 		.block_count = 1500 + dice(r, 2500),
 		.volatile_cache = percent(r, 90),
+		.flush_factor = percent(r, 25) ? 1 + (unsigned)dice(r, 20) : 1,
 	};
 	struct vdo_error error;
 	struct vdo_config *c;
-	struct vdo_info info;
 	struct vdo_device *d;
 
 	say(r, "seed %" PRIu64, r->seed);
 	c = random_shape(r);
+	if (percent(r, r->wide ? 60 : 25))
+		device.late_percent = (unsigned)dice(r, 15);
 	if (r->tight)
 		device.block_count = 1500 + dice(r, 700);
+	if (r->deep)
+		device.block_count = 1200 + r->ring + dice(r, 800);
 	if (r->has_index)
-		device.block_count += 1000;
+		device.block_count = 6800 + dice(r, 1000); /* or none fits */
 	device.fua_lies = device.volatile_cache &&
 			  percent(r, r->tight ? 50 : 20);
 	say(r, "  blocks=%" PRIu64 "%s%s", device.block_count,
@@ -125,17 +190,19 @@ void shape_format(struct run *r)
 	r->sd = sim_device_create(&device);
 	if (percent(r, 20))
 		fill_with_rubbish(r);
-	if (!r->fua_lies && percent(r, 10))
+	while (!r->fua_lies && percent(r, 30))
 		crash_in_format(r, c);
 	d = sim_device_open(r->sd, NULL);
 	if (vdo_format_device(d, c, &error) != 0)
 		die(r, "format: %s", error.message);
-	if (vdo_inspect_device(d, &info, sizeof(info), &error) != 0)
-		die(r, "inspect: %s", error.message);
-	r->super_block = info.data_start - (uint64_t)info.bio_offset;
-	r->nonce = info.nonce;
 	vdo_device_close(d);
 	vdo_config_free(c);
+	kinds_begin(r);
+	if (percent(r, r->deep ? 60 : 30))
+		write_counts_early(r);
+	r->old_pages = percent(r, 10);
+	if (r->old_pages || percent(r, r->sparse ? 70 : 15))
+		fill_with_pages(r);
 	r->model = model_create(r->lbns);
 	r->writes = calloc(r->lbns, sizeof(*r->writes));
 	r->partial = calloc(r->lbns, sizeof(*r->partial));
@@ -146,13 +213,18 @@ void shape_format(struct run *r)
 static void random_settings(struct run *r, struct settings *s)
 {
 	static const unsigned depths[] = {16, 17, 32, 64, 200, 1024};
+	static const uint64_t merges[] = {0, 2 * BLOCK_SIZE, 64 * BLOCK_SIZE};
 	struct vdo_config *c;
 
 	if (vdo_config_new(&c) != 0)
 		abort();
 	vdo_config_set_log(c, print_log, r);
-	config_set(r, c, "depth", CHOOSE(r, depths));
-	if (percent(r, 50)) {
+	config_set(r, c, "depth",
+		   r->wide && percent(r, 70) ? 2000 : CHOOSE(r, depths));
+	/* On one queue requests go in step. */
+	if (r->wide && percent(r, 40)) {
+		config_set(r, c, "threads", 1);
+	} else if (percent(r, 50)) {
 		vdo_config_set(c, "topology", "classic", NULL);
 		config_set(r, c, "logical-zones", 1 + dice(r, 4));
 		config_set(r, c, "physical-zones", 1 + dice(r, 4));
@@ -161,6 +233,7 @@ static void random_settings(struct run *r, struct settings *s)
 		config_set(r, c, "threads", 1 + dice(r, 4));
 	}
 	config_set(r, c, "era", 1 + dice(r, 8));
+	config_set(r, c, "io-merge", CHOOSE(r, merges));
 	vdo_config_set(c, "alignment", percent(r, 40) ? "512" : "4096", NULL);
 	config_set(r, c, "deduplication", percent(r, 85));
 	config_set(r, c, "compression", percent(r, 75));
@@ -171,6 +244,10 @@ static void random_settings(struct run *r, struct settings *s)
 	s->open.cache_bytes = (4 + dice(r, percent(r, 50) ? 10 : 200)) *
 			      BLOCK_SIZE;
 	say(r, "  cache %" PRIu64, s->open.cache_bytes / BLOCK_SIZE);
+	/* A slab has some 500 or 1,000 bytes of counts. */
+	if (percent(r, 40))
+		s->open.counts_memory = 1 + dice(r, 4) * 1200;
+	say(r, "  counts-memory %" PRIu64, s->open.counts_memory);
 	vdo_config_free(c);
 }
 
@@ -212,6 +289,12 @@ static int open_publicly(struct run *r, enum opening how,
 	config_set(r, c, "depth", 16 + dice(r, 100));
 	if (how == OPEN_INLINE) {
 		vdo_config_set(c, "executor", "inline", NULL);
+	} else if (how == OPEN_POOL) {
+		if (vdo_config_set_pool(c, pool_begin(r), r) != 0)
+			die(r, "a pool");
+		config_set(r, c, "logical-zones", 1 + dice(r, 3));
+		config_set(r, c, "physical-zones", 1 + dice(r, 3));
+		config_set(r, c, "hash-zones", 1 + dice(r, 3));
 	} else {
 		config_set(r, c, "threads", 1 + dice(r, 3));
 		config_set(r, c, "spin", 0);

@@ -12,7 +12,8 @@
  *      opens the volume on threads.
  *  (2) A failure prints the command that does it again.
  *
- * Runs on: one thread; the volume on the executor of tests/lib/sim_exec.h.
+ * Runs on: one thread; the volume on the executor of tests/lib/sim_exec.h, or on
+ * the pool of pool.c.
  * Lifetime: run_all() to its end.
  */
 #ifndef TESTS_SIM_H
@@ -36,7 +37,12 @@ struct limits {
 
 /* What happened in all runs. */
 struct totals {
-	uint64_t runs, cycles, crashes, recoveries, others, rebuilds;
+	uint64_t runs, cycles, crashes, recoveries, others, rebuilds, probes;
+	uint64_t pools;		/* openings on the executor over a pool */
+	uint64_t reopenings;	/* crashes while one that crashed was opened */
+	uint64_t unscrubbed;	/* crashes before all slabs were scrubbed */
+	uint64_t closed_so;	/* the same, and closed: RECOVERING */
+	uint64_t rots, rots_open; /* of volumes that were closed, and not */
 };
 
 extern struct totals totals;
@@ -50,12 +56,26 @@ enum flavour {
 	FLAVOURS,
 };
 
+/* What a block is for; those of slabs come last. */
+enum kind {
+	KIND_OTHER,
+	KIND_SUPER,
+	KIND_JOURNAL,
+	KIND_SUMMARY,
+	KIND_PAGE, /* of the block map */
+	KIND_DATA,
+	KIND_COUNTS,
+	KIND_SLAB_JOURNAL,
+	KINDS,
+};
+
 /* How a volume is opened. */
 enum opening {
 	OPEN_SIM,	/* on the executor of the simulation */
 	OPEN_READ_ONLY, /* the same, and nothing is written */
 	OPEN_INLINE,	/* calls do their work themselves */
 	OPEN_THREADS,	/* nothing is as it was the other time */
+	OPEN_POOL,	/* on the pool of pool.c */
 };
 
 /* A flush that succeeded while FUA lies; see check_note_flush(). */
@@ -75,11 +95,21 @@ struct run {
 	struct sim_device *sd;
 	uint64_t block_count;
 	uint64_t lbns;
-	pbn_t super_block;
+	uint64_t super_block;
+	struct superblock layout; /* as it was formatted */
+	struct slab_geometry slabs;
+	uint64_t bio_offset;
 	bool fua_lies;
 	bool has_index;
+	bool old_pages; /* what was never written looks like pages */
 	bool tight; /* journals wrap all the time */
-	uint64_t nonce;
+	bool wide;  /* much at once, with room for it in the journals */
+	bool deep;  /* the same in one slab, whose journal has little room */
+	unsigned ring; /* blocks of the recovery journal */
+	/* Few trees with many leaf pages, of each of which some blocks are used:
+	 * what the model has in a row is not in a row on the volume. */
+	bool sparse;
+	unsigned trees;
 
 	/* What it must hold. */
 	struct model *model;
@@ -90,11 +120,16 @@ struct run {
 	struct image found; /* after the last crash, replayed by the tests */
 	bool has_found;
 	bool reopened; /* unsuccessfully, since then: it must stay so */
+	/* Only the process died: what was found may still be lost, until a flush
+	 * has covered as many writes. */
+	bool killed, unsure;
+	uint64_t unsure_until;
 
 	/* The cycle. */
 	struct vdo_device *device;
 	struct vdo_volume *v; /* NULL: closed */
 	enum opening how;
+	bool closing; /* or being dropped */
 	unsigned under_way, under_way_max;
 	uint64_t ops, ops_in_cycle;
 	enum flavour flavour;
@@ -102,6 +137,10 @@ struct run {
 	bool dense;  /* few LBNs are used: much contention */
 	bool narrow; /* few of each leaf page */
 	bool flushy; /* many flushes */
+	bool careful; /* each operation is flushed before the next */
+	unsigned reading; /* so many reads to come, and nothing else */
+	bool burst;  /* operations come at once, not one after the other */
+	bool clearing; /* then all of them clear blocks */
 	bool faulty; /* errors may come */
 	bool lossy;  /* a write or flush may fail: read-only mode is fine */
 	bool rotten; /* the metadata was damaged */
@@ -109,11 +148,13 @@ struct run {
 	uint64_t retry_lbn, retry_count; /* a read that failed; 0: none */
 	bool super_written; /* since the volume was opened, in read-only mode */
 
-	/* Power fails soon after the Nth write to some part of the storage. */
-	pbn_t trap_first, trap_last;
-	bool trap_pages; /* there, only pages of the block map */
+	/* Power fails soon after the Nth write of a kind, of all slabs or one. */
+	enum kind trap_kind;
+	uint64_t trap_slab;
 	uint64_t trap_in;
 	bool trap_sprung;
+	bool probe; /* at the next step, see what would be if power failed */
+	uint64_t trap_flush_in; /* the same, of flushes and FUA that are over */
 };
 
 #define die(r, ...)                                                            \
@@ -150,6 +191,27 @@ static inline uint64_t any_size(struct run *r, unsigned bits)
 	return 1 + dice(r, UINT64_C(1) << dice(r, bits + 1));
 }
 
+#define LEAF_USED   16u /* blocks of a leaf page, where the volume is sparse */
+#define LEAF_IN_ROW 4u
+
+/* Where the volume has block @i of the model, and how many in a row from it. */
+static inline lbn_t place_of(const struct run *r, uint64_t i)
+{
+	uint64_t page = i / LEAF_USED, at = i % LEAF_USED;
+
+	if (!r->sparse)
+		return i;
+	page = page / r->trees * ROOT_COUNT + page % r->trees;
+	return page * MAP_PAGE_ENTRIES +
+	       at / LEAF_IN_ROW * (MAP_PAGE_ENTRIES * LEAF_IN_ROW / LEAF_USED) +
+	       at % LEAF_IN_ROW;
+}
+
+static inline uint64_t in_a_row(const struct run *r, uint64_t i)
+{
+	return r->sparse ? LEAF_IN_ROW - i % LEAF_IN_ROW : r->lbns - i;
+}
+
 static inline bool run_read_only(struct run *r)
 {
 	return r->v != NULL && vdo_volume_is_read_only(r->v);
@@ -164,20 +226,41 @@ void shape_power_on(struct run *r);
 /* The volume is gone; its device too. */
 void shape_drop_device(struct run *r);
 
+/* kinds.c */
+/* The volume was formatted: know where things are. */
+void kinds_begin(struct run *r);
+/* Writes of some kinds are to be slow from now on, or none. */
+void kinds_choose_delays(struct run *r);
+enum kind kinds_of(const struct run *r, uint64_t block, const void *data);
+/* The slab of a block, or a number that no slab has. */
+uint64_t kinds_slab_of(const struct run *r, uint64_t block);
+
 /* work.c */
 void work_some(struct run *r);
 void work_wait(struct run *r);
+
+/* pool.c */
+const struct vdo_pool_ops *pool_begin(struct run *r);
+/* Are tasks to be left for steps? Those that were are run. */
+void pool_hold(bool on);
+/* Returns how many steps there were; fewer if nothing is left. */
+uint64_t pool_run(uint64_t steps);
 
 /* fault.c */
 void fault_arm(struct run *r);
 void fault_disarm(struct run *r);
 void fault_spring(struct run *r);
-void fault_rot(struct run *r);
+/* A flush, or a write with FUA, ended well. */
+void fault_kept(struct run *r);
+/* Returns whether it is in the journal. */
+bool fault_rot(struct run *r);
 
 /* check.c */
 void check_note_flush(struct run *r, uint64_t since);
 /* The volume is gone: what is on the storage is the only thing that is. */
 void check_survivors(struct run *r, const char *when);
+/* Power might fail now, and does not. */
+void check_if_crashed(struct run *r);
 /* The volume is at rest, and saved. */
 void check_at_rest(struct run *r);
 /* Between two steps each component agrees with itself. */
@@ -185,6 +268,8 @@ void check_walk(struct run *r);
 /* The volume was opened and nothing was done yet: it is what the tests found
  * on the storage before, replayed by themselves. */
 void check_recovered(struct run *r);
+/* It serves: what was found stays, also where only the process had died. */
+void check_is_certain(struct run *r);
 /* The volume was rebuilt, and maps what it mapped. */
 void check_rebuilt(struct run *r);
 /* Blocks as the volume reads them, now that nothing is under way. */

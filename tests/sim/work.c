@@ -37,6 +37,9 @@ static bool error_is_fine(struct run *r, const struct op *op, int result)
 	if (result == -ENOSPC)
 		return op->kind == OP_WRITE || op->kind == OP_ZERO ||
 		       op->is_partial;
+	if (result == -ECANCELED)
+		return r->closing && op->count > 1 &&
+		       (op->kind == OP_DISCARD || op->kind == OP_ZERO);
 	if (result == -EIO)
 		return r->faulty;
 	return result == -VDO_EREADONLY && r->lossy && run_read_only(r);
@@ -112,6 +115,8 @@ static void op_done(void *arg, int result)
 		end_writes(op, result);
 		break;
 	}
+	if (result == 0 && (op->kind == OP_FLUSH || op->fua))
+		fault_kept(r);
 	op_free(op);
 }
 
@@ -156,6 +161,8 @@ static uint64_t random_count(struct run *r)
 {
 	uint64_t n = dice(r, 100);
 
+	if (r->wide && n < 70)
+		return 1 + dice(r, 5 * OP_BLOCKS_MAX);
 	if (r->flavour != MIXED && n < (r->tight ? 80 : 40))
 		return 1 + dice(r, OP_BLOCKS_MAX);
 	return n < 60 ? 1 : n < 95 ? 1 + dice(r, 8)
@@ -211,6 +218,11 @@ static void fill_blocks(struct run *r, uint8_t *buf, uint64_t count)
 	}
 }
 
+static uint64_t offset_of(const struct op *op)
+{
+	return place_of(op->run, op->lbn) * BLOCK_SIZE;
+}
+
 static int submit_write(struct op *op)
 {
 	struct run *r = op->run;
@@ -223,7 +235,7 @@ static int submit_write(struct op *op)
 	op->fua = flags & VDO_IO_FUA;
 	begin_writes(op);
 	return vdo_aio_pwrite(r->v, op->buf, op->count * BLOCK_SIZE,
-			      op->lbn * BLOCK_SIZE, op_done, op, flags);
+			      offset_of(op), op_done, op, flags);
 }
 
 /* Some sectors of a block whose content is known. */
@@ -247,14 +259,13 @@ static int submit_sectors(struct op *op)
 		begin_writes(op);
 		return (op->kind == OP_DISCARD ? vdo_aio_discard
 					       : vdo_aio_write_zeroes)(
-			r->v, n * 512, op->lbn * BLOCK_SIZE + first * 512,
+			r->v, n * 512, offset_of(op) + first * 512,
 			op_done, op, flags);
 	}
 	memset(op->buf + first * 512, (int)dice(r, 256), n * 512);
 	begin_writes(op);
 	return vdo_aio_pwrite(r->v, op->buf + first * 512, n * 512,
-			      op->lbn * BLOCK_SIZE + first * 512, op_done, op,
-			      flags);
+			      offset_of(op) + first * 512, op_done, op, flags);
 }
 
 static int submit_zeroes(struct op *op)
@@ -268,7 +279,7 @@ static int submit_zeroes(struct op *op)
 	begin_writes(op);
 	return (op->kind == OP_DISCARD ? vdo_aio_discard
 				       : vdo_aio_write_zeroes)(
-		r->v, op->count * BLOCK_SIZE, op->lbn * BLOCK_SIZE, op_done, op,
+		r->v, op->count * BLOCK_SIZE, offset_of(op), op_done, op,
 		flags);
 }
 
@@ -281,7 +292,7 @@ static int submit(struct op *op)
 	case OP_READ:
 		op->buf = malloc(op->count * BLOCK_SIZE);
 		return vdo_aio_pread(r->v, op->buf, op->count * BLOCK_SIZE,
-				     op->lbn * BLOCK_SIZE, op_done, op, 0);
+				     offset_of(op), op_done, op, 0);
 	case OP_WRITE:
 		if (vdo_volume_alignment(r->v) == 512 && percent(r, 20))
 			return submit_sectors(op);
@@ -301,18 +312,29 @@ static void choose_op(struct run *r, struct op *op)
 					OP_WRITE, OP_WRITE,   OP_WRITE,
 					OP_WRITE, OP_WRITE,   OP_WRITE,
 					OP_ZERO,  OP_DISCARD, OP_FLUSH};
-	uint64_t room = r->dense ? MIN(r->lbns, 30) : r->lbns;
+	uint64_t room = r->dense ? MIN(r->lbns, r->careful ? 6 : 30) : r->lbns;
 	uint64_t count = random_count(r);
 
 	op->kind = CHOOSE(r, kinds);
 	if (r->flushy && percent(r, 20))
 		op->kind = OP_FLUSH;
+	if (r->careful)
+		op->kind = percent(r, 50)	 ? OP_FLUSH
+			   : op->kind == OP_READ ? OP_ZERO
+						 : op->kind;
+	/* Pages come and go, and nothing is committed meanwhile. */
+	if (r->reading > 0 && r->reading--)
+		op->kind = OP_READ;
+	else if (r->sparse && percent(r, 4))
+		r->reading = 1 + (unsigned)dice(r, 30);
+	if (r->burst && r->clearing)
+		op->kind = percent(r, 50) ? OP_ZERO : OP_DISCARD;
 	op->lbn = dice(r, room);
-	if (r->narrow) /* few blocks of many leaf pages */
+	if (r->narrow && !r->sparse) /* few blocks of many leaf pages */
 		op->lbn -= op->lbn % MAP_PAGE_ENTRIES % 700;
 	if (op->kind == OP_DISCARD && percent(r, 10))
 		count = 1 + dice(r, DISCARD_MAX);
-	op->count = MIN(count, room - op->lbn);
+	op->count = MIN(count, MIN(room - op->lbn, in_a_row(r, op->lbn)));
 	if (r->retry_count == 0)
 		return;
 	/* Whoever meets an error tries it again. */
@@ -341,9 +363,23 @@ static void start_op(struct run *r)
 
 /* ---------------------------------------------------------------- the whole */
 
-static void run_steps(struct run *r, uint64_t steps)
+static uint64_t run_freely(struct run *r, uint64_t steps)
 {
-	sim_executor_run(r->v->executor, steps);
+	return r->how == OPEN_POOL
+		       ? pool_run(steps)
+		       : sim_executor_run(r->v->executor, steps);
+}
+
+/* Power fails at the very step at which a trap is sprung, or soon after. False:
+ * nothing is left to be done. */
+static bool run_steps(struct run *r, uint64_t steps)
+{
+	for (; steps > 0; steps--) {
+		if (run_freely(r, 1) == 0)
+			return false;
+		fault_spring(r);
+	}
+	return true;
 }
 
 void work_wait(struct run *r)
@@ -351,7 +387,7 @@ void work_wait(struct run *r)
 	uint64_t rounds = 0;
 
 	while (r->under_way > 0) {
-		if (sim_executor_run(r->v->executor, 10000) == 0)
+		if (!run_steps(r, 10000) && r->under_way > 0)
 			die(r, "%u operations hang", r->under_way);
 		if (++rounds > 10000)
 			die(r, "%u operations do not end", r->under_way);
@@ -364,16 +400,21 @@ static void switch_something(struct run *r)
 	const char *name = percent(r, 50) ? "compression" : "deduplication";
 	const char *value = percent(r, 50) ? "on" : "off";
 
+	pool_hold(false); /* it waits */
 	if (vdo_volume_set(r->v, name, value, NULL) != 0)
 		die(r, "switching %s", name);
+	pool_hold(r->how == OPEN_POOL);
 }
 
 /* All comes to rest, calls wait, and it goes on. */
 static void suspend_and_resume(struct run *r)
 {
 	bool save = percent(r, 70);
-	int result = volume_suspend(r->v->volume, save);
+	int result;
 
+	pool_hold(false);
+	result = volume_suspend(r->v->volume, save);
+	pool_hold(r->how == OPEN_POOL);
 	say(r, "  suspended%s: %s", save ? ", saved" : "",
 	    vdo_error_name(result));
 	if (result != 0 && !sim_device_crashed(r->sd) && !run_read_only(r) &&
@@ -383,8 +424,10 @@ static void suspend_and_resume(struct run *r)
 		check_at_rest(r);
 	for (uint64_t i = dice(r, 4); i > 0; i--)
 		start_op(r);
-	run_steps(r, dice(r, 40));
+	(void)run_steps(r, dice(r, 40));
+	pool_hold(false);
 	result = volume_resume(r->v->volume);
+	pool_hold(r->how == OPEN_POOL);
 	if (result != 0 && !sim_device_crashed(r->sd) && !r->faulty)
 		die(r, "resume: %s", vdo_error_name(result));
 }
@@ -404,6 +447,24 @@ static uint64_t choose_work(struct run *r)
 	r->flushy = percent(r, 20);
 	r->retry_count = 0;
 	r->under_way_max = percent(r, 30) ? 1 : 1 + (unsigned)dice(r, 100);
+	r->burst = r->wide && !r->deep && percent(r, 50);
+	r->clearing = percent(r, 40);
+	r->reading = 0;
+	if (r->careful) {
+		r->under_way_max = 1 + (unsigned)dice(r, 3);
+		r->dense = true;
+		n = 20 + dice(r, 60);
+	}
+	if (r->wide) {
+		r->flavour = percent(r, 70) ? MANY_ENTRIES : r->flavour;
+		r->under_way_max = 100;
+		r->dense = false;
+		n = r->burst ? 4 + dice(r, 20) : 20 + dice(r, 100);
+		if (r->deep) { /* most of it under the eyes of the traps */
+			n = 30 + dice(r, 50);
+			r->under_way_max = 4 + (unsigned)dice(r, 12);
+		}
+	}
 	if (r->limits.ops != 0)
 		n = MIN(n, r->limits.ops);
 	say(r, "  %" PRIu64 " operations of flavour %d", n, (int)r->flavour);
@@ -414,18 +475,19 @@ void work_some(struct run *r)
 {
 	uint64_t n = choose_work(r);
 
+	pool_hold(r->how == OPEN_POOL);
 	for (uint64_t i = 0; i < n; i++) {
 		if (percent(r, 1))
 			switch_something(r);
 		if (dice(r, 300) == 0)
 			suspend_and_resume(r);
 		while (r->under_way >= r->under_way_max)
-			if (sim_executor_run(r->v->executor,
-					     1 + dice(r, 50)) == 0)
+			if (!run_steps(r, 1 + dice(r, 50)) &&
+			    r->under_way >= r->under_way_max)
 				die(r, "%u operations hang", r->under_way);
 		start_op(r);
-		run_steps(r, dice(r, 40));
-		fault_spring(r);
+		if (!r->burst)
+			(void)run_steps(r, dice(r, 40));
 		if (sim_device_crashed(r->sd) ||
 		    (run_read_only(r) && percent(r, 3)))
 			break;
@@ -434,5 +496,7 @@ void work_some(struct run *r)
 		if (i % WALK_EACH == 0)
 			check_walk(r);
 	}
+	if (r->burst)
+		(void)run_steps(r, dice(r, 8000));
 	check_walk(r);
 }

@@ -50,3 +50,9 @@ TESTS += tests/unit/test_depot_scrub
 tests_unit_test_depot_scrub_SOURCES = tests/unit/test_depot_scrub.c \
 	$(DEPOT_FIXTURE)
 tests_unit_test_depot_scrub_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_depot_counts
+TESTS += tests/unit/test_depot_counts
+tests_unit_test_depot_counts_SOURCES = tests/unit/test_depot_counts.c \
+	$(DEPOT_FIXTURE)
+tests_unit_test_depot_counts_LDADD = $(UNIT_LIBS)

@@ -185,6 +185,7 @@ static void open_depot(struct fx *f, unsigned zones, unsigned locks)
 		.log = &f->logger,
 		.sb = &f->sb,
 		.locks_max = locks ? locks : 4096,
+		.counts_memory = f->counts_memory,
 	};
 
 	f->zones = zones;
@@ -354,9 +355,18 @@ int fx_replayed(struct fx *f)
 	return fx_result(f);
 }
 
+static void begin_load(struct fx *f, bool is_new)
+{
+	struct journal_point end = {f->seq + 1, 0};
+
+	if (origin(f, is_new) == DEPOT_CRASHED)
+		depot_set_points_end(f->d, point_pack(end));
+	depot_load(f->d, origin(f, is_new), new_wait(f));
+}
+
 int fx_load_journals(struct fx *f)
 {
-	depot_load(f->d, origin(f, false), new_wait(f));
+	begin_load(f, false);
 	return fx_result(f);
 }
 
@@ -379,7 +389,7 @@ int fx_load(struct fx *f, bool is_new)
 {
 	int r;
 
-	depot_load(f->d, origin(f, is_new), new_wait(f));
+	begin_load(f, is_new);
 	r = fx_result(f);
 	if (r == 0 && f->d->origin == DEPOT_CRASHED)
 		r = fx_replayed(f);
@@ -455,30 +465,44 @@ struct pbn_lock *fx_allocate(struct fx *f, unsigned zone, int *result)
 	return lock;
 }
 
-struct reading {
-	pbn_t pbn;
-	struct pbn_lock *lock;
-};
+static unsigned zone_of(struct fx *f, pbn_t pbn)
+{
+	return is_data_block(depot_geometry(f->d), pbn)
+		       ? depot_zone_of(f->d, pbn)
+		       : 0;
+}
+
+static void locked(struct completion *c)
+{
+	container_of(c, struct fx_locking, op.done)->over = true;
+}
 
 static void lock_read(struct fx *f, void *arg)
 {
-	struct reading *r = arg;
-	unsigned zone = is_data_block(depot_geometry(f->d), r->pbn)
-				? depot_zone_of(f->d, r->pbn)
-				: 0;
+	struct fx_locking *l = arg;
 
-	r->lock = depot_lock_read(f->d, zone, r->pbn);
+	if (depot_lock_read(f->d, zone_of(f, l->op.pbn), &l->op))
+		l->over = true;
+}
+
+struct fx_locking *fx_lock_start(struct fx *f, pbn_t pbn)
+{
+	struct fx_locking *l = calloc(1, sizeof(*l));
+
+	l->op.pbn = pbn;
+	completion_init(&l->op.done, f->queues[zone_of(f, pbn)], locked);
+	fx_on(f, zone_of(f, pbn), lock_read, l);
+	return l;
 }
 
 struct pbn_lock *fx_lock_read(struct fx *f, pbn_t pbn)
 {
-	struct reading r = {pbn, NULL};
-	unsigned zone = is_data_block(depot_geometry(f->d), pbn)
-				? depot_zone_of(f->d, pbn)
-				: 0;
+	struct fx_locking *l = fx_lock_start(f, pbn);
+	struct pbn_lock *lock = l->op.lock;
 
-	fx_on(f, zone, lock_read, &r);
-	return r.lock;
+	ck_assert(l->over);
+	free(l);
+	return lock;
 }
 
 static void unlock(struct fx *f, void *arg)

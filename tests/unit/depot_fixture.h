@@ -73,6 +73,7 @@ struct fx {
 	seq_t seq; /* of the recovery journal */
 	uint16_t entry;
 	long holds[4096]; /* by its block */
+	uint64_t counts_memory; /* of the next depot, in bytes; 0: no limit */
 	bool by_hand;     /* the test changes the depot itself: no walks */
 };
 
@@ -116,6 +117,13 @@ struct fx_allocation {
 struct fx_allocation *fx_allocate_start(struct fx *f, unsigned zone);
 /* The same, and it must be over. */
 struct pbn_lock *fx_allocate(struct fx *f, unsigned zone, int *result);
+struct fx_locking {
+	struct lock_op op;
+	bool over;
+};
+/* Ask for a read lock; on the heap, to be freed by the caller. */
+struct fx_locking *fx_lock_start(struct fx *f, pbn_t pbn);
+/* The same, and it must be over. */
 struct pbn_lock *fx_lock_read(struct fx *f, pbn_t pbn);
 void fx_unlock(struct fx *f, struct pbn_lock *lock);
 

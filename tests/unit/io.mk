@@ -27,3 +27,7 @@ check_PROGRAMS += tests/unit/test_uring
 TESTS += tests/unit/test_uring
 tests_unit_test_uring_SOURCES = tests/unit/test_uring.c
 tests_unit_test_uring_LDADD = $(UNIT_LIBS)
+check_PROGRAMS += tests/unit/test_plug
+TESTS += tests/unit/test_plug
+tests_unit_test_plug_SOURCES = tests/unit/test_plug.c
+tests_unit_test_plug_LDADD = $(UNIT_LIBS)

@@ -72,6 +72,8 @@ unsigned rig_usable(const uint8_t *block)
 	return usable;
 }
 
+bool rig_runs;
+
 struct journal_entry rig_entry(unsigned n)
 {
 	struct journal_entry e = {
@@ -81,7 +83,11 @@ struct journal_entry rig_entry(unsigned n)
 		.new_mapping = {RIG_DATA + n, (uint8_t)(1 + n % 15)},
 	};
 
-	if (n % 50 == 49) {
+	if (rig_runs) {
+		e.page = UINT64_C(0x700000001);
+		e.new_mapping = (struct mapping){0, n % 1000 < 500};
+		e.old_mapping = (struct mapping){RIG_DATA + n / 2, 1};
+	} else if (n % 50 == 49) {
 		e.operation = JOURNAL_BLOCK_MAP;
 		e.new_mapping.state = 1;
 	} else if (n % 3 == 0) {
@@ -361,30 +367,62 @@ static void op_done(struct completion *c)
 	struct rig_op *t = container_of(c, struct rig_op, op.done);
 	struct rig *r = t->rig;
 	const struct journal_point *p = &t->op.point;
+	unsigned n = t->op.run == NULL ? 1 : t->op.run_count;
 
 	RIG_CHECK(!t->finished && !t->failed);
 	if (c->result != 0) {
 		RIG_CHECK(c->result == -VDO_EREADONLY);
 		t->failed = true;
-		r->failed++;
+		r->failed += n;
 		return;
 	}
 	/* In order, in its place, and durable. */
 	RIG_CHECK(t->n == r->finished);
 	RIG_CHECK(p->seq == r->start + t->n / PER_BLOCK);
 	RIG_CHECK(p->entry == t->n % PER_BLOCK);
-	RIG_CHECK(rig_usable(rig_place(r, r->disk, p->seq)) > p->entry);
+	RIG_CHECK(p->entry + n <= PER_BLOCK);
+	RIG_CHECK(rig_usable(rig_place(r, r->disk, p->seq)) >= p->entry + n);
 	t->finished = true;
-	r->finished++;
-	r->seqs[p->seq - r->start].finished++;
+	r->finished += n;
+	r->seqs[p->seq - r->start].finished += n;
+}
+
+/* A run from entry t->n on, of those that have the same new mapping and are
+ * wanted, or none. */
+static void choose_run(struct rig_op *t)
+{
+	static struct journal_change changes[RIG_OPS];
+	struct rig *r = t->rig;
+	unsigned most = MIN(r->wanted - t->n, 500 - t->n % 500);
+	unsigned chance;
+
+	t->op.run = NULL;
+	r->covered = t->n + 1;
+	if (!rig_runs)
+		return;
+	chance = 1 + (unsigned)rand() % 400;
+	most = MIN(most, journal_room(r->journal));
+	most = MIN(most, chance);
+	if (most == 1)
+		return;
+	r->covered = t->n + most;
+	for (unsigned n = t->n; n < r->covered; n++)
+		changes[n] = (struct journal_change){
+			.old = rig_entry(n).old_mapping,
+			.slot = rig_entry(n).slot};
+	t->op.run = &changes[t->n];
+	t->op.run_count = most;
 }
 
 static void op_go(struct completion *c)
 {
 	struct rig_op *t = container_of(c, struct rig_op, go);
 
+	if (t->n < t->rig->covered)
+		return; /* in a run */
 	completion_init(&t->op.done, t->rig->queue, op_done);
 	t->op.entry = rig_entry(t->n);
+	choose_run(t);
 	journal_append(t->rig->journal, &t->op);
 }
 

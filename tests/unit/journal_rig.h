@@ -65,6 +65,7 @@ struct rig_seq {
 };
 
 struct rig {
+	unsigned covered; /* entries that ops were appended for */
 	struct executor *x;
 	struct queue *queue;
 	struct queue *sync_queue;
@@ -100,6 +101,10 @@ struct rig {
 	bool drained;
 	int drain_result;
 };
+
+/* Entries appended from now on are all of one page, in runs and single ones by
+ * chance. Set before rig_open(). */
+extern bool rig_runs;
 
 struct rig_block {
 	uint64_t map_head, slab_head, seq, nonce, used, pages;

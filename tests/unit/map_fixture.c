@@ -271,6 +271,12 @@ void journal_release_entry(struct journal *j, seq_t seq)
 	j->entry_holds[seq]--;
 }
 
+void journal_release_entries(struct journal *j, seq_t seq, unsigned n)
+{
+	ck_assert_int_ge(j->entry_holds[seq], (int)n);
+	j->entry_holds[seq] -= (int)n;
+}
+
 static unsigned sum(const int *counts)
 {
 	unsigned n = 0;

@@ -86,6 +86,7 @@ static const struct {
 	{"alignment", "1024", F(open.alignment), -1},
 	{"io-engine", "threads", F(device.engine), DEVICE_THREADS},
 	{"io-threads", "8", F(device.threads), 8},
+	{"io-merge", "64K", F(open.io_merge), 64 << 10},
 	{"direct", "on", F(device.direct), 1},
 	{"advice-entries", "100000", F(open.advice_entries), 100000},
 	{"deduplication", "no", F(open.deduplication), 0},

@@ -351,6 +351,7 @@ START_TEST(fills_a_journal)
 		if (i % 2 == 1)
 			e->entry.old_mapping = (struct mapping){FX_FIRST, 1};
 	}
+	f->seq = entry_count / 200 + 1;
 	f->dev.log_count = 0;
 	ck_assert_int_eq(fx_load_journals(f), 0);
 	ck_assert_int_eq(fx_replay(f, entries, entry_count), 0);

@@ -110,7 +110,7 @@ static void drain_done(struct completion *c)
 static int submit(enum io_kind kind, unsigned blocks, const char *name,
 		  unsigned flags)
 {
-	static uint8_t bytes[64 * B];
+	static uint8_t bytes[300 * B];
 	struct iovec iov = {bytes, blocks * B};
 	struct io_request q = {
 		.kind = kind,
@@ -171,7 +171,33 @@ START_TEST(waits_for_requests)
 	ck_assert_int_eq(submit(IO_WRITE, 1, "d", VDO_IO_NOWAIT), -EAGAIN);
 	for (unsigned i = 0; i < 7; i++)
 		end_one(&engine);
-	ck_assert_str_eq(ended, "acb");
+	ck_assert_str_eq(ended, "abc");
+	teardown();
+}
+END_TEST
+
+/* A long call lets others have a turn; what it gets in one lies together. */
+START_TEST(long_calls_take_turns)
+{
+	uint64_t next = 0;
+	unsigned alone = 0;
+
+	setup();
+	start();
+	ck_assert_int_eq(submit(IO_WRITE, 300, "a", 0), 0);
+	ck_assert_int_eq(submit(IO_WRITE, 300, "b", 0), 0);
+	ck_assert_int_eq(submit(IO_WRITE, 1, "c", 0), 0);
+	while (ended[0] == '\0') {
+		uint64_t lbn = engine.blocks[engine.count - 1].lbn;
+
+		alone += lbn != next;
+		next = lbn + 1;
+		end_one(&engine);
+	}
+	ck_assert_str_eq(ended, "c");
+	ck_assert_uint_lt(alone, 5);
+	while (engine.count > 0)
+		end_one(&engine);
 	teardown();
 }
 END_TEST
@@ -404,6 +430,7 @@ int main(void)
 	TCase *tc = unit_case("front");
 
 	tcase_add_test(tc, waits_for_requests);
+	tcase_add_test(tc, long_calls_take_turns);
 	tcase_add_test(tc, stopped);
 	tcase_add_test(tc, stopped_in_the_middle);
 	tcase_add_test(tc, drain_waits_for_all);

@@ -704,11 +704,11 @@ static void wind_down(void)
  * Appends, completions in any order, and releases mixed; now and then a crash
  * is examined, with all writes under way torn.
  */
-START_TEST(at_random)
+static void at_random_with(int seed)
 {
-	uint64_t size = sizes[(unsigned)_i % ARRAY_SIZE(sizes)];
+	uint64_t size = sizes[(unsigned)seed % ARRAY_SIZE(sizes)];
 
-	srand((unsigned)_i + 1);
+	srand((unsigned)seed + 1);
 	rig_open(r, size, 1 + (unsigned)rand() % 2000, CACHE);
 	r->hold = true;
 	for (unsigned i = 0; i < 2000 && r->appended < 15000; i++) {
@@ -730,6 +730,20 @@ START_TEST(at_random)
 	wind_down();
 	rig_check_crash(r);
 	rig_close(r);
+}
+
+START_TEST(at_random)
+{
+	at_random_with(_i);
+}
+END_TEST
+
+/* The same with runs, each of which lies in one block. */
+START_TEST(runs_at_random)
+{
+	rig_runs = true;
+	at_random_with(_i);
+	rig_runs = false;
 }
 END_TEST
 
@@ -771,5 +785,6 @@ int main(void)
 	tcase_add_test(tc, no_memory);
 	tc = unit_case("random");
 	tcase_add_loop_test(tc, at_random, 0, 120);
+	tcase_add_loop_test(tc, runs_at_random, 0, 120);
 	return unit_run();
 }

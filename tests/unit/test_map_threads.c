@@ -78,6 +78,12 @@ void journal_release_entry(struct journal *j, seq_t seq)
 	journal_release_map(j, seq);
 }
 
+void journal_release_entries(struct journal *j, seq_t seq, unsigned n)
+{
+	while (n-- > 0)
+		journal_release_entry(j, seq);
+}
+
 const struct slab_geometry *depot_geometry(const struct depot *d)
 {
 	return &d->geometry;

@@ -194,6 +194,31 @@ START_TEST(place)
 }
 END_TEST
 
+/* The first slot that differs, wherever it is and wherever the search begins. */
+START_TEST(skip)
+{
+	const struct mapping m = {0, (uint8_t)_i};
+	uint8_t full[BLOCK_SIZE];
+
+	mapping_page_format(full, 1, 2, true);
+	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++)
+		mapping_page_put(full, i, m);
+	for (unsigned at = 0; at < MAP_PAGE_ENTRIES; at++) {
+		mapping_page_put(full, at, (struct mapping){at + 1, 1});
+		for (unsigned from = at > 20 ? at - 20 : 0; from <= at; from++)
+			ck_assert_uint_eq(mapping_page_skip(full, from,
+							    MAP_PAGE_ENTRIES,
+							    m),
+					  at);
+		ck_assert_uint_eq(mapping_page_skip(full, 0, at, m), at);
+		ck_assert_uint_eq(mapping_page_skip(full, at + 1,
+						    MAP_PAGE_ENTRIES, m),
+				  MAP_PAGE_ENTRIES);
+		mapping_page_put(full, at, m);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("mapping");
@@ -204,6 +229,7 @@ int main(void)
 	tcase_add_test(tc, initialised_flag);
 	tcase_add_loop_test(tc, entry, 0, ARRAY_SIZE(entries));
 	tcase_add_test(tc, slots);
+	tcase_add_loop_test(tc, skip, 0, 2);
 	tcase_add_loop_test(tc, place, 0, ARRAY_SIZE(places));
 	return unit_run();
 }

@@ -54,6 +54,27 @@ START_TEST(each_level)
 }
 END_TEST
 
+/* Who is put first comes before those of the same level, and no others. */
+START_TEST(put_first)
+{
+	struct prioq q;
+	struct prioq_node nodes[4];
+
+	prioq_init(&q);
+	for (unsigned i = 0; i < 4; i++)
+		prioq_node_init(&nodes[i]);
+	prioq_put(&q, &nodes[0], 5);
+	prioq_put(&q, &nodes[1], 7);
+	prioq_put_first(&q, &nodes[2], 5);
+	prioq_put_first(&q, &nodes[3], 6);
+	ck_assert_ptr_eq(pop(&q), &nodes[1]);
+	ck_assert_ptr_eq(pop(&q), &nodes[3]);
+	ck_assert_ptr_eq(pop(&q), &nodes[2]);
+	ck_assert_ptr_eq(pop(&q), &nodes[0]);
+	ck_assert_ptr_null(pop(&q));
+}
+END_TEST
+
 START_TEST(order)
 {
 	struct prioq q;
@@ -129,6 +150,7 @@ int main(void)
 
 	tcase_add_test(tc, empty);
 	tcase_add_loop_test(tc, each_level, 0, PRIOQ_LEVELS);
+	tcase_add_test(tc, put_first);
 	tcase_add_test(tc, order);
 	tcase_add_test(tc, limits);
 	tcase_add_test(tc, put_again);

@@ -15,7 +15,7 @@ static void setup(void)
 	ck_assert_int_eq(fx_load(f, true), 0);
 	slab = &f->d->slabs[0];
 	f->by_hand = true;
-	ck_assert_int_eq(depot_activate_slab(slab), 0);
+	ck_assert_int_eq(depot_activate_slab(slab, true), 0);
 }
 
 static void teardown(void)
@@ -145,7 +145,7 @@ static void try_case(struct fx *fx, void *arg)
 	slab->journal->tail_lock = &slab->journal->locks[7];
 	slab->journal->locks[7].count = 1;
 	if (c->locked) {
-		lock = pbnlock_get(slab->zone, slab->start + 5, PBN_LOCK_READ);
+		lock = pbnlock_get(slab, slab->start + 5, PBN_LOCK_READ);
 		lock->provisional = c->count == 255;
 	}
 	r = refs_adjust(slab, 5, c->kind, at);

@@ -134,6 +134,7 @@ static void assert_last(seq_t last, unsigned count)
 	ck_assert_uint_eq(replay_entries(scan, 4), 0);
 	ck_assert_uint_eq(bounds.logical_blocks_used, 1000 * last + count);
 	ck_assert_uint_eq(bounds.block_map_data_blocks, 100 * last);
+	ck_assert_uint_eq(bounds.points_end, last << 16 | 2 * count);
 }
 
 /* After good order old blocks remain, and count for nothing. */
@@ -144,6 +145,7 @@ START_TEST(nothing)
 	ck_assert_int_eq(end(), 0);
 	ck_assert(!bounds.found);
 	ck_assert_uint_eq(bounds.highest, 5);
+	ck_assert_uint_eq(bounds.points_end, 5 << 16);
 	ck_assert_uint_lt(bounds.last, bounds.first);
 	ck_assert_uint_eq(bounds.logical_blocks_used, 11);
 	ck_assert_uint_eq(bounds.block_map_data_blocks, 22);
@@ -181,6 +183,18 @@ START_TEST(hole)
 	memset(block_of(8), 0, BLOCK_SIZE);
 	assert_last(7, FULL);
 	ck_assert_uint_eq(bounds.highest, 9);
+}
+END_TEST
+
+/* No more blocks than a writer has buffers are under I/O. */
+START_TEST(hole_too_old)
+{
+	put_full(11);
+	memset(block_of(_i), 0, BLOCK_SIZE);
+	if (_i > 9)
+		assert_last((seq_t)_i - 1, FULL);
+	else
+		ck_assert_int_eq(end(), -VDO_ECORRUPT);
 }
 END_TEST
 
@@ -442,6 +456,53 @@ START_TEST(entry_check)
 }
 END_TEST
 
+/* Pages that entries make come up even if nothing is put there, once, and not as
+ * places. */
+START_TEST(made_pages)
+{
+	struct journal_entry make = {.operation = JOURNAL_BLOCK_MAP,
+				     .page = 5,
+				     .slot = 811,
+				     .new_mapping = {9, STATE_UNCOMPRESSED}};
+	struct journal_entry first = {.page = 9,
+				      .new_mapping = {70, STATE_UNCOMPRESSED}};
+	uint8_t page[BLOCK_SIZE] = {0};
+	struct replay_table *t;
+	size_t pos = 0;
+
+	ck_assert_int_eq(replay_table_create(3, &t), 0);
+	ck_assert(replay_table_add(t, &make));
+	replay_table_make(t, 9);
+	ck_assert(replay_table_add(t, &first));
+	make.page = 9;
+	make.new_mapping.pbn = 12;
+	ck_assert(replay_table_add(t, &make));
+	replay_table_make(t, 12);
+	ck_assert(!replay_table_add(t, &first));
+	ck_assert_uint_eq(replay_table_count(t), 3);
+	replay_table_sort(t);
+	ck_assert_uint_eq(replay_table_count(t), 3);
+	ck_assert_uint_eq(replay_table_page(t, &pos), 5);
+	ck_assert_uint_eq(replay_table_page(t, &pos), 9);
+	ck_assert_uint_eq(replay_table_page(t, &pos), 12);
+	ck_assert_uint_eq(replay_table_page(t, &pos), 0);
+	ck_assert(!replay_table_makes(t, 5));
+	ck_assert(replay_table_makes(t, 9));
+	ck_assert(replay_table_makes(t, 12));
+	ck_assert(!replay_table_makes(t, 70));
+	ck_assert_uint_eq(replay_table_apply(t, 5, page), 1);
+	ck_assert_uint_eq(replay_table_apply(t, 9, page), 3);
+	ck_assert_uint_eq(mapping_page_get(page, 0).pbn, 70);
+	ck_assert_uint_eq(mapping_page_get(page, 811).pbn, 12);
+	ck_assert_uint_eq(replay_table_apply(t, 12, page), 1);
+	ck_assert_uint_eq(mapping_page_get(page, 0).pbn, 70);
+	replay_table_clear(t);
+	replay_table_sort(t);
+	ck_assert(!replay_table_makes(t, 12));
+	replay_table_destroy(t);
+}
+END_TEST
+
 START_TEST(table)
 {
 	static uint8_t page[BLOCK_SIZE];
@@ -502,6 +563,7 @@ int main(void)
 	tcase_add_test(tc, nothing);
 	tcase_add_test(tc, whole);
 	tcase_add_test(tc, hole);
+	tcase_add_loop_test(tc, hole_too_old, 7, 12);
 	tcase_add_test(tc, stale);
 	tcase_add_test(tc, not_full);
 	tcase_add_loop_test(tc, torn, 1, 8);
@@ -521,5 +583,6 @@ int main(void)
 	tcase_add_test(tc, totals);
 	tcase_add_loop_test(tc, entry_check, 0, ARRAY_SIZE(checks));
 	tcase_add_test(tc, table);
+	tcase_add_test(tc, made_pages);
 	return unit_run();
 }

@@ -228,6 +228,150 @@ START_TEST(failed_flush_loses)
 }
 END_TEST
 
+/* Where only the process dies, its last write is there or not, even with FUA not
+ * for certain, and what was there stays until the power fails. */
+START_TEST(killed_process)
+{
+	unsigned happened = 0, lost = 0, lost_before = 0;
+
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct sim_device *sd = make(seed);
+		struct vdo_device *d = sim_device_open(sd, NULL);
+
+		ck_assert_int_eq(put(d, 1, 1, VDO_DEVICE_FUA), 0);
+		ck_assert_int_eq(put(d, 2, 2, 0), 0);
+		sim_device_kill_only(sd, true);
+		sim_device_crash_at(sd, 1);
+		ck_assert_int_eq(put(d, 3, 3, VDO_DEVICE_FUA), -EIO);
+		ck_assert_int_eq(put(d, 4, 4, 0), -EIO);
+		ck_assert(sim_device_crashed(sd));
+		ck_assert_int_eq(value_of(sd, 1), 1);
+		ck_assert_int_eq(value_of(sd, 2), 2);
+		ck_assert_int_eq(value_of(sd, 4), 0);
+		happened += value_of(sd, 3) == 3;
+		vdo_device_close(d);
+		d = sim_device_reopen(sd, NULL);
+		sim_device_kill_only(sd, false);
+		if (value_of(sd, 3) == 3 && seed % 2 == 0) {
+			ck_assert_int_eq(flush(d), 0);
+			sim_device_crash(sd);
+			ck_assert_int_eq(value_of(sd, 2), 2);
+			ck_assert_int_eq(value_of(sd, 3), 3);
+		} else {
+			lost += value_of(sd, 3) == 3;
+			sim_device_crash(sd);
+			lost -= value_of(sd, 3) == 3;
+			lost_before += value_of(sd, 2) != 2;
+		}
+		ck_assert_int_eq(value_of(sd, 1), 1);
+		vdo_device_close(d);
+		sim_device_destroy(sd);
+	}
+	ck_assert_uint_gt(happened, 0);
+	ck_assert_uint_lt(happened, SEEDS);
+	ck_assert_uint_gt(lost, 0);
+	ck_assert_uint_gt(lost_before, 0);
+}
+END_TEST
+
+static unsigned even_or_odd(void *arg, uint64_t block, const void *bytes)
+{
+	ck_assert_uint_eq(block, *(const unsigned char *)bytes);
+	ck_assert_ptr_null(arg);
+	return block % 2;
+}
+
+/* Some crashes lose all blocks of a kind, and no others. */
+START_TEST(one_kind_is_lost)
+{
+	unsigned odd_lost = 0, even_lost = 0;
+
+	for (uint64_t seed = 0; seed < 4 * SEEDS; seed++) {
+		struct sim_device *sd = make(seed);
+		struct vdo_device *d = sim_device_open(sd, NULL);
+		unsigned kept[2] = {0};
+
+		sim_device_kinds(sd, even_or_odd, NULL);
+		for (int i = 1; i <= 20; i++)
+			ck_assert_int_eq(put(d, (uint64_t)i, i, 0), 0);
+		sim_device_crash(sd);
+		for (int i = 1; i <= 20; i++)
+			kept[i % 2] += value_of(sd, (uint64_t)i) == i;
+		odd_lost += kept[0] == 10 && kept[1] == 0;
+		even_lost += kept[0] == 0 && kept[1] == 10;
+		vdo_device_close(d);
+		sim_device_destroy(sd);
+	}
+	ck_assert_uint_gt(odd_lost, SEEDS / 10);
+	ck_assert_uint_gt(even_lost, SEEDS / 10);
+}
+END_TEST
+
+/* The same crash ends in other ways, each of which the first might have been. */
+START_TEST(crash_otherwise)
+{
+	unsigned ends[4] = {0};
+
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct sim_device *sd = make(seed);
+		struct vdo_device *d = sim_device_open(sd, NULL);
+
+		ck_assert_int_eq(put(d, 1, 1, 0), 0);
+		ck_assert_int_eq(flush(d), 0);
+		ck_assert_int_eq(put(d, 2, 2, 0), 0);
+		ck_assert_int_eq(put(d, 3, 3, 0), 0);
+		sim_device_crash(sd);
+		for (unsigned i = 0; i < 10; i++) {
+			sim_device_crash_otherwise(sd);
+			ck_assert_int_eq(value_of(sd, 1), 1);
+			ends[2 * (value_of(sd, 2) == 2) +
+			     (value_of(sd, 3) == 3)]++;
+		}
+		vdo_device_close(d);
+		sim_device_destroy(sd);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++)
+		ck_assert_uint_gt(ends[i], SEEDS);
+}
+END_TEST
+
+/* A crash that is only thought of shows what it would leave, and changes nothing. */
+START_TEST(pretend_crash)
+{
+	unsigned lost = 0;
+
+	for (uint64_t seed = 0; seed < SEEDS; seed++) {
+		struct sim_device *sd = make(seed);
+		struct executor *x = sim_executor_create(seed);
+		struct vdo_device *d = sim_device_open(sd, x);
+		unsigned char block[BLOCK_SIZE];
+		struct op one, two;
+
+		memset(block, 1, sizeof(block));
+		op_start(d, &one, VDO_DEVICE_WRITE, 0, 1, block, 1);
+		while (one.calls == 0)
+			sim_executor_run(x, 1);
+		op_start(d, &two, VDO_DEVICE_WRITE, 0, 2, block, 1);
+		sim_device_pretend_crash(sd);
+		lost += value_of(sd, 1) != 1;
+		sim_device_crash_otherwise(sd);
+		sim_device_did_not_crash(sd);
+		ck_assert_int_eq(value_of(sd, 1), 1);
+		ck_assert_int_eq(value_of(sd, 2), 0);
+		while (two.calls == 0)
+			sim_executor_run(x, 1);
+		ck_assert_int_eq(two.result, 0);
+		ck_assert_int_eq(value_of(sd, 2), 1);
+		ck_assert(!sim_device_crashed(sd));
+		vdo_device_close(d);
+		executor_destroy(x);
+		sim_device_destroy(sd);
+	}
+	ck_assert_uint_gt(lost, 0);
+	ck_assert_uint_lt(lost, SEEDS);
+}
+END_TEST
+
 /* Without a cache a completed write stays; one under way may go. */
 START_TEST(no_cache)
 {
@@ -483,6 +627,10 @@ int main(void)
 	tcase_add_test(tc, cached_meets_all_fates);
 	tcase_add_test(tc, fua_lies);
 	tcase_add_loop_test(tc, failed_flush_loses, 0, 2);
+	tcase_add_test(tc, killed_process);
+	tcase_add_test(tc, one_kind_is_lost);
+	tcase_add_test(tc, crash_otherwise);
+	tcase_add_test(tc, pretend_crash);
 	tcase_add_test(tc, no_cache);
 	tcase_add_test(tc, flush_covers_what_was_complete);
 	tcase_add_test(tc, order_is_the_seeds);

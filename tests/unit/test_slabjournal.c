@@ -287,7 +287,7 @@ static void write_in(struct fx *fx, void *arg)
 	struct slab *s = arg;
 
 	fx->by_hand = true; /* nobody has a lock on it */
-	ck_assert_int_eq(depot_activate_slab(s), 0);
+	ck_assert_int_eq(depot_activate_slab(s, true), 0);
 	refs_claim(s, 0);
 }
 

@@ -2,6 +2,7 @@
 #include "build.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include <vdo/error.h>
 
@@ -273,6 +274,7 @@ START_TEST(changed_during_write)
 	pbn_t pages[3];
 
 	ck_assert_int_eq(fx_make(fx, 0, &pages[0]), 0);
+	ck_assert_uint_eq(fx_map_holds(fx), MAP_LEVELS);
 	parent = interior(fx, 0, 1);
 	fx->hold = hold_leaf_parent;
 	fx_tail(fx, 9000);
@@ -281,7 +283,8 @@ START_TEST(changed_during_write)
 	ck_assert_int_eq(fx_make(fx, TREE_STEP, &pages[1]), 0);
 	ck_assert_int_eq(fx_make(fx, 2 * TREE_STEP, &pages[2]), 0);
 	ck_assert_int_eq(parent->state, PAGE_OUTGOING);
-	ck_assert_uint_eq(fx_map_holds(fx), 2);
+	/* Of the parent, before and now, and of each page that is new. */
+	ck_assert_uint_eq(fx_map_holds(fx), 2 + 2);
 	fx->hold = NULL;
 	(void)fx_release(fx, NULL);
 	fx_run(fx);
@@ -343,6 +346,129 @@ START_TEST(read_only_on_the_way)
 }
 END_TEST
 
+/* One map_next() on its zone's queue. */
+struct next {
+	struct map_op op;
+	struct completion hop;
+	struct fx *fx;
+	bool over;
+};
+
+static void next_over(struct completion *c)
+{
+	container_of(c, struct next, op.done)->over = true;
+}
+
+static void next_run(struct completion *c)
+{
+	struct next *n = container_of(c, struct next, hop);
+
+	n->over = map_next(n->fx->map, map_zone_of(n->fx->map, n->op.lbn),
+			   &n->op);
+}
+
+static int find_next(struct fx *fx, lbn_t lbn, lbn_t end, struct next *n)
+{
+	struct queue *q = fx->zones[map_zone_of(fx->map, lbn)];
+
+	*n = (struct next){.fx = fx, .op = {.lbn = lbn, .end = end}};
+	completion_init(&n->op.done, q, next_over);
+	completion_init(&n->hop, q, next_run);
+	completion_post(&n->hop);
+	fx_run(fx);
+	ck_assert(n->over);
+	return n->op.done.result;
+}
+
+/* Leaves of tree 7 that exist; they part at each level. */
+static const uint64_t leaves[] = {3, 4, 811, 812, 2000, 811 * 812,
+				  812 * 812 + 5};
+
+/* The next leaf of the tree from each place, and none after the last or before
+ * the end; with pages in memory and when they are to be read. */
+START_TEST(next)
+{
+	struct fx_options o = {.seed = 9,
+			       .zones = 1 + (unsigned)_i % 4,
+			       .logical_blocks = UINT64_C(1) << 36};
+	struct fx *fx = fx_create(&o);
+	lbn_t tree = 7 * MAP_PAGE_ENTRIES;
+	pbn_t pages[ARRAY_SIZE(leaves)];
+	struct next n;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++)
+		ck_assert_int_eq(fx_make(fx, tree + leaves[i] * TREE_STEP,
+					 &pages[i]),
+				 0);
+	for (unsigned round = 0; round < 2; round++) {
+		lbn_t from = tree;
+
+		for (unsigned i = 0; i < ARRAY_SIZE(leaves); i++) {
+			lbn_t lbn = tree + leaves[i] * TREE_STEP;
+
+			/* It begins at @lbn, or before the end of its page. */
+			ck_assert_int_eq(find_next(fx, from, o.logical_blocks,
+						   &n),
+					 0);
+			ck_assert_uint_eq(n.op.page, pages[i]);
+			ck_assert_uint_eq(n.op.lbn, lbn);
+			ck_assert_uint_eq(n.op.slot, 0);
+			ck_assert_int_eq(find_next(fx, lbn + 811,
+						   lbn + 812, &n),
+					 0);
+			ck_assert_uint_eq(n.op.page, pages[i]);
+			ck_assert_uint_eq(n.op.lbn, lbn + 811);
+			ck_assert_uint_eq(n.op.slot, 811);
+			if (from < lbn) {
+				ck_assert_int_eq(find_next(fx, from, lbn, &n),
+						 0);
+				ck_assert_uint_eq(n.op.page, 0);
+			}
+			from = lbn + TREE_STEP;
+		}
+		ck_assert_int_eq(find_next(fx, from, o.logical_blocks, &n), 0);
+		ck_assert_uint_eq(n.op.page, 0);
+		/* Another tree has nothing. */
+		ck_assert_int_eq(find_next(fx, 0, o.logical_blocks, &n), 0);
+		ck_assert_uint_eq(n.op.page, 0);
+		ck_assert_int_eq(fx_drain(fx, true), 0);
+		fx_reopen(fx);
+	}
+	fx_destroy(fx);
+}
+END_TEST
+
+/* All leaves of a range, each once, tree by tree. */
+START_TEST(walk)
+{
+	static const struct {
+		lbn_t first, end;
+	} ranges[] = {{0, 1},	    {811, 813},	     {5, TREE_STEP + 7},
+		      {900, 5000},  {0, 1 << 17},    {1000, 61 * 812},
+		      {811, 60 * 812 + 811}};
+	struct fx_options o = {.seed = 9};
+	struct fx *fx = fx_create(&o);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		lbn_t first = ranges[i].first, end = ranges[i].end;
+		uint64_t begin = first / 812, count = div_up(end, 812) - begin;
+		bool *seen = calloc(count, sizeof(*seen));
+		uint64_t n = 0;
+
+		for (lbn_t lbn = first; lbn < end;
+		     lbn = map_walk_leaf(fx->map, lbn, first, end)) {
+			ck_assert(lbn == first || lbn % 812 == 0);
+			ck_assert(!seen[lbn / 812 - begin]);
+			seen[lbn / 812 - begin] = true;
+			ck_assert_uint_le(++n, count);
+		}
+		ck_assert_uint_eq(n, count);
+		free(seen);
+	}
+	fx_destroy(fx);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("tree");
@@ -357,6 +483,8 @@ int main(void)
 			    4 * ARRAY_SIZE(bad_pages));
 	tcase_add_loop_test(tc, write_below_bad_page, 0,
 			    4 * ARRAY_SIZE(bad_pages));
+	tcase_add_loop_test(tc, next, 0, 4);
+	tcase_add_test(tc, walk);
 	tcase_add_test(tc, changed_during_write);
 	tcase_add_test(tc, largest_volume);
 	tcase_add_loop_test(tc, read_only_on_the_way, 0, 50);

@@ -442,7 +442,7 @@ START_TEST(test_flush_waits)
 	struct pending p[20], flush;
 
 	fixture_init(&f, _i, "");
-	fixture_open(&f, "");
+	fixture_open(&f, "io-merge=0"); /* twenty writes of the device */
 	fixture_write(&f, 100, 1, V_UNIQUE(1), 0);
 	fixture_flush(&f);
 	sim_device_hold(f.sd, is_write, NULL);

@@ -48,6 +48,30 @@ START_TEST(test_sharing)
 }
 END_TEST
 
+/* Data from before the opening is found, too, though its counts are not in memory
+ * then, and hardly any may be. */
+START_TEST(test_old_data)
+{
+	struct fixture f;
+
+	fixture_init(&f, KIND_SIM, "size=64M index-memory=2M");
+	fixture_open(&f, "compression=off");
+	fixture_write(&f, 0, 900, V_UNIQUE(1), 0);
+	fixture_close(&f);
+	f.counts_memory = 1;
+	fixture_open(&f, "compression=off");
+	ck_assert_uint_gt(fixture_stat(&f, "path.slabsEstimated"), 3);
+	fixture_write(&f, 1000, 900, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	ck_assert_uint_eq(fixture_stat(&f, "path.duplicate"), 900);
+	ck_assert_uint_eq(fixture_stat(&f, "path.slabsEstimated"), 0);
+	ck_assert_uint_gt(fixture_stat(&f, "path.slabsDropped"), 0);
+	ck_assert_uint_eq(data_blocks(&f), 900);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Written at the same time: one block for each content, exactly. */
 START_TEST(test_at_once)
 {
@@ -330,6 +354,7 @@ int main(void)
 	TCase *tc = unit_case("dedupe");
 
 	tcase_add_loop_test(tc, test_sharing, 0, FIXTURE_KINDS);
+	tcase_add_test(tc, test_old_data);
 	tcase_add_loop_test(tc, test_at_once, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_rollover, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_stale_advice, 0, FIXTURE_KINDS);

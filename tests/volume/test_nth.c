@@ -192,6 +192,9 @@ END_TEST
 
 /* ----------------------------------------------------------------- the Nth I/O */
 
+/* What is merged and fails once is done again, and nobody hears of it. */
+#define EACH_ALONE "depth=16 io-merge=0"
+
 static void fail_nth(struct fixture *f, unsigned ops, uint64_t n)
 {
 	struct sim_fault sf = {.ops = ops, .skip = n, .times = 1};
@@ -298,7 +301,7 @@ START_TEST(test_io_of_recovery)
 		make_crashed(&f, _i);
 		for (n = 0; result != 0 && n < 300; n++) {
 			fail_nth(&f, ops[k], n);
-			result = fixture_try_open(&f, "depth=16");
+			result = fixture_try_open(&f, EACH_ALONE);
 			sim_device_clear_faults(f.sd);
 			ck_assert_msg(result == 0 || result == -EIO ||
 					      result == -VDO_ECORRUPT ||
@@ -362,9 +365,9 @@ START_TEST(test_io_of_use)
 
 			init(&f, _i);
 			ck_assert_int_eq(fixture_format(&f, SMALL_DEVICE), 0);
-			fixture_open(&f, "depth=16 era=1");
+			fixture_open(&f, EACH_ALONE " era=1");
 			fixture_write(&f, 500, 12, V_UNIQUE(900), 0);
-			fixture_reopen(&f, "depth=16 era=1");
+			fixture_reopen(&f, EACH_ALONE " era=1");
 			fail_nth(&f, ops[k], n);
 			lived = live(&f);
 			closed = fixture_try_close(&f);

@@ -389,9 +389,9 @@ START_TEST(damaged_page)
 	make_closed(&f);
 	find_places(&f, 0, &p);
 	if (unreadable) {
-		/* Neighbours are read at once, then one by one, twice. */
+		/* Once with its neighbours, once alone. */
 		fault.first_block = p.page[level];
-		fault.times = 2 + MAX(3u, level) - level;
+		fault.times = 2;
 		sim_device_fault(f.sd, &fault);
 	} else {
 		sim_device_peek(f.sd, p.page[level], block);
