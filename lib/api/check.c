@@ -5,7 +5,6 @@
 #include "build.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include <vdo/check.h>
 
@@ -56,6 +55,22 @@ static int open_undo(const char *path, const struct settings *s,
 	return r;
 }
 
+static int accept_request(const void *arg, struct vdo_error *error)
+{
+	const struct request *r = arg;
+	unsigned flags = r->config.flags;
+
+	if ((flags & ~FLAGS) != 0)
+		return error_set(error, -EINVAL, "there are no such flags");
+	if ((flags & VDO_CHECK_LOSE) != 0 && (flags & VDO_CHECK_REPAIR) == 0)
+		return error_set(error, -EINVAL,
+				 "to lose data is for repairs only");
+	if ((flags & VDO_CHECK_REPAIR) != 0 && r->undo_path == NULL &&
+	    r->config.undo == NULL)
+		return error_missing(error, "undo");
+	return 0;
+}
+
 static int create(struct vdo_device *device, const struct settings *s,
 		  void *arg, void **work, struct vdo_error *error)
 {
@@ -76,31 +91,23 @@ static int create(struct vdo_device *device, const struct settings *s,
 	return r != 0 ? r : check_create(&c, &k->check, error);
 }
 
-static int run(void *work, struct vdo_error *error)
+static int checking_run(struct checking *k, struct vdo_error *error)
 {
-	struct checking *k = work;
-
 	return check_run(k->check, error);
 }
 
-static void stop(void *work)
+static void checking_stop(struct checking *k)
 {
-	struct checking *k = work;
-
 	check_stop(k->check);
 }
 
-static void progress(void *work, struct vdo_job_progress *p)
+static void checking_progress(struct checking *k, struct vdo_job_progress *p)
 {
-	struct checking *k = work;
-
 	check_progress(k->check, p);
 }
 
-static void destroy(void *work)
+static void checking_destroy(struct checking *k)
 {
-	struct checking *k = work;
-
 	if (k == NULL)
 		return;
 	check_destroy(k->check);
@@ -108,43 +115,14 @@ static void destroy(void *work)
 	alloc_free(k);
 }
 
-static const void *result(void *work)
+static const struct vdo_check_report *checking_report(struct checking *k)
 {
-	struct checking *k = work;
-
 	return check_report(k->check);
 }
 
-static const struct offline_kind check_kind = {
-	.create = create,
-	.run = run,
-	.stop = stop,
-	.progress = progress,
-	.destroy = destroy,
-	.result = result,
-	.result_size = sizeof(struct vdo_check_report),
-};
-
-/* Before anything is opened, or made. */
-static int check_flags(const struct request *r, struct vdo_job **job,
-		       struct vdo_error *error)
-{
-	unsigned flags = r->config.flags;
-
-	error_clear(error);
-	if (job == NULL)
-		return error_missing(error, "job");
-	*job = NULL;
-	if ((flags & ~FLAGS) != 0)
-		return error_set(error, -EINVAL, "there are no such flags");
-	if ((flags & VDO_CHECK_LOSE) != 0 && (flags & VDO_CHECK_REPAIR) == 0)
-		return error_set(error, -EINVAL,
-				 "to lose data is for repairs only");
-	if ((flags & VDO_CHECK_REPAIR) != 0 && r->undo_path == NULL &&
-	    r->config.undo == NULL)
-		return error_missing(error, "undo");
-	return 0;
-}
+OFFLINE_WORK(checking)
+OFFLINE_KIND(check_kind, accept_request, create, checking_run, checking_report,
+	     struct vdo_check_report);
 
 int vdo_check(const char *path, const struct vdo_config *config, unsigned flags,
 	      const char *undo, vdo_check_fn fn, void *arg,
@@ -155,10 +133,7 @@ int vdo_check(const char *path, const struct vdo_config *config, unsigned flags,
 		.undo_path = undo,
 	};
 	bool repairs = (flags & VDO_CHECK_REPAIR) != 0;
-	int r = check_flags(&request, job, error);
 
-	if (r != 0)
-		return r;
 	return offline_start(&check_kind, path,
 			     repairs ? 0 : VDO_OPEN_READ_ONLY, config, &request,
 			     job, error);
@@ -171,10 +146,7 @@ int vdo_check_device(struct vdo_device *device, const struct vdo_config *config,
 	struct request request = {
 		.config = {.flags = flags, .fn = fn, .arg = arg, .undo = undo},
 	};
-	int r = check_flags(&request, job, error);
 
-	if (r != 0)
-		return r;
 	return offline_start_device(&check_kind, device, config, &request, job,
 				    error);
 }

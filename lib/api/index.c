@@ -5,7 +5,6 @@
  */
 #include "build.h"
 
-#include <errno.h>
 #include <string.h>
 
 #include <vdo/index.h>
@@ -37,60 +36,11 @@ static int create_rebuild(struct vdo_device *device, const struct settings *s,
 	return r;
 }
 
-static int run_verify(void *work, struct vdo_error *error)
-{
-	return reindex_verify(work, error);
-}
-
-static int run_rebuild(void *work, struct vdo_error *error)
-{
-	return reindex_rebuild(work, error);
-}
-
-static void stop(void *work)
-{
-	reindex_stop(work);
-}
-
-static void progress(void *work, struct vdo_job_progress *p)
-{
-	reindex_progress(work, p);
-}
-
-static void destroy(void *work)
-{
-	reindex_destroy(work);
-}
-
-static const void *report(void *work)
-{
-	return reindex_report(work);
-}
-
-static const void *rebuilt(void *work)
-{
-	return reindex_rebuilt(work);
-}
-
-static const struct offline_kind verify_kind = {
-	.create = create_verify,
-	.run = run_verify,
-	.stop = stop,
-	.progress = progress,
-	.destroy = destroy,
-	.result = report,
-	.result_size = sizeof(struct vdo_index_report),
-};
-
-static const struct offline_kind rebuild_kind = {
-	.create = create_rebuild,
-	.run = run_rebuild,
-	.stop = stop,
-	.progress = progress,
-	.destroy = destroy,
-	.result = rebuilt,
-	.result_size = sizeof(struct vdo_index_rebuilt),
-};
+OFFLINE_WORK(reindex)
+OFFLINE_KIND(verify_kind, NULL, create_verify, reindex_verify, reindex_report,
+	     struct vdo_index_report);
+OFFLINE_KIND(rebuild_kind, NULL, create_rebuild, reindex_rebuild,
+	     reindex_rebuilt, struct vdo_index_rebuilt);
 
 int vdo_index_verify(const char *path, const struct vdo_config *config,
 		     struct vdo_job **job, struct vdo_error *error)

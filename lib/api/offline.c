@@ -92,17 +92,24 @@ static int start_on(const struct offline_kind *kind, struct vdo_device *device,
 	return 0;
 }
 
-/* Clear what is told, and see that there is somebody to be told. */
-static int begin(struct vdo_job **job, const void *storage, const char *name,
+/* Clear what is told, and look at what is asked for. */
+static int begin(const struct offline_kind *kind, const void *arg,
+		 struct vdo_job **job, const void *storage, const char *name,
 		 struct vdo_error *error)
 {
+	int r = 0;
+
 	error_clear(error);
 	if (job == NULL)
 		return error_missing(error, "job");
 	*job = NULL;
 	if (storage == NULL)
 		return error_missing(error, name);
-	return queue_running != NULL ? error_finish(error, -EDEADLK) : 0;
+	if (kind->accept != NULL)
+		r = kind->accept(arg, error);
+	if (r == 0 && queue_running != NULL)
+		r = error_finish(error, -EDEADLK);
+	return r;
 }
 
 int offline_start(const struct offline_kind *kind, const char *path,
@@ -111,7 +118,7 @@ int offline_start(const struct offline_kind *kind, const char *path,
 {
 	struct vdo_device *own = NULL;
 	struct settings s;
-	int r = begin(job, path, "path", error);
+	int r = begin(kind, arg, job, path, "path", error);
 
 	if (r != 0)
 		return r;
@@ -131,7 +138,7 @@ int offline_start_device(const struct offline_kind *kind,
 			 struct vdo_job **job, struct vdo_error *error)
 {
 	struct settings s;
-	int r = begin(job, device, "device", error);
+	int r = begin(kind, arg, job, device, "device", error);
 
 	if (r != 0)
 		return r;

@@ -15,8 +15,10 @@
 
 /* One kind of work. @work is what create made. */
 struct offline_kind {
-	/* @arg is who starts it. After an error create has made nothing, but
-	 * *work may be set, and is destroyed then. */
+	/* @arg is what who starts it asks for. NULL, or refuse what makes no
+	 * sense before anything is opened; 0 or an error that is told. */
+	int (*accept)(const void *arg, struct vdo_error *error);
+	/* After an error what *work is set to, if it is, is destroyed. */
 	int (*create)(struct vdo_device *device, const struct settings *s,
 		      void *arg, void **work, struct vdo_error *error);
 	int (*run)(void *work, struct vdo_error *error);
@@ -26,6 +28,45 @@ struct offline_kind {
 	const void *(*result)(void *work);
 	size_t result_size;
 };
+
+/* The calls that only pass on to work of type struct NAME: stop, progress and
+ * destroy are NAME_stop(), NAME_progress() and NAME_destroy(). */
+#define OFFLINE_WORK(name)                                               \
+	static void stop(void *work)                                     \
+	{                                                                \
+		name##_stop(work);                                       \
+	}                                                                \
+	static void progress(void *work, struct vdo_job_progress *p)     \
+	{                                                                \
+		name##_progress(work, p);                                \
+	}                                                                \
+	static void destroy(void *work)                                  \
+	{                                                                \
+		name##_destroy(work);                                    \
+	}
+
+/* After that: @kind, whose work is made by @make after @check, run by @go, and
+ * has a result of type @type by @get. */
+#define OFFLINE_KIND(kind, check, make, go, get, type)                   \
+	static int kind##_run(void *work, struct vdo_error *error)       \
+	{                                                                \
+		return go(work, error);                                  \
+	}                                                                \
+	static const void *kind##_result(void *work)                     \
+	{                                                                \
+		const type *result = get(work);                          \
+		return result;                                           \
+	}                                                                \
+	static const struct offline_kind kind = {                        \
+		.accept = check,                                         \
+		.create = make,                                          \
+		.run = kind##_run,                                       \
+		.stop = stop,                                            \
+		.progress = progress,                                    \
+		.destroy = destroy,                                      \
+		.result = kind##_result,                                 \
+		.result_size = sizeof(type),                             \
+	}
 
 /*
  * Start a job on the storage at @path, opened with @open_flags; or on @device,

@@ -14,55 +14,30 @@
 #include "check/rebuild.h"
 #include "exec/executor.h"
 
+static int accept_flags(const void *arg, struct vdo_error *error)
+{
+	const unsigned *flags = arg;
+
+	if ((*flags & ~VDO_REBUILD_FORCE) != 0)
+		return error_set(error, -EINVAL, "there are no such flags");
+	return 0;
+}
+
 static int create(struct vdo_device *device, const struct settings *s,
 		  void *arg, void **work, struct vdo_error *error)
 {
 	const unsigned *flags = arg;
 	struct rebuild *rebuild = NULL;
-	int r;
+	int r = rebuild_create(device, (*flags & VDO_REBUILD_FORCE) != 0,
+			       &s->log, &rebuild, error);
 
-	if ((*flags & ~VDO_REBUILD_FORCE) != 0)
-		return error_set(error, -EINVAL, "there are no such flags");
-	r = rebuild_create(device, (*flags & VDO_REBUILD_FORCE) != 0, &s->log,
-			   &rebuild, error);
 	*work = rebuild;
 	return r;
 }
 
-static int run(void *work, struct vdo_error *error)
-{
-	return rebuild_run(work, error);
-}
-
-static void stop(void *work)
-{
-	rebuild_stop(work);
-}
-
-static void progress(void *work, struct vdo_job_progress *p)
-{
-	rebuild_progress(work, p);
-}
-
-static void destroy(void *work)
-{
-	rebuild_destroy(work);
-}
-
-static const void *result(void *work)
-{
-	return rebuild_result(work);
-}
-
-static const struct offline_kind rebuild_kind = {
-	.create = create,
-	.run = run,
-	.stop = stop,
-	.progress = progress,
-	.destroy = destroy,
-	.result = result,
-	.result_size = sizeof(struct vdo_rebuilt),
-};
+OFFLINE_WORK(rebuild)
+OFFLINE_KIND(rebuild_kind, accept_flags, create, rebuild_run, rebuild_result,
+	     struct vdo_rebuilt);
 
 int vdo_rebuild(const char *path, const struct vdo_config *config,
 		unsigned flags, struct vdo_job **job, struct vdo_error *error)

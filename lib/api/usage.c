@@ -14,55 +14,30 @@
 #include "base/error.h"
 #include "check/usage.h"
 
+static int accept_flags(const void *arg, struct vdo_error *error)
+{
+	const unsigned *flags = arg;
+
+	if ((*flags & ~VDO_USAGE_MAP) != 0)
+		return error_set(error, -EINVAL, "there are no such flags");
+	return 0;
+}
+
 static int create(struct vdo_device *device, const struct settings *s,
 		  void *arg, void **work, struct vdo_error *error)
 {
 	const unsigned *flags = arg;
 	struct usage *u = NULL;
-	int r;
+	int r = usage_create(device, (*flags & VDO_USAGE_MAP) != 0, &u, error);
 
 	(void)s;
-	if ((*flags & ~VDO_USAGE_MAP) != 0)
-		return error_set(error, -EINVAL, "there are no such flags");
-	r = usage_create(device, (*flags & VDO_USAGE_MAP) != 0, &u, error);
 	*work = u;
 	return r;
 }
 
-static int run(void *work, struct vdo_error *error)
-{
-	return usage_run(work, error);
-}
-
-static void stop(void *work)
-{
-	usage_stop(work);
-}
-
-static void progress(void *work, struct vdo_job_progress *p)
-{
-	usage_progress(work, p);
-}
-
-static void destroy(void *work)
-{
-	usage_destroy(work);
-}
-
-static const void *result(void *work)
-{
-	return usage_result(work);
-}
-
-static const struct offline_kind usage_kind = {
-	.create = create,
-	.run = run,
-	.stop = stop,
-	.progress = progress,
-	.destroy = destroy,
-	.result = result,
-	.result_size = sizeof(struct vdo_usage),
-};
+OFFLINE_WORK(usage)
+OFFLINE_KIND(usage_kind, accept_flags, create, usage_run, usage_result,
+	     struct vdo_usage);
 
 int vdo_usage_count(const char *path, const struct vdo_config *config,
 		    unsigned flags, struct vdo_job **job,

@@ -4,19 +4,11 @@
 # is in use, read-only, too short, or full. Parts that are not permitted here
 # are left out and say so; without any loop device all of them are.
 top_srcdir=${top_srcdir:-$(dirname "$0")/../..}
-vdoctl=${VDOCTL:-${top_builddir:-.}/examples/vdoctl/vdoctl}
 inspect=$top_srcdir/tests/inspect/vdo_inspect.py
-dir=device-test.$$
-failed=0
+. "$top_srcdir/tests/sh/vdoctl-lib.sh"
+dir=$(cd "$dir" && pwd)
 loops=
 mounted=
-
-test -x "$vdoctl" || {
-	echo "vdoctl was not built" >&2
-	exit 77
-}
-mkdir "$dir" || exit 1
-dir=$(cd "$dir" && pwd)
 
 clean_up()
 {
@@ -27,28 +19,11 @@ clean_up()
 	rm -rf "$dir"
 }
 trap clean_up EXIT
-trap 'exit 1' HUP INT TERM
-
-# expect CODE COMMAND...: its exit code is CODE
-expect()
-{
-	want=$1
-	shift
-	"$@" >"$dir/out" 2>"$dir/err"
-	got=$?
-	test $got -eq "$want" && return
-	echo "exit code $got instead of $want: $*" >&2
-	cat "$dir/err" >&2
-	failed=1
-}
 
 # says PATTERN: the last command, on standard error
 says()
 {
-	grep -q -- "$1" "$dir/err" && return
-	echo "no \"$1\" in:" >&2
-	cat "$dir/err" >&2
-	failed=1
+	has "$dir/err" "$1"
 }
 
 # holds VOLUME [OPTION...]: the data

@@ -855,6 +855,7 @@ END_TEST
 
 START_TEST(mark)
 {
+	struct vdo_job *job;
 	struct vdo_device *d;
 	struct fixture f;
 	uint64_t writes;
@@ -878,6 +879,11 @@ START_TEST(mark)
 	d = sim_device_open(f.sd, NULL);
 	ck_assert_int_eq(vdo_mark_read_only_device(NULL, &error), -EINVAL);
 	ck_assert_int_eq(vdo_mark_read_only("/nowhere/at/all", &error),
+			 -ENOENT);
+	/* What makes no sense is said before anything is opened. */
+	ck_assert_int_eq(vdo_rebuild("/nowhere/at/all", NULL, 2, &job, &error),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_rebuild("/nowhere/at/all", NULL, 0, &job, &error),
 			 -ENOENT);
 	vdo_device_close(d);
 	rebuild(&f, NULL);

@@ -343,6 +343,21 @@ START_TEST(pages_that_come_again_end_it)
 }
 END_TEST
 
+/* What makes no sense is said before anything is opened. */
+START_TEST(flags_are_looked_at_first)
+{
+	struct vdo_job *job;
+
+	ck_assert_int_eq(vdo_usage_count("/nowhere/at/all", NULL, 2, &job,
+					 &error),
+			 -EINVAL);
+	ck_assert_ptr_null(job);
+	ck_assert_int_eq(vdo_usage_count("/nowhere/at/all", NULL, 0, &job,
+					 &error),
+			 -ENOENT);
+}
+END_TEST
+
 /* Storage that is open can be looked at, and is not written. */
 START_TEST(open_can_be_looked_at)
 {
@@ -386,6 +401,7 @@ int main(void)
 	tcase_add_test(tc, not_closed_is_as_of_the_last_save);
 	tcase_add_test(tc, open_is_refused);
 	tcase_add_test(tc, cancelled);
+	tcase_add_test(tc, flags_are_looked_at_first);
 	tcase_add_test(tc, open_can_be_looked_at);
 	tcase_add_test(tc, pages_that_come_again_end_it);
 	tcase_add_test(tc, damaged_page);
