@@ -6,7 +6,8 @@ lib_libcore_la_SOURCES += \
 	%D%/compiler.h \
 	%D%/counter.h \
 	%D%/error.c %D%/error.h \
-	%D%/hash128.c %D%/hash128.h \
+	%D%/hash128.c %D%/hash128.h %D%/hash128_mix.h \
+	%D%/hash128_lanes.c %D%/hash128_lanes.h \
 	%D%/intmap.c %D%/intmap.h \
 	%D%/list.h \
 	%D%/log.c %D%/log.h \

@@ -16,11 +16,15 @@ check_PROGRAMS += tests/bench/queue-bench
 tests_bench_queue_bench_SOURCES = %D%/bench.h %D%/queue-bench.c
 tests_bench_queue_bench_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS)
 tests_bench_queue_bench_LDADD = lib/libcore.la $(URCU_LIBS)
+check_PROGRAMS += tests/bench/hash-bench
+tests_bench_hash_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/hash-bench.c
+tests_bench_hash_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 EXTRA_DIST += %D%/figures.sh %D%/instructions.sh %D%/nbd.sh %D%/plots.sh \
 	%D%/rows.txt %D%/run.sh
 
 bench_programs = tests/bench/vdo-bench tests/bench/index-bench \
-	tests/bench/queue-bench tests/bench/discard-bench
+	tests/bench/queue-bench tests/bench/hash-bench \
+	tests/bench/discard-bench
 
 # BENCH_ROWS="file-* unique" are the rows, all by default; BENCH_DEVICE=PATH and
 # BENCH_DEVICE_SIZE=BYTES the file of those on a file.

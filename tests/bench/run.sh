@@ -299,6 +299,15 @@ kind_queue() {
 	fi
 }
 
+kind_hash() {
+	goal=$1 text=$2
+	shift 2
+	r=$("$folder/hash-bench" --json "$@")
+	said "$text" "$(field "$r" ratio)" "" "$goal" most \
+		"$(field "$r" us) us a block, $(field "$r" stream_us) streaming;\
+ one at a time $(field "$r" one_us), $(field "$r" one_stream_us)"
+}
+
 # -------------------------------------------------------------------- the rows
 
 is_wanted() { # NAME

@@ -211,6 +211,7 @@ grep '^[a-z]' "$source/rows.txt" |
 		case $kind in
 		nbdkit) continue ;;
 		queue) program=queue-bench ;;
+		hash) program=hash-bench ;;
 		index | steady) program=index-bench ;;
 		*) program=vdo-bench ;;
 		esac
