@@ -82,6 +82,7 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	z->depot = d;
 	z->number = number;
 	z->queue = queue;
+	d->queues[number] = queue;
 	prioq_init(&z->slabs);
 	waitq_init(&z->waiting);
 	waitq_init(&z->patient);
@@ -195,14 +196,17 @@ unsigned depot_zone_count(const struct depot *d)
 
 unsigned depot_zone_of(const struct depot *d, pbn_t pbn)
 {
+	unsigned number = (unsigned)slab_of(&d->geo, pbn);
+
 	VDO_ASSERT(is_data_block(&d->geo, pbn));
-	return slab_at(d, pbn)->zone->number;
+	VDO_CHECK(d->slabs[number].zone->number == number % d->zone_count);
+	return number % d->zone_count;
 }
 
 struct queue *depot_queue(const struct depot *d, unsigned zone)
 {
 	VDO_CHECK(zone < d->zone_count);
-	return d->zones[zone].queue;
+	return d->queues[zone];
 }
 
 struct slab *depot_next_slab(const struct depot_zone *z, const struct slab *s)

@@ -241,10 +241,10 @@ enum refs_kind {
 struct refs_op {
 	struct completion done;
 	enum refs_kind kind;
+	unsigned more_count;
 	pbn_t pbn;
 	struct journal_point point; /* of the recovery journal entry */
 	struct waiter link;         /* private */
-	unsigned more_count;
 	const struct journal_change *more;
 };
 

@@ -334,6 +334,9 @@ struct depot {
 	struct depot_zone *zones;
 	unsigned zone_count;
 	struct slab *slabs;
+	/* Of the zones. Other threads read these, so they lie where no zone
+	 * writes. */
+	struct queue *queues[PHYSICAL_ZONES_MAX];
 	struct slab_geometry geo;
 	struct slab_config slab;
 	uint32_t ref_blocks; /* really used, of a slab */

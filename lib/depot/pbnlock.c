@@ -51,7 +51,7 @@ struct pbn_lock *pbnlock_get(struct slab *s, pbn_t pbn, enum pbn_lock_type type)
 	lock->provisional = false;
 	lock->limit = 0;
 	atomic_init(&lock->claims, 0);
-	lock->next_free = NULL;
+	lock->slab = s;
 	other = intmap_put_new(&z->locks, pbn, lock);
 	VDO_CHECK(other == NULL && s->state == SLAB_REBUILT);
 	s->locks++;
@@ -183,7 +183,8 @@ void depot_unlock(struct depot *d, unsigned zone, struct pbn_lock *lock)
 		return;
 	removed = intmap_remove(&z->locks, lock->pbn);
 	VDO_CHECK(removed == lock);
-	s = slab_at(d, lock->pbn);
+	s = lock->slab;
+	VDO_CHECK(s == slab_at(d, lock->pbn) && s->locks > 0);
 	s->locks--;
 	if (lock->provisional) {
 		refs_unclaim(s, (uint32_t)(lock->pbn - s->start));

@@ -22,7 +22,10 @@ struct pbn_lock {
 	bool provisional; /* it owns the block's provisional reference */
 	uint8_t limit;	  /* claims that can be granted */
 	atomic_uint claims;
-	struct pbn_lock *next_free;
+	union {
+		struct slab *slab; /* held: where the block lies */
+		struct pbn_lock *next_free;
+	};
 };
 
 _Static_assert(offsetof(struct pbn_lock, pbn) == 0,

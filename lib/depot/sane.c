@@ -270,11 +270,12 @@ static bool lock_entry_sane(const struct depot_zone *z,
 	unsigned claims;
 
 	if (lock->pbn != slot->key || lock->holders == 0 ||
-	    lock->next_free != NULL || !is_data_block(&z->depot->geo, slot->key))
+	    !is_data_block(&z->depot->geo, slot->key))
 		return false;
 	s = slab_at(z->depot, slot->key);
 	claims = atomic_load_explicit(&lock->claims, memory_order_relaxed);
-	if (s->zone != z || s->counts == NULL || claims > lock->limit)
+	if (lock->slab != s || s->zone != z || s->counts == NULL ||
+	    claims > lock->limit)
 		return false;
 	return lock->provisional ==
 	       (s->counts[slot->key - s->start] == COUNT_PROVISIONAL);

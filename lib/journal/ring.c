@@ -169,6 +169,7 @@ static void encode(struct journal *j, struct block *b, uint8_t check,
 				  j->recovery_count, &op->entry);
 		return;
 	}
+	j->entries += op->run_count - 1;
 	for (unsigned i = 0; i < op->run_count; i++) {
 		struct journal_entry e = run_entry(op, i);
 
@@ -184,8 +185,8 @@ unsigned ring_encode(struct journal *j)
 	uint8_t check;
 
 	j->batch = 0;
-	j->entries = 0;
-	if (waitq_empty(&j->assigned))
+	j->entries = (unsigned)j->assigned.count;
+	if (j->entries == 0)
 		return 0;
 	check = journal_check(b->seq, j->size);
 	for (struct waiter *w = j->assigned.first; w != NULL; w = w->next) {
@@ -196,7 +197,6 @@ unsigned ring_encode(struct journal *j)
 			check = journal_check(b->seq, j->size);
 		}
 		encode(j, b, check, op);
-		j->entries += op_entries(op);
 	}
 	VDO_ASSERT(i < j->active);
 	j->batch = i + 1;

@@ -106,7 +106,13 @@ void read_start(struct request *r);
 /* ------------------------------------------------------------- range.c */
 
 /* Are the next blocks of @io enough of a discard or zeroes to be a range? */
-bool range_suits(const struct io *io);
+static inline bool range_suits(const struct io *io)
+{
+	return (io->kind == IO_DISCARD || io->kind == IO_ZERO) &&
+	       io->reserved == NULL && io->next % BLOCK_SIZE == 0 &&
+	       io->end - io->next >= 2 * BLOCK_SIZE;
+}
+
 /* Have @r go on with the walk of @io, with up to @max entries. */
 void range_start(struct request *r, struct io *io, unsigned max);
 

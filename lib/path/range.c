@@ -129,13 +129,6 @@ static struct range *range_of(struct request *r)
 
 /* ---------------------------------------------------------------- the walk */
 
-bool range_suits(const struct io *io)
-{
-	return (io->kind == IO_DISCARD || io->kind == IO_ZERO) &&
-	       io->reserved == NULL && io->next % BLOCK_SIZE == 0 &&
-	       io->end - io->next >= 2 * BLOCK_SIZE;
-}
-
 void range_start(struct request *r, struct io *io, unsigned max)
 {
 	struct range *v = (struct range *)(void *)r->data;

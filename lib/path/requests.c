@@ -112,7 +112,7 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 
 		if (r == NULL)
 			break;
-		if (range_suits(io)) {
+		if (unlikely(range_suits(io))) {
 			range_start(r, io, MAX(max, 1));
 			return true;
 		}
