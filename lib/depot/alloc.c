@@ -23,10 +23,17 @@
  * equals, so that an op that waits for it finds it: else each that is loaded
  * could send it to the next one.
  *
+ * What is written together is to lie together, so that it becomes one operation
+ * of the storage. Blocks that go through one hash zone come to be stored at about
+ * the same time, those of two do not. So ops name a stream, and each stream takes
+ * a run of RUN_BLOCKS at a time from the cursor; pages have one of their own. What
+ * is left of all runs when the cursor is at the end serves any stream, down to the
+ * last block. A run is two numbers in memory: its blocks are free, on disk and in
+ * all counts, until an op takes one.
+ *
  * A page of the block map is written when the volume is closed, so its block
  * must have storage by then [reserve_page]. That is a system call on the queue
- * of the zone, for many blocks at once: pages that are made together lie
- * together, and one that is made alone serves 812 blocks of data.
+ * of the zone, for all blocks of a run of pages at once.
  *
  * An op that finds nothing visits the other zones, each once. If slabs of one
  * are still to be scrubbed, it waits there for one of them after the other, and
@@ -37,12 +44,16 @@
 #include "depot/depot_priv.h"
 
 #include <errno.h>
+#include <string.h>
 #include <vdo/error.h>
 
 #include "base/error.h"
 
+/* Blocks that a stream takes at a time. */
+#define RUN_BLOCKS 64u
+
 /* Blocks that get storage with that of a page. */
-#define PAGES_RESERVED 64u
+#define PAGES_RESERVED RUN_BLOCKS
 
 unsigned alloc_priority(const struct slab *s)
 {
@@ -288,22 +299,70 @@ static int open_next(struct depot_zone *z, int failed)
 				     : &z->stats.slabs_reopened);
 	s->open = true;
 	s->cursor = 0;
+	memset(z->runs, 0, sizeof(z->runs));
 	z->open = s;
 	prepare_soon(z);
 	return 0;
 }
 
-/* A free block of the open slab, or of the next. */
-static int find(struct depot_zone *z, int failed, uint32_t *offset)
+static unsigned stream_of(const struct alloc_op *op)
+{
+	return op->type == PBN_LOCK_MAP_WRITE ? PAGE_STREAM
+					      : op->stream % DATA_STREAMS;
+}
+
+/* The next free block of a run is the one before run->at then. */
+static bool take_from(const struct slab *s, struct alloc_run *run)
+{
+	VDO_CHECK(run->at <= run->end && run->end <= s->cursor);
+	while (run->at < run->end)
+		if (likely(s->counts[run->at++] == 0))
+			return true;
+	return false;
+}
+
+/*
+ * The run of the open slab that has a free block, which is the one before
+ * run->at then: the stream's own, or its next one; else any. NULL: nothing is
+ * free after the cursor and in the runs.
+ */
+static struct alloc_run *find_in_open(struct depot_zone *z, unsigned stream)
+{
+	struct alloc_run *run = &z->runs[stream];
+	struct slab *s = z->open;
+	uint32_t offset;
+
+	if (likely(take_from(s, run)))
+		return run;
+	if (refs_find(s, &offset)) {
+		run->at = s->cursor;
+		run->end = MIN(offset + RUN_BLOCKS,
+			       (uint32_t)z->depot->geo.data_blocks);
+		s->cursor = run->end;
+		return run;
+	}
+	for (unsigned i = 0; i < ALLOC_STREAMS; i++)
+		if (take_from(s, &z->runs[i]))
+			return &z->runs[i];
+	return NULL;
+}
+
+/* The same of the open slab, or of the next. */
+static int find(struct depot_zone *z, unsigned stream, int failed,
+		struct alloc_run **run)
 {
 	int r;
 
-	if (likely(z->open != NULL && refs_find(z->open, offset)))
-		return 0;
+	if (likely(z->open != NULL)) {
+		*run = find_in_open(z, stream);
+		if (likely(*run != NULL))
+			return 0;
+	}
 	r = open_next(z, failed);
 	if (r != 0)
 		return r;
-	return refs_find(z->open, offset) ? 0 : -ENOSPC;
+	*run = find_in_open(z, stream);
+	return *run != NULL ? 0 : -ENOSPC;
 }
 
 /* Have storage for block @offset of @s, and for some after it if there is. */
@@ -322,7 +381,6 @@ static int reserve_page(struct slab *s, uint32_t offset)
 		r = storage_reserve(d->storage, s->start + offset, n);
 	}
 	if (r != 0) {
-		s->cursor = offset; /* it stays free */
 		log_shortage(s->zone, r, "a page of the block map");
 		return r;
 	}
@@ -334,17 +392,24 @@ static int reserve_page(struct slab *s, uint32_t offset)
 
 static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 {
+	struct alloc_run *run = NULL;
 	struct pbn_lock *lock;
 	uint32_t offset;
 	int r;
 
 	if (unlikely(zone_read_only(z)))
 		return -VDO_EREADONLY;
-	r = find(z, failed, &offset);
-	if (likely(r == 0) && op->type == PBN_LOCK_MAP_WRITE)
-		r = reserve_page(z->open, offset);
+	r = find(z, stream_of(op), failed, &run);
 	if (unlikely(r != 0))
 		return r;
+	offset = run->at - 1;
+	if (op->type == PBN_LOCK_MAP_WRITE) {
+		r = reserve_page(z->open, offset);
+		if (unlikely(r != 0)) {
+			run->at = offset; /* it stays free */
+			return r;
+		}
+	}
 	lock = pbnlock_get(z->open, z->open->start + offset, op->type);
 	VDO_CHECK(offset < z->depot->geo.data_blocks);
 	VDO_CHECK(lock != NULL); /* locks_max is enough for all requests */

@@ -208,6 +208,7 @@ struct alloc_op {
 	enum pbn_lock_type type; /* in: WRITE or MAP_WRITE */
 	struct pbn_lock *lock;   /* out: of the block */
 	unsigned zone;           /* in: where to begin; out: the block's */
+	unsigned stream;         /* in: WRITE: ops of one lie together */
 	struct waiter link;      /* private */
 	struct completion go;    /* private */
 	struct depot *depot;     /* private */

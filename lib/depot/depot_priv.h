@@ -210,6 +210,12 @@ struct slab_journal {
 	struct flow *scrub; /* waits until all of it is on disk; or NULL */
 };
 
+/* What is kept apart where it is allocated, alloc.c: ops for data, by their
+ * stream, and those for pages. */
+#define DATA_STREAMS  4u
+#define PAGE_STREAM   DATA_STREAMS
+#define ALLOC_STREAMS (DATA_STREAMS + 1)
+
 struct slab {
 	struct depot_zone *zone;
 	struct prioq_node node;
@@ -291,6 +297,9 @@ struct depot_zone {
 	void (*idle)(struct depot_zone *z); /* when pending is 0; or NULL */
 
 	struct slab *open;
+	struct alloc_run {
+		uint32_t at, end;
+	} runs[ALLOC_STREAMS]; /* what each stream has of it */
 	struct prioq slabs; /* all that may be opened */
 	struct completion prepare;
 	bool preparing; /* prepare is on its way */

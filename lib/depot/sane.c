@@ -368,6 +368,28 @@ static bool pending_sane(const struct depot_zone *z)
 	return z->pending >= n + META_IOS - idle;
 }
 
+/* Runs are of the open slab, before its cursor, and no block is in two. */
+static bool runs_sane(const struct depot_zone *z)
+{
+	uint32_t cursor = z->open != NULL ? z->open->cursor : 0;
+
+	for (unsigned i = 0; i < ALLOC_STREAMS; i++) {
+		const struct alloc_run *a = &z->runs[i];
+
+		if (a->at == a->end)
+			continue;
+		if (a->at > a->end || a->end > cursor)
+			return false;
+		for (unsigned k = 0; k < i; k++) {
+			const struct alloc_run *b = &z->runs[k];
+
+			if (b->at != b->end && a->at < b->end && b->at < a->end)
+				return false;
+		}
+	}
+	return true;
+}
+
 /* The sums of counts.c. */
 static bool memory_counted(const struct depot_zone *z)
 {
@@ -423,7 +445,8 @@ bool depot_zone_sane(const struct depot_zone *z)
 	       levels_sane(z, &z->unscrubbed, unscrubbed) &&
 	       counter_get(&z->stats.slabs_unscrubbed) ==
 		       unscrubbed + taken &&
-	       tails_sane(z) && pending_sane(z) && memory_counted(z);
+	       tails_sane(z) && pending_sane(z) && runs_sane(z) &&
+	       memory_counted(z);
 }
 
 bool depot_sane(const struct depot *d)

@@ -19,6 +19,7 @@ int write_allocate(struct flow *f)
 	VDO_CHECK(!r->zero && !r->owner);
 	flow_await_any(f, &r->alloc.done, W_ALLOCATED);
 	r->alloc.type = PBN_LOCK_WRITE;
+	r->alloc.stream = r->hash_zone;
 	return flow_over_any(f, depot_allocate(r->path->config.depot,
 					       &r->alloc));
 }

@@ -28,6 +28,12 @@ TESTS += tests/unit/test_depot
 tests_unit_test_depot_SOURCES = tests/unit/test_depot.c $(DEPOT_FIXTURE)
 tests_unit_test_depot_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_depot_runs
+TESTS += tests/unit/test_depot_runs
+tests_unit_test_depot_runs_SOURCES = tests/unit/test_depot_runs.c \
+	$(DEPOT_FIXTURE)
+tests_unit_test_depot_runs_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_depot_threads
 TESTS += tests/unit/test_depot_threads
 tests_unit_test_depot_threads_SOURCES = tests/unit/test_depot_threads.c

@@ -207,6 +207,9 @@ START_TEST(zones)
 	DAMAGE(z->locks.count, 0);
 	DAMAGE(z->locks_free, NULL);
 	DAMAGE(z->locks_free, z->locks_free->next_free);
+	DAMAGE(z->runs[0].at, z->runs[0].end + 1);
+	DAMAGE(z->runs[0].end, s->cursor + 1);
+	DAMAGE(z->runs[1], z->runs[0]);
 	DAMAGE(z->preparing, true);
 	DAMAGE(z->summary.blocks[0].writing, true);
 	DAMAGE_QUEUE(&z->summary.blocks[0].waiting, &s->clean_op.link);
