@@ -28,6 +28,8 @@ static struct medium {
 
 	/* The device's. Attaching and detaching change what submit() is. */
 	void (*submit)(void *ctx, struct vdo_device_io *io);
+	void (*submit_all)(void *ctx, struct vdo_device_io *first,
+			   struct vdo_device_io *last); /* or NULL */
 	int (*attach)(void *ctx, struct executor *x);
 	void (*detach)(void *ctx);
 
@@ -80,20 +82,50 @@ static bool is_slow(const struct vdo_device_io *io)
 	       (io->op == VDO_DEVICE_WRITE && (io->flags & VDO_DEVICE_FUA));
 }
 
-static void watched_submit(void *ctx, struct vdo_device_io *io)
+static bool is_delayed(const struct vdo_device_io *io)
 {
-	count(io);
-	if (!is_slow(io) ||
-	    atomic_load_explicit(&m.delay_ns, memory_order_relaxed) == 0) {
-		m.submit(ctx, io);
-		return;
-	}
+	return is_slow(io) &&
+	       atomic_load_explicit(&m.delay_ns, memory_order_relaxed) != 0;
+}
+
+static void delay(struct vdo_device_io *io)
+{
 	io->host_data[0] = NULL;
 	pthread_mutex_lock(&m.lock);
 	*m.last = io;
 	m.last = (struct vdo_device_io **)&io->host_data[0];
 	pthread_cond_signal(&m.work);
 	pthread_mutex_unlock(&m.lock);
+}
+
+static void watched_submit(void *ctx, struct vdo_device_io *io)
+{
+	count(io);
+	if (is_delayed(io))
+		delay(io);
+	else
+		m.submit(ctx, io);
+}
+
+static void watched_submit_all(void *ctx, struct vdo_device_io *first,
+			       struct vdo_device_io *last)
+{
+	struct vdo_device_io *head = NULL, *tail = NULL, *next = first, *io;
+
+	last->host_data[0] = NULL;
+	while ((io = next) != NULL) {
+		next = io->host_data[0];
+		io->host_data[0] = NULL;
+		count(io);
+		if (is_delayed(io))
+			delay(io);
+		else if (tail == NULL)
+			head = tail = io;
+		else
+			tail = tail->host_data[0] = io;
+	}
+	if (head != NULL)
+		m.submit_all(ctx, head, tail);
 }
 
 static void sleep_ns(uint64_t ns)
@@ -146,12 +178,16 @@ static int make_slow(struct vdo_device *d)
 static void put_aside(void)
 {
 	m.device->submit = m.submit;
+	m.device->submit_all = m.submit_all;
 }
 
 static void put_before(void)
 {
 	m.submit = m.device->submit;
 	m.device->submit = watched_submit;
+	m.submit_all = m.device->submit_all;
+	if (m.submit_all != NULL)
+		m.device->submit_all = watched_submit_all;
 }
 
 static int watched_attach(void *ctx, struct executor *x)
