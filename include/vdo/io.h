@@ -99,6 +99,42 @@ int vdo_aio_write_zeroes(struct vdo_volume *volume, uint64_t count,
 			 unsigned flags);
 
 /*
+ * Many operations in one call. The data of a read or write are the @count bytes
+ * at @buf, or the vectors @iov, @iovcnt; then @buf is NULL and @count 0. (A write
+ * only reads them.) A flush has no range. The array, and those of the vectors,
+ * are the caller's again when the call returns.
+ */
+enum vdo_op_kind {
+	VDO_OP_READ = 1,
+	VDO_OP_WRITE,
+	VDO_OP_FLUSH,
+	VDO_OP_DISCARD,
+	VDO_OP_WRITE_ZEROES,
+};
+
+struct vdo_op {
+	enum vdo_op_kind kind;
+	unsigned flags;            /* VDO_IO_* */
+	uint64_t offset;           /* bytes */
+	uint64_t count;            /* bytes */
+	void *buf;
+	const struct iovec *iov;
+	int iovcnt;
+	vdo_callback callback;     /* each operation has its own */
+	void *arg;
+};
+
+/*
+ * Submit @n operations, in order. Each is one of its own: they may end in any
+ * order, and a flush covers none of the writes beside it in the array. Returns
+ * how many of the first ones were submitted. It is fewer than @n if the next one
+ * was refused; to learn why, submit it again as the first. Negative: nothing was
+ * submitted, and this is what the first one's own call would have returned.
+ */
+int vdo_aio_submit(struct vdo_volume *volume, const struct vdo_op *ops,
+		   unsigned n);
+
+/*
  * A completion queue, for hosts that reap instead of being called back: pass
  * vdo_cq_complete as callback and a struct vdo_cq_entry as its argument.
  *

@@ -9,6 +9,7 @@
 #include "api/handle.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -46,17 +47,25 @@ static int sum_vectors(const struct iovec *iov, int count, uint64_t *length)
 	return 0;
 }
 
+static int check(const struct vdo_volume *v, const struct io_request *q)
+{
+	int result;
+
+	if ((q->flags & ~KNOWN_FLAGS) != 0 || q->callback == NULL)
+		return -EINVAL;
+	result = q->kind == IO_FLUSH ? 0
+				     : check_range(v, q->offset, q->length);
+	VDO_CHECK(result != 0 || q->kind == IO_FLUSH ||
+		  q->offset + q->length <= v->size_bytes);
+	return result;
+}
+
 static int submit(struct vdo_volume *v, const struct io_request *q)
 {
 	int result = handle_check(v, false);
 
-	if (result == 0 && ((q->flags & ~KNOWN_FLAGS) != 0 ||
-			    q->callback == NULL))
-		result = -EINVAL;
-	if (result == 0 && q->kind != IO_FLUSH)
-		result = check_range(v, q->offset, q->length);
-	VDO_CHECK(result != 0 || q->kind == IO_FLUSH ||
-		  q->offset + q->length <= v->size_bytes);
+	if (result == 0)
+		result = check(v, q);
 	return result != 0 ? result : front_submit(volume_front(v->volume), q);
 }
 
@@ -168,6 +177,99 @@ int vdo_aio_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 			 vdo_callback callback, void *arg, unsigned flags)
 {
 	return ranged(v, IO_ZERO, count, offset, callback, arg, flags);
+}
+
+/* ------------------------------------------------------------------- many */
+
+static const enum io_kind kinds[] = {
+	[VDO_OP_READ] = IO_READ,
+	[VDO_OP_WRITE] = IO_WRITE,
+	[VDO_OP_FLUSH] = IO_FLUSH,
+	[VDO_OP_DISCARD] = IO_DISCARD,
+	[VDO_OP_WRITE_ZEROES] = IO_ZERO,
+};
+
+/* Where the data of @op are: in its vectors, or in its buffer, which *@own
+ * describes then. */
+static int op_vectors(const struct vdo_op *op, struct iovec *own,
+		      struct io_request *q)
+{
+	if (op->iov != NULL) {
+		if (op->buf != NULL || op->count != 0)
+			return -EINVAL;
+		q->iov = op->iov;
+		q->iov_count = (unsigned)op->iovcnt;
+		return sum_vectors(op->iov, op->iovcnt, &q->length);
+	}
+	if (op->iovcnt != 0)
+		return -EINVAL;
+	if (op->buf == NULL && op->count > 0)
+		return -EFAULT;
+	own->iov_base = op->buf;
+	own->iov_len = op->count;
+	q->iov = own;
+	q->iov_count = 1;
+	return 0;
+}
+
+static int op_request(const struct vdo_volume *v, const struct vdo_op *op,
+		      struct iovec *own, struct io_request *q)
+{
+	int result = 0;
+
+	if (op->kind < VDO_OP_READ || op->kind > VDO_OP_WRITE_ZEROES)
+		return -EINVAL;
+	*q = (struct io_request){
+		.kind = kinds[op->kind],
+		.flags = op->flags,
+		.offset = op->offset,
+		.length = op->count,
+		.callback = op->callback,
+		.arg = op->arg,
+	};
+	if (q->kind == IO_READ || q->kind == IO_WRITE)
+		result = op_vectors(op, own, q);
+	else if (op->buf != NULL || op->iov != NULL || op->iovcnt != 0)
+		result = -EINVAL;
+	return result != 0 ? result : check(v, q);
+}
+
+/* Submit up to FRONT_SUBMIT_MAX; *@taken as front_submit_many() has it. */
+static int submit_some(struct vdo_volume *v, const struct vdo_op *ops,
+		       unsigned n, unsigned *taken)
+{
+	struct io_request q[FRONT_SUBMIT_MAX];
+	struct iovec own[FRONT_SUBMIT_MAX];
+	unsigned good = 0;
+	int refused = 0, result = 0;
+
+	VDO_CHECK(n > 0 && n <= FRONT_SUBMIT_MAX);
+	while (good < n && refused == 0) {
+		refused = op_request(v, &ops[good], &own[good], &q[good]);
+		good += refused == 0;
+	}
+	*taken = 0;
+	if (good > 0)
+		result = front_submit_many(volume_front(v->volume), q, good,
+					   taken);
+	return result != 0 ? result : refused;
+}
+
+int vdo_aio_submit(struct vdo_volume *v, const struct vdo_op *ops, unsigned n)
+{
+	unsigned done = 0;
+	int result = handle_check(v, false);
+
+	if (result == 0 && (n > INT_MAX || (ops == NULL && n > 0)))
+		result = -EINVAL;
+	while (result == 0 && done < n) {
+		unsigned taken;
+
+		result = submit_some(v, ops + done,
+				     MIN(n - done, FRONT_SUBMIT_MAX), &taken);
+		done += taken;
+	}
+	return done > 0 ? (int)done : result;
 }
 
 /* -------------------------------------------------------------- synchronous */

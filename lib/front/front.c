@@ -318,22 +318,57 @@ static int take_in(struct front *f, const struct io_request *q, uint64_t load,
 	return result;
 }
 
-int front_submit(struct front *f, const struct io_request *q)
+/* Note that @n calls begin, and whether they are held: *@load is from before. */
+static inline bool call_begin(struct front *f, bool foreign, unsigned n,
+			      uint64_t *load)
 {
-	bool foreign = !on_own_queue(f);
-	uint64_t what = LOAD_HOLD | (foreign ? LOAD_CALL : 0);
-	uint64_t load = atomic_fetch_add(&f->load, what);
-	bool held = (load & LOAD_STOPPED) == 0;
-	int result;
-
-	note_hold(f, load);
-	if (unlikely(!held))
+	*load = atomic_fetch_add(&f->load, n * LOAD_HOLD +
+						   (foreign ? LOAD_CALL : 0));
+	note_hold(f, *load + (n - 1) * LOAD_HOLD);
+	if (likely((*load & LOAD_STOPPED) == 0))
+		return true;
+	while (n-- > 0)
 		front_release(f);
-	result = take_in(f, q, load, held);
-	/* The io may be over, but until here nobody frees the front. */
+	return false;
+}
+
+/* The ios may be over, but until here nobody frees the front. */
+static inline void call_end(struct front *f, bool foreign)
+{
 	if (foreign)
 		atomic_fetch_sub_explicit(&f->load, LOAD_CALL,
 					  memory_order_release);
+}
+
+int front_submit(struct front *f, const struct io_request *q)
+{
+	bool foreign = !on_own_queue(f);
+	uint64_t load;
+	bool held = call_begin(f, foreign, 1, &load);
+	int result = take_in(f, q, load, held);
+
+	call_end(f, foreign);
+	return result;
+}
+
+int front_submit_many(struct front *f, const struct io_request *q, unsigned n,
+		      unsigned *taken)
+{
+	bool foreign = !on_own_queue(f);
+	uint64_t load;
+	bool held;
+	unsigned i = 0;
+	int result = 0;
+
+	VDO_ASSERT(n > 0 && n <= FRONT_SUBMIT_MAX);
+	held = call_begin(f, foreign, n, &load);
+	while (i < n && (result = take_in(f, &q[i], load, held)) == 0)
+		i++;
+	*taken = i;
+	/* The one that was refused has given its hold back. */
+	for (i++; held && i < n; i++)
+		front_release(f);
+	call_end(f, foreign);
 	return result;
 }
 

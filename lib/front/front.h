@@ -103,8 +103,8 @@ void front_stop(struct front *f);
 void front_drain(struct front *f, struct completion *done);
 
 /*
- * After the last drain: wait for calls of front_submit() in other threads that
- * have not returned, though their operations are over. They still touch the
+ * After the last drain: wait for calls of front_submit() or
+ * front_submit_many() in other threads that have not returned, though their operations are over. They still touch the
  * front and its queues, and are about to return. Outside of the queues.
  */
 void front_join(struct front *f);
@@ -114,6 +114,14 @@ void front_join(struct front *f);
  * has checked the range.
  */
 int front_submit(struct front *f, const struct io_request *q) MUST_CHECK;
+
+/*
+ * The same for @n of them, up to FRONT_SUBMIT_MAX. *@taken is how many of the
+ * first ones were taken in; less than @n only with an error, that of the next.
+ */
+#define FRONT_SUBMIT_MAX 16
+int front_submit_many(struct front *f, const struct io_request *q, unsigned n,
+		      unsigned *taken) MUST_CHECK;
 
 /* Holds: blocks, flushes and calls without blocks that are under way. */
 unsigned front_holds(const struct front *f);

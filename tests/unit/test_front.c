@@ -340,6 +340,39 @@ static const struct front_engine swift_ops = {
 	.ready = swift_ready,
 };
 
+/* Of several the second is refused: the first goes on, the third never began,
+ * and nothing holds the front up. Running or stopped. */
+START_TEST(some_are_refused)
+{
+	static uint8_t bytes[B];
+	struct iovec iov = {bytes, B};
+	struct io_request q[3];
+	unsigned taken = 0;
+
+	setup();
+	for (unsigned i = 0; i < 3; i++)
+		q[i] = (struct io_request){
+			.kind = IO_WRITE,
+			.flags = i == 1 ? VDO_IO_NOWAIT : 0,
+			.length = i == 1 ? (DEPTH + 1) * B : B,
+			.iov = &iov,
+			.iov_count = 1,
+			.callback = letter,
+			.arg = (void *)"a",
+		};
+	if (_i == 0)
+		start();
+	ck_assert_int_eq(front_submit_many(front, q, 3, &taken), -EAGAIN);
+	ck_assert_uint_eq(taken, 1);
+	if (_i == 1)
+		start();
+	ck_assert_uint_eq(front_holds(front), 1);
+	end_one(&engine);
+	ck_assert_str_eq(ended, "a");
+	teardown();
+}
+END_TEST
+
 static atomic_uint calls_over;
 
 static void count_call(void *arg, int result)
@@ -434,6 +467,7 @@ int main(void)
 	tcase_add_test(tc, stopped);
 	tcase_add_test(tc, stopped_in_the_middle);
 	tcase_add_test(tc, drain_waits_for_all);
+	tcase_add_loop_test(tc, some_are_refused, 0, 2);
 	tcase_add_test(tc, stops_under_load);
 	return unit_run();
 }

@@ -34,6 +34,7 @@ VOLUME_TESTS = \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
 	tests/volume/test_range tests/volume/test_space \
+	tests/volume/test_submit \
 	tests/volume/test_suspend \
 	tests/volume/test_usage \
 	tests/volume/test_threads \
@@ -44,6 +45,8 @@ tests_volume_test_io_SOURCES = %D%/test_io.c
 tests_volume_test_io_LDADD = $(UNIT_LIBS)
 tests_volume_test_async_SOURCES = %D%/test_async.c
 tests_volume_test_async_LDADD = $(UNIT_LIBS)
+tests_volume_test_submit_SOURCES = %D%/test_submit.c
+tests_volume_test_submit_LDADD = $(UNIT_LIBS)
 tests_volume_test_dedupe_SOURCES = %D%/test_dedupe.c
 tests_volume_test_dedupe_LDADD = $(UNIT_LIBS)
 tests_volume_test_check_SOURCES = %D%/test_check.c

@@ -732,6 +732,7 @@ START_TEST(test_fork)
 			vdo_flush(f.volume, 0) != -VDO_EFORKED ||
 			vdo_aio_discard(f.volume, B, 0, pending_done, NULL,
 					0) != -VDO_EFORKED ||
+			vdo_aio_submit(f.volume, NULL, 0) != -VDO_EFORKED ||
 			vdo_stats_get(f.volume, &stats) != -VDO_EFORKED ||
 			vdo_poll(f.volume, 0) != -VDO_EFORKED ||
 			vdo_volume_set(f.volume, "compression", "on", NULL) !=

@@ -225,6 +225,8 @@ static void without_a_volume(void)
 	REFUSED(vdo_aio_flush(NULL, callback, NULL, 0));
 	REFUSED(vdo_aio_discard(NULL, 0, 0, callback, NULL, 0));
 	REFUSED(vdo_aio_write_zeroes(NULL, 0, 0, callback, NULL, 0));
+	REFUSED(vdo_aio_submit(NULL, &(struct vdo_op){0}, 1));
+	REFUSED(vdo_aio_submit(NULL, NULL, 0));
 }
 
 static void without_a_callback(struct vdo_volume *v)
