@@ -109,7 +109,7 @@ enum vdo_op_kind {
 	VDO_OP_WRITE,
 	VDO_OP_FLUSH,
 	VDO_OP_DISCARD,
-	VDO_OP_WRITE_ZEROES,
+	VDO_OP_WRITE_ZEROES
 };
 
 struct vdo_op {
