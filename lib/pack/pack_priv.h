@@ -47,4 +47,7 @@ static inline void pack_status_end(struct pack_op *op)
 				 memory_order_acq_rel);
 }
 
+/* Does a block look as if LZ4 could do nothing about it? */
+bool pack_looks_random(const uint8_t *data);
+
 #endif

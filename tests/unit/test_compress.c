@@ -24,12 +24,14 @@ static uint64_t rng(void)
 	return rng_state;
 }
 
-/* A block whose first @noise bytes cannot be compressed. */
+/* A block whose first @noise bytes cannot be compressed, though they have but
+ * 100 values, and so do not look it. */
 static void fill(uint8_t *data, unsigned noise, uint64_t seed)
 {
 	rng_state = seed * 2654435761u + 1;
 	for (unsigned i = 0; i < BLOCK_SIZE; i++)
-		data[i] = i < noise ? (uint8_t)(rng() >> 24) : (uint8_t)seed;
+		data[i] = i < noise ? (uint8_t)((rng() >> 24) % 100)
+				    : (uint8_t)seed;
 }
 
 /* Around the limit each byte of noise is a byte of output. */
@@ -179,6 +181,67 @@ START_TEST(cancel)
 }
 END_TEST
 
+/* Random blocks are given up, unless they repeat themselves; no others are. */
+START_TEST(looks_random)
+{
+	static const unsigned periods[] = {2048, 1024, 512, 64};
+	uint8_t data[BLOCK_SIZE], block[BLOCK_SIZE];
+	struct pack_op op = {.block = block};
+	unsigned found = 0;
+
+	for (unsigned seed = 1; seed <= 1000; seed++) {
+		rng_state = seed * 2654435761u + 1;
+		for (unsigned i = 0; i < BLOCK_SIZE; i++)
+			data[i] = (uint8_t)(rng() >> 24);
+		found += pack_looks_random(data);
+		for (unsigned k = 0; k < ARRAY_SIZE(periods); k++) {
+			for (unsigned i = periods[k]; i < BLOCK_SIZE; i++)
+				data[i] = data[i - periods[k]];
+			ck_assert(!pack_looks_random(data));
+			pack_op_reset(&op);
+			ck_assert(pack_compress(lz4, &op, data));
+		}
+		/* Nothing but a quarter, a third, half of it, is random. */
+		for (unsigned share = 2; share <= 4; share++) {
+			rng_state = seed;
+			for (unsigned i = 0; i < BLOCK_SIZE; i++)
+				data[i] = i < BLOCK_SIZE / share
+						  ? (uint8_t)(rng() >> 24)
+						  : (uint8_t)"libvdo"[i % 6];
+			ck_assert(!pack_looks_random(data));
+		}
+		/* Records with one random column of eight. */
+		memset(data, 0, BLOCK_SIZE);
+		for (unsigned i = seed % 8; i < BLOCK_SIZE; i += 8)
+			data[i] = (uint8_t)(rng() >> 24);
+		ck_assert(!pack_looks_random(data));
+	}
+	ck_assert_uint_gt(found, 970);
+	/* Each value as often as the others. */
+	for (unsigned i = 0; i < BLOCK_SIZE; i++)
+		data[i] = (uint8_t)i;
+	ck_assert(!pack_looks_random(data));
+}
+END_TEST
+
+/* What looks random counts as what LZ4 could not compress. */
+START_TEST(given_up)
+{
+	uint8_t data[BLOCK_SIZE], block[BLOCK_SIZE];
+	struct pack_op op = {.block = block};
+
+	rng_state = 7;
+	do {
+		for (unsigned i = 0; i < BLOCK_SIZE; i++)
+			data[i] = (uint8_t)(rng() >> 24);
+	} while (!pack_looks_random(data));
+	pack_op_reset(&op);
+	ck_assert(!pack_compress(lz4, &op, data));
+	ck_assert(!pack_allowed(&op));
+	ck_assert(!pack_cancel(&op));
+}
+END_TEST
+
 START_TEST(cancelled_before)
 {
 	uint8_t data[BLOCK_SIZE] = {0}, block[BLOCK_SIZE];
@@ -203,6 +266,8 @@ int main(void)
 	tcase_add_loop_test(tc, blocks, 2, 15);
 	tcase_add_loop_test(tc, damage, 0, ARRAY_SIZE(damages));
 	tcase_add_loop_test(tc, cancel, 0, ARRAY_SIZE(stages));
+	tcase_add_test(tc, looks_random);
+	tcase_add_test(tc, given_up);
 	tcase_add_test(tc, cancelled_before);
 	result = unit_run();
 	compressor_destroy(lz4);
