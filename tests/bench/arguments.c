@@ -54,7 +54,9 @@ static void usage(FILE *to)
 	      "  --originals=N            blocks that they are copies of (4096)\n"
 	      "  --compress-percentage=P  what LZ4 saves, about (0)\n"
 	      "  --zero                   write zeroes\n"
-	      "  --sync                   one synchronous operation at a time\n",
+	      "  --sync                   one synchronous operation at a time\n"
+	      "  --batch=N                one thread reaps, and submits up to N\n"
+	      "                           operations in a call (callbacks submit)\n",
 	      to);
 	fputs("Where:\n"
 	      "  --executor=native|pool|inline  (native)\n"
@@ -189,7 +191,8 @@ static const struct option longs[] = {
 	{"raw", 0, NULL, 'w' + 256}, {"flush-delay", 1, NULL, 'y'},
 	{"cold", 0, NULL, 'c'},	     {"crossings", 0, NULL, 'x'},
 	{"table", 0, NULL, 'T'},     {"depths", 1, NULL, 'd' + 256},
-	{"sizes", 1, NULL, 's' + 256}, {"help", 0, NULL, 'h'},
+	{"sizes", 1, NULL, 's' + 256}, {"batch", 1, NULL, 'b' + 256},
+	{"help", 0, NULL, 'h'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -213,6 +216,7 @@ static bool parse_work(struct arguments *o, int c)
 	case 'C': o->data.compress = parse_number(optarg, 100); break;
 	case 'z': o->zeroes = true; break;
 	case 'S': o->sync = true; break;
+	case 'b' + 256: o->batch = parse_number(optarg, LOAD_BATCH_MAX); break;
 	default: return false;
 	}
 	return true;
@@ -294,6 +298,8 @@ static void complete(struct arguments *o)
 		refuse_all();
 	if (o->data.originals == 0)
 		refuse("--originals", "there must be one");
+	if (o->batch > 0 && o->sync)
+		refuse("--batch", "not with --sync");
 	if (o->raw && o->rw == RW_DISCARD)
 		refuse("--raw", "not with --rw=discard");
 	o->mapped = MIN(o->mapped, o->size);

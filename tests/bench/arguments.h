@@ -30,6 +30,8 @@ struct arguments_list {
 	unsigned count;
 };
 
+#define LOAD_BATCH_MAX 256
+
 struct arguments {
 	enum bench_rw rw;
 	size_t bs;
@@ -42,6 +44,7 @@ struct arguments {
 	uint64_t runtime_ns;  /* 0: all of ops */
 	struct bench_data data;
 	bool zeroes, overwrite, sync, cold;
+	unsigned batch; /* 0: callbacks submit */
 	bool raw;
 	int64_t flush_delay_ns; /* -1: the device is as it is */
 	bool crossings, json, no_limit;

@@ -9,6 +9,7 @@
 #include "tests/bench/load.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -63,6 +64,7 @@ struct slot {
 	uint64_t random;
 	uint64_t next; /* number of the next operation */
 	uint8_t *buf;
+	struct vdo_cq_entry entry; /* of batches */
 } __attribute__((aligned(64)));
 
 struct load {
@@ -241,6 +243,107 @@ static void wait_a_moment(struct load *load)
 	pthread_cond_timedwait(&load->over, &load->lock, &until);
 }
 
+/* ----------------------------------------------------------------- batches */
+
+/* Operations that are next, and their slots. */
+struct batch {
+	struct vdo_cq *cq;
+	unsigned count;
+	struct vdo_op ops[LOAD_BATCH_MAX];
+};
+
+static void batch_submit(struct load *load, struct batch *b)
+{
+	int n = 0;
+
+	if (b->count > 0)
+		n = vdo_aio_submit(load->volume, b->ops, b->count);
+	if (n < (int)b->count) {
+		note_error(load, n < 0 ? n : -EIO);
+		for (unsigned i = (unsigned)MAX(n, 0); i < b->count; i++)
+			slot_over(load);
+	}
+	b->count = 0;
+}
+
+static void batch_add(struct batch *b, struct slot *s)
+{
+	static const enum vdo_op_kind kinds[] = {
+		[RW_WRITE] = VDO_OP_WRITE,
+		[RW_RANDWRITE] = VDO_OP_WRITE,
+		[RW_READ] = VDO_OP_READ,
+		[RW_RANDREAD] = VDO_OP_READ,
+		[RW_DISCARD] = VDO_OP_DISCARD,
+	};
+	struct load *load = s->load;
+	struct vdo_op *op = &b->ops[b->count++];
+
+	s->entry = (struct vdo_cq_entry){.cq = b->cq, .user = s};
+	*op = (struct vdo_op){
+		.kind = kinds[load->work.rw],
+		.offset = place_of(load, s, s->next),
+		.count = load->work.bs,
+		.buf = s->buf,
+		.callback = vdo_cq_complete,
+		.arg = &s->entry,
+	};
+	if (op->kind == VDO_OP_WRITE)
+		fill(load, s, s->next);
+	s->next += load->slot_count;
+	s->begun_ns = bench_now();
+}
+
+static void batch_next(struct load *load, struct batch *b, struct slot *s)
+{
+	if (s->next >= atomic_load_explicit(&load->ops, memory_order_relaxed)) {
+		slot_over(load);
+		return;
+	}
+	batch_add(b, s);
+	if (b->count == load->work.batch)
+		batch_submit(load, b);
+}
+
+/* Something is over. */
+static void batch_reap(struct load *load, struct batch *b)
+{
+	struct vdo_cq_entry *ended[LOAD_BATCH_MAX];
+	size_t n = vdo_cq_reap(b->cq, ended, LOAD_BATCH_MAX);
+
+	for (size_t i = 0; i < n; i++) {
+		struct slot *s = ended[i]->user;
+
+		record(bench_now() - s->begun_ns);
+		if (ended[i]->result != 0)
+			note_error(load, ended[i]->result);
+		batch_next(load, b, s);
+	}
+	batch_submit(load, b);
+}
+
+static void run_batches(struct load *load)
+{
+	struct batch *b = must(calloc(1, sizeof(*b)));
+	struct pollfd fd = {.events = POLLIN};
+
+	if (vdo_cq_new(&b->cq) != 0)
+		abort();
+	fd.fd = vdo_cq_fd(b->cq);
+	for (unsigned i = 0; i < load->slot_count; i++)
+		batch_next(load, b, &load->slots[i]);
+	batch_submit(load, b);
+	while (!load->is_over) {
+		if (load->work.polled)
+			vdo_poll(load->volume, -1);
+		else
+			poll(&fd, 1, 1000);
+		batch_reap(load, b);
+		end_early(load);
+	}
+	vdo_cq_free(b->cq);
+	free(b);
+}
+
 int load_run(struct load *load)
 {
 	histograms_reset();
@@ -248,6 +351,10 @@ int load_run(struct load *load)
 		load->deadline_ns = bench_now() + load->work.runtime_ns;
 	if (load->work.sync) {
 		run_sync(load);
+		return load->error;
+	}
+	if (load->work.batch > 0) {
+		run_batches(load);
 		return load->error;
 	}
 	for (unsigned i = 0; i < load->slot_count; i++)

@@ -2,7 +2,8 @@
 /*
  * Operations on a volume in a closed loop: as many at a time as the depth says,
  * each submitted again from inside of its callback, so that the load has no
- * thread of its own.
+ * thread of its own. Or the main thread reaps them from a completion queue, and
+ * submits those that are next in batches.
  *
  * Runs on: the main thread, which waits; callbacks on threads of the volume.
  * Lifetime: load_new() to load_free(); the volume is open all the time.
@@ -23,6 +24,7 @@ struct load_work {
 	uint64_t first;	     /* sequential operations begin with this one */
 	uint64_t seed;	     /* number of the first block that is written */
 	bool sync, zeroes, polled;
+	unsigned batch;	     /* 0: callbacks submit */
 	struct bench_data data;
 };
 

@@ -243,6 +243,7 @@ static void measure(size_t bs, unsigned depth, struct bench_result *r)
 	w.depth = depth;
 	w.first = o.warmup;
 	w.sync = o.sync;
+	w.batch = o.batch;
 	w.runtime_ns = o.runtime_ns;
 	load = load_new(volume, &w);
 	if (o.flush_delay_ns > 0)
