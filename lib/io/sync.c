@@ -9,6 +9,12 @@
  * begin() moves all of waiting to covered and starts one flush; whoever arrives
  * after that stays in waiting for the next, so that invariant 1 holds by
  * construction. At most one flush runs.
+ *
+ * The journal flushes, writes, and flushes again while it has entries. A flush
+ * that somebody else asks for during its write would be one more that its next
+ * round waits for, as it may not join it. So the journal says that it will ask,
+ * and who waits is served with it: a write later, instead of a whole round's
+ * delay for all writers. The flag only puts flushes off, so it may be seen late.
  */
 #include "build.h"
 
@@ -35,13 +41,43 @@ static void flush_done(struct completion *c);
 static void begin(struct sync *s)
 {
 	VDO_ASSERT(queue_is_current(s->queue));
-	VDO_ASSERT(!s->busy && s->failed == 0);
+	VDO_ASSERT(!s->busy && !s->looking && s->failed == 0);
 	VDO_ASSERT(!waitq_empty(&s->waiting));
 	VDO_ASSERT(waitq_empty(&s->covered));
 	waitq_splice(&s->covered, &s->waiting);
 	s->busy = true;
 	completion_init(&s->flush.done, s->queue, flush_done);
 	mio_flush(&s->flush, s->storage);
+}
+
+static void begin_unless_expected(struct sync *s)
+{
+	if (!s->busy && !s->looking && !waitq_empty(&s->waiting) &&
+	    !atomic_load_explicit(&s->expected, memory_order_relaxed))
+		begin(s);
+}
+
+static void look(struct completion *c)
+{
+	struct sync *s = container_of(c, struct sync, look);
+
+	VDO_ASSERT(s->looking && queue_is_current(s->queue));
+	s->looking = false;
+	begin_unless_expected(s);
+}
+
+/* Who was served by the last flush comes first, and may say what to expect. */
+static void look_soon(struct sync *s)
+{
+	if (waitq_empty(&s->waiting) || s->looking)
+		return;
+	s->looking = true;
+	completion_post(&s->look);
+}
+
+static void unexpected(struct completion *c)
+{
+	begin_unless_expected(container_of(c, struct sync, unexpected));
 }
 
 static void flush_done(struct completion *c)
@@ -53,8 +89,7 @@ static void flush_done(struct completion *c)
 	s->busy = false;
 	if (c->result == 0) {
 		finish_all(&s->covered, 0);
-		if (!waitq_empty(&s->waiting))
-			begin(s);
+		look_soon(s);
 		return;
 	}
 	/* The volume learns of it before anybody who waits does. */
@@ -74,9 +109,11 @@ static void arrived(struct completion *c)
 		completion_finish(&op->done, s->failed);
 		return;
 	}
+	if (op->expected)
+		atomic_store_explicit(&s->expected, false,
+				      memory_order_relaxed);
 	waitq_push(&s->waiting, &op->link);
-	if (!s->busy)
-		begin(s);
+	begin_unless_expected(s);
 }
 
 void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
@@ -90,11 +127,15 @@ void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 	waitq_init(&s->covered);
 	s->busy = false;
 	s->failed = 0;
+	atomic_init(&s->expected, false);
+	s->looking = false;
+	completion_init(&s->look, queue, look);
+	completion_init(&s->unexpected, queue, unexpected);
 	s->on_failure = on_failure;
 	s->arg = arg;
 }
 
-void sync_request(struct sync *s, struct sync_op *op)
+static void request(struct sync *s, struct sync_op *op, bool expected)
 {
 	VDO_CHECK(op->done.result == 0);
 	VDO_ASSERT(op->done.fn != NULL && op->done.home != NULL);
@@ -103,6 +144,25 @@ void sync_request(struct sync *s, struct sync_op *op)
 		return;
 	}
 	op->sync = s;
+	op->expected = expected;
 	completion_init(&op->go, s->queue, arrived);
 	completion_post(&op->go);
+}
+
+void sync_request(struct sync *s, struct sync_op *op)
+{
+	request(s, op, false);
+}
+
+void sync_request_expected(struct sync *s, struct sync_op *op)
+{
+	request(s, op, true);
+}
+
+void sync_unexpect(struct sync *s)
+{
+	if (!atomic_load_explicit(&s->expected, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&s->expected, false, memory_order_relaxed);
+	completion_post(&s->unexpected);
 }

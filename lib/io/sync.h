@@ -14,6 +14,8 @@
  *      It is never retried. The service calls its failed() upcall once, and
  *      the volume goes read-only.
  *  (3) On a device without a volatile cache an op finishes without any I/O.
+ *  (4) Who announced an op with sync_expect() requests it, or takes that back
+ *      with sync_unexpect(): until then no flush begins.
  *
  * Runs on: sync_request() on any thread; the service itself on one queue.
  * Lifetime: ops belong to their callers.
@@ -21,6 +23,7 @@
 #ifndef IO_SYNC_H
 #define IO_SYNC_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "exec/completion.h"
@@ -32,6 +35,7 @@ struct sync_op {
 	struct waiter link;     /* private */
 	struct completion go;   /* private: travels to the service's queue */
 	struct sync *sync;      /* private */
+	bool expected;          /* private: it ends the wait for it */
 };
 
 struct sync {
@@ -42,6 +46,10 @@ struct sync {
 	struct mio flush;
 	bool busy;
 	int failed; /* sticky */
+	atomic_bool expected; /* an op that all who wait are to share */
+	bool looking;	      /* look is on its way */
+	struct completion look;
+	struct completion unexpected;
 	void (*on_failure)(void *arg, int result);
 	void *arg;
 };
@@ -50,5 +58,23 @@ void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 	       void (*on_failure)(void *arg, int result), void *arg);
 
 void sync_request(struct sync *s, struct sync_op *op);
+
+/*
+ * An op is sure to come soon: who asks meanwhile shares its flush, so that it
+ * need not wait for one of theirs to end. One op at a time, by one thread, which
+ * calls sync_request_expected() or sync_unexpect() next. For who is expected
+ * already this is no more than a look.
+ */
+static inline void sync_expect(struct sync *s)
+{
+	if (s->storage->volatile_cache &&
+	    !atomic_load_explicit(&s->expected, memory_order_relaxed))
+		atomic_store_explicit(&s->expected, true, memory_order_relaxed);
+}
+
+/* The op, expected or not. */
+void sync_request_expected(struct sync *s, struct sync_op *op);
+/* It does not come, if it was expected at all. */
+void sync_unexpect(struct sync *s);
 
 #endif

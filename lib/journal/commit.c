@@ -17,7 +17,8 @@
  * and the pages and summaries which let go of old blocks (D7, D8). Then the new
  * heads are published, the headers filled in, and the blocks, a range of the
  * ring, are written with FUA as one vectored write, two where it wraps. A round
- * that only moves heads ends after its flush.
+ * that only moves heads ends after its flush. If entries have come when the write
+ * is under way, the next round's flush is sure, and others share it (io/sync.c).
  *
  * Left out: starting the next flush during the writes. It would need a second
  * set of counts for each block and wins only where flush and write take equally
@@ -32,11 +33,21 @@
 static void flush_done(struct completion *c);
 static void run_done(struct completion *c);
 
+/* Places were given, so the next round has entries, and begins with a flush: in
+ * read-only mode only it has none. */
+static void expect_flush(struct journal *j)
+{
+	if (j->round == ROUND_WRITE && !waitq_empty(&j->assigned))
+		sync_expect(j->sync);
+}
+
 void commit_ask(struct journal *j)
 {
 	VDO_CHECK(queue_is_current(j->queue));
-	if (j->round != ROUND_IDLE)
+	if (j->round != ROUND_IDLE) {
+		expect_flush(j);
 		return;
+	}
 	j->round = ROUND_ASKED;
 	completion_post(&j->begin);
 }
@@ -51,6 +62,7 @@ void commit_begin(struct completion *c)
 	VDO_CHECK(journal_ring_sane(j));
 	if (unlikely(readonly_entered(j->readonly))) {
 		journal_abandon(j);
+		sync_unexpect(j->sync);
 		j->round = ROUND_IDLE;
 		journal_idle(j);
 		return;
@@ -65,7 +77,7 @@ void commit_begin(struct completion *c)
 	}
 	j->round = ROUND_FLUSH;
 	completion_init(&j->flush.done, j->queue, flush_done);
-	sync_request(j->sync, &j->flush);
+	sync_request_expected(j->sync, &j->flush);
 }
 
 /* A round that ended badly is the last: nothing can be committed any more. */
@@ -158,6 +170,7 @@ static void write_batch(struct journal *j)
 	write_run(j, &j->runs[0], 0, head);
 	if (head < j->batch)
 		write_run(j, &j->runs[1], head, j->batch - head);
+	expect_flush(j);
 }
 
 static void publish_heads(struct journal *j)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <vdo/error.h>
+
 #include "base/alloc.h"
 #include "tests/lib/unit.h"
 #include "tests/unit/journal_rig.h"
@@ -596,6 +598,54 @@ START_TEST(read_only_during_flush)
 }
 END_TEST
 
+static unsigned others;
+
+static void other_synced(struct completion *c)
+{
+	ck_assert_int_eq(c->result, readonly_entered(&r->readonly)
+					    ? -VDO_EREADONLY
+					    : 0);
+	others++;
+}
+
+/* Who needs a flush while the journal writes and has entries for another round
+ * shares that round's; else, and if there will be no round, he has his own. */
+START_TEST(others_share_the_flush)
+{
+	bool entries = _i > 0, read_only_comes = _i == 2;
+	struct sync_op op;
+
+	rig_open(r, 8, 1, CACHE);
+	others = 0;
+	r->hold = true;
+	rig_append(r, 1);
+	rig_complete(r, 0, 0);
+	rig_run(r);
+	ck_assert_uint_eq(r->writes, 1);
+	if (entries)
+		rig_append(r, 40);
+	memset(&op, 0, sizeof(op));
+	completion_init(&op.done, r->queue, other_synced);
+	sync_request(&r->sync, &op);
+	rig_run(r);
+	ck_assert_uint_eq(r->flushes, entries ? 1 : 2);
+	if (read_only_comes) {
+		readonly_enter(&r->readonly, -EIO, "test: enough");
+		rig_call(r, read_only);
+	}
+	rig_complete(r, 0, 0);
+	rig_run(r);
+	ck_assert_uint_eq(r->flushes, read_only_comes ? 1 : 2);
+	ck_assert_uint_eq(r->writes, 1);
+	ck_assert_uint_eq(others, read_only_comes);
+	rig_complete_all(r);
+	ck_assert_uint_eq(others, 1);
+	ck_assert_uint_eq(r->finished, entries && !read_only_comes ? 41 : 1);
+	ck_assert_uint_eq(r->flushes, read_only_comes ? 1 : 2);
+	rig_close(r);
+}
+END_TEST
+
 /* A drain that waits for space ends when the volume goes read-only. */
 START_TEST(read_only_ends_drain)
 {
@@ -758,6 +808,7 @@ int main(void)
 	tc = unit_case("commit");
 	tcase_add_test(tc, group_commit);
 	tcase_add_test(tc, one_round_for_a_crowd);
+	tcase_add_loop_test(tc, others_share_the_flush, 0, 3);
 	tcase_add_test(tc, first_block_alone);
 	tcase_add_loop_test(tc, batch_out_of_order, 0, 2);
 	tcase_add_loop_test(tc, torn_rewrite, 0, 6);

@@ -281,6 +281,94 @@ START_TEST(op_is_reusable)
 }
 END_TEST
 
+/* Who asks while an op is expected shares its flush, or has one of his own if it
+ * does not come. */
+START_TEST(expected)
+{
+	bool comes = _i % 2 == 0;
+
+	open_seed((uint64_t)_i, true);
+	sync_expect(&sync_service);
+	for (unsigned i = 1; i < OPS; i++)
+		ask(&ops[i]);
+	run_all();
+	ck_assert_uint_eq(flushes(), 0);
+	if (comes) {
+		completion_init(&ops[0].sync.done, home, op_done);
+		sync_request_expected(&sync_service, &ops[0].sync);
+	} else {
+		sync_unexpect(&sync_service);
+	}
+	run_all();
+	ck_assert_uint_eq(flushes(), 1);
+	ck_assert_int_eq(ops[0].calls, comes);
+	for (unsigned i = 1; i < OPS; i++)
+		ck_assert_int_eq(ops[i].calls, 1);
+	/* That was it: the next one is nobody's to wait for. */
+	ask(&ops[1]);
+	run_all();
+	ck_assert_uint_eq(flushes(), 2);
+	ck_assert_int_eq(ops[1].calls, 1);
+	close_all();
+}
+END_TEST
+
+static void served(struct completion *c)
+{
+	op_done(c);
+	sync_expect(&sync_service);
+}
+
+/* Whom a flush served, on the service's queue, can say that he will ask again,
+ * before one begins for those who came meanwhile. */
+START_TEST(expected_by_who_was_served)
+{
+	open_seed((uint64_t)_i, true);
+	home = service;
+	sim_device_hold(sd, any_flush, NULL);
+	completion_init(&ops[0].sync.done, home, served);
+	sync_request(&sync_service, &ops[0].sync);
+	run_all();
+	ask(&ops[1]);
+	run_all();
+	sim_device_release(sd);
+	run_all();
+	ck_assert_int_eq(ops[0].calls, 1);
+	ck_assert_int_eq(ops[1].calls, 0);
+	ask(&ops[2]);
+	completion_init(&ops[0].sync.done, home, op_done);
+	sync_request_expected(&sync_service, &ops[0].sync);
+	run_all();
+	sim_device_release(sd);
+	run_all();
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_int_eq(ops[i].calls, i == 0 ? 2 : 1);
+	ck_assert_uint_eq(flushes(), 2);
+	close_all();
+}
+END_TEST
+
+/* A failure is told to those who wait for an op that is expected. */
+START_TEST(expected_and_failed)
+{
+	const struct sim_fault fault = {.ops = SIM_OP(VDO_DEVICE_FLUSH),
+					.times = 1,
+					.result = -ENOLINK};
+
+	open_seed((uint64_t)_i, true);
+	sync_expect(&sync_service);
+	ask(&ops[1]);
+	run_all();
+	sim_device_fault(sd, &fault);
+	sync_unexpect(&sync_service);
+	run_all();
+	ck_assert_int_eq(ops[1].calls, 1);
+	ck_assert_int_eq(ops[1].sync.done.result, -ENOLINK);
+	ck_assert_uint_eq(failures, 1);
+	close_all();
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("sync");
@@ -291,5 +379,8 @@ int main(void)
 	tcase_add_test(tc, read_only_storage);
 	tcase_add_loop_test(tc, no_cache_no_flush, 0, 3);
 	tcase_add_loop_test(tc, op_is_reusable, 0, 5);
+	tcase_add_loop_test(tc, expected, 0, 10);
+	tcase_add_loop_test(tc, expected_by_who_was_served, 0, 5);
+	tcase_add_loop_test(tc, expected_and_failed, 0, 3);
 	return unit_run();
 }
