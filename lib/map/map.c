@@ -128,6 +128,12 @@ void map_restart(struct map *m, seq_t tail)
 		eras_restart(&m->zones[i], tail);
 }
 
+uint64_t map_leaf_count(const struct map *m)
+{
+	VDO_ASSERT(m->forest.root_count > 0);
+	return m->forest.logical_blocks / MAP_PAGE_ENTRIES;
+}
+
 unsigned map_zone_of(const struct map *m, lbn_t lbn)
 {
 	uint64_t leaf = lbn / MAP_PAGE_ENTRIES;

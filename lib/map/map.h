@@ -69,6 +69,9 @@ void map_restart(struct map *m, seq_t tail);
 
 unsigned map_zone_of(const struct map *m, lbn_t lbn);
 
+/* Leaf pages of which all blocks exist. */
+uint64_t map_leaf_count(const struct map *m);
+
 /*
  * A range of logical blocks is walked through tree by tree, each tree from its
  * first leaf to its last. From @lbn in the range that begins at @first: the next

@@ -60,6 +60,13 @@ struct flusher {
 	counter_t count;
 };
 
+/* Writers that go on from leaf page to leaf page; a guess, see ahead.c. */
+struct ahead {
+	_Atomic(uint64_t) last; /* leaf page that was begun */
+	_Atomic(uint64_t) run;	/* how many were, one after the other */
+	_Atomic(uint64_t) made; /* before this one they were asked for */
+};
+
 struct path {
 	struct path_config config;
 	struct queue **queues; /* its two arrays of queues */
@@ -70,6 +77,7 @@ struct path {
 	/* The error, once acknowledged data found no space in the storage. */
 	atomic_int full;
 	struct flusher flusher;
+	struct ahead ahead;
 	struct compressor **compressors; /* one a hash zone */
 
 	struct request *requests;
@@ -115,6 +123,14 @@ static inline bool range_suits(const struct io *io)
 
 /* Have @r go on with the walk of @io, with up to @max entries. */
 void range_start(struct request *r, struct io *io, unsigned max);
+
+/* ------------------------------------------------------------- ahead.c */
+
+/* Leaf pages more than so many apart are not of one writer. */
+#define AHEAD_STEP 2u
+
+/* The first block of leaf page @leaf is written. The caller is a request. */
+void ahead_note(struct path *p, uint64_t leaf);
 
 /* ---------------------------------------------------------- arrivals.c */
 

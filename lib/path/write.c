@@ -71,6 +71,8 @@ int write_slotted(struct flow *f)
 	VDO_CHECK(r->map.op.slot < MAP_PAGE_ENTRIES);
 	if (r->map.op.page == ZERO_BLOCK)
 		return W_FINISH; /* a discard of what was never written */
+	if (unlikely(r->map.op.slot == 0) && r->what.kind == IO_WRITE)
+		ahead_note(r->path, r->what.lbn / MAP_PAGE_ENTRIES);
 	return io_block_is_partial(&r->what) ? W_FETCH : W_ENTER;
 }
 

@@ -33,6 +33,7 @@ VOLUME_TESTS = \
 	tests/volume/test_recovery_journal \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
+	tests/volume/test_ahead \
 	tests/volume/test_range tests/volume/test_space \
 	tests/volume/test_submit \
 	tests/volume/test_suspend \
@@ -55,6 +56,8 @@ tests_volume_test_compress_SOURCES = %D%/test_compress.c
 tests_volume_test_compress_LDADD = $(UNIT_LIBS)
 tests_volume_test_range_SOURCES = %D%/test_range.c
 tests_volume_test_range_LDADD = $(UNIT_LIBS)
+tests_volume_test_ahead_SOURCES = %D%/test_ahead.c
+tests_volume_test_ahead_LDADD = $(UNIT_LIBS)
 tests_volume_test_space_SOURCES = %D%/test_space.c
 tests_volume_test_space_LDADD = $(UNIT_LIBS)
 tests_volume_test_errors_SOURCES = %D%/test_errors.c
