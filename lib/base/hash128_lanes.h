@@ -3,9 +3,9 @@
  * Names of several blocks at once: what hash128() says of each.
  *
  * The name of a block is one chain of multiplications, each of which waits for
- * the one before it, so most of a core has nothing to do. Chains of several blocks
- * side by side take half the time or less. What suits the processor best is found
- * out when it runs; every variant gives the same names, bit for bit.
+ * the one before it, so most of a core has nothing to do. Chains of several
+ * blocks side by side take half the time or less. What suits the processor best
+ * is found out when it runs; every variant gives the same names, bit for bit.
  *
  * Runs on: any thread.
  */

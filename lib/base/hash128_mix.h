@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * MurmurHash3_x64_128: how a chain of two words begins, what a step does with 16
- * bytes, and how it ends. For hash128.c, one chain after another, and
- * hash128_lanes.c, several side by side.
+ * MurmurHash3_x64_128: what a step of a chain does with 16 bytes, and how a chain
+ * ends. For hash128.c, one chain after another, and hash128_lanes.c, several
+ * side by side.
  */
 #ifndef BASE_HASH128_MIX_H
 #define BASE_HASH128_MIX_H
@@ -19,7 +19,7 @@
 #define HASH128_ROTATE(v, n) ((v) << (n) | (v) >> (64 - (n)))
 
 /*
- * A step of chain (@h1, @h2), for numbers and, as a macro, for vectors of numbers.
+ * A step of chain (@h1, @h2), for numbers and, as a macro, for vectors of them.
  * Times 5 is a shift and an addition, which vectors have.
  */
 #define HASH128_MIX(h1, h2, k1, k2)					       \

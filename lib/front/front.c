@@ -13,8 +13,8 @@
  * No wake-up is lost: a submitter first counts itself as waiting, then tries
  * again; whoever frees a request or starts the front does that first, and then
  * looks at the count; all with sequential consistency. The mutex is taken only
- * while somebody waits. The engine copies and hashes outside of it, on the
- * thread that has the bytes in its cache.
+ * while somebody waits. The engine copies outside of it, on the thread that has
+ * the bytes in its cache.
  *
  * In a turn an io gets FRONT_TURN_BLOCKS, also where requests become free one by
  * one: blocks that lie side by side go on together, and can be one operation of

@@ -9,6 +9,12 @@
  * given back early, and the pool of requests does not run dry only because more
  * and more is begun.
  *
+ * Blocks that are let in together are named together, which takes a third to
+ * half of the time of one after another (base/hash128_lanes.h); what comes after
+ * the first of them waits until they have their names, to stay in order. Nothing
+ * waits for company: what is alone is named alone. The bytes come to the core
+ * that writes them to the device a moment later.
+ *
  * The pump is posted by whoever finds it idle. It goes idle when it finds the
  * line empty; then it looks once more, because a producer that came in between
  * took it for awake: both sides exchange the flag, so the pump acquires what
@@ -19,7 +25,46 @@
 
 #include "path/path_priv.h"
 
-#define ARRIVALS_BATCH 8
+#include "base/hash128_lanes.h"
+
+#define ARRIVALS_BATCH HASH128_LANES
+
+/* Parts of blocks have no name before the old bytes are around them. */
+static bool needs_name(const struct request *r)
+{
+	return r->what.kind == IO_WRITE && !r->zero &&
+	       !io_block_is_partial(&r->what);
+}
+
+static struct request *next(struct logical_zone *z)
+{
+	struct mpsc_node *node = mpsc_poll(&z->arrivals);
+
+	return node == NULL ? NULL
+			    : container_of(node, struct request, flow.go.link);
+}
+
+/* Name @first and what comes after it, up to @max in all, and let them in, in
+ * their order; how many. */
+static unsigned run_together(struct logical_zone *z, struct request *first,
+			     unsigned max)
+{
+	struct request *all[ARRIVALS_BATCH], *unnamed[ARRIVALS_BATCH];
+	unsigned n = 0, count = 0;
+
+	VDO_CHECK(max > 0 && max <= ARRIVALS_BATCH);
+	for (struct request *r = first; r != NULL; r = next(z)) {
+		all[n++] = r;
+		if (needs_name(r))
+			unnamed[count++] = r;
+		if (n == max)
+			break;
+	}
+	data_name(unnamed, count);
+	for (unsigned i = 0; i < n; i++)
+		flow_run(&all[i]->flow);
+	return n;
+}
 
 static void pump(struct completion *c)
 {
@@ -29,12 +74,15 @@ static void pump(struct completion *c)
 	VDO_CHECK(queue_is_current(z->queue));
 	VDO_CHECK(atomic_load_explicit(&z->pumping, memory_order_relaxed));
 	for (n = 0; n < ARRIVALS_BATCH; n++) {
-		struct mpsc_node *node = mpsc_poll(&z->arrivals);
+		struct request *r = next(z);
 
-		if (node == NULL)
+		if (r == NULL)
 			break;
-		flow_run(&container_of(node, struct request,
-					flow.go.link)->flow);
+		if (needs_name(r)) {
+			n += run_together(z, r, ARRIVALS_BATCH - n);
+			break;
+		}
+		flow_run(&r->flow);
 	}
 	if (n < ARRIVALS_BATCH) {
 		atomic_exchange(&z->pumping, false);
@@ -54,7 +102,7 @@ void arrivals_init(struct logical_zone *z)
 
 void arrivals_put(struct request *r)
 {
-	struct logical_zone *z = request_zone(r);
+	struct logical_zone *z = request_set_zone(r);
 
 	VDO_CHECK(flow_number(r->flow.at) == 0 && r->flow.result == 0);
 	queue_note_crossing(z->queue);

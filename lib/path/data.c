@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "base/zero.h"
+#include "base/hash128_lanes.h"
 
 /*
  * Copy @n bytes between @block and the user's vectors from (@iov, @offset) on.
@@ -54,23 +54,44 @@ void data_to_user(struct request *r, const uint8_t *from)
 		     r->what.part_length, true);
 }
 
-void data_name(struct request *r, bool known_not_zero)
+static void set_hash_zone(struct request *r, unsigned zone)
 {
-	const struct path_config *c = &r->path->config;
-	struct hash128 hash;
+	r->hash_zone = zone;
+	r->flow.queues[ON_HASH] = r->path->config.hash_queues[zone];
+}
 
-	VDO_CHECK(r->what.kind != IO_READ);
-	r->zero = !known_not_zero && zero_test(r->data, BLOCK_SIZE);
-	if (r->zero)
-		return;
-	if (r->no_dedupe) {
-		r->hash_zone = r->zone % c->hash_zones;
-	} else {
-		hash = hash128(r->data, BLOCK_SIZE, BLOCK_NAME_SEED);
-		r->hash_zone = dedupe_set_name(c->dedupe, &r->dedupe, &hash);
-		dedupe_prefetch(c->dedupe, r->hash_zone, &r->dedupe);
+static void set_name(struct request *r, const struct hash128 *hash)
+{
+	struct dedupe *d = r->path->config.dedupe;
+
+	set_hash_zone(r, dedupe_set_name(d, &r->dedupe, hash));
+	dedupe_prefetch(d, r->hash_zone, &r->dedupe);
+}
+
+void data_name(struct request *const *requests, unsigned n)
+{
+	struct request *named[HASH128_LANES];
+	const uint8_t *blocks[HASH128_LANES];
+	struct hash128 hashes[HASH128_LANES];
+	unsigned count = 0;
+
+	VDO_CHECK(n <= HASH128_LANES);
+	for (unsigned i = 0; i < n; i++) {
+		struct request *r = requests[i];
+
+		VDO_CHECK(r->what.kind != IO_READ && !r->zero);
+		if (r->no_dedupe) {
+			set_hash_zone(r, r->zone % r->path->config.hash_zones);
+			continue;
+		}
+		named[count] = r;
+		blocks[count++] = r->data;
 	}
-	r->flow.queues[ON_HASH] = c->hash_queues[r->hash_zone];
+	if (count == 0)
+		return;
+	hash128_blocks(blocks, count, hashes);
+	for (unsigned i = 0; i < count; i++)
+		set_name(named[i], &hashes[i]);
 }
 
 void data_fetch(struct request *r, struct mapping m, int next)

@@ -105,6 +105,14 @@ static inline struct logical_zone *request_zone(const struct request *r)
 	return &r->path->zones[r->zone];
 }
 
+/* Find the logical zone of r->what. */
+static inline struct logical_zone *request_set_zone(struct request *r)
+{
+	r->zone = map_zone_of(r->path->config.map, r->what.lbn);
+	r->flow.queues[ON_LOGICAL] = request_zone(r)->queue;
+	return request_zone(r);
+}
+
 /* --------------------------------------------------------------- tables */
 
 /* Have @r begin the table of its kind. */
@@ -135,7 +143,8 @@ void ahead_note(struct path *p, uint64_t leaf);
 /* ---------------------------------------------------------- arrivals.c */
 
 void arrivals_init(struct logical_zone *z);
-/* Have @r run from row 0 of its table, after what is under way. */
+/* Have @r run from row 0 of its table in the logical zone of r->what, after what
+ * is under way. */
 void arrivals_put(struct request *r);
 
 /* --------------------------------------------------------------- lbn.c */
@@ -165,8 +174,8 @@ int data_unpack(struct request *r, struct mapping m, uint8_t *to);
 /* Copy between r->data (or @from) and the user's memory. */
 void data_to_user(struct request *r, const uint8_t *from);
 void data_from_user(struct request *r);
-/* Test what is in r->data for zeroes, unless @known_not_zero, and name it. */
-void data_name(struct request *r, bool known_not_zero);
+/* Name the data of @n requests, HASH128_LANES at most; none of them is zero. */
+void data_name(struct request *const *requests, unsigned n);
 
 /* ---------------------------------------------------------- requests.c */
 
@@ -174,8 +183,6 @@ void data_name(struct request *r, bool known_not_zero);
 void request_acknowledge(struct request *r, int result);
 /* @r is over; it goes to whoever waits, or to the pool. */
 void request_recycle(struct request *r);
-/* Find the logical zone of r->what. */
-void request_set_zone(struct request *r);
 
 /* -------------------------------------------------------------- flush.c */
 

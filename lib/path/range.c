@@ -155,7 +155,6 @@ void range_start(struct request *r, struct io *io, unsigned max)
 	v->count = 0;
 	v->lent = NULL;
 	VDO_CHECK(r->blocks == 0 && !r->active);
-	request_set_zone(r);
 	flow_set_table(&r->flow, &range_table);
 	arrivals_put(r);
 }

@@ -65,20 +65,12 @@ void request_recycle(struct request *r)
 
 /* --------------------------------------------------------------- beginning */
 
-void request_set_zone(struct request *r)
-{
-	r->zone = map_zone_of(r->path->config.map, r->what.lbn);
-	VDO_CHECK(r->zone < r->path->zone_count);
-	r->flow.queues[ON_LOGICAL] = request_zone(r)->queue;
-}
-
-/* Copy and name what is written; then off to the first row. */
+/* Copy what is written; then off to the first row, which it is named before. */
 static void begin(struct request *r)
 {
 	const struct io_block *what = &r->what;
 
 	VDO_CHECK(!r->owner && !r->member && !r->active);
-	request_set_zone(r);
 	if (what->kind == IO_READ) {
 		read_start(r);
 		return;
@@ -86,15 +78,15 @@ static void begin(struct request *r)
 	r->no_dedupe = (what->flags & VDO_IO_NO_DEDUPE) != 0 ||
 		       !atomic_load_explicit(&r->path->deduplication,
 					     memory_order_relaxed);
-	/* What is zero is not even copied. */
+	/* What is zero is not even copied, where it can be seen before. */
 	r->zero = what->kind != IO_WRITE ||
 		  (what->user != NULL && zero_test(what->user, BLOCK_SIZE));
 	if (what->kind == IO_WRITE && !r->zero)
 		data_from_user(r);
 	else if (io_block_is_partial(what))
 		memset(r->data + what->part_offset, 0, what->part_length);
-	if (what->kind == IO_WRITE && !r->zero && !io_block_is_partial(what))
-		data_name(r, what->user != NULL);
+	if (!r->zero && what->user == NULL && !io_block_is_partial(what))
+		r->zero = zero_test(r->data, BLOCK_SIZE);
 	write_start(r);
 }
 
@@ -104,16 +96,16 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 {
 	struct path *p = engine;
 	struct front *front = p->config.front;
-	bool last, more = true;
+	bool last, more = true; /* there is a hold for another one */
 
 	VDO_CHECK(io->kind != IO_FLUSH && max > 0);
-	while (max-- > 0 && more) {
+	do {
 		struct request *r = take(p, io);
 
 		if (r == NULL)
 			break;
 		if (unlikely(range_suits(io))) {
-			range_start(r, io, MAX(max, 1));
+			range_start(r, io, MAX(max - 1, 1));
 			return true;
 		}
 		last = io_next(io, &r->what);
@@ -123,7 +115,7 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 		begin(r); /* may end the io, if it is the last */
 		if (last)
 			return true;
-	}
+	} while (more && --max > 0);
 	front_release(front);
 	return false;
 }

@@ -11,6 +11,8 @@
 
 #include <vdo/error.h>
 
+#include "base/zero.h"
+
 #ifdef VDO_DEBUG
 static const struct stage_rows write_stages[STAGES] = {
 	[STAGE_LBN] = {W_LOCK, W_WAKE},
@@ -116,7 +118,9 @@ int write_merge(struct flow *f)
 		return flow_fail(f, result);
 	memcpy(r->data, old, r->what.part_offset);
 	memcpy(r->data + end, old + end, BLOCK_SIZE - end);
-	data_name(r, false);
+	r->zero = zero_test(r->data, BLOCK_SIZE);
+	if (!r->zero)
+		data_name(&r, 1);
 	return W_ENTER;
 }
 

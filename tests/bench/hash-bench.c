@@ -3,10 +3,11 @@
  * hash-bench: what does the name of a block cost, one at a time, in each variant
  * of several side by side (base/hash128_lanes.h), and in lists of 2 to 8?
  *
- * All in one process, in turns: a round of each is the same number of blocks, hot
- * (a few, which stay in the cache) and streaming (from memory, ever further). Of
- * the rounds of each the fastest quarter is averaged: others met something else
- * that ran on the machine. All names are compared with those of one at a time.
+ * All in one process, in turns: a round of each is the same number of blocks,
+ * hot (a few, which stay in the cache) and streaming (from memory, ever
+ * further). Of the rounds of each the fastest quarter is averaged: others met
+ * something else that ran on the machine. Names are compared with those of one
+ * at a time.
  */
 #include "build.h"
 

@@ -24,7 +24,7 @@ static uint64_t random_next(void)
 	return state ^ state >> 29;
 }
 
-/* What multiplications with carries between halves may get wrong, and chance. */
+/* What multiplications with carries between halves may get wrong; chance. */
 static void fill(uint8_t *block, unsigned kind)
 {
 	uint64_t words[HASH128_BLOCK / 8];
@@ -50,8 +50,8 @@ struct list {
 	struct hash128 names[BLOCKS_MAX + 1];
 };
 
-/* Each block at a place of its own, at any alignment, with nothing after the last
- * one that may be read. */
+/* Each block at a place of its own, at any alignment, with nothing after the
+ * last one that may be read. */
 static void make(struct list *l, unsigned n, unsigned round)
 {
 	size_t size = 0;

@@ -92,6 +92,65 @@ START_TEST(test_at_once)
 }
 END_TEST
 
+/*
+ * Blocks that come together are named together: each gets its own name, whatever
+ * comes between them that has none. Written again one after another, each of
+ * them is found.
+ */
+#define MIXED	    96u
+#define HAS_NAME(i) ((i) % 6 >= 3)
+
+static void begin_mixed(struct pending *p, struct fixture *f, unsigned i)
+{
+	static uint8_t zeroes[512], somewhere[B];
+	int result;
+
+	switch (i % 6) {
+	case 0: pending_write(p, f, i, V_ZERO, 0); break;
+	case 1:
+		pending_init(p, f);
+		result = i % 4 < 2 ? vdo_aio_pread(f->volume, somewhere, B,
+						   (500 + i) * B, pending_done,
+						   p, 0)
+				   : vdo_aio_pwrite(f->volume, zeroes, 512,
+						    (500 + i) * B, pending_done,
+						    p, 0);
+		ck_assert_int_eq(result, 0);
+		break;
+	case 2:
+		pending_write(p, f, i, V_UNIQUE(i), VDO_IO_NO_DEDUPE);
+		break;
+	default: pending_write(p, f, i, V_UNIQUE(i), 0); break;
+	}
+}
+
+START_TEST(test_named_together)
+{
+	struct fixture f;
+	struct pending *p = calloc(MIXED, sizeof(*p));
+
+	ck_assert_ptr_nonnull(p);
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "compression=off alignment=512");
+	for (unsigned i = 0; i < MIXED; i++)
+		begin_mixed(&p[i], &f, i);
+	for (unsigned i = 0; i < MIXED; i++)
+		ck_assert_int_eq(pending_wait(&p[i]), 0);
+	fixture_flush(&f);
+	ck_assert_uint_eq(data_blocks(&f), MIXED / 6 * 4);
+	for (unsigned i = 0; i < MIXED; i++) {
+		if (HAS_NAME(i))
+			fixture_write(&f, 1000 + i, 1, V_UNIQUE(i), 0);
+	}
+	fixture_flush(&f);
+	ck_assert_uint_eq(data_blocks(&f), MIXED / 6 * 4);
+	ck_assert_uint_eq(fixture_stat(&f, "path.duplicate"), MIXED / 6 * 3);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+	free(p);
+}
+END_TEST
+
 /* More than 254 of one content: another block for each 254. */
 static const struct {
 	unsigned copies, at_a_time, blocks;
@@ -356,6 +415,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_sharing, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_old_data);
 	tcase_add_loop_test(tc, test_at_once, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_named_together, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_rollover, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_stale_advice, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_advice_that_lies, 0, FIXTURE_KINDS);
