@@ -156,16 +156,14 @@ static int load_counts(struct slabs *w, struct check_slab *s, uint32_t place)
 	return result;
 }
 
-/* As loading has it (depot/loader.c): no entry can be newer than the journal.
- */
+/* As scrubbing has it: no entry can be newer than the journal. After a crash counts
+ * may be of entries that the summary does not name yet; also where there is no
+ * journal yet. */
 static void check_points(struct check *c, struct check_slab *s, uint32_t place)
 {
 	uint64_t sectors =
 		c->sb.slab.reference_count_blocks * SECTORS_PER_BLOCK;
-	uint64_t ring = ring_of(c);
-	seq_t end = check_saved(c) || (s->tail == 1 && ring > 2)
-			    ? s->tail
-			    : s->tail + ring;
+	seq_t end = check_saved(c) ? s->tail : s->tail + ring_of(c);
 	char text[48];
 
 	for (uint64_t i = 0; i < sectors; i++) {
@@ -187,11 +185,13 @@ static void check_points(struct check *c, struct check_slab *s, uint32_t place)
 /* ------------------------------------------------------------------- journal
  */
 
-/* So a rebuild leaves a slab: with counts, and a journal of zeroes. */
+/* As loading has it: so a rebuild leaves a slab, with counts, and a journal of
+ * zeroes; and so it is, at offset 1, until the first block of its journal is
+ * written, if its counts are written before. */
 static bool is_rebuilt(const struct check *c, struct summary_entry e,
 		       const struct slab_journal_header *h)
 {
-	return e.load && !e.dirty && e.tail_offset == 0 &&
+	return e.load && !e.dirty && e.tail_offset <= 1 &&
 	       (h->nonce != c->sb.nonce || h->type != SLAB_JOURNAL_TYPE);
 }
 

@@ -1064,6 +1064,58 @@ START_TEST(crashed_has_no_finding)
 }
 END_TEST
 
+static void shorten_slab_journals(struct bed *b)
+{
+	load_super(b);
+	b->sb.slab.slab_journal_blocks = SLAB_JOURNAL_BLOCKS_MIN;
+	b->sb.slab.flushing_threshold = 1;
+	b->sb.slab.blocking_threshold = SLAB_JOURNAL_BLOCKS_MIN;
+	b->sb.slab.scrubbing_threshold = SLAB_JOURNAL_BLOCKS_MIN;
+	store_super(b);
+}
+
+static bool any_without_journal(struct bed *b)
+{
+	bool any = false;
+
+	load_super(b);
+	for (uint64_t i = 0; i < b->slabs.slab_count; i++) {
+		struct summary_entry e = get_entry(b, i);
+
+		any |= e.load && !e.dirty && e.tail_offset == 1;
+	}
+	return any;
+}
+
+/* Counts may be on disk before the first block of their journal: where it has two
+ * blocks, and where they were dropped. */
+START_TEST(counts_come_before_their_journal)
+{
+	struct bed *b = calloc(1, sizeof(*b));
+
+	fixture_init(&b->f, KIND_SIM, "slab-journal-blocks=3");
+	if (_i == 0)
+		shorten_slab_journals(b);
+	else
+		b->f.counts_memory = 1;
+	fixture_open(&b->f, "");
+	fixture_write(&b->f, 0, 700, V_UNIQUE(9000), 0);
+	fixture_flush(&b->f);
+	for (uint64_t i = 0; i < 1000 && !any_without_journal(b); i++)
+		fixture_write(&b->f, 700 + i, 1, V_UNIQUE(9700 + i), 0);
+	fixture_flush(&b->f);
+	ck_assert(any_without_journal(b));
+	fixture_abandon(&b->f);
+	check_flags(b, VDO_CHECK_DATA, NULL);
+	print_findings(b);
+	ck_assert_uint_eq(b->report.findings,
+			  b->report.by_severity[VDO_CHECK_COSMETIC]);
+	fixture_open(&b->f, "");
+	fixture_verify_all(&b->f);
+	free_bed(b);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ failures
  */
 
@@ -1526,6 +1578,7 @@ int main(void)
 	tcase_add_loop_test(tc, nothing_is_freed_that_a_lost_page_led_to, 0, 2);
 	tcase_add_loop_test(tc, undamaged_has_no_finding, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, crashed_has_no_finding, 0, 20);
+	tcase_add_loop_test(tc, counts_come_before_their_journal, 0, 2);
 	tcase_add_test(tc, allocations_fail);
 	tcase_add_test(tc, allocations_of_a_repair_fail);
 	tcase_add_test(tc, storage_of_a_repair_fails);
