@@ -119,6 +119,7 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	d->counts_bytes = d->geo.data_blocks +
 			  d->ref_blocks * sizeof(struct ref_block);
 	d->counts_memory = c->counts_memory;
+	d->buffers = c->buffers != 0 ? c->buffers : DEPOT_BUFFERS;
 	d->deadline = slab->flushing_threshold;
 	if (slab->blocking_threshold > slab->flushing_threshold + 5)
 		d->deadline = slab->blocking_threshold - 5;

@@ -42,6 +42,8 @@
 
 struct depot;
 
+#define DEPOT_BUFFERS 128u
+
 struct depot_config {
 	unsigned zone_count;
 	struct queue **queues; /* of the zones; copied */
@@ -53,6 +55,7 @@ struct depot_config {
 	const struct superblock *sb; /* copied */
 	unsigned locks_max; /* per zone: two per request that can exist */
 	uint64_t counts_memory; /* bytes of counts in all zones; 0: no limit */
+	unsigned buffers; /* for writes, of each zone; 0: DEPOT_BUFFERS */
 	const atomic_bool *stop; /* true: a load shall end soon; or NULL */
 };
 

@@ -46,7 +46,6 @@
 #include "exec/flow.h"
 #include "format/slab.h"
 
-#define META_IOS	   128u
 #define SECTORS_PER_BLOCK  (BLOCK_SIZE / SECTOR_SIZE)
 #define COUNT_PROVISIONAL  255u
 #define SUMMARY_ZONE_BYTES (SUMMARY_ZONE_BLOCKS * BLOCK_SIZE)
@@ -74,6 +73,7 @@ struct metaio_wait {
 };
 
 struct io_pool {
+	unsigned count;
 	struct meta_io *ios;
 	uint8_t *buffers;
 	struct list_node free;
@@ -370,6 +370,7 @@ struct depot {
 	counter_t load_total;	 /* blocks, of all zones; 0: not known yet */
 	uint64_t counts_bytes; /* of the counts of a slab in memory */
 	uint64_t counts_memory; /* for all of them; 0: no limit */
+	unsigned buffers;	/* of each zone */
 	bool preload;		/* all counts are read before service */
 	enum drain_kind drain; /* what the drain under way writes */
 	const struct replay_entry *entries; /* of the batch under way */

@@ -19,11 +19,12 @@ int metaio_init(struct depot_zone *z)
 
 	list_init(&p->free);
 	waitq_init(&p->waiting);
-	p->ios = alloc_zeroed(META_IOS, sizeof(*p->ios));
-	p->buffers = alloc_aligned(BLOCK_SIZE, META_IOS, BLOCK_SIZE);
+	p->count = z->depot->buffers;
+	p->ios = alloc_zeroed(p->count, sizeof(*p->ios));
+	p->buffers = alloc_aligned(BLOCK_SIZE, p->count, BLOCK_SIZE);
 	if (p->ios == NULL || p->buffers == NULL)
 		return -ENOMEM;
-	for (unsigned i = 0; i < META_IOS; i++) {
+	for (unsigned i = 0; i < p->count; i++) {
 		struct meta_io *io = &p->ios[i];
 
 		io->zone = z;

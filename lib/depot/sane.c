@@ -207,7 +207,7 @@ static unsigned releases(const struct slab_journal *sj, seq_t seq)
 	const struct io_pool *p = &sj->slab->zone->pool;
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < META_IOS; i++)
+	for (unsigned i = 0; i < p->count; i++)
 		n += list_empty(&p->ios[i].link) &&
 		     p->ios[i].slab == sj->slab && p->ios[i].seq == seq;
 	return n;
@@ -349,7 +349,7 @@ static bool pending_sane(const struct depot_zone *z)
 
 	list_for_each (node, &z->pool.free)
 		idle++;
-	if (idle > META_IOS || (idle > 0 && !waitq_empty(&z->pool.waiting)))
+	if (idle > z->pool.count || (idle > 0 && !waitq_empty(&z->pool.waiting)))
 		return false;
 	for (unsigned i = 0; i < SUMMARY_ZONE_BLOCKS; i++) {
 		const struct summary_block *b = &z->summary.blocks[i];
@@ -365,7 +365,7 @@ static bool pending_sane(const struct depot_zone *z)
 	/* Who waits for a slab that is scrubbed waits for a scrubber. */
 	if (!scrubber_runs(z) && !waitq_empty(&z->patient))
 		return false;
-	return z->pending >= n + META_IOS - idle;
+	return z->pending >= n + z->pool.count - idle;
 }
 
 /* Runs are of the open slab, before its cursor, and no block is in two. */

@@ -113,6 +113,7 @@ static int create_depot(struct volume *v)
 		.sb = &v->sb,
 		.locks_max = 2 * v->settings.open.depth,
 		.counts_memory = counts_memory(v),
+		.buffers = v->settings.open.slab_buffers,
 		.stop = &v->stop,
 	};
 

@@ -55,7 +55,9 @@ struct format_settings {
 struct open_settings {
 	bool read_only;
 	bool recover;            /* a volume that was not closed */
-	uint64_t recovery_batch; /* entries; 0: choose. No option: for tests */
+	/* Without an option, for tests; 0: choose. */
+	uint64_t recovery_batch; /* entries */
+	unsigned slab_buffers;	 /* for their writes, of each zone */
 	enum settings_executor executor;
 	enum settings_topology topology;
 	unsigned threads;        /* 0: one per core */

@@ -460,7 +460,7 @@ END_TEST
 /* Whatever an entry waits for, read-only mode ends the wait. */
 START_TEST(read_only_releases)
 {
-	struct meta_io *ios[META_IOS];
+	struct meta_io *ios[DEPOT_BUFFERS];
 	struct fx_adjust *a;
 	pbn_t pbn = take();
 	unsigned n = 0;
@@ -468,7 +468,7 @@ START_TEST(read_only_releases)
 	toggle(pbn, 2);
 	switch (_i) {
 	case 0: /* a buffer */
-		for (; n < META_IOS; n++)
+		for (; n < DEPOT_BUFFERS; n++)
 			ios[n] = metaio_take(&f->d->zones[0], NULL);
 		break;
 	case 1: /* the journal's write */
@@ -498,19 +498,19 @@ static void release_buffers(struct fx *fx, void *arg)
 {
 	struct meta_io **ios = arg;
 
-	for (unsigned i = 0; i < META_IOS; i++)
+	for (unsigned i = 0; i < DEPOT_BUFFERS; i++)
 		metaio_release(ios[i]);
 }
 
 /* With all buffers taken the tail waits, and is written when one is back. */
 START_TEST(tail_busy)
 {
-	struct meta_io *ios[META_IOS];
+	struct meta_io *ios[DEPOT_BUFFERS];
 	struct fx_adjust *a;
 	struct depot_stats s;
 	pbn_t pbn = take();
 
-	for (unsigned i = 0; i < META_IOS; i++)
+	for (unsigned i = 0; i < DEPOT_BUFFERS; i++)
 		ios[i] = metaio_take(&f->d->zones[0], NULL);
 	toggle(pbn, 1353);
 	a = fx_adjust_start(f, pbn, REFS_DECREMENT);
