@@ -83,23 +83,33 @@ static uint8_t *page_at(struct image *im, pbn_t pbn)
 	return page;
 }
 
-struct mapping image_lookup(struct image *im, lbn_t lbn)
+/* The leaf page of @lbn, or NULL. Most times it is that of the last one. */
+static const uint8_t *leaf_of(struct image *im, lbn_t lbn)
 {
 	struct tree_place place;
-	struct mapping m;
-	unsigned level;
+	pbn_t pbn;
 
+	if (im->leaf_end == lbn / MAP_PAGE_ENTRIES + 1)
+		return im->leaf;
 	mapping_tree_place(lbn, (unsigned)im->sb.root_count, &place);
-	m.pbn = im->sb.root_origin + place.root;
-	m.state = STATE_UNCOMPRESSED;
-	for (level = MAP_LEVELS; level-- > 0;) {
-		m = mapping_page_get(page_at(im, m.pbn), place.slot[level]);
-		if (m.pbn == ZERO_BLOCK)
-			break;
-	}
-	if (level != UINT32_MAX && level > 0)
-		m.state = STATE_UNMAPPED;
-	return m;
+	pbn = im->sb.root_origin + place.root;
+	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != ZERO_BLOCK;
+	     level--)
+		pbn = mapping_page_get(page_at(im, pbn), place.slot[level]).pbn;
+	im->leaf = pbn == ZERO_BLOCK ? NULL : page_at(im, pbn);
+	im->leaf_end = lbn / MAP_PAGE_ENTRIES + 1;
+	return im->leaf;
+}
+
+struct mapping image_lookup(struct image *im, lbn_t lbn)
+{
+	static const struct mapping none = {ZERO_BLOCK, STATE_UNMAPPED};
+	const uint8_t *leaf = leaf_of(im, lbn);
+
+	return leaf == NULL
+		       ? none
+		       : mapping_page_get(leaf,
+					  (unsigned)(lbn % MAP_PAGE_ENTRIES));
 }
 
 bool image_read(struct image *im, lbn_t lbn, void *buf)
@@ -498,6 +508,7 @@ static void replay_entry(struct ring *r, seq_t q, unsigned i,
 	im->entries++;
 	if (q >= r->map_head && map && im->made_pages)
 		make_page(im, e->new_mapping.pbn);
+	im->leaf_end = 0;
 	if (q >= r->map_head)
 		mapping_page_put(page_at(im, e->page), e->slot, e->new_mapping);
 	if (q >= r->slab_head) {

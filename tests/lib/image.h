@@ -47,6 +47,8 @@ struct image {
 	struct superblock sb;
 	struct slab_geometry slabs;
 	uint8_t **pages; /* block map pages by PBN, as read and replayed */
+	const uint8_t *leaf; /* the leaf page that was looked at last; NULL: none */
+	uint64_t leaf_end;   /* its number, plus 1; 0: no page was looked at */
 	uint8_t *counts; /* by slab and offset */
 	struct image_slab *slab;
 	seq_t first, last; /* journal blocks that were replayed; 0: none */

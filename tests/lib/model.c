@@ -78,8 +78,7 @@ uint64_t model_now(struct model *m)
 	return ++m->clock;
 }
 
-/* Never written: it reads as zeroes. */
-static bool is_fresh(struct model *m, uint64_t lbn)
+bool model_is_fresh(struct model *m, uint64_t lbn)
 {
 	return m->oldest[lbn] == NULL;
 }
@@ -193,7 +192,7 @@ void model_idle(struct model *m)
 bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
 		    const void *block)
 {
-	if (is_fresh(m, lbn))
+	if (model_is_fresh(m, lbn))
 		return is_zeroes(block);
 	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next)
 		if (memcmp(v->data, block, BLOCK) == 0 &&
@@ -204,7 +203,7 @@ bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
 
 bool model_may_hold(struct model *m, uint64_t lbn, const void *block)
 {
-	if (is_fresh(m, lbn))
+	if (model_is_fresh(m, lbn))
 		return is_zeroes(block);
 	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next)
 		if (memcmp(v->data, block, BLOCK) == 0 && !is_lost(m, v))
@@ -229,7 +228,7 @@ bool model_may_survive(struct model *m, uint64_t lbn, const void *block)
 {
 	struct model_version *found = NULL;
 
-	if (is_fresh(m, lbn))
+	if (model_is_fresh(m, lbn))
 		return is_zeroes(block);
 	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next)
 		if (memcmp(v->data, block, BLOCK) == 0 && !is_lost(m, v))

@@ -47,6 +47,8 @@ bool model_may_survive(struct model *m, uint64_t lbn, const void *block);
 /* The same, without consequences: what read-only mode may still show. */
 bool model_may_hold(struct model *m, uint64_t lbn, const void *block);
 
+/* Was nothing ever written there? */
+bool model_is_fresh(struct model *m, uint64_t lbn);
 /* Is there one version that is durable, and was none submitted since? */
 bool model_settled(struct model *m, uint64_t lbn);
 /* @block is there and durable, whatever was known of @lbn. */

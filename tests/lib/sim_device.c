@@ -85,6 +85,7 @@ struct sim_device {
 	uint64_t life; /* counts crashes */
 	bool crashed;
 	uint64_t crash_in; /* operations; 0: never */
+	uint64_t focus;	   /* a block, or SIM_NO_FOCUS */
 	bool kill_only;
 	sim_kind_fn kind;
 	void *kind_arg;
@@ -357,6 +358,24 @@ struct mood {
 	} who;
 };
 
+/* What becomes of the block in the focus: kept, lost, torn. */
+static const struct mood fates[] = {
+	{100, 0, ALL_ALIKE}, {100, 0, ALL_ALIKE}, {0, 0, ALL_ALIKE},
+	{0, 100, ALL_ALIKE}, {0, 100, ALL_ALIKE},
+};
+
+/* And of all others: orders are between it and those of one kind or of all. */
+static struct mood pick_mood_around(struct sim_device *sd)
+{
+	static const struct mood moods[] = {
+		{0, 0, ALL_ALIKE},	   {0, 0, ALL_ALIKE},
+		{100, 0, ALL_ALIKE},	   {100, 0, KIND_IS_OTHER},
+		{100, 0, KINDS_ARE_OTHER}, {50, 25, ALL_ALIKE},
+	};
+
+	return moods[random_below(sd, ARRAY_SIZE(moods))];
+}
+
 static struct mood pick_mood(struct sim_device *sd)
 {
 	static const struct mood moods[] = {
@@ -453,7 +472,9 @@ static bool is_other(struct sim_device *sd, const struct mood *mood,
 /* What becomes of the wreck: one way of many. */
 static void cast_lots(struct sim_device *sd)
 {
-	struct mood mood = pick_mood(sd);
+	bool around = sd->focus != SIM_NO_FOCUS && random_below(sd, 4) != 0;
+	struct mood mood = around ? pick_mood_around(sd) : pick_mood(sd);
+	const struct mood *fate = &fates[random_below(sd, ARRAY_SIZE(fates))];
 	const struct dirty_block *one = pick_block(sd);
 	struct others others;
 
@@ -469,7 +490,9 @@ static void cast_lots(struct sim_device *sd)
 		unsigned char *durable = durable_at(sd, b->block);
 
 		memcpy(durable, b->before, BLOCK_SIZE);
-		if (is_other(sd, &mood, &others, b))
+		if (around && b->block == sd->focus)
+			survive(sd, b, fate->keep, fate->tear);
+		else if (is_other(sd, &mood, &others, b))
 			survive(sd, b, 100 - mood.keep,
 				mood.who == ONE_IS_TORN ? 100 : 0);
 		else
@@ -764,8 +787,11 @@ static struct sim_io *take_in(struct plug *plug, struct vdo_device_io *io,
 	if (sio->fault == 0)
 		sio->fault = pick_fault(sd, io);
 	list_push_back(&sd->ios, &sio->link);
-	if (sd->crash_in > 0 && --sd->crash_in == 0)
+	if (sd->crash_in > 0 && --sd->crash_in == 0) {
+		if (io->op == VDO_DEVICE_WRITE && random_below(sd, 2) == 0)
+			sd->focus = io->offset / BLOCK_SIZE;
 		crash(sd);
+	}
 	sio->held = may_hold && sd->match != NULL &&
 		    sd->match(sd->match_arg, io);
 	return sio;
@@ -844,6 +870,7 @@ struct vdo_device *sim_device_reopen(struct sim_device *sd,
 	VDO_ASSERT(sd->crashed);
 	sd->crashed = false;
 	sd->crash_in = 0;
+	sd->focus = SIM_NO_FOCUS;
 	clear_wreck(sd);
 	/* Nobody is going to release what the dead had held. */
 	list_for_each(n, &sd->ios)
@@ -860,6 +887,17 @@ static unsigned char *map_blocks(uint64_t count)
 	return must(p == MAP_FAILED ? NULL : p);
 }
 
+/* Whoever is asked about an operation may look at the device. */
+static void init_lock(pthread_mutex_t *m)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(m, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
 struct sim_device *sim_device_create(const struct sim_device_config *config)
 {
 	struct sim_device *sd = must(calloc(1, sizeof(*sd)));
@@ -868,9 +906,10 @@ struct sim_device *sim_device_create(const struct sim_device_config *config)
 	if (sd->config.delay_max_ns == 0)
 		sd->config.delay_max_ns = DELAY_DEFAULT_NS;
 	sd->random = config->seed;
+	sd->focus = SIM_NO_FOCUS;
 	sd->current = map_blocks(config->block_count);
 	sd->durable = map_blocks(config->block_count);
-	pthread_mutex_init(&sd->lock, NULL);
+	init_lock(&sd->lock);
 	list_init(&sd->dirty);
 	list_init(&sd->wreck);
 	list_init(&sd->ios);
@@ -907,6 +946,13 @@ void sim_device_crash(struct sim_device *sd)
 {
 	lock(sd);
 	crash(sd);
+	unlock(sd);
+}
+
+void sim_device_focus(struct sim_device *sd, uint64_t block)
+{
+	lock(sd);
+	sd->focus = block;
 	unlock(sd);
 }
 

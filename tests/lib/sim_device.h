@@ -70,6 +70,14 @@ bool sim_device_crashed(const struct sim_device *sd);
 /* It crashed at the same moment, but took other blocks with it. */
 void sim_device_crash_otherwise(struct sim_device *sd);
 
+/* At most ends of crashes to come, this block is kept, lost or torn, and all the
+ * others have a fate in common, or those of a kind: so it shows which of them had
+ * to be durable before it, or after. SIM_NO_FOCUS, and again after a crash: none.
+ */
+#define SIM_NO_FOCUS UINT64_MAX
+
+void sim_device_focus(struct sim_device *sd, uint64_t block);
+
 /* What if it crashed now? Peeks show what would be left, until it did not happen.
  * No operation may come meanwhile. */
 void sim_device_pretend_crash(struct sim_device *sd);
@@ -119,7 +127,7 @@ void sim_device_rot(struct sim_device *sd, uint64_t offset, size_t n,
 
 /*
  * Hold back operations for which @match is true (NULL: none) as they are
- * submitted. Those held already stay so until sim_device_release(), which lets
+ * submitted; it may look at the device. Those held already stay so until sim_device_release(), which lets
  * them all go but goes on holding new ones.
  */
 typedef bool (*sim_match_fn)(void *arg, const struct vdo_device_io *io);

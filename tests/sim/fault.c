@@ -52,25 +52,36 @@ static bool is_trapped(struct run *r, uint64_t block, enum kind kind)
 		kinds_slab_of(r, block) == r->trap_slab);
 }
 
-/* Is this write one after which power failures are tried out? */
+/* Is this write one at which power failures are tried out? */
 static bool is_probed(struct run *r, enum kind kind)
 {
-	bool in_depot = kind == KIND_SUMMARY || kind >= KIND_COUNTS;
+	unsigned chance = 2;
 
-	return !r->unsure &&
-	       percent(r, !in_depot ? 1 : r->deep ? 40 : 10);
+	if (r->rotten || kind == KIND_DATA || kind == KIND_OTHER)
+		return false;
+	if (r->opening)
+		chance = r->unsure ? 50 : 15;
+	else if (kind == KIND_SUMMARY || kind >= KIND_COUNTS)
+		chance = r->deep ? 40 : 10;
+	else if (kind == KIND_PAGE)
+		chance = !r->sparse ? 4 : r->fua_lies ? 40 : 10;
+	return percent(r, chance);
 }
 
 static void note_write(struct run *r, uint64_t block, const void *data)
 {
 	enum kind kind = kinds_of(r, block, data);
 
-	if (kind != KIND_DATA && is_probed(r, kind))
-		r->probe = true;
+	if (is_probed(r, kind))
+		check_if_crashed(r, block);
 	if (r->trap_in == 0 || !is_trapped(r, block, kind))
 		return;
-	if (--r->trap_in == 0)
-		r->trap_sprung = true;
+	if (--r->trap_in > 0)
+		return;
+	r->trap_sprung = true;
+	say(r, "  trap sprung at block %" PRIu64 " of kind %d", block, (int)kind);
+	if (percent(r, 80))
+		sim_device_focus(r->sd, block);
 }
 
 /* Called with each operation of the storage. Neighbours that are written as one
@@ -81,7 +92,7 @@ static bool watch(void *arg, const struct vdo_device_io *io)
 	uint64_t block = io->offset / BLOCK_SIZE;
 
 	check_read_only(r, io);
-	if (io->op != VDO_DEVICE_WRITE)
+	if (io->op != VDO_DEVICE_WRITE || sim_device_crashed(r->sd))
 		return false;
 	for (unsigned i = 0; i < io->iov_count; i++) {
 		if (io->iov[i].iov_len >= BLOCK_SIZE)
@@ -89,6 +100,11 @@ static bool watch(void *arg, const struct vdo_device_io *io)
 		block += io->iov[i].iov_len / BLOCK_SIZE;
 	}
 	return false;
+}
+
+void fault_watch(struct run *r)
+{
+	sim_device_hold(r->sd, watch, r);
 }
 
 /* After some writes of a kind, in any slab or in one. */
@@ -111,7 +127,7 @@ static void set_trap(struct run *r)
 	r->trap_slab = UINT64_MAX;
 	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
 		r->trap_slab = dice(r, MIN(r->slabs.slab_count, 3));
-	r->trap_in = r->deep ? 1 + dice(r, 24)
+	r->trap_in = r->deep ? 1 + dice(r, 12)
 			     : any_size(r, r->is_long || r->tight ? 6 : 3);
 	r->trap_sprung = false;
 	say(r, "  trap at kind %d after %" PRIu64, (int)r->trap_kind,
@@ -120,9 +136,6 @@ static void set_trap(struct run *r)
 
 void fault_spring(struct run *r)
 {
-	if (r->probe)
-		check_if_crashed(r);
-	r->probe = false;
 	if (!r->trap_sprung)
 		return;
 	r->trap_sprung = false;
@@ -146,7 +159,6 @@ void fault_arm(struct run *r)
 {
 	uint64_t what = dice(r, 100);
 
-	sim_device_hold(r->sd, watch, r);
 	r->trap_in = 0;
 	r->trap_flush_in = 0;
 	r->careful = false;
@@ -170,7 +182,6 @@ void fault_disarm(struct run *r)
 	r->trap_in = 0;
 	r->trap_flush_in = 0;
 	r->trap_sprung = false;
-	r->probe = false;
 }
 
 /* ---------------------------------------------------------------------- rot */

@@ -20,6 +20,8 @@ static struct vdo_device *plug(struct run *r)
 static void print_finding(void *arg, const struct vdo_check_finding *f)
 {
 	(void)arg;
+	if (f->severity == VDO_CHECK_COSMETIC)
+		return;
 	fprintf(stderr, "sim: check: %s: block %lld, found %s, expected %s\n",
 		vdo_check_name(f->code), (long long)f->block, f->found,
 		f->expected);

@@ -140,22 +140,31 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 }
 
 /* A volume may have any thresholds: where counts are written as soon as there is
- * something to write, much is under way with them. */
+ * something to write, much is under way with them; and where no block is kept in
+ * reserve, nothing but what is known to be free keeps a journal from running into
+ * its own blocks. Other formatters also make journals of two blocks. */
 static void write_counts_early(struct run *r)
 {
 	uint8_t block[BLOCK_SIZE];
 	struct superblock *sb = &r->layout;
+	struct slab_config *c = &sb->slab;
 
 	sim_device_peek(r->sd, r->super_block, block);
-	/* One block less in reserve, as other formatters leave it. */
-	if (r->deep && percent(r, 50))
-		sb->slab.blocking_threshold = sb->slab.slab_journal_blocks - 1;
-	sb->slab.flushing_threshold =
-		dice(r, sb->slab.blocking_threshold + 1);
+	if (c->slab_journal_blocks == 3 && percent(r, 30))
+		c->slab_journal_blocks = SLAB_JOURNAL_BLOCKS_MIN;
+	c->scrubbing_threshold =
+		MIN(c->scrubbing_threshold, c->slab_journal_blocks);
+	if (c->slab_journal_blocks == SLAB_JOURNAL_BLOCKS_MIN ||
+	    percent(r, r->deep ? 70 : 20))
+		c->blocking_threshold =
+			c->slab_journal_blocks - dice(r, 2);
+	c->flushing_threshold = dice(r, c->blocking_threshold + 1);
 	superblock_encode(sb, block);
 	sim_device_poke(r->sd, r->super_block, block);
-	say(r, "  counts are written from %" PRIu64 " blocks on",
-	    sb->slab.flushing_threshold);
+	say(r, "  slab journals of %" PRIu64 " blocks: counts are written from "
+	       "%" PRIu64 " on, and block from %" PRIu64 " on",
+	    c->slab_journal_blocks, c->flushing_threshold,
+	    c->blocking_threshold);
 }
 
 void shape_format(struct run *r)
@@ -198,7 +207,7 @@ void shape_format(struct run *r)
 	vdo_device_close(d);
 	vdo_config_free(c);
 	kinds_begin(r);
-	if (percent(r, r->deep ? 60 : 30))
+	if (percent(r, r->deep || r->tight ? 60 : 30))
 		write_counts_early(r);
 	r->old_pages = percent(r, 10);
 	if (r->old_pages || percent(r, r->sparse ? 70 : 15))
@@ -248,6 +257,12 @@ static void random_settings(struct run *r, struct settings *s)
 	if (percent(r, 40))
 		s->open.counts_memory = 1 + dice(r, 4) * 1200;
 	say(r, "  counts-memory %" PRIu64, s->open.counts_memory);
+	if (percent(r, 40))
+		s->open.slab_buffers = 1 + (unsigned)dice(r, 3);
+	if (percent(r, 40))
+		s->open.recovery_batch = 1 + dice(r, 600);
+	say(r, "  slab-buffers %u recovery-batch %" PRIu64,
+	    s->open.slab_buffers, s->open.recovery_batch);
 	vdo_config_free(c);
 }
 
@@ -311,12 +326,17 @@ int shape_open(struct run *r, enum opening how)
 	int result;
 
 	say(r, "  opening %d", (int)how);
+	if (how != OPEN_THREADS)
+		fault_watch(r);
+	r->opening = true;
 	if (how == OPEN_SIM || how == OPEN_READ_ONLY)
 		result = open_simulated(r, how == OPEN_READ_ONLY, &error);
 	else
 		result = open_publicly(r, how, &error);
+	r->opening = false;
 	if (result == 0)
 		return 0;
+	sim_device_hold(r->sd, NULL, NULL);
 	say(r, "  open: %s: %s", vdo_error_name(result), error.message);
 	vdo_device_close(r->device);
 	r->v = NULL;

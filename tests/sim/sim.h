@@ -129,6 +129,7 @@ struct run {
 	struct vdo_device *device;
 	struct vdo_volume *v; /* NULL: closed */
 	enum opening how;
+	bool opening; /* it recovers, if there is something to recover */
 	bool closing; /* or being dropped */
 	unsigned under_way, under_way_max;
 	uint64_t ops, ops_in_cycle;
@@ -153,7 +154,6 @@ struct run {
 	uint64_t trap_slab;
 	uint64_t trap_in;
 	bool trap_sprung;
-	bool probe; /* at the next step, see what would be if power failed */
 	uint64_t trap_flush_in; /* the same, of flushes and FUA that are over */
 };
 
@@ -247,6 +247,8 @@ void pool_hold(bool on);
 uint64_t pool_run(uint64_t steps);
 
 /* fault.c */
+/* See what is written from now on. */
+void fault_watch(struct run *r);
 void fault_arm(struct run *r);
 void fault_disarm(struct run *r);
 void fault_spring(struct run *r);
@@ -259,8 +261,8 @@ bool fault_rot(struct run *r);
 void check_note_flush(struct run *r, uint64_t since);
 /* The volume is gone: what is on the storage is the only thing that is. */
 void check_survivors(struct run *r, const char *when);
-/* Power might fail now, and does not. */
-void check_if_crashed(struct run *r);
+/* Power might fail now, as @block is being written, and does not. */
+void check_if_crashed(struct run *r, uint64_t block);
 /* The volume is at rest, and saved. */
 void check_at_rest(struct run *r);
 /* Between two steps each component agrees with itself. */

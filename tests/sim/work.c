@@ -14,6 +14,7 @@
 #define OP_BLOCKS_MAX 80
 #define DISCARD_MAX   4000
 #define WALK_EACH     32 /* operations */
+#define PATIENCE      300u /* operations, until a trap in a slab is sprung */
 
 enum op_kind { OP_READ, OP_WRITE, OP_DISCARD, OP_ZERO, OP_FLUSH };
 
@@ -474,9 +475,10 @@ static uint64_t choose_work(struct run *r)
 void work_some(struct run *r)
 {
 	uint64_t n = choose_work(r);
+	uint64_t patience = MIN(6 * n, PATIENCE);
 
 	pool_hold(r->how == OPEN_POOL);
-	for (uint64_t i = 0; i < n; i++) {
+	for (uint64_t i = 0; i < n || (i < patience && r->trap_in > 0); i++) {
 		if (percent(r, 1))
 			switch_something(r);
 		if (dice(r, 300) == 0)
