@@ -57,6 +57,7 @@ struct check_slab {
 	uint32_t number;
 	seq_t head, tail;	   /* of what is on the storage */
 	uint64_t newest;	   /* recovery point of its last entry */
+	seq_t reached; /* by a recovery that was interrupted; 0: by none */
 	struct journal_point next; /* the place of the next entry */
 	bool has_map;	      /* the block that it goes to has map increments */
 	uint64_t free_blocks; /* by what mappings say */

@@ -226,6 +226,11 @@ static void replay_slab(struct image *im, uint64_t slab, const uint64_t *points)
 
 		peek(im, slab_journal_start(im, slab) + q % ring, block);
 		slab_journal_header_decode(block, &h);
+		if (h.nonce == im->sb.nonce && h.type == SLAB_JOURNAL_TYPE &&
+		    h.seq >= s->tail && h.seq % ring == q % ring) {
+			s->reaches = MAX(s->reaches, h.seq);
+			continue;
+		}
 		if (h.nonce != im->sb.nonce || h.type != SLAB_JOURNAL_TYPE ||
 		    h.seq != q ||
 		    h.entries > (h.has_map_increments ? SLAB_FULL_ENTRIES_MAX

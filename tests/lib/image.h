@@ -34,6 +34,9 @@ struct image_slab {
 	/* Commit points by sector, and where the next entry of replay goes. */
 	uint64_t *points;
 	seq_t at;
+	/* A recovery that was interrupted had gone so far, and replay must come
+	 * there again: it used blocks of the ring whose entries counts have. */
+	seq_t reaches;
 	unsigned entries;
 	bool has_map;
 	struct summary_entry summary;

@@ -154,6 +154,11 @@ static void check_summary(struct check *c, uint64_t slab)
 		free_blocks +=
 			im->counts[slab * im->slabs.data_blocks + i] == 0;
 	hint = slab_summary_hint(im->slabs.slab_shift, free_blocks);
+	if (im->slab[slab].reaches >
+	    im->slab[slab].at - (im->slab[slab].entries == 0))
+		complain(c, "slab %llu: journal block %llu took the place of one "
+			    "that is needed",
+			 U(slab), U(im->slab[slab].reaches));
 	if (im->sb.state != VOLUME_CLEAN)
 		return;
 	/* A slab that was clean when the volume crashed, and was not loaded

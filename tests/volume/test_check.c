@@ -1064,6 +1064,98 @@ START_TEST(crashed_has_no_finding)
 }
 END_TEST
 
+/* Power fails at the nth write of a slab journal, around which is decided what is
+ * lost; the summary is slow. */
+struct trap {
+	struct bed *bed;
+	unsigned in;
+};
+
+static bool is_slab_journal(const struct bed *b, uint64_t block)
+{
+	const struct slab_config *c = &b->sb.slab;
+
+	return block >= b->slabs.first_block &&
+	       (block - b->slabs.first_block) % c->slab_blocks >=
+		       c->data_blocks + c->reference_count_blocks;
+}
+
+static bool spring(void *arg, const struct vdo_device_io *io)
+{
+	struct trap *t = arg;
+	uint64_t block = io->offset / B;
+
+	if (io->op != VDO_DEVICE_WRITE || !is_slab_journal(t->bed, block) ||
+	    t->in == 0 || --t->in > 0)
+		return false;
+	sim_device_focus(t->bed->f.sd, block);
+	sim_device_crash(t->bed->f.sd);
+	return false;
+}
+
+static unsigned is_summary(void *arg, uint64_t block, const void *bytes)
+{
+	const struct bed *b = arg;
+	const struct partition *p = &b->sb.partitions[PARTITION_SUMMARY];
+
+	(void)bytes;
+	return block >= p->start && block - p->start < p->count;
+}
+
+static void write_until_crash(struct bed *b, struct trap *t, unsigned in)
+{
+	static uint8_t data[500 * B];
+
+	t->in = in;
+	for (unsigned n = 0; n < 30 && !sim_device_crashed(b->f.sd); n++) {
+		for (uint64_t i = 0; i < 500; i++)
+			pattern_fill(V_UNIQUE(9000 + 500 * n + i),
+				     data + i * B);
+		(void)vdo_pwrite(b->f.volume, data, sizeof(data), 0, 0);
+	}
+	ck_assert(sim_device_crashed(b->f.sd));
+	fixture_abandon(&b->f);
+	vdo_device_close(sim_device_reopen(b->f.sd, NULL));
+}
+
+/* A recovery is interrupted after it has used blocks of a slab journal which the
+ * summary still leads to. */
+START_TEST(recovery_was_interrupted)
+{
+	static const uint64_t delays[SIM_KINDS] = {0, 100000000};
+	struct sim_device_config config = {.seed = (uint64_t)_i + 1,
+					   .block_count = 1600,
+					   .volatile_cache = true};
+	struct bed *b = calloc(1, sizeof(*b));
+	struct trap t = {.bed = b};
+
+	fixture_init_raw(&b->f, KIND_SIM, &config);
+	ck_assert_int_eq(fixture_format(&b->f,
+					"profile=small slab-bits=10 "
+					"slab-journal-blocks=4 "
+					"journal-blocks=64 logical-size=2M "
+					"force=on"),
+			 0);
+	load_super(b);
+	sim_device_kinds(b->f.sd, is_summary, b);
+	sim_device_delays(b->f.sd, delays);
+	sim_device_hold(b->f.sd, spring, &t);
+	fixture_open(&b->f, "depth=2000");
+	write_until_crash(b, &t, 4 + (unsigned)_i % 5);
+	for (unsigned n = 1; n < 6; n++) {
+		t.in = n;
+		if (fixture_try_open(&b->f, "") == 0)
+			fixture_abandon(&b->f);
+		if (!sim_device_crashed(b->f.sd))
+			break;
+		vdo_device_close(sim_device_reopen(b->f.sd, NULL));
+		expect_clean(b, VDO_CHECK_DATA);
+	}
+	sim_device_hold(b->f.sd, NULL, NULL);
+	free_bed(b);
+}
+END_TEST
+
 static void shorten_slab_journals(struct bed *b)
 {
 	load_super(b);
@@ -1578,6 +1670,7 @@ int main(void)
 	tcase_add_loop_test(tc, nothing_is_freed_that_a_lost_page_led_to, 0, 2);
 	tcase_add_loop_test(tc, undamaged_has_no_finding, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, crashed_has_no_finding, 0, 20);
+	tcase_add_loop_test(tc, recovery_was_interrupted, 0, 20);
 	tcase_add_loop_test(tc, counts_come_before_their_journal, 0, 2);
 	tcase_add_test(tc, allocations_fail);
 	tcase_add_test(tc, allocations_of_a_repair_fail);
