@@ -62,7 +62,7 @@ static bool is_probed(struct run *r, enum kind kind)
 	if (r->opening)
 		chance = r->unsure ? 50 : 15;
 	else if (kind == KIND_SUMMARY || kind >= KIND_COUNTS)
-		chance = r->deep ? 40 : 10;
+		chance = r->deep ? 40 : kind == KIND_COUNTS ? 30 : 10;
 	else if (kind == KIND_PAGE)
 		chance = !r->sparse ? 4 : r->fua_lies ? 40 : 10;
 	return percent(r, chance);

@@ -68,6 +68,7 @@ static void fill_with_pages(struct run *r)
 static struct vdo_config *random_shape(struct run *r)
 {
 	static const unsigned rings[] = {4, 8, 16, 32, 64, 256};
+	static const unsigned tight_rings[] = {4, 4, 4, 8, 8, 16};
 	static const unsigned wide_rings[] = {8, 8, 16, 32};
 	static const unsigned deep_rings[] = {16, 32, 64};
 	static const unsigned slab_rings[] = {3, 4, 8, 16};
@@ -93,7 +94,7 @@ static struct vdo_config *random_shape(struct run *r)
 			      : CHOOSE(r, slab_rings));
 	r->ring = r->deep    ? CHOOSE(r, deep_rings)
 		  : r->wide  ? CHOOSE(r, wide_rings)
-		  : r->tight ? 4
+		  : r->tight ? CHOOSE(r, tight_rings)
 			     : CHOOSE(r, rings);
 	config_set(r, c, "journal-blocks", r->ring);
 	r->lbns = (r->tight ? 300 : 10) + dice(r, CHOOSE(r, logical));
@@ -140,9 +141,8 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 }
 
 /* A volume may have any thresholds: where counts are written as soon as there is
- * something to write, much is under way with them; and where no block is kept in
- * reserve, nothing but what is known to be free keeps a journal from running into
- * its own blocks. Other formatters also make journals of two blocks. */
+ * something to write, much is under way with them; and one block in reserve is
+ * the least that is enough for what waits for room (I40). Other formatters also make journals of two blocks. */
 static void write_counts_early(struct run *r)
 {
 	uint8_t block[BLOCK_SIZE];
@@ -156,8 +156,7 @@ static void write_counts_early(struct run *r)
 		MIN(c->scrubbing_threshold, c->slab_journal_blocks);
 	if (c->slab_journal_blocks == SLAB_JOURNAL_BLOCKS_MIN ||
 	    percent(r, r->deep ? 70 : 20))
-		c->blocking_threshold =
-			c->slab_journal_blocks - dice(r, 2);
+		c->blocking_threshold = c->slab_journal_blocks - 1;
 	c->flushing_threshold = dice(r, c->blocking_threshold + 1);
 	superblock_encode(sb, block);
 	sim_device_poke(r->sd, r->super_block, block);
@@ -222,6 +221,7 @@ void shape_format(struct run *r)
 static void random_settings(struct run *r, struct settings *s)
 {
 	static const unsigned depths[] = {16, 17, 32, 64, 200, 1024};
+	static const unsigned buffers[] = {1, 1, 2, 3};
 	static const uint64_t merges[] = {0, 2 * BLOCK_SIZE, 64 * BLOCK_SIZE};
 	struct vdo_config *c;
 
@@ -258,7 +258,7 @@ static void random_settings(struct run *r, struct settings *s)
 		s->open.counts_memory = 1 + dice(r, 4) * 1200;
 	say(r, "  counts-memory %" PRIu64, s->open.counts_memory);
 	if (percent(r, 40))
-		s->open.slab_buffers = 1 + (unsigned)dice(r, 3);
+		s->open.slab_buffers = CHOOSE(r, buffers);
 	if (percent(r, 40))
 		s->open.recovery_batch = 1 + dice(r, 600);
 	say(r, "  slab-buffers %u recovery-batch %" PRIu64,
