@@ -1376,6 +1376,23 @@ static uint64_t next_random(uint64_t *state)
 	return *state >> 33;
 }
 
+/* A page of the block map, at block @at of the slabs or after it. */
+static pbn_t some_page(struct bed *b, uint64_t at)
+{
+	uint64_t count = b->sb.physical_blocks - b->slabs.first_block;
+	uint8_t block[B];
+
+	for (uint64_t n = 0; n < count; n++) {
+		pbn_t pbn = b->slabs.first_block + (at + n) % count;
+
+		peek(b, pbn, block);
+		if (mapping_page_check(block, b->sb.nonce, pbn) ==
+		    MAP_PAGE_VALID)
+			return pbn;
+	}
+	return b->slabs.first_block + at; /* none was written yet */
+}
+
 /* A block of metadata: of the first blocks, a slab's, the journal, or a page.
  */
 static pbn_t some_metadata(struct bed *b, uint64_t *state)
@@ -1394,8 +1411,8 @@ static pbn_t some_metadata(struct bed *b, uint64_t *state)
 		return p[PARTITION_JOURNAL].start + next_random(state) % 32;
 	case 4:
 		return p[PARTITION_SUMMARY].start + next_random(state) % 5;
-	default: /* the first blocks that were written are pages */
-		return b->slabs.first_block + next_random(state) % 14;
+	default:
+		return some_page(b, next_random(state) % 100);
 	}
 }
 
