@@ -5,7 +5,8 @@ dist_doc_DATA = %D%/bounds.md %D%/format.md %D%/rules.md
 # Models of what the engine rests on, for spin: some minutes.
 EXTRA_DIST += %D%/models/README.md %D%/models/check.sh \
 	%D%/models/crash.pml \
-	%D%/models/event.pml %D%/models/hashlock.pml %D%/models/mpsc.pml
+	%D%/models/event.pml %D%/models/hashlock.pml %D%/models/mpsc.pml \
+	%D%/models/owner.pml
 .PHONY: check-models
 check-models:
 	CC='$(CC)' $(SHELL) $(srcdir)/%D%/models/check.sh || test $$? -eq 77

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The queue of a thread, with its sleep and wake-up: lib/exec/mpsc.[ch],
- * native_post() and rest() of lib/exec/native.c, lib/exec/futex.c.
+ * native_post() and rest() of lib/exec/native.c, lib/exec/futex.c. Here nobody
+ * helps, so the word of the owner (lib/exec/owner.h) is a bit, idle.
  *
  * Producers send numbered messages in nodes that they use again as soon as the
  * consumer has polled them. Each access of a shared word is a step of its own, so

@@ -3,9 +3,10 @@
  * Reading and writing.
  *
  * Each operation exists twice: vdo_X() waits, vdo_aio_X() calls back. The first
- * is the second plus a wait. Offsets and lengths are bytes and multiples of
- * vdo_volume_alignment(); any length that lies inside of the volume is fine, in
- * any number of vectors.
+ * is the second plus a wait, in which the thread does work of the volume while
+ * the volume's own threads sleep. Offsets and lengths are bytes and multiples
+ * of vdo_volume_alignment(); any length that lies inside of the volume is fine,
+ * in any number of vectors.
  *
  * The contract of the asynchronous calls:
  *  - 0 returned: the callback runs exactly once. Negative: it never runs.

@@ -3,8 +3,8 @@
  * Log messages of the library.
  *
  * The library never prints. A host that wants to know sets a callback with
- * vdo_config_set_log(); it is called on any thread of the volume, must not
- * block for long, and must not call the library.
+ * vdo_config_set_log(); it is called on any thread of the volume, or inside
+ * of a call on it, must not block for long, and must not call the library.
  */
 #ifndef VDO_LOG_H
 #define VDO_LOG_H

@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "exec/await.h"
+#include "exec/help.h"
 #include "front/front.h"
 
 #define KNOWN_FLAGS                                                            \
@@ -274,53 +275,60 @@ int vdo_aio_submit(struct vdo_volume *v, const struct vdo_op *ops, unsigned n)
 
 /* -------------------------------------------------------------- synchronous */
 
-static void wake(void *arg, int result)
-{
-	VDO_CHECK(result <= 0);
-	await_tell(arg, result);
-}
-
-static int begin(struct vdo_volume *v, struct await *w)
-{
-	int result = handle_check(v, true);
-
-	VDO_CHECK(result != 0 || queue_running == NULL);
-	if (result == 0)
-		await_init(w, v->executor);
-	return result;
-}
-
-static int end(struct await *w, int result)
-{
-	VDO_CHECK(result <= 0);
-	return result != 0 ? result : await_end(w);
-}
-
 /* Waiting is what these calls are for. */
 #define SYNC_FLAGS(flags) ((flags) & ~VDO_IO_NOWAIT)
+
+/* A larger call is more than one thread should do. */
+#define HELP_BYTES UINT64_C(16384)
+
+/* Carry @q out, of @count vectors. The thread helps (exec/help.h): on an idle
+ * volume no other one is needed. */
+static int carry_out(struct vdo_volume *v, struct io_request *q, int count)
+{
+	int result = handle_check(v, true);
+	struct await w;
+	struct help h;
+
+	VDO_CHECK(result != 0 || queue_running == NULL);
+	if (result == 0 && (q->kind == IO_READ || q->kind == IO_WRITE))
+		result = sum_vectors(q->iov, count, &q->length);
+	if (result != 0)
+		return result;
+	await_init(&w, v->executor);
+	q->iov_count = (unsigned)count;
+	q->callback = front_call_over;
+	q->arg = &w;
+	if (q->length <= HELP_BYTES)
+		help_begin(&h, v->executor);
+	result = submit(v, q);
+	help_end(&h);
+	return result != 0 ? result : await_end(&w);
+}
 
 int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
 	       uint64_t offset, unsigned flags)
 {
-	struct await w;
-	int result = begin(v, &w);
+	struct io_request q = {
+		.kind = IO_READ,
+		.flags = SYNC_FLAGS(flags),
+		.offset = offset,
+		.iov = iov,
+	};
 
-	if (result != 0)
-		return result;
-	return end(&w, vdo_aio_preadv(v, iov, iovcnt, offset, wake, &w,
-				      SYNC_FLAGS(flags)));
+	return carry_out(v, &q, iovcnt);
 }
 
 int vdo_pwritev(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
 		uint64_t offset, unsigned flags)
 {
-	struct await w;
-	int result = begin(v, &w);
+	struct io_request q = {
+		.kind = IO_WRITE,
+		.flags = SYNC_FLAGS(flags),
+		.offset = offset,
+		.iov = iov,
+	};
 
-	if (result != 0)
-		return result;
-	return end(&w, vdo_aio_pwritev(v, iov, iovcnt, offset, wake, &w,
-				       SYNC_FLAGS(flags)));
+	return carry_out(v, &q, iovcnt);
 }
 
 int vdo_pread(struct vdo_volume *v, void *buf, size_t count, uint64_t offset,
@@ -339,36 +347,32 @@ int vdo_pwrite(struct vdo_volume *v, const void *buf, size_t count,
 	return vdo_pwritev(v, &iov, 1, offset, flags);
 }
 
+static int wait_ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
+		       uint64_t offset, unsigned flags)
+{
+	struct io_request q = {
+		.kind = kind,
+		.flags = SYNC_FLAGS(flags),
+		.offset = offset,
+		.length = count,
+	};
+
+	return carry_out(v, &q, 0);
+}
+
 int vdo_flush(struct vdo_volume *v, unsigned flags)
 {
-	struct await w;
-	int result = begin(v, &w);
-
-	if (result != 0)
-		return result;
-	return end(&w, vdo_aio_flush(v, wake, &w, SYNC_FLAGS(flags)));
+	return wait_ranged(v, IO_FLUSH, 0, 0, flags);
 }
 
 int vdo_discard(struct vdo_volume *v, uint64_t count, uint64_t offset,
 		unsigned flags)
 {
-	struct await w;
-	int result = begin(v, &w);
-
-	if (result != 0)
-		return result;
-	return end(&w, vdo_aio_discard(v, count, offset, wake, &w,
-				       SYNC_FLAGS(flags)));
+	return wait_ranged(v, IO_DISCARD, count, offset, flags);
 }
 
 int vdo_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 		     unsigned flags)
 {
-	struct await w;
-	int result = begin(v, &w);
-
-	if (result != 0)
-		return result;
-	return end(&w, vdo_aio_write_zeroes(v, count, offset, wake, &w,
-					    SYNC_FLAGS(flags)));
+	return wait_ranged(v, IO_ZERO, count, offset, flags);
 }

@@ -28,6 +28,15 @@ uint64_t executor_crossings(const struct executor *x)
 	return sum;
 }
 
+uint64_t executor_wakeups(const struct executor *x)
+{
+#ifdef VDO_DEBUG
+	return atomic_load_explicit(&x->wakeups, memory_order_relaxed);
+#else
+	return 0;
+#endif
+}
+
 /* splitmix64: public domain, Sebastiano Vigna. */
 uint64_t executor_random_next(_Atomic(uint64_t) *state)
 {

@@ -30,6 +30,8 @@
 #include "exec/completion.h"
 #include "exec/event.h"
 
+struct help;
+
 /* A single-shot timer of one queue; intrusive. */
 struct timer {
 	struct completion done; /* runs on its home when the time has come */
@@ -57,6 +59,13 @@ struct poller {
 
 struct vdo_executor_ops {
 	const char *name;
+
+	/*
+	 * Run what @h took (help.h) as long as it may; then say that there is
+	 * no help any more, and leave the rest to the executor's threads. NULL:
+	 * whoever waits runs the queues anyway.
+	 */
+	void (*help)(struct executor *x, struct help *h);
 
 	/*
 	 * Make a serial queue. @thread is a hint: queues with the same number
@@ -104,6 +113,9 @@ struct executor {
 	const struct vdo_executor_ops *ops;
 	unsigned thread_count; /* of its own or, with a pool, concurrency */
 	_Atomic(struct queue *) queues; /* all, the newest first */
+#ifdef VDO_DEBUG
+	atomic_ullong wakeups; /* see executor_wakeups() */
+#endif
 };
 
 static inline bool queue_is_current(const struct queue *q)
@@ -183,6 +195,19 @@ int executor_inline_create(struct executor **x) MUST_CHECK;
  * Counted with --enable-debug; else 0. Any thread.
  */
 uint64_t executor_crossings(const struct executor *x);
+
+/*
+ * How often a thread of @x was woken so far, or the host's pool was given a
+ * task, so that queues run. Counted with --enable-debug; else 0. Any thread.
+ */
+uint64_t executor_wakeups(const struct executor *x);
+
+static inline void executor_note_wakeup(struct executor *x)
+{
+#ifdef VDO_DEBUG
+	atomic_fetch_add_explicit(&x->wakeups, 1, memory_order_relaxed);
+#endif
+}
 
 /* Lets everything posted run first; NULL is fine. */
 void executor_destroy(struct executor *x);

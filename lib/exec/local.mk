@@ -10,10 +10,12 @@ lib_libcore_la_SOURCES += \
 	%D%/freelist.c %D%/freelist.h \
 	%D%/futex.c %D%/futex.h \
 	%D%/gate.h \
+	%D%/help.c %D%/help.h \
 	%D%/inline.c \
 	%D%/inside.c %D%/inside.h \
 	%D%/mpsc.c %D%/mpsc.h \
 	%D%/native.c \
+	%D%/owner.c %D%/owner.h \
 	%D%/queue.c \
 	%D%/runq.c %D%/runq.h \
 	%D%/strand.c \

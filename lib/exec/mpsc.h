@@ -93,14 +93,22 @@ static inline bool mpsc_ready(const struct mpsc *q)
 }
 
 /*
+ * Any thread: of a queue that was empty, and that nobody polled since: has no
+ * producer begun a put? Who gives its part of the consumer up asks this last.
+ */
+static inline bool mpsc_untouched(const struct mpsc *q)
+{
+	return atomic_load_explicit(&q->newest, memory_order_seq_cst) ==
+	       &q->stub;
+}
+
+/*
  * The consumer only: true if no producer has begun a put whose node was not
  * polled. This, not mpsc_poll(), is the question to ask before sleeping.
  */
 static inline bool mpsc_empty(const struct mpsc *q)
 {
-	return q->oldest == &q->stub &&
-	       atomic_load_explicit(&q->newest, memory_order_seq_cst) ==
-		       &q->stub;
+	return q->oldest == &q->stub && mpsc_untouched(q);
 }
 
 #endif

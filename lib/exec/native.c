@@ -10,14 +10,14 @@
  *
  * Rest. A thread that finds nothing
  *
- *	spins a while [spin] -> says idle = 1 -> asks mpsc_empty() once more
- *	-> sleeps on idle
+ *	spins a while [spin] -> says that nobody owns its queues -> asks once more
+ *	-> sleeps, and owns them again [owner_sleep]
  *
- * A producer puts, then looks at idle; only if it reads 1 it swaps it to 0,
- * and the one that got the 1 pays for the wake-up. All of it is seq_cst:
- * either the producer sees idle or the thread sees the put. A thread at work
- * costs its producers one load. The rules are Q1 to Q4; doc/models/mpsc.pml
- * goes through all orders in which producers and a thread can meet.
+ * A producer puts, then looks whether there is an owner; only if there is none
+ * it becomes the one who wakes the thread, or takes its queues if it is about
+ * to wait for them anyway (help.h). A thread at work costs its producers one
+ * load. Who may own the queues of a thread, and why no wake-up is lost, is in
+ * owner.h. The rules are Q1 to Q4, Q9 and Q10.
  *
  * The spin adapts: its time doubles after a short sleep, and halves after one
  * so long that the load was not a busy one. "Short" is a good deal longer than a
@@ -42,6 +42,8 @@
 
 #include "base/alloc.h"
 #include "exec/executor_priv.h"
+#include "exec/help.h"
+#include "exec/owner.h"
 
 #define THREADS_MAX 1024
 
@@ -66,7 +68,9 @@ struct native_thread {
 	int core; /* to be bound to, or -1 */
 	bool stop;
 	pthread_t thread;
-	_Alignas(CACHE_LINE) atomic_uint idle;
+	uint64_t sleeps_until; /* the deadline of timers[0] that it knows of */
+	struct waiter taken;   /* by a helper */
+	_Alignas(CACHE_LINE) struct owner owner; /* of all above */
 };
 
 struct native_executor {
@@ -89,12 +93,25 @@ static struct native_thread *thread_of(const struct queue *q)
 	return container_of(q, const struct native_queue, queue)->thread;
 }
 
-/* After a put. */
-static inline void wake(struct native_thread *t)
+/* After a put to the inbox of @t, whose queues nobody ran just now. */
+static void find_owner(struct native_thread *t)
 {
-	if (unlikely(atomic_load(&t->idle) != 0) &&
-	    atomic_exchange(&t->idle, 0) != 0)
-		futex_wake(&t->idle, 1);
+	struct executor *x = t->control.queue.executor;
+	struct help *h = help_for(x);
+
+	if (h != NULL) {
+		if (owner_take(&t->owner))
+			waitq_push(&h->taken, &t->taken);
+	} else if (owner_wake(&t->owner)) {
+		executor_note_wakeup(x);
+	}
+}
+
+/* After a put. */
+static inline void notify(struct native_thread *t)
+{
+	if (!owner_is_there(&t->owner))
+		find_owner(t);
 }
 
 static void native_post(struct queue *q, struct completion *c)
@@ -110,7 +127,7 @@ static void native_post(struct queue *q, struct completion *c)
 		return;
 	}
 	mpsc_put(&t->run.inbox, &c->link);
-	wake(t);
+	notify(t);
 }
 
 static void native_post_all(struct queue *q, struct completion *first,
@@ -126,7 +143,7 @@ static void native_post_all(struct queue *q, struct completion *first,
 		return;
 	}
 	mpsc_put_all(&t->run.inbox, &first->link, &last->link);
-	wake(t);
+	notify(t);
 }
 
 /* Look out for work for a while; true if something came. */
@@ -166,19 +183,68 @@ static void rest(struct native_thread *t)
 	VDO_ASSERT(queue_running == NULL);
 	if (spin(t))
 		return;
-	timeout = clock_left(timers_next(&t->timers));
+	t->sleeps_until = timers_next(&t->timers);
+	timeout = clock_left(t->sleeps_until);
 	if (timeout == 0)
 		return;
 	start = t->spin_max_ns == 0 ? 0 : clock_ns();
-	atomic_store(&t->idle, 1);
 	if (runq_empty(&t->run))
-		futex_wait(&t->idle, 1, timeout);
+		owner_sleep(&t->owner, &t->run.inbox, timeout);
 	else
 		/* Perhaps a producer stands in the middle of its put. */
 		sched_yield();
-	atomic_store(&t->idle, 0);
 	if (t->spin_max_ns != 0)
 		adapt_spin(t, clock_ns() - start);
+}
+
+/*
+ * Help.
+ */
+
+/* True if nothing is left but what the thread knows of, and no turn is open. */
+static bool may_sleep(const struct native_thread *t)
+{
+	return runq_empty(&t->run) && !turn_is_open(&t->run.turn) &&
+	       timers_next(&t->timers) >= t->sleeps_until;
+}
+
+/*
+ * Run what @t has, and give it back if that is all: true. Else it is still
+ * ours, and work for its thread.
+ */
+static bool help_thread(struct native_thread *t, struct help *h)
+{
+	bool woken = false;
+
+	while (h->left > 0 && !owner_is_wanted(&t->owner)) {
+		if (runq_run_some(&t->run, &h->left) > 0)
+			continue;
+		if (!may_sleep(t))
+			return false;
+		if (!owner_give_back(&t->owner, &t->run.inbox, &woken))
+			continue;
+		if (woken)
+			executor_note_wakeup(h->executor);
+		return true;
+	}
+	return false;
+}
+
+static void native_help(struct executor *base, struct help *h)
+{
+	struct waiter *w;
+
+	while ((w = waitq_pop(&h->taken)) != NULL) {
+		struct native_thread *t =
+			container_of(w, struct native_thread, taken);
+
+		VDO_ASSERT(t->control.queue.executor == base);
+		if (help_thread(t, h))
+			continue;
+		executor_note_wakeup(base);
+		owner_hand_over(&t->owner);
+	}
+	help_of_thread = NULL;
 }
 
 /* Bind the calling thread to the @n-th core that we may use. */
@@ -323,7 +389,8 @@ static void native_free(struct native_executor *x)
 	struct native_queue *q;
 
 	for (unsigned i = 0; i < x->started; i++)
-		VDO_ASSERT(runq_empty(&x->threads[i].run));
+		VDO_ASSERT(runq_empty(&x->threads[i].run) &&
+			   owner_is_there(&x->threads[i].owner));
 	while ((q = x->queues) != NULL) {
 		x->queues = q->next;
 		alloc_free(q);
@@ -347,6 +414,7 @@ static void native_destroy(struct executor *base)
 
 static const struct vdo_executor_ops native_ops = {
 	.name = "native",
+	.help = native_help,
 	.queue_create = native_queue_create,
 	.wait = executor_event_wait,
 	.signal = executor_event_set,
@@ -367,6 +435,7 @@ static int start_thread(struct native_executor *x, unsigned i,
 
 	VDO_ASSERT(i == x->started && i < x->base.thread_count);
 	runq_init(&t->run);
+	owner_init(&t->owner);
 	t->control.thread = t;
 	queue_init(&t->control.queue, &x->base, "control", native_post);
 	t->core = config->pin ? (int)(i % x->cores) : -1;

@@ -31,21 +31,33 @@ static bool is_over(struct runq *r, unsigned ran)
 	       (r->first == NULL && !mpsc_ready(&r->inbox));
 }
 
-unsigned runq_run(struct runq *r)
+static inline unsigned run(struct runq *r, unsigned *left)
 {
 	struct completion *c;
-	unsigned n;
+	unsigned n = 0;
 
 	VDO_ASSERT(queue_running == NULL);
 	runq_take_in(r, RUN_BATCH);
-	for (n = 0; n < RUN_BATCH; n++) {
-		c = runq_pop(r);
-		if (c == NULL)
-			break;
+	while (*left > 0 && (c = runq_pop(r)) != NULL) {
+		n++;
+		--*left;
 		r->ran++;
 		queue_run(c->home, c);
 	}
 	if (unlikely(turn_is_open(&r->turn)) && is_over(r, n))
 		turn_close(&r->turn);
 	return n;
+}
+
+unsigned runq_run(struct runq *r)
+{
+	unsigned left = RUN_BATCH;
+
+	return run(r, &left);
+}
+
+unsigned runq_run_some(struct runq *r, unsigned *left)
+{
+	VDO_ASSERT(*left > 0);
+	return run(r, left);
 }

@@ -87,4 +87,8 @@ unsigned runq_take_in(struct runq *r, size_t max);
  * the turn is over. */
 unsigned runq_run(struct runq *r);
 
+/* The same for whoever runs for a while only: each that runs lowers *left, and
+ * may set it to 0; none runs then. The turn may be open when this returns. */
+unsigned runq_run_some(struct runq *r, unsigned *left);
+
 #endif

@@ -18,6 +18,12 @@
  * itself use its run list, without atomics; what was taken stays unsettled as
  * long as that list is not empty.
  *
+ * Whoever is about to wait (help.h) drains the strands itself that its posts
+ * raised from 0, and those that these raise: the pool has no task of them, so
+ * they are its own. Those that it does not bring to an end it submits. Which
+ * thread drains a strand makes no difference to it: the one before settled with
+ * release, or submitted.
+ *
  * Pools that run a task inside of submit() would make us recurse, and would
  * run a queue inside of another. So a task that is called while its thread
  * drains already only lines up at the outermost drain, which takes it next.
@@ -41,6 +47,7 @@
 
 #include "base/alloc.h"
 #include "exec/executor_priv.h"
+#include "exec/help.h"
 
 /* How many completions a drain runs before others get the pool's thread. */
 #define DRAIN_BUDGET 64
@@ -73,6 +80,7 @@ struct strand {
 	struct strand_executor *executor;
 	struct strand *next;
 	struct runq run;
+	struct waiter taken; /* by a helper */
 	size_t unsettled; /* taken in, but still part of pending */
 	_Alignas(CACHE_LINE) atomic_size_t pending;
 };
@@ -126,6 +134,18 @@ static void line_up(struct job_line *line, struct job *job)
 	line->last = job;
 }
 
+static void run_line(struct job_line *line)
+{
+	struct job *job;
+
+	VDO_ASSERT(job_line == line);
+	while ((job = line->first) != NULL) {
+		line->first = job->next;
+		job->fn(job);
+	}
+	job_line = NULL;
+}
+
 /* What the pool calls. */
 static void run_job(struct vdo_task *task)
 {
@@ -138,11 +158,7 @@ static void run_job(struct vdo_task *task)
 	}
 	job_line = &line;
 	line_up(&line, job);
-	while ((job = line.first) != NULL) {
-		line.first = job->next;
-		job->fn(job);
-	}
-	job_line = NULL;
+	run_line(&line);
 }
 
 static void job_init(struct job *job, void (*fn)(struct job *))
@@ -171,7 +187,20 @@ static void become_idle(struct strand_executor *x)
 static void submit(struct strand *s)
 {
 	VDO_CHECK(atomic_load(&s->pending) > 0);
+	executor_note_wakeup(&s->executor->base);
 	s->executor->pool.submit(s->executor->pool_arg, &s->job.task);
+}
+
+/* A strand that was idle has something to run. */
+static void schedule(struct strand *s)
+{
+	struct help *h = help_for(&s->executor->base);
+
+	become_active(s->executor);
+	if (h != NULL)
+		waitq_push(&h->taken, &s->taken);
+	else
+		submit(s);
 }
 
 static void strand_post(struct queue *q, struct completion *c)
@@ -185,11 +214,9 @@ static void strand_post(struct queue *q, struct completion *c)
 		return;
 	}
 	mpsc_put(&s->run.inbox, &c->link);
-	if (atomic_fetch_add_explicit(&s->pending, 1, memory_order_acq_rel) !=
+	if (atomic_fetch_add_explicit(&s->pending, 1, memory_order_acq_rel) ==
 	    0)
-		return;
-	become_active(s->executor);
-	submit(s);
+		schedule(s);
 }
 
 static void strand_post_all(struct queue *q, struct completion *first,
@@ -203,46 +230,44 @@ static void strand_post_all(struct queue *q, struct completion *first,
 		return;
 	}
 	mpsc_put_all(&s->run.inbox, &first->link, &last->link);
-	if (atomic_fetch_add_explicit(&s->pending, n, memory_order_acq_rel) !=
+	if (atomic_fetch_add_explicit(&s->pending, n, memory_order_acq_rel) ==
 	    0)
-		return;
-	become_active(s->executor);
-	submit(s);
+		schedule(s);
 }
 
 /*
- * @n of up to @max completions ran. The turn goes on only if the strand does for
- * certain: when it has a list, or more was counted than it took.
+ * @n completions ran, and @left more may. The turn goes on only if the strand
+ * does for certain: when it has a list, or more was counted than it took.
  */
-static bool is_turn_over(const struct strand *s, unsigned n, unsigned max)
+static bool is_turn_over(const struct strand *s, unsigned n, unsigned left)
 {
-	VDO_CHECK(n <= max);
-	return n == 0 || n == max ||
+	VDO_CHECK(turn_is_open(&s->run.turn));
+	return n == 0 || left == 0 ||
 	       (s->run.first == NULL &&
 		atomic_load_explicit(&s->pending, memory_order_relaxed) ==
 			s->unsettled);
 }
 
-/* Run up to @max completions; returns how many ran. */
-static unsigned run_some(struct strand *s, unsigned max)
+/* Run up to *left completions, each of which lowers it, and may set it to 0.
+ * Returns how many ran. */
+static unsigned run_some(struct strand *s, unsigned *left)
 {
 	size_t new = atomic_load_explicit(&s->pending, memory_order_acquire) -
 		     s->unsettled;
 	struct queue *outer = queue_running;
 	struct completion *c;
-	unsigned n;
+	unsigned n = 0;
 
 	VDO_CHECK(new <= SIZE_MAX / 2); /* no more was settled than came */
-	VDO_ASSERT(max > 0 && outer != &s->queue);
-	s->unsettled += runq_take_in(&s->run, MIN(new, max));
+	VDO_ASSERT(*left > 0 && outer != &s->queue);
+	s->unsettled += runq_take_in(&s->run, MIN(new, *left));
 	queue_running = &s->queue;
-	for (n = 0; n < max; n++) {
-		c = runq_pop(&s->run);
-		if (c == NULL)
-			break;
+	while (*left > 0 && (c = runq_pop(&s->run)) != NULL) {
+		n++;
+		--*left;
 		c->fn(c);
 	}
-	if (turn_is_open(&s->run.turn) && is_turn_over(s, n, max))
+	if (turn_is_open(&s->run.turn) && is_turn_over(s, n, *left))
 		turn_close(&s->run.turn);
 	queue_running = outer;
 	return n;
@@ -264,25 +289,57 @@ static bool settle(struct strand *s)
 	return before == n;
 }
 
-static void drain(struct job *job)
+/* Run up to *left completions. True if the strand is idle, and somebody else's;
+ * false: it is ours, and there is more to run, or will be at once. */
+static bool run_strand(struct strand *s, unsigned *left)
 {
-	struct strand *s = container_of(job, struct strand, job);
 	struct strand_executor *x = s->executor;
-	unsigned ran = 0;
 	unsigned n;
 
 	do {
-		n = run_some(s, DRAIN_BUDGET - ran);
-		ran += n;
+		n = run_some(s, left);
 		/* None ran: a producer before ours stands in its put. */
 		if (n != 0 && settle(s)) {
 			become_idle(x);
-			return;
+			return true;
 		}
-	} while (n != 0 && ran < DRAIN_BUDGET);
+	} while (n != 0 && *left > 0);
 	if (n == 0)
 		sched_yield();
-	submit(s);
+	return false;
+}
+
+static void drain(struct job *job)
+{
+	struct strand *s = container_of(job, struct strand, job);
+	unsigned left = DRAIN_BUDGET;
+
+	VDO_ASSERT(help_given() == NULL);
+	if (!run_strand(s, &left))
+		submit(s);
+}
+
+/* What the pool runs inside of submit() meanwhile comes after all that. */
+static void strand_help(struct executor *base, struct help *h)
+{
+	struct job_line line = {NULL, NULL};
+	struct waitq rest;
+	struct waiter *w;
+
+	VDO_ASSERT(job_line == NULL);
+	job_line = &line;
+	waitq_init(&rest);
+	while ((w = waitq_pop(&h->taken)) != NULL) {
+		struct strand *s = container_of(w, struct strand, taken);
+
+		VDO_ASSERT(&s->executor->base == base);
+		if (h->left == 0 || !run_strand(s, &h->left))
+			waitq_push(&rest, w);
+	}
+	help_of_thread = NULL;
+	while ((w = waitq_pop(&rest)) != NULL)
+		submit(container_of(w, struct strand, taken));
+	run_line(&line);
 }
 
 /*
@@ -548,6 +605,7 @@ static void strand_destroy(struct executor *base)
 
 static const struct vdo_executor_ops strand_ops = {
 	.name = "strand",
+	.help = strand_help,
 	.queue_create = strand_queue_create,
 	.wait = executor_event_wait,
 	.signal = executor_event_set,

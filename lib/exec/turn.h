@@ -10,8 +10,8 @@
  *	nothing put off --[turn_open]--> open --[turn_close]--> nothing put off
  *
  * Invariants
- *  (1) A runner never sleeps, gives its queues away, or ends while its turn is
- *      open.
+ *  (1) A runner never sleeps or ends while its turn is open. If somebody else
+ *      goes on with its queues, then with the turn, too.
  *  (2) close() runs on the queue that opened the turn. It may put off more.
  *
  * Runs on: the runner's thread. Lifetime: the runner's.

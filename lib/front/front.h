@@ -46,8 +46,12 @@ enum io_kind {
 	IO_FLUSH,
 };
 
-/* Runs once, on some queue of the volume. */
+/* Runs once, on some queue of the volume; where a thread helps that queue
+ * (exec/help.h) front_call_over() alone. */
 typedef void (*io_callback)(void *arg, int result);
+
+/* The callback of a call that waits: ends the struct await @arg. */
+void front_call_over(void *arg, int result);
 
 /* One call of the user. */
 struct io_request {

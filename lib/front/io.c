@@ -12,6 +12,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "exec/await.h"
+#include "exec/help.h"
 
 /* Keep the vectors: the array is the caller's again when the call returns. */
 static bool keep_vectors(struct io *io, const struct io_request *q)
@@ -152,12 +154,64 @@ bool io_next(struct io *io, struct io_block *b)
 	return last;
 }
 
-void io_end_block(struct io *io, int result)
+void front_call_over(void *arg, int result)
 {
-	struct front *f = io->front;
+	VDO_CHECK(result <= 0);
+	await_tell(arg, result);
+}
+
+/* Tell the user; the io is gone. */
+static inline void tell(struct io *io)
+{
 	io_callback callback = io->callback;
 	void *arg = io->arg;
-	bool counted, held;
+	int result = atomic_load_explicit(&io->result, memory_order_relaxed);
+
+	VDO_CHECK(io->reserved == NULL);
+	drop(io);
+	callback(arg, result);
+}
+
+/* Of one that others count. */
+static void tell_counted(struct io *io)
+{
+	struct front *f = io->front;
+	bool counted = io->counted;
+	bool held = io->held;
+
+	tell(io);
+	if (counted)
+		front_forget(f);
+	if (held)
+		front_release(f);
+}
+
+static void tell_later(struct completion *c)
+{
+	VDO_ASSERT(help_given() == NULL);
+	tell_counted(container_of(c, struct io, go));
+}
+
+/*
+ * The thread helps, and may hold locks of the user's: a callback is for the one
+ * whose queue this is, which goes on now. False: there is no need.
+ */
+static bool leave_to_thread(struct io *io)
+{
+	if (io->callback == front_call_over || queue_running == NULL)
+		return false;
+	if (!io->held) {
+		io->held = true;
+		(void)front_hold_more(io->front);
+	}
+	help_stop(help_given());
+	completion_init(&io->go, queue_running, tell_later);
+	completion_post(&io->go);
+	return true;
+}
+
+void io_end_block(struct io *io, int result)
+{
 	int none = 0;
 	unsigned before;
 
@@ -169,14 +223,10 @@ void io_end_block(struct io *io, int result)
 	VDO_CHECK(before > 0);
 	if (before != 1)
 		return;
-	VDO_CHECK(io->reserved == NULL);
-	result = atomic_load_explicit(&io->result, memory_order_relaxed);
-	counted = io->counted;
-	held = io->held;
-	drop(io);
-	callback(arg, result);
-	if (unlikely(counted))
-		front_forget(f);
-	if (unlikely(held))
-		front_release(f);
+	if (unlikely(help_given() != NULL) && leave_to_thread(io))
+		return;
+	if (unlikely(io->counted || io->held))
+		tell_counted(io);
+	else
+		tell(io);
 }

@@ -57,7 +57,7 @@ struct io {
 	atomic_uint pending;
 	atomic_int result;
 	struct waiter link;   /* in the front's line, or the flusher's */
-	struct completion go; /* travels to a queue: empty ios, flushes */
+	struct completion go; /* travels to a queue: empty ios, flushes, ends */
 	uint32_t number;      /* in the pool, or FREELIST_NONE */
 	unsigned turn;        /* blocks left of it, in line; 0: at its end */
 	bool counted;         /* among the calls that wait */

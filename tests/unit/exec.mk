@@ -9,6 +9,11 @@ TESTS += tests/unit/test_exec
 tests_unit_test_exec_SOURCES = tests/unit/test_exec.c
 tests_unit_test_exec_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_help
+TESTS += tests/unit/test_help
+tests_unit_test_help_SOURCES = tests/unit/test_help.c
+tests_unit_test_help_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_sim_exec
 TESTS += tests/unit/test_sim_exec
 tests_unit_test_sim_exec_SOURCES = tests/unit/test_sim_exec.c

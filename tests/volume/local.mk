@@ -20,6 +20,7 @@ VOLUME_TESTS = \
 	tests/volume/test_format \
 	tests/volume/test_full \
 	tests/volume/test_gone \
+	tests/volume/test_help \
 	tests/volume/test_index \
 	tests/volume/test_io \
 	tests/volume/test_memory \
@@ -42,6 +43,8 @@ VOLUME_TESTS = \
 	tests/volume/test_volume_fd
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
+tests_volume_test_help_SOURCES = %D%/test_help.c
+tests_volume_test_help_LDADD = $(UNIT_LIBS)
 tests_volume_test_io_SOURCES = %D%/test_io.c
 tests_volume_test_io_LDADD = $(UNIT_LIBS)
 tests_volume_test_async_SOURCES = %D%/test_async.c
