@@ -141,10 +141,11 @@ void fault_spring(struct run *r)
 	r->trap_sprung = false;
 	if (sim_device_crashed(r->sd))
 		return;
-	if (percent(r, 70))
+	/* Where journals are full, entries still get into the other one. */
+	if (percent(r, r->deep ? 50 : 70))
 		sim_device_crash(r->sd);
 	else
-		sim_device_crash_at(r->sd, any_size(r, 3));
+		sim_device_crash_at(r->sd, any_size(r, r->deep ? 6 : 3));
 }
 
 void fault_kept(struct run *r)

@@ -93,7 +93,7 @@ void kinds_choose_delays(struct run *r)
 			max_ns[i] = CHOOSE(r, delays);
 	/* More is filled before the summary names what is full. */
 	if (percent(r, r->deep ? 80 : r->tight ? 40 : 0))
-		max_ns[percent(r, 65) ? KIND_SLAB_JOURNAL : KIND_SUMMARY] =
+		max_ns[percent(r, 50) ? KIND_SLAB_JOURNAL : KIND_SUMMARY] =
 			100000000;
 	sim_device_delays(r->sd, max_ns);
 }

@@ -71,6 +71,7 @@ static struct vdo_config *random_shape(struct run *r)
 	static const unsigned tight_rings[] = {4, 4, 4, 8, 8, 16};
 	static const unsigned wide_rings[] = {8, 8, 16, 32};
 	static const unsigned deep_rings[] = {16, 32, 64};
+	static const unsigned deep_slab_rings[] = {3, 3, 4, 5, 6};
 	static const unsigned slab_rings[] = {3, 4, 8, 16};
 	static const unsigned logical[] = {500, 500, 6000, 6000, 80000};
 	struct vdo_config *c;
@@ -88,7 +89,7 @@ static struct vdo_config *random_shape(struct run *r)
 	say(r, "  %s", r->deep ? "deep" : r->wide ? "wide" : r->tight ? "tight" : r->sparse ? "sparse" : "plain");
 	config_set(r, c, "slab-bits", r->deep ? 10 : 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
-		   r->deep    ? 3 + dice(r, 4)
+		   r->deep    ? CHOOSE(r, deep_slab_rings)
 		   : r->wide  ? 32
 		   : r->tight ? 3 + dice(r, 3)
 			      : CHOOSE(r, slab_rings));
@@ -142,7 +143,8 @@ static void crash_in_format(struct run *r, struct vdo_config *c)
 
 /* A volume may have any thresholds: where counts are written as soon as there is
  * something to write, much is under way with them; and one block in reserve is
- * the least that is enough for what waits for room (I40). Other formatters also make journals of two blocks. */
+ * the least that is enough for what waits for room (I40). Other formatters also
+ * make journals of two blocks. */
 static void write_counts_early(struct run *r)
 {
 	uint8_t block[BLOCK_SIZE];
