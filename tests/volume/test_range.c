@@ -503,14 +503,13 @@ END_TEST
 /* ------------------------------------------------------------------- close */
 
 /* 4 PB, with a block here and there. */
-static struct vdo_volume *huge_volume(void)
+static struct vdo_volume *huge_volume(struct vdo_device **device)
 {
 	struct vdo_config *config = fixture_config(
 		"size=256M logical-size=4503599626321920 index=memory");
 	struct vdo_volume *v;
 	struct vdo_device *d;
 	uint8_t buf[B] = {1};
-
 
 	ck_assert_int_eq(vdo_device_open_memory(256 << 20, &d), 0);
 	ck_assert_int_eq(vdo_format_device(d, config, NULL), 0);
@@ -522,6 +521,7 @@ static struct vdo_volume *huge_volume(void)
 					    0),
 				 0);
 	vdo_config_free(config);
+	*device = d;
 	return v;
 }
 
@@ -533,7 +533,8 @@ static void told(void *arg, int result)
 /* A discard of everything ends when the volume is closed or dropped. */
 START_TEST(test_close_in_the_middle)
 {
-	struct vdo_volume *v = huge_volume();
+	struct vdo_device *d;
+	struct vdo_volume *v = huge_volume(&d);
 	int result = 1;
 
 	ck_assert_int_eq(vdo_aio_discard(v, vdo_volume_size(v), 0, told,
@@ -544,6 +545,7 @@ START_TEST(test_close_in_the_middle)
 	else
 		vdo_abandon(v);
 	ck_assert(result == 0 || result == -ECANCELED);
+	vdo_device_close(d);
 }
 END_TEST
 
