@@ -305,30 +305,31 @@ static int carry_out(struct vdo_volume *v, struct io_request *q, int count)
 	return result != 0 ? result : await_end(&w);
 }
 
-int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
-	       uint64_t offset, unsigned flags)
+static int wait_vectored(struct vdo_volume *v, enum io_kind kind,
+			 const struct iovec *iov, int count, uint64_t offset,
+			 unsigned flags)
 {
 	struct io_request q = {
-		.kind = IO_READ,
+		.kind = kind,
 		.flags = SYNC_FLAGS(flags),
 		.offset = offset,
 		.iov = iov,
 	};
 
-	return carry_out(v, &q, iovcnt);
+	VDO_CHECK(kind == IO_READ || kind == IO_WRITE);
+	return carry_out(v, &q, count);
+}
+
+int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
+	       uint64_t offset, unsigned flags)
+{
+	return wait_vectored(v, IO_READ, iov, iovcnt, offset, flags);
 }
 
 int vdo_pwritev(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
 		uint64_t offset, unsigned flags)
 {
-	struct io_request q = {
-		.kind = IO_WRITE,
-		.flags = SYNC_FLAGS(flags),
-		.offset = offset,
-		.iov = iov,
-	};
-
-	return carry_out(v, &q, iovcnt);
+	return wait_vectored(v, IO_WRITE, iov, iovcnt, offset, flags);
 }
 
 int vdo_pread(struct vdo_volume *v, void *buf, size_t count, uint64_t offset,

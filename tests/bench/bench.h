@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include <vdo/vdo.h>
@@ -22,6 +23,25 @@ static inline uint64_t bench_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static inline int bench_compare(const void *a, const void *c)
+{
+	double x = *(const double *)a, y = *(const double *)c;
+
+	return (x > y) - (x < y);
+}
+
+/* Of @rounds times, which are sorted: the mean of the fastest quarter. */
+static inline double bench_typical(double *times, unsigned rounds)
+{
+	unsigned n = rounds < 4 ? 1 : rounds / 4;
+	double sum = 0;
+
+	qsort(times, rounds, sizeof(*times), bench_compare);
+	for (unsigned i = 0; i < n; i++)
+		sum += times[i];
+	return sum / n;
 }
 
 /* splitmix64 */

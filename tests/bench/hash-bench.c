@@ -104,24 +104,6 @@ static double measure(const struct way *w, enum place place, unsigned round)
 	return us;
 }
 
-static int compare(const void *a, const void *c)
-{
-	double x = *(const double *)a, y = *(const double *)c;
-
-	return (x > y) - (x < y);
-}
-
-static double typical(double *times)
-{
-	unsigned n = o.rounds < 4 ? 1 : o.rounds / 4;
-	double sum = 0;
-
-	qsort(times, o.rounds, sizeof(*times), compare);
-	for (unsigned i = 0; i < n; i++)
-		sum += times[i];
-	return sum / n;
-}
-
 static struct way *add(size_t width, const struct hash128_variant *v)
 {
 	struct way *w = &b.ways[b.count++];
@@ -194,7 +176,7 @@ static void bench(void)
 	}
 	for (unsigned i = 0; i < b.count; i++) {
 		for (unsigned p = 0; p < PLACES; p++) {
-			b.ways[i].us[p] = typical(b.ways[i].times[p]);
+			b.ways[i].us[p] = bench_typical(b.ways[i].times[p], o.rounds);
 			free(b.ways[i].times[p]);
 		}
 	}

@@ -187,24 +187,6 @@ static double consume_round(unsigned round)
 	return (double)(bench_now() - begun) / (double)total;
 }
 
-static int compare(const void *a, const void *c)
-{
-	double x = *(const double *)a, y = *(const double *)c;
-
-	return (x > y) - (x < y);
-}
-
-static double typical(double *times)
-{
-	unsigned n = o.rounds < 4 ? 1 : o.rounds / 4;
-	double sum = 0;
-
-	qsort(times, o.rounds, sizeof(*times), compare);
-	for (unsigned i = 0; i < n; i++)
-		sum += times[i];
-	return sum / n;
-}
-
 static void start(void)
 {
 	mpsc_init(&b.own);
@@ -241,8 +223,8 @@ static int bench(void)
 		pthread_join(b.producers[i].thread, NULL);
 		free(b.producers[i].items);
 	}
-	own = typical(times[OWN]);
-	urcu = typical(times[URCU]);
+	own = bench_typical(times[OWN], o.rounds);
+	urcu = bench_typical(times[URCU], o.rounds);
 	free(times[OWN]);
 	free(times[URCU]);
 	printf(o.json ? "{\"producers\":%u,\"same\":%d,\"own_ns\":%.2f,"
