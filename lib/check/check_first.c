@@ -205,7 +205,9 @@ static int take_entries(struct check *c)
 		finding_found(&f, "%s", j->why_invalid);
 		(void)finding_tell(c, &f);
 	}
-	return check_journal_overlay(j);
+	result = check_journal_overlay(j);
+	return result == 0 && !check_counts_are_void(c) ? check_strays(c)
+							: result;
 }
 
 static bool has_bit(const uint8_t *bits, uint64_t i)

@@ -4,6 +4,7 @@
  *
  *	check.c		the order of things
  *	check_first.c	first blocks, recovery journal, totals
+ *	strays.c	entries of the journal for what is no page
  *	check_map.c	the walk over the block map: pages, mappings
  *	check_slabs.c	counts and journals of slabs, held against that
  *	check_summary.c	the slab summary
@@ -256,6 +257,9 @@ static inline uint64_t check_block(const struct check *c, pbn_t pbn)
 }
 
 /* ------------------------------------------------------------------- parts */
+
+/* Tell of entries that a recovery would make pages of other blocks by. */
+int check_strays(struct check *c) MUST_CHECK;
 
 /* Walk over the map for the part: refs and forms (check_map.c). */
 int check_map(struct check *c) MUST_CHECK;

@@ -5,6 +5,6 @@ lib_libcore_la_SOURCES += \
 	%D%/check_slabs.c %D%/check_summary.c %D%/findings.c %D%/mend.c %D%/undo.c \
 	%D%/journal.c %D%/journal.h \
 	%D%/rebuild.c %D%/rebuild.h %D%/rebuild_map.c %D%/rebuild_priv.h \
-	%D%/rebuild_slabs.c \
+	%D%/rebuild_slabs.c %D%/strays.c \
 	%D%/usage.c %D%/usage.h %D%/usage_map.c %D%/usage_priv.h \
 	%D%/walk.c %D%/walk.h

@@ -427,6 +427,25 @@ static void journal_entry(struct bed *b)
 	flip(b, journal_block(b, 1), SECTOR_SIZE + 3 + 5, 0x80);
 }
 
+/* The first entry of data is for a page where its own data are: a recovery would
+ * make a page of them. */
+static void journal_stray(struct bed *b)
+{
+	uint8_t block[B], *at = block + SECTOR_SIZE + 3;
+	struct journal_entry e;
+
+	peek(b, journal_block(b, 1), block);
+	for (;; at += JOURNAL_ENTRY_SIZE) {
+		ck_assert(at < block + 2 * SECTOR_SIZE - JOURNAL_ENTRY_SIZE);
+		journal_entry_decode(at, &e);
+		if (e.operation == JOURNAL_DATA &&
+		    e.new_mapping.pbn != ZERO_BLOCK)
+			break;
+	}
+	put_u32(at + 2, (uint32_t)e.new_mapping.pbn);
+	poke(b, journal_block(b, 1), block);
+}
+
 static void journal_ahead(struct bed *b)
 {
 	ck_assert_uint_gt(b->sb.journal_start, 1);
@@ -771,6 +790,7 @@ static const struct plant {
 	{VDO_CHECK_JOURNAL_DAMAGED, journal_damaged, ALONE | DIRTY},
 	{VDO_CHECK_JOURNAL_OLD, journal_old, ALONE | DIRTY},
 	{VDO_CHECK_JOURNAL_ENTRY, journal_entry, DIRTY},
+	{VDO_CHECK_JOURNAL_ENTRY, journal_stray, DIRTY},
 	{VDO_CHECK_JOURNAL_AHEAD, journal_ahead, KEEPS},
 	{VDO_CHECK_JOURNAL_HEADS, journal_heads, ALONE | KEEPS},
 	{VDO_CHECK_JOURNAL_BEHIND, journal_behind, ALONE | KEEPS},
