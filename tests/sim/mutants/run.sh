@@ -8,11 +8,14 @@
 # so is a mutant that survives.
 #
 # Arguments: names or numbers of patches; none: all.
-# MUTANT_RUNS, MUTANT_SEED: how many runs, from which seed on.
+# MUTANT_RUNS, MUTANT_SEED: how many runs, from which seed on. MUTANT_SECONDS:
+# when to give one up; a simulation that ends without naming a seed, as when it is
+# stopped from outside, has not found anything either.
 # From make: MUTANT_COMPILE, MUTANT_LINK, MUTANT_SIM, MUTANT_LIBS.
 set -u
 runs=${MUTANT_RUNS:-2000}
 seed=${MUTANT_SEED:-1}
+seconds=${MUTANT_SECONDS:-600}
 work=$top_builddir/tests/sim/mutants/work
 bad=0
 
@@ -63,14 +66,22 @@ for patch in "$top_srcdir"/tests/sim/mutants/*.patch; do
 		continue
 	fi
 	begin=$(date +%s)
-	if SEED=$seed timeout 600 "$work/$name/sim" "$runs" \
-		>"$work/$name/out" 2>&1; then
+	SEED=$seed timeout "$seconds" "$work/$name/sim" "$runs" \
+		>"$work/$name/out" 2>&1
+	code=$?
+	last=$(sed -n 's/^sim: again: SEED=\([0-9]*\).*/\1/p' \
+		"$work/$name/out" | tail -n 1)
+	if test "$code" -eq 0; then
 		result="SURVIVED $runs runs"
 		bad=1
+	elif test "$code" -eq 124; then
+		result="SURVIVED $seconds s"
+		bad=1
+	elif test -z "$last"; then
+		result="ENDED WITH CODE $code"
+		bad=1
 	else
-		last=$(sed -n 's/^sim: again: SEED=\([0-9]*\).*/\1/p' \
-			"$work/$name/out" | tail -n 1)
-		result="killed by run $((${last:-seed} - seed + 1))"
+		result="killed by run $((last - seed + 1))"
 		rm -f "$work/$name/sim"
 	fi
 	say "$name" "$result" $(($(date +%s) - begin)) \
