@@ -62,9 +62,14 @@ ticks()
 # cost PARAMETER...: of nbdkit; $us is what an operation takes
 cost()
 {
-	# It goes into the background when it can be spoken to.
+	# It goes into the background when it can be spoken to, and says who
+	# it is a moment later.
 	nbdkit -P "$out.pid" -U "$socket" "$@" >"$out" 2>&1 ||
 		leave "nbdkit: $(tail -1 "$out")"
+	tries=1000
+	until test -s "$out.pid" || test $((tries -= 1)) -eq 0; do
+		sleep 0.01
+	done
 	server=$(cat "$out.pid")
 	client --rw=write --bs=1M --refill_buffers
 	before=$(ticks)
