@@ -68,16 +68,17 @@ struct filler {
 /* Each chunk of data is written many times, side by side. */
 static void *fill_part(void *arg)
 {
+	static const struct bench_data plain;
 	struct filler *f = arg;
 	uint8_t *buf = aligned_alloc(BENCH_BLOCK, CHUNK);
 	uint64_t n = 0;
 
 	if (buf == NULL)
 		abort();
-	bench_base(buf, CHUNK, 0);
+	bench_base(buf, CHUNK, &plain);
 	for (uint64_t at = f->begin; at < f->end; at += CHUNK) {
 		if (n++ % REPEATS == 0)
-			bench_stamp(buf, CHUNK, at / BENCH_BLOCK, 0);
+			bench_stamp(buf, CHUNK, at / BENCH_BLOCK, &plain);
 		must("write", vdo_pwrite(f->volume, buf, CHUNK, at, 0));
 	}
 	free(buf);
