@@ -120,9 +120,6 @@ void summary_fini(struct depot_zone *z);
 
 struct summary_entry summary_get(const struct slab *s);
 
-/* Is another number of blocks free than the entry says, for sure? */
-bool summary_hint_is_old(const struct slab *s);
-
 /* The write of the entry of @s that is under way or was the last. */
 unsigned summary_write_number(const struct slab *s);
 
@@ -236,6 +233,7 @@ struct slab {
 	bool loading;	  /* it is to be loaded, or being loaded */
 	bool promising;	  /* the same, and it may have free blocks */
 	uint32_t locks;	  /* on its blocks */
+	uint32_t provisional; /* references, which count as used */
 	struct list_node in_memory; /* in counts_memory.slabs; without counts
 				       in none */
 	struct waitq lockers; /* struct lock_op, until it is loaded */

@@ -9,8 +9,7 @@
  *	1. tails of slab journals that have entries
  *	2. slabs whose counts were dropped, and got entries
  *	3. dirty reference counts
- *	4. summary entries that say dirty although their counts are written, or
- *	   of whose free blocks some had a provisional reference then
+ *	4. summary entries that say dirty although their counts are written
  *
  * "At rest" means that the zone's count of everything under way is zero, so the
  * order in which writes come back does not matter (E trap 16). In this order
@@ -57,9 +56,7 @@ static void clean_summary(struct depot_zone *z)
 	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
 	     s = depot_next_slab(z, s))
 		if (s->journal != NULL && s->state <= SLAB_UNLOADED &&
-		    !s->behind &&
-		    (summary_get(s).dirty ||
-		     (summary_get(s).load && summary_hint_is_old(s))))
+		    !s->behind && summary_get(s).dirty)
 			refs_check_clean(s);
 }
 

@@ -98,13 +98,15 @@ void refs_claim(struct slab *s, uint32_t offset)
 {
 	VDO_CHECK(s->counts[offset] == 0);
 	s->counts[offset] = COUNT_PROVISIONAL;
+	s->provisional++;
 	count_allocated(s, offset, 1);
 }
 
 void refs_unclaim(struct slab *s, uint32_t offset)
 {
-	VDO_CHECK(s->counts[offset] == COUNT_PROVISIONAL);
+	VDO_CHECK(s->counts[offset] == COUNT_PROVISIONAL && s->provisional > 0);
 	s->counts[offset] = 0;
+	s->provisional--;
 	count_allocated(s, offset, -1);
 }
 
@@ -152,6 +154,8 @@ static void confirm(struct slab *s, uint32_t offset)
 	struct pbn_lock *lock = pbnlock_find(s->zone, s->start + offset);
 
 	VDO_CHECK(lock == NULL || lock->holders > 0);
+	VDO_CHECK(s->provisional > 0);
+	s->provisional--;
 	if (lock != NULL)
 		lock->provisional = false;
 }
@@ -191,10 +195,12 @@ static void drop_last(struct slab *s, uint32_t offset)
 	VDO_CHECK(s->counts[offset] == 1 ||
 		  s->counts[offset] == COUNT_PROVISIONAL);
 	if (lock != NULL) {
+		s->provisional += s->counts[offset] == 1;
 		s->counts[offset] = COUNT_PROVISIONAL;
 		lock->provisional = true;
 		return;
 	}
+	s->provisional -= s->counts[offset] == COUNT_PROVISIONAL;
 	s->counts[offset] = 0;
 	count_allocated(s, offset, -1);
 }
@@ -324,9 +330,7 @@ void refs_check_clean(struct slab *s)
 
 	/* Counts of unscrubbed slabs lack what is in the journal. */
 	bool dirty = !are_complete(s) && e.dirty;
-	/* What is free changes without an entry, too; the last word is right. */
-	bool said = e.load && e.dirty == dirty && e.tail_offset == offset &&
-		    !(s->zone->draining && summary_hint_is_old(s));
+	bool said = e.load && e.dirty == dirty && e.tail_offset == offset;
 
 	if (s->cleaning || s->writing != 0 || !waitq_empty(&s->dirty) || said)
 		return;

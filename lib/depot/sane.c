@@ -67,6 +67,7 @@ static bool dirty_sane(const struct slab *s)
 static bool counts_sane(const struct slab *s, uint32_t *provisional)
 {
 	const struct depot *d = s->zone->depot;
+	uint32_t before = *provisional;
 	uint64_t used = 0;
 
 	for (uint32_t i = 0; i < d->ref_blocks; i++) {
@@ -76,7 +77,8 @@ static bool counts_sane(const struct slab *s, uint32_t *provisional)
 			return false;
 		used += n;
 	}
-	return s->free_count + used == d->geo.data_blocks;
+	return s->free_count + used == d->geo.data_blocks &&
+	       s->provisional == *provisional - before;
 }
 
 /*

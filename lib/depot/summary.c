@@ -50,14 +50,6 @@ struct summary_entry summary_get(const struct slab *s)
 				   s->number * SUMMARY_ENTRY_SIZE);
 }
 
-bool summary_hint_is_old(const struct slab *s)
-{
-	return s->exact &&
-	       summary_get(s).hint !=
-		       slab_summary_hint(s->zone->depot->geo.slab_shift,
-					 s->free_count);
-}
-
 unsigned summary_write_number(const struct slab *s)
 {
 	return s->zone->summary.blocks[s->number / SUMMARY_PER_BLOCK]
@@ -136,7 +128,9 @@ void summary_update(struct slab *s, struct summary_entry e,
 		&z->summary.blocks[s->number / SUMMARY_PER_BLOCK];
 
 	VDO_ASSERT(op->fn != NULL);
-	e.hint = slab_summary_hint(z->depot->geo.slab_shift, s->free_count);
+	/* What is provisional is free on disk, and after a crash. */
+	e.hint = slab_summary_hint(z->depot->geo.slab_shift,
+				   s->free_count + s->provisional);
 	slab_summary_encode(z->summary.entries + s->number * SUMMARY_ENTRY_SIZE,
 			    e);
 	waitq_push(&b->waiting, &op->link);

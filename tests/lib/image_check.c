@@ -161,11 +161,7 @@ static void check_summary(struct check *c, uint64_t slab)
 			 U(slab), U(im->slab[slab].reaches));
 	if (im->sb.state != VOLUME_CLEAN)
 		return;
-	/* A slab that was clean when the volume crashed, and was not loaded
-	 * since, has the hint of that time, when blocks that are free now had
-	 * provisional references. */
-	if ((hint > s->hint + 1u && im->sb.complete_recoveries == 0) ||
-	    s->hint > hint + 1u)
+	if (hint > s->hint + 1u || s->hint > hint + 1u)
 		complain(c, "slab %llu: hint %u, should be %u", U(slab),
 			 s->hint, hint);
 	if (s->tail_offset != im->slab[slab].tail %
