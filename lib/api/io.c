@@ -283,24 +283,27 @@ int vdo_aio_submit(struct vdo_volume *v, const struct vdo_op *ops, unsigned n)
 
 /* Carry @q out, of @count vectors. The thread helps (exec/help.h): on an idle
  * volume no other one is needed. */
-static int carry_out(struct vdo_volume *v, struct io_request *q, int count)
+static int carry_out(struct vdo_volume *v, struct io_request q, int count)
 {
 	int result = handle_check(v, true);
 	struct await w;
 	struct help h;
 
 	VDO_CHECK(result != 0 || queue_running == NULL);
-	if (result == 0 && (q->kind == IO_READ || q->kind == IO_WRITE))
-		result = sum_vectors(q->iov, count, &q->length);
+	if (result == 0 && (q.kind == IO_READ || q.kind == IO_WRITE))
+		result = sum_vectors(q.iov, count, &q.length);
 	if (result != 0)
 		return result;
 	await_init(&w, v->executor);
-	q->iov_count = (unsigned)count;
-	q->callback = front_call_over;
-	q->arg = &w;
-	if (q->length <= HELP_BYTES)
+	q.iov_count = (unsigned)count;
+	q.callback = front_call_over;
+	q.arg = &w;
+	result = check(v, &q);
+	if (result != 0)
+		return result;
+	if (q.length <= HELP_BYTES)
 		help_begin(&h, v->executor);
-	result = submit(v, q);
+	result = front_submit(volume_front(v->volume), &q);
 	help_end(&h);
 	return result != 0 ? result : await_end(&w);
 }
@@ -317,7 +320,7 @@ static int wait_vectored(struct vdo_volume *v, enum io_kind kind,
 	};
 
 	VDO_CHECK(kind == IO_READ || kind == IO_WRITE);
-	return carry_out(v, &q, count);
+	return carry_out(v, q, count);
 }
 
 int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
@@ -358,7 +361,7 @@ static int wait_ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
 		.length = count,
 	};
 
-	return carry_out(v, &q, 0);
+	return carry_out(v, q, 0);
 }
 
 int vdo_flush(struct vdo_volume *v, unsigned flags)
