@@ -62,15 +62,13 @@ ticks()
 # cost PARAMETER...: of nbdkit; $us is what an operation takes
 cost()
 {
-	# It goes into the background when it can be spoken to, and says who
-	# it is a moment later.
-	nbdkit -P "$out.pid" -U "$socket" "$@" >"$out" 2>&1 ||
-		leave "nbdkit: $(tail -1 "$out")"
-	tries=1000
-	until test -s "$out.pid" || test $((tries -= 1)) -eq 0; do
-		sleep 0.01
-	done
-	server=$(cat "$out.pid")
+	# It goes into the background when it can be spoken to, and then says
+	# who it is, into a pipe that is read until that, or its end.
+	test -p "$out.pid" || mkfifo "$out.pid"
+	{ nbdkit -P "$out.pid" -U "$socket" "$@" >"$out" 2>&1 ||
+		echo >"$out.pid"; } &
+	read -r server <"$out.pid" || true
+	test -n "$server" || leave "nbdkit: $(tail -1 "$out")"
 	client --rw=write --bs=1M --refill_buffers
 	before=$(ticks)
 	client --rw="$work" --bs=4k --time_based --runtime="$seconds" \
