@@ -129,6 +129,7 @@ static void set_count(uint32_t at, int count)
 	slab->counts[at] = (uint8_t)count;
 	slab->blocks[0].allocated = count != 0;
 	slab->free_count = 7966 - (count != 0);
+	slab->provisional = count == COUNT_PROVISIONAL;
 }
 
 static void try_case(struct fx *fx, void *arg)
@@ -156,6 +157,8 @@ static void try_case(struct fx *fx, void *arg)
 
 		ck_assert_int_eq(slab->counts[5], after);
 		ck_assert_uint_eq(slab->free_count, 7966 - (after != 0));
+		ck_assert_uint_eq(slab->provisional,
+				  after == COUNT_PROVISIONAL);
 		ck_assert_uint_eq(slab->blocks[0].allocated, after != 0);
 		ck_assert_int_eq(slab->blocks[0].dirty, dirty);
 		ck_assert_uint_eq(slab->journal->locks[7].count, 1 + dirty);
