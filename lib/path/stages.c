@@ -35,8 +35,8 @@ static void stage_begin(const struct request *r, unsigned s)
 {
 	const uint8_t *bytes = (const uint8_t *)r + stages[s].offset;
 
-	for (size_t i = 0; i < stages[s].size; i++)
-		VDO_ASSERT(bytes[i] == OUT_OF_STAGE);
+	VDO_ASSERT(bytes[0] == OUT_OF_STAGE &&
+		   memcmp(bytes, bytes + 1, stages[s].size - 1) == 0);
 }
 
 void request_init_stages(struct request *r)

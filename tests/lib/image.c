@@ -40,51 +40,88 @@ static void *must(void *p)
 	return p;
 }
 
-static void peek(struct image *im, pbn_t pbn, uint8_t *block)
+const uint8_t *image_block(struct image *im, pbn_t pbn, void *buf)
 {
 	uint64_t at = pbn - im->geometry.bio_offset;
 
 	if (at >= im->block_count) {
 		problem(im, "block %llu is behind the end",
 			(unsigned long long)pbn);
-		memset(block, 0, BLOCK_SIZE);
-		return;
+		memset(buf, 0, BLOCK_SIZE);
+		return buf;
 	}
-	im->peek(im->arg, at, block);
+	if (im->sd != NULL)
+		return sim_device_look(im->sd, at, NULL);
+	im->peek(im->arg, at, buf);
+	return buf;
 }
 
 /* ------------------------------------------------------------------- pages */
 
-static uint8_t *page_at(struct image *im, pbn_t pbn)
+static uint8_t *own_page(struct image *im, pbn_t pbn)
 {
-	uint8_t *page;
+	if (im->own[pbn] == NULL)
+		im->own[pbn] = must(malloc(BLOCK_SIZE));
+	return im->own[pbn];
+}
 
-	if (pbn >= im->block_count) {
-		problem(im, "map page %llu is behind the end",
-			(unsigned long long)pbn);
-		pbn = 0;
-	}
-	page = im->pages[pbn];
-	if (page != NULL)
-		return page;
-	page = im->pages[pbn] = must(malloc(BLOCK_SIZE));
-	peek(im, pbn, page);
+static void read_page(struct image *im, pbn_t pbn)
+{
+	uint8_t *own = im->sd == NULL ? own_page(im, pbn) : NULL;
+	uint8_t block[BLOCK_SIZE];
+	const uint8_t *page = image_block(im, pbn, own != NULL ? own : block);
+
 	switch (mapping_page_check(page, im->sb.nonce, pbn)) {
 	case MAP_PAGE_VALID:
-		break;
+		im->pages[pbn] = page;
+		return;
 	case MAP_PAGE_BAD:
 		problem(im, "map page %llu is misplaced",
 			(unsigned long long)pbn);
 		/* fall through */
 	case MAP_PAGE_INVALID:
-		mapping_page_format(page, im->sb.nonce, pbn, false);
 		break;
 	}
-	return page;
+	own = own_page(im, pbn);
+	mapping_page_format(own, im->sb.nonce, pbn, false);
+	im->pages[pbn] = own;
 }
 
-/* The leaf page of @lbn, or NULL. Most times it is that of the last one. */
-static const uint8_t *leaf_of(struct image *im, lbn_t lbn)
+const uint8_t *image_page(struct image *im, pbn_t pbn)
+{
+	if (pbn >= im->block_count) {
+		problem(im, "map page %llu is behind the end",
+			(unsigned long long)pbn);
+		pbn = 0;
+	}
+	if (im->pages[pbn] == NULL)
+		read_page(im, pbn);
+	return im->pages[pbn];
+}
+
+/* The same, to be changed. */
+static uint8_t *page_of_own(struct image *im, pbn_t pbn)
+{
+	const uint8_t *page = image_page(im, pbn);
+
+	pbn = pbn < im->block_count ? pbn : 0;
+	if (page != im->own[pbn]) {
+		memcpy(own_page(im, pbn), page, BLOCK_SIZE);
+		im->pages[pbn] = im->own[pbn];
+	}
+	return im->own[pbn];
+}
+
+void image_keep(struct image *im)
+{
+	for (pbn_t pbn = 0; pbn < im->block_count; pbn++)
+		if (im->pages[pbn] != NULL)
+			(void)page_of_own(im, pbn);
+	im->leaf_end = 0;
+}
+
+/* Most times it is that of the last one. */
+const uint8_t *image_leaf(struct image *im, lbn_t lbn)
 {
 	struct tree_place place;
 	pbn_t pbn;
@@ -95,8 +132,9 @@ static const uint8_t *leaf_of(struct image *im, lbn_t lbn)
 	pbn = im->sb.root_origin + place.root;
 	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != ZERO_BLOCK;
 	     level--)
-		pbn = mapping_page_get(page_at(im, pbn), place.slot[level]).pbn;
-	im->leaf = pbn == ZERO_BLOCK ? NULL : page_at(im, pbn);
+		pbn = mapping_page_get(image_page(im, pbn), place.slot[level])
+			      .pbn;
+	im->leaf = pbn == ZERO_BLOCK ? NULL : image_page(im, pbn);
 	im->leaf_end = lbn / MAP_PAGE_ENTRIES + 1;
 	return im->leaf;
 }
@@ -104,7 +142,7 @@ static const uint8_t *leaf_of(struct image *im, lbn_t lbn)
 struct mapping image_lookup(struct image *im, lbn_t lbn)
 {
 	static const struct mapping none = {ZERO_BLOCK, STATE_UNMAPPED};
-	const uint8_t *leaf = leaf_of(im, lbn);
+	const uint8_t *leaf = image_leaf(im, lbn);
 
 	return leaf == NULL
 		       ? none
@@ -112,18 +150,29 @@ struct mapping image_lookup(struct image *im, lbn_t lbn)
 					  (unsigned)(lbn % MAP_PAGE_ENTRIES));
 }
 
+struct image_seen *image_seen_of(struct image *im, struct mapping m)
+{
+	uint64_t at = m.pbn - im->geometry.bio_offset, stamp;
+	struct image_seen *seen = &im->seen[at];
+
+	(void)sim_device_look(im->sd, at, &stamp);
+	if (seen->stamp != stamp + 1)
+		*seen = (struct image_seen){.stamp = stamp + 1};
+	return seen;
+}
+
 bool image_read(struct image *im, lbn_t lbn, void *buf)
 {
 	struct mapping m = image_lookup(im, lbn);
-	uint8_t block[BLOCK_SIZE];
-	const uint8_t *fragment;
+	uint8_t buffer[BLOCK_SIZE];
+	const uint8_t *block, *fragment;
 	size_t size;
 
 	if (m.pbn == ZERO_BLOCK) {
 		memset(buf, 0, BLOCK_SIZE);
 		return true;
 	}
-	peek(im, m.pbn, block);
+	block = image_block(im, m.pbn, buffer);
 	if (!mapping_is_compressed(m)) {
 		memcpy(buf, block, BLOCK_SIZE);
 		return true;
@@ -182,34 +231,46 @@ static pbn_t slab_journal_start(struct image *im, uint64_t slab)
 	       im->sb.slab.reference_count_blocks;
 }
 
+/* What is provisional is free. */
+static void take_counts(uint8_t *to, const uint8_t *from, uint64_t n)
+{
+	for (uint64_t i = 0; i < n; i++)
+		to[i] = from[i] == 255 ? 0 : from[i];
+}
+
+static void load_sector(struct image *im, uint64_t slab, uint64_t at,
+			const uint8_t *counts)
+{
+	uint64_t left = at < im->slabs.data_blocks ? im->slabs.data_blocks - at
+						   : 0;
+	uint64_t n = MIN(left, COUNTS_PER_SECTOR);
+
+	if (n > 0)
+		take_counts(count_of(im, slab, at), counts, n);
+	for (; n < COUNTS_PER_SECTOR; n++)
+		if (counts[n] != 0)
+			problem(im, "slab %llu: count behind the end",
+				(unsigned long long)slab);
+}
+
 /* Counts and commit points of a slab. */
 static void load_counts(struct image *im, uint64_t slab, uint64_t *points)
 {
 	uint64_t blocks = im->sb.slab.reference_count_blocks;
-	uint8_t block[BLOCK_SIZE];
+	pbn_t first = slab_start(&im->slabs, slab) + im->slabs.data_blocks;
+	uint8_t buffer[BLOCK_SIZE];
 
 	for (uint64_t b = 0; b < blocks; b++) {
-		peek(im,
-		     slab_start(&im->slabs, slab) + im->slabs.data_blocks + b,
-		     block);
+		const uint8_t *block = image_block(im, first + b, buffer);
+
 		for (unsigned s = 0; s < 8; s++) {
 			const uint8_t *sector = block + s * SECTOR_SIZE;
-			uint64_t at = b * COUNTS_PER_BLOCK +
-				      s * COUNTS_PER_SECTOR;
 
 			points[b * 8 + s] = get_u64(sector);
-			for (unsigned i = 0; i < COUNTS_PER_SECTOR; i++) {
-				uint8_t n = sector[8 + i];
-
-				if (at + i < im->slabs.data_blocks)
-					*count_of(im, slab, at + i) =
-						n == 255 ? 0 : n;
-				else if (n != 0)
-					problem(im,
-						"slab %llu: count behind the "
-						"end",
-						(unsigned long long)slab);
-			}
+			load_sector(im, slab,
+				    b * COUNTS_PER_BLOCK +
+					    s * COUNTS_PER_SECTOR,
+				    sector + 8);
 		}
 	}
 }
@@ -218,13 +279,14 @@ static void replay_slab(struct image *im, uint64_t slab, const uint64_t *points)
 {
 	struct image_slab *s = &im->slab[slab];
 	uint64_t ring = im->sb.slab.slab_journal_blocks;
-	uint8_t block[BLOCK_SIZE];
+	uint8_t buffer[BLOCK_SIZE];
 	uint64_t last = 0;
 
 	for (seq_t q = s->head; q < s->tail; q++) {
 		struct slab_journal_header h;
+		const uint8_t *block = image_block(
+			im, slab_journal_start(im, slab) + q % ring, buffer);
 
-		peek(im, slab_journal_start(im, slab) + q % ring, block);
 		slab_journal_header_decode(block, &h);
 		if (h.nonce == im->sb.nonce && h.type == SLAB_JOURNAL_TYPE &&
 		    h.seq >= s->tail && h.seq % ring == q % ring) {
@@ -264,10 +326,13 @@ static void load_summary(struct image *im, uint64_t slab)
 	unsigned copy = zones <= 1 ? 0 : (unsigned)(slab % zones);
 	uint64_t byte = (uint64_t)copy * SUMMARY_ZONE_BLOCKS * BLOCK_SIZE +
 			slab * SUMMARY_ENTRY_SIZE;
-	uint8_t block[BLOCK_SIZE];
+	uint8_t buffer[BLOCK_SIZE];
+	const uint8_t *block =
+		image_block(im,
+		     im->sb.partitions[PARTITION_SUMMARY].start +
+			     byte / BLOCK_SIZE,
+		     buffer);
 
-	peek(im, im->sb.partitions[PARTITION_SUMMARY].start + byte / BLOCK_SIZE,
-	     block);
 	im->slab[slab].summary = slab_summary_decode(block + byte % BLOCK_SIZE);
 }
 
@@ -278,7 +343,7 @@ static void load_slab(struct image *im, uint64_t slab)
 	uint64_t *points = must(calloc(im->sb.slab.reference_count_blocks * 8,
 				       sizeof(*points)));
 	struct slab_journal_header h;
-	uint8_t block[BLOCK_SIZE];
+	uint8_t buffer[BLOCK_SIZE];
 
 	s->points = points;
 	load_summary(im, slab);
@@ -286,11 +351,12 @@ static void load_slab(struct image *im, uint64_t slab)
 	if (s->summary.load)
 		load_counts(im, slab, points);
 	if (s->summary.load || s->summary.dirty || s->summary.tail_offset != 0) {
-		peek(im,
-		     slab_journal_start(im, slab) +
-			     (s->summary.tail_offset + ring - 1) % ring,
-		     block);
-		slab_journal_header_decode(block, &h);
+		slab_journal_header_decode(
+			image_block(im,
+			     slab_journal_start(im, slab) +
+				     (s->summary.tail_offset + ring - 1) % ring,
+			     buffer),
+			&h);
 		if (h.nonce == im->sb.nonce && h.type == SLAB_JOURNAL_TYPE) {
 			s->tail = h.seq + 1;
 			s->head = s->summary.dirty ? h.head : s->tail;
@@ -304,24 +370,21 @@ static void load_slab(struct image *im, uint64_t slab)
 
 /* --------------------------------------------------------------- open, close */
 
-void image_open(struct image *im, image_peek_fn peek_fn, void *arg,
-		uint64_t block_count)
+/* All but how blocks are read. */
+static void open_image(struct image *im, uint64_t block_count)
 {
-	uint8_t block[BLOCK_SIZE];
+	uint8_t buffer[BLOCK_SIZE];
 	const char *why = NULL;
 
-	memset(im, 0, sizeof(*im));
-	im->peek = peek_fn;
-	im->arg = arg;
 	im->block_count = block_count;
-	im->pages = must(calloc(block_count, sizeof(*im->pages)));
-	peek_fn(arg, 0, block);
-	if (geometry_decode(block, &im->geometry) != 0) {
+	im->pages = must(calloc(block_count, sizeof(const uint8_t *)));
+	im->own = must(calloc(block_count, sizeof(uint8_t *)));
+	if (geometry_decode(image_block(im, 0, buffer), &im->geometry) != 0) {
 		problem(im, "geometry block");
 		return;
 	}
-	peek(im, im->geometry.data_start, block);
-	if (superblock_decode(block, im->geometry.data_start, &im->sb) != 0 ||
+	if (superblock_decode(image_block(im, im->geometry.data_start, buffer),
+			      im->geometry.data_start, &im->sb) != 0 ||
 	    superblock_validate(&im->sb, &im->geometry, &why) != 0) {
 		problem(im, "super block: %s", why != NULL ? why : "unusable");
 		return;
@@ -335,6 +398,20 @@ void image_open(struct image *im, image_peek_fn peek_fn, void *arg,
 		return; /* the summary is not there yet */
 	for (uint64_t i = 0; i < im->slabs.slab_count; i++)
 		load_slab(im, i);
+}
+
+void image_open(struct image *im, image_peek_fn peek_fn, void *arg,
+		uint64_t block_count)
+{
+	*im = (struct image){.peek = peek_fn, .arg = arg};
+	open_image(im, block_count);
+}
+
+void image_open_seen(struct image *im, struct sim_device *sd,
+		     uint64_t block_count, struct image_seen *seen)
+{
+	*im = (struct image){.sd = sd, .seen = seen};
+	open_image(im, block_count);
 }
 
 static void peek_sim(void *arg, uint64_t block, void *buf)
@@ -351,10 +428,11 @@ void image_open_sim(struct image *im, struct sim_device *sd,
 void image_close(struct image *im)
 {
 	for (uint64_t i = 0; i < im->block_count; i++)
-		free(im->pages[i]);
+		free(im->own[i]);
 	for (uint64_t i = 0; im->slab != NULL && i < im->slabs.slab_count; i++)
 		free(im->slab[i].points);
 	free(im->pages);
+	free(im->own);
 	free(im->slab);
 	free(im->counts);
 }
@@ -374,14 +452,15 @@ uint64_t image_blocks_used(const struct image *im)
 struct ring {
 	struct image *im;
 	uint64_t size;
-	uint8_t *blocks;
+	const uint8_t **blocks;
+	uint8_t *copies; /* where they cannot be looked at */
 	seq_t highest, map_head, slab_head, last;
 	bool found;
 };
 
-static uint8_t *ring_block(struct ring *r, seq_t q)
+static const uint8_t *ring_block(struct ring *r, seq_t q)
 {
-	return r->blocks + q % r->size * BLOCK_SIZE;
+	return r->blocks[q % r->size];
 }
 
 static bool is_ours(struct ring *r, const struct journal_header *h)
@@ -398,7 +477,7 @@ static void find_bounds(struct ring *r)
 	for (uint64_t i = 0; i < r->size; i++) {
 		struct journal_header h;
 
-		journal_header_decode(r->blocks + i * BLOCK_SIZE, &h);
+		journal_header_decode(r->blocks[i], &h);
 		if (!is_ours(r, &h) || h.seq % r->size != i)
 			continue;
 		if (h.seq >= r->highest) {
@@ -491,11 +570,8 @@ static bool entry_valid(struct image *im, const struct journal_entry *e)
 /* A page that an entry makes is empty; what its block had counts for others. */
 static void make_page(struct image *im, pbn_t pbn)
 {
-	uint8_t **page = &im->pages[pbn];
-
-	if (*page == NULL)
-		*page = must(malloc(BLOCK_SIZE));
-	mapping_page_format(*page, im->sb.nonce, pbn, false);
+	mapping_page_format(own_page(im, pbn), im->sb.nonce, pbn, false);
+	im->pages[pbn] = im->own[pbn];
 }
 
 /* C and D for one entry. */
@@ -515,7 +591,8 @@ static void replay_entry(struct ring *r, seq_t q, unsigned i,
 		make_page(im, e->new_mapping.pbn);
 	im->leaf_end = 0;
 	if (q >= r->map_head)
-		mapping_page_put(page_at(im, e->page), e->slot, e->new_mapping);
+		mapping_page_put(page_of_own(im, e->page), e->slot,
+				 e->new_mapping);
 	if (q >= r->slab_head) {
 		replay_slab_entry(im, e->new_mapping.pbn, true, map,
 				  q << 16 | 2 * i);
@@ -582,16 +659,21 @@ static void replay(struct ring *r)
 void image_recover(struct image *im)
 {
 	struct ring r = {.im = im, .size = im->sb.recovery_journal_size};
+	uint8_t none[BLOCK_SIZE]; /* of what is beyond the end */
 
 	if (im->problems != 0 || (im->sb.state != VOLUME_DIRTY &&
 				  im->sb.state != VOLUME_READ_ONLY))
 		return;
-	r.blocks = must(malloc(r.size * BLOCK_SIZE));
+	r.blocks = must(malloc(r.size * sizeof(const uint8_t *)));
+	if (im->sd == NULL)
+		r.copies = must(malloc(r.size * BLOCK_SIZE));
 	for (uint64_t i = 0; i < r.size; i++)
-		peek(im, im->sb.partitions[PARTITION_JOURNAL].start + i,
-		     r.blocks + i * BLOCK_SIZE);
+		r.blocks[i] = image_block(
+			im, im->sb.partitions[PARTITION_JOURNAL].start + i,
+			r.copies == NULL ? none : r.copies + i * BLOCK_SIZE);
 	find_bounds(&r);
 	if (r.found)
 		replay(&r);
 	free(r.blocks);
+	free(r.copies);
 }

@@ -42,14 +42,27 @@ struct image_slab {
 	struct summary_entry summary;
 };
 
+/* What was learnt of the data in a block of a simulated device, for as long as the
+ * block has the stamp. */
+struct image_seen {
+	uint64_t stamp;	    /* plus 1 */
+	uint16_t readable;  /* a bit for each state of a mapping */
+	uint64_t number[STATE_FRAGMENT_LAST + 1]; /* whoever looks; 0: none */
+};
+
 struct image {
 	image_peek_fn peek;
 	void *arg;
+	struct sim_device *sd;	 /* NULL: blocks are copied */
+	struct image_seen *seen; /* by block of the device */
 	uint64_t block_count;
 	struct geometry geometry;
 	struct superblock sb;
 	struct slab_geometry slabs;
-	uint8_t **pages; /* block map pages by PBN, as read and replayed */
+	/* Block map pages by PBN, as read and replayed; and which of them are the
+	 * image's own. */
+	const uint8_t **pages;
+	uint8_t **own;
 	const uint8_t *leaf; /* the leaf page that was looked at last; NULL: none */
 	uint64_t leaf_end;   /* its number, plus 1; 0: no page was looked at */
 	uint8_t *counts; /* by slab and offset */
@@ -70,11 +83,31 @@ void image_open_sim(struct image *im, struct sim_device *sd,
 		    uint64_t block_count);
 void image_close(struct image *im);
 
+/* Blocks are looked at where they are, so the image is good only for as long as
+ * nothing happens to the device, or pages alone after image_keep(). @seen, for
+ * @block_count blocks, zeroed at first, outlives images: data that was decoded
+ * once is not decoded again. */
+void image_open_seen(struct image *im, struct sim_device *sd,
+		     uint64_t block_count, struct image_seen *seen);
+void image_keep(struct image *im);
+
+/* Of the block of the device that a mapping names. */
+struct image_seen *image_seen_of(struct image *im, struct mapping m);
+
 /* Replay the journal, if the state is DIRTY or READ_ONLY. */
 void image_recover(struct image *im);
 
 /* Compare all. */
 void image_check(struct image *im);
+
+/* A block: where it is, or in @buf. */
+const uint8_t *image_block(struct image *im, pbn_t pbn, void *buf);
+
+/* The leaf page of @lbn, or NULL. */
+const uint8_t *image_leaf(struct image *im, lbn_t lbn);
+
+/* The page of the map that is block @pbn. */
+const uint8_t *image_page(struct image *im, pbn_t pbn);
 
 /* The mapping of @lbn. */
 struct mapping image_lookup(struct image *im, lbn_t lbn);

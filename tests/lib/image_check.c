@@ -38,15 +38,20 @@ static uint64_t place(struct check *c, pbn_t pbn)
 	return slab_of(g, pbn) * g->data_blocks + slab_offset_of(g, pbn);
 }
 
-static const uint8_t *map_page(struct check *c, pbn_t pbn)
+/* A fragment that was found once is there as long as its block is the same. */
+static void check_fragment(struct check *c, lbn_t lbn, struct mapping m)
 {
-	/* image_lookup() fetches pages; here only those that were. */
-	return c->im->pages[pbn];
+	struct image_seen *seen =
+		c->im->seen == NULL ? NULL : image_seen_of(c->im, m);
+
+	if (seen != NULL && seen->readable >> m.state & 1)
+		return;
+	if (image_read(c->im, lbn, c->buf) && seen != NULL)
+		seen->readable |= (uint16_t)(1u << m.state);
 }
 
-static void check_leaf_entry(struct check *c, lbn_t lbn)
+static void check_leaf_entry(struct check *c, lbn_t lbn, struct mapping m)
 {
-	struct mapping m = image_lookup(c->im, lbn);
 	uint64_t at;
 
 	if (!mapping_plausible(&c->im->slabs, m)) {
@@ -61,68 +66,80 @@ static void check_leaf_entry(struct check *c, lbn_t lbn)
 	c->refs[at]++;
 	c->forms[at] |= mapping_is_compressed(m) ? 2 : 1;
 	if (mapping_is_compressed(m))
-		(void)image_read(c->im, lbn, c->buf);
+		check_fragment(c, lbn, m);
 }
 
-/* An interior page's slots: children are data blocks, each named once. */
-static void check_interior(struct check *c, pbn_t pbn)
-{
-	const uint8_t *page = map_page(c, pbn);
+static const struct mapping unmapped = {ZERO_BLOCK, STATE_UNMAPPED};
 
-	for (unsigned i = 0; i < MAP_PAGE_ENTRIES; i++) {
+static void check_leaf(struct check *c, pbn_t pbn, lbn_t first)
+{
+	const uint8_t *page = image_page(c->im, pbn);
+	unsigned end = (unsigned)MIN(MAP_PAGE_ENTRIES,
+				     c->im->sb.logical_blocks - first);
+
+	for (unsigned i = 0;
+	     (i = mapping_page_skip(page, i, end, unmapped)) < end; i++)
+		check_leaf_entry(c, first + i, mapping_page_get(page, i));
+}
+
+/* Children are data blocks, each named once. */
+static bool check_child(struct check *c, pbn_t parent, struct mapping m)
+{
+	if (m.state != STATE_UNCOMPRESSED ||
+	    !is_data_block(&c->im->slabs, m.pbn)) {
+		complain(c, "map page %llu: child %llu", U(parent), U(m.pbn));
+		return false;
+	}
+	if (c->forms[place(c, m.pbn)] & 4)
+		complain(c, "map page %llu has two parents", U(m.pbn));
+	c->forms[place(c, m.pbn)] |= 4;
+	c->tree_pages++;
+	return true;
+}
+
+/* The pages of a level, and all below them, as far as the volume has LBNs:
+ * @number is that of the page in its level of the tree. */
+static void check_interior(struct check *c, pbn_t pbn, unsigned level,
+			   unsigned root, uint64_t number)
+{
+	const uint8_t *page = image_page(c->im, pbn);
+	uint64_t below = 1;
+
+	for (unsigned l = 1; l < level; l++)
+		below *= MAP_PAGE_ENTRIES;
+	for (unsigned i = 0; (i = mapping_page_skip(page, i, MAP_PAGE_ENTRIES,
+						    unmapped)) <
+			     MAP_PAGE_ENTRIES;
+	     i++) {
 		struct mapping m = mapping_page_get(page, i);
+		uint64_t child = number * MAP_PAGE_ENTRIES + i;
+		lbn_t first = (child * below * c->im->sb.root_count + root) *
+			      MAP_PAGE_ENTRIES;
 
-		if (m.pbn == ZERO_BLOCK)
+		if (m.pbn == ZERO_BLOCK || !check_child(c, pbn, m) ||
+		    first >= c->im->sb.logical_blocks)
 			continue;
-		if (m.state != STATE_UNCOMPRESSED ||
-		    !is_data_block(&c->im->slabs, m.pbn)) {
-			complain(c, "map page %llu: child %llu", U(pbn),
-				 U(m.pbn));
-			continue;
-		}
-		if (c->forms[place(c, m.pbn)] & 4)
-			complain(c, "map page %llu has two parents", U(m.pbn));
-		c->forms[place(c, m.pbn)] |= 4;
-		c->tree_pages++;
+		if (level > 1)
+			check_interior(c, m.pbn, level - 1, root, child);
+		else
+			check_leaf(c, m.pbn, first);
 	}
-}
-
-/* Interior pages on the way to @lbn, each once. False: no leaf page. */
-static bool check_way(struct check *c, lbn_t lbn, uint8_t *seen)
-{
-	struct image *im = c->im;
-	struct tree_place t;
-	pbn_t pbn;
-
-	mapping_tree_place(lbn, (unsigned)im->sb.root_count, &t);
-	pbn = im->sb.root_origin + t.root;
-	(void)image_lookup(im, lbn);
-	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != 0; level--) {
-		if (!seen[pbn])
-			check_interior(c, pbn);
-		seen[pbn] = 1;
-		pbn = mapping_page_get(map_page(c, pbn), t.slot[level]).pbn;
-	}
-	return pbn != 0;
 }
 
 static void check_trees(struct check *c)
 {
-	struct image *im = c->im;
-	uint8_t *seen = calloc(im->block_count, 1);
+	struct superblock *sb = &c->im->sb;
 
-	if (seen == NULL)
-		abort();
-	for (lbn_t leaf = 0; leaf < im->sb.logical_blocks;
-	     leaf += MAP_PAGE_ENTRIES) {
-		lbn_t end = MIN(leaf + MAP_PAGE_ENTRIES, im->sb.logical_blocks);
+	for (unsigned root = 0; root < sb->root_count; root++)
+		if (root * (lbn_t)MAP_PAGE_ENTRIES < sb->logical_blocks)
+			check_interior(c, sb->root_origin + root,
+				       MAP_LEVELS - 1, root, 0);
+}
 
-		if (!check_way(c, leaf, seen))
-			continue;
-		for (lbn_t lbn = leaf; lbn < end; lbn++)
-			check_leaf_entry(c, lbn);
-	}
-	free(seen);
+static pbn_t block_at(struct image *im, uint64_t i)
+{
+	return slab_start(&im->slabs, i / im->slabs.data_blocks) +
+	       i % im->slabs.data_blocks;
 }
 
 static void check_counts(struct check *c)
@@ -132,14 +149,13 @@ static void check_counts(struct check *c)
 
 	for (uint64_t i = 0; i < n; i++) {
 		unsigned want = c->forms[i] & 4 ? REFS_MAX : c->refs[i];
-		pbn_t pbn = slab_start(&im->slabs, i / im->slabs.data_blocks) +
-			    i % im->slabs.data_blocks;
 
 		if (im->counts[i] != want)
 			complain(c, "block %llu has count %u, should be %u",
-				 U(pbn), im->counts[i], want);
+				 U(block_at(im, i)), im->counts[i], want);
 		if ((c->forms[i] & (c->forms[i] - 1)) != 0)
-			complain(c, "block %llu is used in two ways", U(pbn));
+			complain(c, "block %llu is used in two ways",
+				 U(block_at(im, i)));
 	}
 }
 
@@ -182,11 +198,12 @@ static void check_journal(struct check *c)
 	for (uint64_t i = 0; i < size && im->sb.state == VOLUME_CLEAN; i++) {
 		struct journal_header h;
 
-		im->peek(im->arg,
-			 im->sb.partitions[PARTITION_JOURNAL].start + i -
-				 im->geometry.bio_offset,
-			 c->buf);
-		journal_header_decode(c->buf, &h);
+		journal_header_decode(
+			image_block(im,
+				    im->sb.partitions[PARTITION_JOURNAL].start +
+					    i,
+				    c->buf),
+			&h);
 		if (h.nonce != im->sb.nonce || h.type != JOURNAL_TYPE ||
 		    h.seq % size != i ||
 		    h.recovery_count != (uint8_t)im->sb.complete_recoveries)

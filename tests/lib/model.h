@@ -38,14 +38,22 @@ uint64_t model_now(struct model *m);
 /* A flush submitted at @since is over, successfully. */
 void model_flushed(struct model *m, uint64_t since);
 
-/* May a read that was submitted at @since have found @block? */
+/* The number of what a block holds. No two contents ever have the same one. One
+ * that no version has any more may come back with another number: so what is not
+ * allowed by a number that was remembered is looked at again. */
+#define MODEL_UNKNOWN 0u
+#define MODEL_ZEROES  1u
+
+uint64_t model_number(struct model *m, const void *block);
+
+/* May a read that was submitted at @since have found this? */
 bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
-		    const void *block);
-/* May @block be there after a crash? It then is the only version. */
-bool model_may_survive(struct model *m, uint64_t lbn, const void *block);
+		    uint64_t number);
+/* May it be there after a crash? It then is the only version. */
+bool model_may_survive(struct model *m, uint64_t lbn, uint64_t number);
 
 /* The same, without consequences: what read-only mode may still show. */
-bool model_may_hold(struct model *m, uint64_t lbn, const void *block);
+bool model_may_hold(struct model *m, uint64_t lbn, uint64_t number);
 
 /* Was nothing ever written there? */
 bool model_is_fresh(struct model *m, uint64_t lbn);

@@ -28,14 +28,14 @@ uint64_t pattern_random(uint64_t *state, uint64_t limit)
 
 static void random_bytes(uint64_t seed, uint8_t *p, size_t n)
 {
-	while (n > 0) {
-		uint64_t v = next(&seed);
-		size_t part = n < sizeof(v) ? n : sizeof(v);
+	uint64_t v;
 
-		memcpy(p, &v, part);
-		p += part;
-		n -= part;
+	for (; n >= sizeof(v); n -= sizeof(v), p += sizeof(v)) {
+		v = next(&seed);
+		memcpy(p, &v, sizeof(v));
 	}
+	v = next(&seed);
+	memcpy(p, &v, n);
 }
 
 void pattern_fill(value_t v, void *block)

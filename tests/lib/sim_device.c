@@ -36,6 +36,7 @@
 struct version {
 	struct list_node link;
 	uint64_t seq;
+	uint64_t stamp;
 	unsigned char data[BLOCK_SIZE];
 };
 
@@ -45,9 +46,12 @@ struct dirty_block {
 	uint64_t block;
 	bool lost; /* what was written before can not become durable any more */
 	struct list_node versions;
-	/* In a wreck: what was durable at the crash; and what was read then, if
-	 * it only might have crashed. */
-	unsigned char *before, *now;
+	/* In a wreck: its kind; what was durable at the crash, kept if that was
+	 * real; and what is left, which one version is, or what is torn. */
+	unsigned kind;
+	unsigned char *before, *torn;
+	const unsigned char *left;
+	uint64_t before_stamp, left_stamp;
 };
 
 /* One opening of the device. */
@@ -77,6 +81,10 @@ struct sim_device {
 	uint64_t random;
 	unsigned char *current;
 	unsigned char *durable;
+	/* Equal stamps of a block: equal bytes. */
+	uint64_t stamp, *current_stamps, *durable_stamps;
+	bool pretending; /* then blocks of the wreck are shown as they are left */
+	struct dirty_block **shown;
 	struct dirty_block *buckets[BUCKETS];
 	struct list_node dirty;
 	struct list_node wreck; /* what was dirty at the crash */
@@ -140,7 +148,7 @@ static struct dirty_block **find_dirty(struct sim_device *sd, uint64_t block)
 }
 
 static void add_version(struct sim_device *sd, uint64_t block,
-			const unsigned char *data, uint64_t seq)
+			const unsigned char *data, uint64_t seq, uint64_t stamp)
 {
 	struct dirty_block **p = find_dirty(sd, block);
 	struct version *v = must(malloc(sizeof(*v)));
@@ -152,6 +160,7 @@ static void add_version(struct sim_device *sd, uint64_t block,
 		list_push_back(&sd->dirty, &(*p)->link);
 	}
 	v->seq = seq;
+	v->stamp = stamp;
 	memcpy(v->data, data, BLOCK_SIZE);
 	list_push_back(&(*p)->versions, &v->link);
 }
@@ -164,7 +173,7 @@ static void free_dirty(struct dirty_block *b)
 		free(list_entry(n, struct version, link));
 	list_remove(&b->link);
 	free(b->before);
-	free(b->now);
+	free(b->torn);
 	free(b);
 }
 
@@ -201,6 +210,7 @@ static void settle(struct sim_device *sd, uint64_t seq)
 			if (v->seq > seq)
 				break;
 			memcpy(durable_at(sd, b->block), v->data, BLOCK_SIZE);
+			sd->durable_stamps[b->block] = v->stamp;
 			list_remove(m);
 			free(v);
 			b->lost = false;
@@ -236,12 +246,14 @@ static void put_block(struct sim_device *sd, uint64_t block,
 		      const unsigned char *data, bool durable)
 {
 	memcpy(current_at(sd, block), data, BLOCK_SIZE);
+	sd->current_stamps[block] = ++sd->stamp;
 	if (!durable) {
-		add_version(sd, block, data, sd->seq);
+		add_version(sd, block, data, sd->seq, sd->stamp);
 		return;
 	}
 	forget_dirty(sd, block);
 	memcpy(durable_at(sd, block), data, BLOCK_SIZE);
+	sd->durable_stamps[block] = sd->stamp;
 }
 
 /* Vectors need not end at blocks. */
@@ -266,17 +278,44 @@ static void gather(const struct vdo_device_io *io, uint64_t skip,
 	VDO_ASSERT(have == BLOCK_SIZE);
 }
 
-/* Content of block @i of a write or discard. */
-static void content(const struct vdo_device_io *io, uint64_t i,
-		    unsigned char *block)
+/* Content of block @i of a write or discard: where it is, or in @block. */
+static const unsigned char *content(const struct vdo_device_io *io, uint64_t i,
+				    unsigned char *block)
 {
+	static const unsigned char zeroes[BLOCK_SIZE];
+
 	if (io->op == VDO_DEVICE_DISCARD)
-		memset(block, 0, BLOCK_SIZE);
-	else
-		gather(io, i * BLOCK_SIZE, block);
+		return zeroes;
+	if (io->iov_count == 1)
+		return (const unsigned char *)io->iov[0].iov_base +
+		       i * BLOCK_SIZE;
+	gather(io, i * BLOCK_SIZE, block);
+	return block;
 }
 
 /* Crashes. */
+
+/* Some sectors of @v are left. */
+static void tear_block(struct sim_device *sd, struct dirty_block *b,
+		       const struct version *v, unsigned sectors)
+{
+	if (b->torn == NULL)
+		b->torn = must(malloc(BLOCK_SIZE));
+	if (b->left != b->torn)
+		memcpy(b->torn, b->left, BLOCK_SIZE);
+	for (unsigned s = 0; s < BLOCK_SIZE / SECTOR_SIZE; s++)
+		if (sectors & 1u << s)
+			memcpy(b->torn + s * SECTOR_SIZE,
+			       v->data + s * SECTOR_SIZE, SECTOR_SIZE);
+	b->left = b->torn;
+	b->left_stamp = ++sd->stamp;
+}
+
+static void keep_block(struct dirty_block *b, const struct version *v)
+{
+	b->left = v->data;
+	b->left_stamp = v->stamp;
+}
 
 /* @keep and @tear are percentages. */
 static void survive(struct sim_device *sd, struct dirty_block *b,
@@ -292,19 +331,12 @@ static void survive(struct sim_device *sd, struct dirty_block *b,
 		unsigned pick = (unsigned)random_below(sd, n);
 		struct version *v = order[pick];
 		unsigned roll = (unsigned)random_below(sd, 100);
-		unsigned char sectors = 0;
 
 		order[pick] = order[n - 1];
 		if (roll < keep)
-			sectors = 0xff;
+			keep_block(b, v);
 		else if (roll < keep + tear)
-			sectors = (unsigned char)random_below(sd, 256);
-		for (unsigned s = 0; s < BLOCK_SIZE / SECTOR_SIZE; s++) {
-			if (sectors & 1u << s)
-				memcpy(durable_at(sd, b->block) +
-					       s * SECTOR_SIZE,
-				       v->data + s * SECTOR_SIZE, SECTOR_SIZE);
-		}
+			tear_block(sd, b, v, (unsigned)random_below(sd, 256));
 	}
 }
 
@@ -323,8 +355,8 @@ static void for_under_way(struct sim_device *sd, under_way_fn fn)
 		    (io->op != VDO_DEVICE_WRITE && io->op != VDO_DEVICE_DISCARD))
 			continue;
 		for (uint64_t i = 0; i < io->length / BLOCK_SIZE; i++) {
-			content(io, i, data);
-			fn(sd, io->offset / BLOCK_SIZE + i, data);
+			fn(sd, io->offset / BLOCK_SIZE + i,
+			   content(io, i, data));
 		}
 	}
 }
@@ -333,7 +365,7 @@ static void for_under_way(struct sim_device *sd, under_way_fn fn)
 static void add_under_way(struct sim_device *sd, uint64_t block,
 			  const unsigned char *data)
 {
-	add_version(sd, block, data, sd->seq + 1);
+	add_version(sd, block, data, sd->seq + 1, ++sd->stamp);
 }
 
 /* Nobody is told whether it happened. */
@@ -416,9 +448,15 @@ static unsigned kind_of(struct sim_device *sd, uint64_t block,
 	return kind;
 }
 
-static unsigned dirty_kind(struct sim_device *sd, const struct dirty_block *b)
+static void note_kinds(struct sim_device *sd)
 {
-	return newest(b) == NULL ? 0 : kind_of(sd, b->block, newest(b)->data);
+	list_for_each(n, &sd->wreck) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+
+		b->kind = newest(b) == NULL ? 0
+					    : kind_of(sd, b->block,
+						      newest(b)->data);
+	}
 }
 
 /* One block of the wreck, or NULL. Each kind is as likely as any other. */
@@ -428,8 +466,8 @@ static const struct dirty_block *pick_block(struct sim_device *sd)
 	unsigned kinds = 0, kind = 0;
 
 	list_for_each(m, &sd->wreck)
-		kinds += counts[dirty_kind(sd, list_entry(m, struct dirty_block,
-							  link))]++ == 0;
+		kinds += counts[list_entry(m, struct dirty_block, link)
+					->kind]++ == 0;
 	if (kinds == 0)
 		return NULL;
 	for (n = random_below(sd, kinds); counts[kind] == 0 || n-- > 0; kind++)
@@ -439,7 +477,7 @@ static const struct dirty_block *pick_block(struct sim_device *sd)
 		const struct dirty_block *b =
 			list_entry(m, struct dirty_block, link);
 
-		if (dirty_kind(sd, b) == kind && n-- == 0)
+		if (b->kind == kind && n-- == 0)
 			return b;
 	}
 	return NULL;
@@ -451,8 +489,8 @@ struct others {
 	unsigned kinds; /* a set of bits */
 };
 
-static bool is_other(struct sim_device *sd, const struct mood *mood,
-		     const struct others *others, const struct dirty_block *b)
+static bool is_other(const struct mood *mood, const struct others *others,
+		     const struct dirty_block *b)
 {
 	switch (mood->who) {
 	case ALL_ALIKE:
@@ -462,11 +500,30 @@ static bool is_other(struct sim_device *sd, const struct mood *mood,
 		return b->block == others->block;
 	case KIND_IS_OTHER:
 	case KINDS_ARE_OTHER:
-		return others->kinds >> dirty_kind(sd, b) & 1;
+		return others->kinds >> b->kind & 1;
 	case LATE_ARE_OTHER:
 		return newest_seq(b) >= others->since;
 	}
 	return false;
+}
+
+/* From what was durable on, what is left of @b is decided anew. */
+static void begin_end(struct sim_device *sd, struct dirty_block *b)
+{
+	b->left = b->before != NULL ? b->before : durable_at(sd, b->block);
+	b->left_stamp = b->before != NULL ? b->before_stamp
+					  : sd->durable_stamps[b->block];
+}
+
+/* What is left of @b is what the storage has now. */
+static void leave(struct sim_device *sd, struct dirty_block *b)
+{
+	if (sd->pretending)
+		return;
+	memcpy(durable_at(sd, b->block), b->left, BLOCK_SIZE);
+	memcpy(current_at(sd, b->block), b->left, BLOCK_SIZE);
+	sd->durable_stamps[b->block] = b->left_stamp;
+	sd->current_stamps[b->block] = b->left_stamp;
 }
 
 /* What becomes of the wreck: one way of many. */
@@ -483,21 +540,20 @@ static void cast_lots(struct sim_device *sd)
 	others.block = one->block;
 	others.since = newest_seq(one);
 	others.kinds = mood.who == KIND_IS_OTHER
-			       ? 1u << dirty_kind(sd, one)
+			       ? 1u << one->kind
 			       : (unsigned)random_below(sd, 1u << SIM_KINDS);
 	list_for_each(n, &sd->wreck) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
-		unsigned char *durable = durable_at(sd, b->block);
 
-		memcpy(durable, b->before, BLOCK_SIZE);
+		begin_end(sd, b);
 		if (around && b->block == sd->focus)
 			survive(sd, b, fate->keep, fate->tear);
-		else if (is_other(sd, &mood, &others, b))
+		else if (is_other(&mood, &others, b))
 			survive(sd, b, 100 - mood.keep,
 				mood.who == ONE_IS_TORN ? 100 : 0);
 		else
 			survive(sd, b, mood.keep, mood.tear);
-		memcpy(current_at(sd, b->block), durable, BLOCK_SIZE);
+		leave(sd, b);
 	}
 }
 
@@ -505,14 +561,6 @@ static void clear_wreck(struct sim_device *sd)
 {
 	list_for_each_safe(n, &sd->wreck)
 		free_dirty(list_entry(n, struct dirty_block, link));
-}
-
-/* Blocks get into the wreck with all that is dirty or under way. */
-static void wreck_add(struct sim_device *sd, struct dirty_block *b)
-{
-	b->before = must(malloc(BLOCK_SIZE));
-	memcpy(b->before, durable_at(sd, b->block), BLOCK_SIZE);
-	list_push_back(&sd->wreck, &b->link);
 }
 
 static void lose_power(struct sim_device *sd)
@@ -523,28 +571,13 @@ static void lose_power(struct sim_device *sd)
 
 		*find_dirty(sd, b->block) = b->next;
 		list_remove(n);
-		wreck_add(sd, b);
+		b->before = must(malloc(BLOCK_SIZE));
+		memcpy(b->before, durable_at(sd, b->block), BLOCK_SIZE);
+		b->before_stamp = sd->durable_stamps[b->block];
+		list_push_back(&sd->wreck, &b->link);
 	}
+	note_kinds(sd);
 	cast_lots(sd);
-}
-
-static struct dirty_block *copy_dirty(struct sim_device *sd,
-				      const struct dirty_block *b)
-{
-	struct dirty_block *copy = must(calloc(1, sizeof(*copy)));
-
-	copy->block = b->block;
-	copy->now = must(malloc(BLOCK_SIZE));
-	memcpy(copy->now, current_at(sd, b->block), BLOCK_SIZE);
-	list_init(&copy->versions);
-	list_for_each(n, &b->versions) {
-		struct version *v = must(malloc(sizeof(*v)));
-
-		memcpy(v, list_entry(n, struct version, link), sizeof(*v));
-		list_init(&v->link);
-		list_push_back(&copy->versions, &v->link);
-	}
-	return copy;
 }
 
 static void drop_under_way(struct sim_device *sd, struct dirty_block *b)
@@ -561,6 +594,7 @@ static void drop_under_way(struct sim_device *sd, struct dirty_block *b)
 		forget_dirty(sd, b->block);
 }
 
+/* What is dirty is in the wreck until it did not happen. */
 static void pretend(struct sim_device *sd)
 {
 	VDO_ASSERT(!sd->crashed && list_empty(&sd->wreck));
@@ -568,21 +602,27 @@ static void pretend(struct sim_device *sd)
 	list_for_each_safe(n, &sd->dirty) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
 
-		wreck_add(sd, copy_dirty(sd, b));
-		drop_under_way(sd, b);
+		list_remove(n);
+		list_push_back(&sd->wreck, n);
+		begin_end(sd, b);
+		sd->shown[b->block] = b;
 	}
+	sd->pretending = true;
+	note_kinds(sd);
 	cast_lots(sd);
 }
 
 static void repair(struct sim_device *sd)
 {
-	list_for_each(n, &sd->wreck) {
+	sd->pretending = false;
+	list_for_each_safe(n, &sd->wreck) {
 		struct dirty_block *b = list_entry(n, struct dirty_block, link);
 
-		memcpy(durable_at(sd, b->block), b->before, BLOCK_SIZE);
-		memcpy(current_at(sd, b->block), b->now, BLOCK_SIZE);
+		sd->shown[b->block] = NULL;
+		list_remove(n);
+		list_push_back(&sd->dirty, n);
+		drop_under_way(sd, b);
 	}
-	clear_wreck(sd);
 }
 
 static void crash(struct sim_device *sd)
@@ -612,7 +652,7 @@ static void read_blocks(struct sim_device *sd, struct vdo_device_io *io)
 	}
 }
 
-static void write_blocks(struct sim_device *sd, struct vdo_device_io *io)
+static void write_blocks(struct sim_device *sd, const struct vdo_device_io *io)
 {
 	bool durable = !sd->config.volatile_cache ||
 		       ((io->flags & VDO_DEVICE_FUA) && !sd->config.fua_lies);
@@ -623,8 +663,8 @@ static void write_blocks(struct sim_device *sd, struct vdo_device_io *io)
 		/* A discarded block may keep its content as well. */
 		if (io->op == VDO_DEVICE_DISCARD && random_below(sd, 4) == 0)
 			continue;
-		content(io, i, data);
-		put_block(sd, io->offset / BLOCK_SIZE + i, data, durable);
+		put_block(sd, io->offset / BLOCK_SIZE + i,
+			  content(io, i, data), durable);
 	}
 }
 
@@ -684,8 +724,8 @@ static uint64_t delay_of(struct sim_device *sd, const struct vdo_device_io *io)
 	uint64_t ns = 0;
 
 	if (io->op == VDO_DEVICE_WRITE && sd->kind != NULL) {
-		content(io, 0, data);
-		ns = sd->delays[kind_of(sd, io->offset / BLOCK_SIZE, data)];
+		ns = sd->delays[kind_of(sd, io->offset / BLOCK_SIZE,
+					content(io, 0, data))];
 	}
 	return ns != 0 ? ns : sd->config.delay_max_ns;
 }
@@ -909,6 +949,12 @@ struct sim_device *sim_device_create(const struct sim_device_config *config)
 	sd->focus = SIM_NO_FOCUS;
 	sd->current = map_blocks(config->block_count);
 	sd->durable = map_blocks(config->block_count);
+	sd->current_stamps = must(calloc(config->block_count,
+					 sizeof(*sd->current_stamps)));
+	sd->durable_stamps = must(calloc(config->block_count,
+					 sizeof(*sd->durable_stamps)));
+	sd->shown = must(calloc(config->block_count,
+				sizeof(struct dirty_block *)));
 	init_lock(&sd->lock);
 	list_init(&sd->dirty);
 	list_init(&sd->wreck);
@@ -936,6 +982,9 @@ void sim_device_destroy(struct sim_device *sd)
 	}
 	munmap(sd->current, sd->config.block_count * BLOCK_SIZE);
 	munmap(sd->durable, sd->config.block_count * BLOCK_SIZE);
+	free(sd->current_stamps);
+	free(sd->durable_stamps);
+	free(sd->shown);
 	pthread_mutex_destroy(&sd->lock);
 	free(sd);
 }
@@ -1040,8 +1089,11 @@ void sim_device_rot(struct sim_device *sd, uint64_t offset, size_t n,
 {
 	lock(sd);
 	VDO_ASSERT(offset + n <= sd->config.block_count * BLOCK_SIZE);
-	for (uint64_t b = offset / BLOCK_SIZE; b * BLOCK_SIZE < offset + n; b++)
+	for (uint64_t b = offset / BLOCK_SIZE; b * BLOCK_SIZE < offset + n;
+	     b++) {
 		forget_dirty(sd, b);
+		sd->current_stamps[b] = sd->durable_stamps[b] = ++sd->stamp;
+	}
 	for (size_t i = 0; i < n; i++) {
 		sd->current[offset + i] ^= mask;
 		sd->durable[offset + i] = sd->current[offset + i];
@@ -1098,11 +1150,22 @@ uint64_t sim_device_held(struct sim_device *sd)
 	return held;
 }
 
+const void *sim_device_look(struct sim_device *sd, uint64_t block,
+			    uint64_t *stamp)
+{
+	const struct dirty_block *b;
+
+	VDO_ASSERT(block < sd->config.block_count);
+	b = sd->shown[block];
+	if (stamp != NULL)
+		*stamp = b != NULL ? b->left_stamp : sd->current_stamps[block];
+	return b != NULL ? b->left : current_at(sd, block);
+}
+
 void sim_device_peek(struct sim_device *sd, uint64_t block, void *buf)
 {
 	lock(sd);
-	VDO_ASSERT(block < sd->config.block_count);
-	memcpy(buf, current_at(sd, block), BLOCK_SIZE);
+	memcpy(buf, sim_device_look(sd, block, NULL), BLOCK_SIZE);
 	unlock(sd);
 }
 
@@ -1110,7 +1173,9 @@ void sim_device_peek_durable(struct sim_device *sd, uint64_t block, void *buf)
 {
 	lock(sd);
 	VDO_ASSERT(block < sd->config.block_count);
-	memcpy(buf, durable_at(sd, block), BLOCK_SIZE);
+	memcpy(buf, sd->shown[block] != NULL ? sd->shown[block]->left
+					     : durable_at(sd, block),
+	       BLOCK_SIZE);
 	unlock(sd);
 }
 
@@ -1152,6 +1217,7 @@ void sim_device_settle(struct sim_device *sd)
 
 		memcpy(durable_at(sd, block), current_at(sd, block),
 		       BLOCK_SIZE);
+		sd->durable_stamps[block] = sd->current_stamps[block];
 		forget_dirty(sd, block);
 	}
 	sd->settled = sd->seq;

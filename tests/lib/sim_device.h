@@ -142,6 +142,12 @@ void sim_device_peek(struct sim_device *sd, uint64_t block, void *buf);
 void sim_device_peek_durable(struct sim_device *sd, uint64_t block, void *buf);
 void sim_device_poke(struct sim_device *sd, uint64_t block, const void *buf);
 
+/* What a peek would copy, where it is, until something happens to the device.
+ * Two looks at a block that find the same stamp find the same bytes. Nothing is
+ * locked. */
+const void *sim_device_look(struct sim_device *sd, uint64_t block,
+			    uint64_t *stamp);
+
 /* Operations submitted so far. */
 uint64_t sim_device_count(struct sim_device *sd, enum vdo_device_op op);
 uint64_t sim_device_count_fua(struct sim_device *sd);

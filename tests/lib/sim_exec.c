@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "exec/executor_priv.h"
@@ -22,6 +23,8 @@
 
 /* A step takes up to this much virtual time. */
 #define STEP_MAX_NS 2000
+
+#define POSTED_MIN 256u
 
 /* A call of poll() returns after so many completions. */
 #define POLL_MAX 1024
@@ -48,6 +51,10 @@ struct sim_executor {
 	struct sim_queue *queues;
 	unsigned queue_count;
 	struct sim_queue **ready;
+	/* Completions that are in queues: a table with free places, each as near
+	 * after where it belongs as there was one. */
+	struct completion **posted;
+	size_t posted_count, posted_size;
 	unsigned ready_count;
 	unsigned current; /* in ready: where a burst goes on */
 	struct timers timers;
@@ -67,13 +74,70 @@ static _Noreturn void fail(struct sim_executor *x, const char *what)
 	abort();
 }
 
-static bool is_queued(const struct sim_queue *q, const struct completion *c)
+static size_t place_of(const struct sim_executor *x, const struct completion *c)
 {
-	for (struct completion *at = q->first; at != NULL; at = completion_next(at)) {
-		if (at == c)
-			return true;
+	return ((uintptr_t)c * 0x9e3779b97f4a7c15u >> 32) % x->posted_size;
+}
+
+static size_t next_place(const struct sim_executor *x, size_t i)
+{
+	return i + 1 == x->posted_size ? 0 : i + 1;
+}
+
+/* Where @c is, or would be. */
+static size_t find_posted(const struct sim_executor *x,
+			  const struct completion *c)
+{
+	size_t i = place_of(x, c);
+
+	while (x->posted[i] != NULL && x->posted[i] != c)
+		i = next_place(x, i);
+	return i;
+}
+
+static void grow_posted(struct sim_executor *x)
+{
+	struct completion **old = x->posted;
+	size_t size = x->posted_size;
+
+	x->posted_size = size == 0 ? POSTED_MIN : 2 * size;
+	x->posted = calloc(x->posted_size, sizeof(struct completion *));
+	if (x->posted == NULL)
+		abort();
+	for (size_t i = 0; i < size; i++)
+		if (old[i] != NULL)
+			x->posted[find_posted(x, old[i])] = old[i];
+	free(old);
+}
+
+/* False: it is posted already. */
+static bool note_posted(struct sim_executor *x, struct completion *c)
+{
+	size_t i;
+
+	if (2 * x->posted_count >= x->posted_size)
+		grow_posted(x);
+	i = find_posted(x, c);
+	if (x->posted[i] == c)
+		return false;
+	x->posted[i] = c;
+	x->posted_count++;
+	return true;
+}
+
+/* What stands after @c up to the next free place is put in anew. */
+static void forget_posted(struct sim_executor *x, const struct completion *c)
+{
+	size_t i = find_posted(x, c);
+
+	x->posted[i] = NULL;
+	x->posted_count--;
+	while (x->posted[i = next_place(x, i)] != NULL) {
+		struct completion *other = x->posted[i];
+
+		x->posted[i] = NULL;
+		x->posted[find_posted(x, other)] = other;
 	}
-	return false;
 }
 
 static void sim_post(struct queue *queue, struct completion *c)
@@ -83,7 +147,7 @@ static void sim_post(struct queue *queue, struct completion *c)
 
 	if (!pthread_equal(x->thread, pthread_self()))
 		fail(x, "post from another thread");
-	if (is_queued(q, c))
+	if (!note_posted(x, c))
 		fail(x, "completion posted twice");
 	c->home = queue;
 	completion_link(c, NULL);
@@ -114,6 +178,7 @@ static void run_queue(struct sim_executor *x, unsigned index)
 	struct completion *c = q->first;
 
 	x->current = index;
+	forget_posted(x, c);
 	q->first = completion_next(c);
 	if (q->first == NULL)
 		x->ready[index] = x->ready[--x->ready_count];
@@ -294,6 +359,7 @@ static void sim_destroy(struct executor *base)
 		alloc_free(q);
 	}
 	free(x->ready);
+	free(x->posted);
 	alloc_free(x);
 }
 
@@ -399,6 +465,9 @@ void sim_executor_drop(struct executor *base)
 		q->noted = false;
 	}
 	x->ready_count = 0;
+	if (x->posted_size > 0)
+		memset(x->posted, 0, x->posted_size * sizeof(x->posted[0]));
+	x->posted_count = 0;
 	x->open = NULL;
 	x->open_count = 0;
 	while ((ev = x->events) != NULL) {

@@ -179,7 +179,8 @@ static bool open_in_spite_of_crashes(struct run *r, enum opening how)
 /* What is written one by one is there. */
 static void write_one_by_one(struct run *r)
 {
-	uint8_t block[BLOCK_SIZE];
+	_Alignas(BLOCK_SIZE) uint8_t memory[BLOCK_SIZE + UNALIGNED];
+	uint8_t *block = memory + UNALIGNED;
 
 	for (uint64_t n = dice(r, 40); n > 0; n--) {
 		uint64_t lbn = dice(r, r->lbns), since = model_now(r->model);
@@ -287,6 +288,7 @@ void run_all(uint64_t seed, const struct limits *limits, bool verbose)
 	check_forget(&r);
 	model_destroy(r.model);
 	sim_device_destroy(r.sd);
+	free(r.seen);
 	free(r.writes);
 	free(r.partial);
 	totals.runs++;

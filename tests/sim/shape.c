@@ -214,6 +214,7 @@ void shape_format(struct run *r)
 	if (r->old_pages || percent(r, r->sparse ? 70 : 15))
 		fill_with_pages(r);
 	r->model = model_create(r->lbns);
+	r->seen = calloc(r->block_count, sizeof(*r->seen));
 	r->writes = calloc(r->lbns, sizeof(*r->writes));
 	r->partial = calloc(r->lbns, sizeof(*r->partial));
 }

@@ -113,6 +113,7 @@ struct run {
 
 	/* What it must hold. */
 	struct model *model;
+	struct image_seen *seen; /* what was learnt of blocks of the storage */
 	uint32_t *writes; /* under way, by LBN */
 	bool *partial;	  /* one of them is partial: no others */
 	struct promise promises[PROMISES_MAX];
@@ -172,6 +173,8 @@ struct run {
 			printf("\n");                                          \
 		}                                                              \
 	} while (0)
+
+#define UNALIGNED 16u /* bytes, of a buffer that begins at no block */
 
 #define CHOOSE(r, array) ((array)[dice((r), ARRAY_SIZE(array))])
 

@@ -24,6 +24,7 @@ struct op {
 	uint64_t lbn, count, since;
 	bool fua, is_partial;
 	unsigned calls;
+	void *memory;
 	uint8_t *buf;
 	struct model_version **versions;
 };
@@ -52,12 +53,13 @@ static void check_read(struct op *op)
 
 	for (uint64_t i = 0; i < op->count; i++) {
 		const uint8_t *block = op->buf + i * BLOCK_SIZE;
+		uint64_t number = model_number(r->model, block);
 		uint64_t lbn = op->lbn + i;
 
-		if (model_may_read(r->model, lbn, op->since, block))
+		if (model_may_read(r->model, lbn, op->since, number))
 			continue;
 		/* What was acknowledged and is lost makes it read-only. */
-		if (run_read_only(r) && model_may_hold(r->model, lbn, block))
+		if (run_read_only(r) && model_may_hold(r->model, lbn, number))
 			continue;
 		model_print(r->model, lbn, block);
 		die(r, "lbn %" PRIu64 " was read wrongly", lbn);
@@ -87,7 +89,7 @@ static void op_free(struct op *op)
 {
 	op->run->under_way--;
 	free(op->versions);
-	free(op->buf);
+	free(op->memory);
 	free(op);
 }
 
@@ -224,6 +226,18 @@ static uint64_t offset_of(const struct op *op)
 	return place_of(op->run, op->lbn) * BLOCK_SIZE;
 }
 
+/* Buffers that are aligned to blocks go another way than others: so where they are
+ * is not left to the allocator. */
+static void get_buffer(struct op *op)
+{
+	uint8_t *p = malloc((op->count + 1) * BLOCK_SIZE + UNALIGNED);
+
+	if (p == NULL)
+		abort();
+	op->memory = p;
+	op->buf = p + BLOCK_SIZE - (uintptr_t)p % BLOCK_SIZE + UNALIGNED;
+}
+
 static int submit_write(struct op *op)
 {
 	struct run *r = op->run;
@@ -231,7 +245,7 @@ static int submit_write(struct op *op)
 
 	if (!can_write(r, op->lbn, op->count))
 		return 1;
-	op->buf = malloc(op->count * BLOCK_SIZE);
+	get_buffer(op);
 	fill_blocks(r, op->buf, op->count);
 	op->fua = flags & VDO_IO_FUA;
 	begin_writes(op);
@@ -252,7 +266,7 @@ static int submit_sectors(struct op *op)
 	op->count = 1;
 	op->is_partial = true;
 	op->fua = flags & VDO_IO_FUA;
-	op->buf = malloc(BLOCK_SIZE);
+	get_buffer(op);
 	memcpy(op->buf, old, BLOCK_SIZE);
 	r->partial[op->lbn] = true;
 	if (percent(r, 30)) {
@@ -291,7 +305,7 @@ static int submit(struct op *op)
 	op->since = model_now(r->model);
 	switch (op->kind) {
 	case OP_READ:
-		op->buf = malloc(op->count * BLOCK_SIZE);
+		get_buffer(op);
 		return vdo_aio_pread(r->v, op->buf, op->count * BLOCK_SIZE,
 				     offset_of(op), op_done, op, 0);
 	case OP_WRITE:

@@ -7,6 +7,7 @@
 #include "tests/lib/unit.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "exec/executor.h"
@@ -372,6 +373,96 @@ START_TEST(pretend_crash)
 }
 END_TEST
 
+#define LOOKED 8u
+
+/* The bytes that each stamp was seen with. */
+struct looks {
+	uint64_t stamps[4096];
+	unsigned char bytes[4096][BLOCK_SIZE];
+	unsigned count;
+};
+
+/* Each block has the bytes that its stamp had before, and a peek copies them. */
+static void look_at_all(struct sim_device *sd, struct looks *seen)
+{
+	for (uint64_t b = 0; b < LOOKED; b++) {
+		unsigned char copy[BLOCK_SIZE];
+		uint64_t stamp;
+		const void *at = sim_device_look(sd, b, &stamp);
+		unsigned i = 0;
+
+		sim_device_peek(sd, b, copy);
+		ck_assert_mem_eq(copy, at, BLOCK_SIZE);
+		while (i < seen->count && seen->stamps[i] != stamp)
+			i++;
+		if (i < seen->count) {
+			ck_assert_mem_eq(seen->bytes[i], at, BLOCK_SIZE);
+			continue;
+		}
+		ck_assert_uint_lt(i, ARRAY_SIZE(seen->stamps));
+		seen->stamps[seen->count] = stamp;
+		memcpy(seen->bytes[seen->count++], at, BLOCK_SIZE);
+	}
+}
+
+/* Some of what may happen to a device. */
+static void do_something(struct sim_device *sd, struct executor *x,
+			 struct vdo_device *d, unsigned i)
+{
+	unsigned char block[BLOCK_SIZE];
+	struct op write, flush;
+
+	for (unsigned s = 0; s < BLOCK_SIZE; s += SECTOR_SIZE)
+		memset(block + s, (int)(i * 8 + s / SECTOR_SIZE), SECTOR_SIZE);
+	op_start(d, &write, VDO_DEVICE_WRITE, i % 5 == 0 ? VDO_DEVICE_FUA : 0,
+		 i * 7 % LOOKED, block, 1);
+	if (i % 4 == 1)
+		op_start(d, &flush, VDO_DEVICE_FLUSH, 0, 0, NULL, 0);
+	(void)sim_executor_run(x, i % 3);
+	if (i % 6 == 5)
+		sim_device_rot(sd, i % LOOKED * BLOCK_SIZE + i, 1, 4);
+	sim_device_pretend_crash(sd);
+	sim_device_crash_otherwise(sd);
+	sim_device_did_not_crash(sd);
+	while (sim_device_pending(sd) > 0)
+		(void)sim_executor_run(x, 1);
+}
+
+/* Blocks with equal stamps are equal, whatever happens in between, also in ends of
+ * crashes that did not come, and of one that did. */
+START_TEST(stamps)
+{
+	struct looks *seen = calloc(1, sizeof(*seen));
+
+	for (uint64_t seed = 0; seed < 10; seed++) {
+		struct sim_device *sd = make(seed);
+		struct executor *x = sim_executor_create(seed);
+		struct vdo_device *d = sim_device_open(sd, x);
+
+		seen->count = 0;
+		for (unsigned i = 0; i < 20; i++) {
+			do_something(sd, x, d, i);
+			look_at_all(sd, seen);
+			sim_device_pretend_crash(sd);
+			for (unsigned end = 0; end < 3; end++) {
+				look_at_all(sd, seen);
+				sim_device_crash_otherwise(sd);
+			}
+			sim_device_did_not_crash(sd);
+			look_at_all(sd, seen);
+		}
+		sim_device_crash(sd);
+		look_at_all(sd, seen);
+		sim_device_crash_otherwise(sd);
+		look_at_all(sd, seen);
+		vdo_device_close(d);
+		executor_destroy(x);
+		sim_device_destroy(sd);
+	}
+	free(seen);
+}
+END_TEST
+
 /* Without a cache a completed write stays; one under way may go. */
 START_TEST(no_cache)
 {
@@ -631,6 +722,7 @@ int main(void)
 	tcase_add_test(tc, one_kind_is_lost);
 	tcase_add_test(tc, crash_otherwise);
 	tcase_add_test(tc, pretend_crash);
+	tcase_add_test(tc, stamps);
 	tcase_add_test(tc, no_cache);
 	tcase_add_test(tc, flush_covers_what_was_complete);
 	tcase_add_test(tc, order_is_the_seeds);
