@@ -39,6 +39,13 @@ void data_from_user(struct request *r)
 		     r->what.part_length, false);
 }
 
+void data_from_piece(struct request *r)
+{
+	VDO_CHECK(r->what.kind == IO_WRITE && r->what.user != NULL);
+	VDO_CHECK(r->what.part_length == BLOCK_SIZE);
+	memcpy(r->data, r->what.user, r->what.part_length);
+}
+
 void data_to_user(struct request *r, const uint8_t *from)
 {
 	VDO_ASSERT(r->what.kind == IO_READ && r->what.io != NULL);

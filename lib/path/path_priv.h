@@ -174,6 +174,8 @@ int data_unpack(struct request *r, struct mapping m, uint8_t *to);
 /* Copy between r->data (or @from) and the user's memory. */
 void data_to_user(struct request *r, const uint8_t *from);
 void data_from_user(struct request *r);
+/* The same for a whole block in one piece; the list of vectors may be gone. */
+void data_from_piece(struct request *r);
 /* Name the data of @n requests, HASH128_LANES at most; none of them is zero. */
 void data_name(struct request *const *requests, unsigned n);
 

@@ -65,7 +65,8 @@ void request_recycle(struct request *r)
 
 /* --------------------------------------------------------------- beginning */
 
-/* Copy what is written; then off to the first row, which it is named before. */
+/* Copy what is written, unless arrivals.c does; then off to the first row, which it
+ * is named before. */
 static void begin(struct request *r)
 {
 	const struct io_block *what = &r->what;
@@ -81,7 +82,7 @@ static void begin(struct request *r)
 	/* What is zero is not even copied, where it can be seen before. */
 	r->zero = what->kind != IO_WRITE ||
 		  (what->user != NULL && zero_test(what->user, BLOCK_SIZE));
-	if (what->kind == IO_WRITE && !r->zero)
+	if (what->kind == IO_WRITE && !r->zero && what->user == NULL)
 		data_from_user(r);
 	else if (io_block_is_partial(what))
 		memset(r->data + what->part_offset, 0, what->part_length);

@@ -123,6 +123,38 @@ START_TEST(test_empty_operations)
 }
 END_TEST
 
+/* The list of vectors is the caller's again when the call returns, however the
+ * blocks lie in it: each in one piece, or across pieces. */
+START_TEST(test_vectors_are_copied)
+{
+	uint8_t *buf = pattern_blocks(V_UNIQUE(1), 4);
+	uint8_t *out = malloc(4 * B);
+	struct fixture f;
+	struct pending p[2];
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "");
+	for (unsigned i = 0; i < 2; i++) {
+		size_t cut = i == 0 ? B : 1000;
+		struct iovec iov[2] = {{buf, cut}, {buf + cut, 4 * B - cut}};
+
+		pending_init(&p[i], &f);
+		ck_assert_int_eq(vdo_aio_pwritev(f.volume, iov, 2, 4 * B * i,
+						 pending_done, &p[i], 0),
+				 0);
+		memset(iov, 0, sizeof(iov));
+		ck_assert_int_eq(pending_wait(&p[i]), 0);
+		ck_assert_int_eq(vdo_pread(f.volume, out, 4 * B, 4 * B * i, 0),
+				 0);
+		ck_assert_mem_eq(out, buf, 4 * B);
+	}
+	memset(f.unknown, 1, 8);
+	fixture_fini(&f);
+	free(out);
+	free(buf);
+}
+END_TEST
+
 /* Submission does not wait for I/O: with the storage at a halt ten times the
  * depth is taken; NOWAIT is refused then, and taken again afterwards. */
 START_TEST(test_depth)
@@ -859,6 +891,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, test_once, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_empty_operations, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_vectors_are_copied, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_depth, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_nowait_at_once, 0, KIND_INLINE);
 	tcase_add_loop_test(tc, test_fair, 0, FIXTURE_KINDS);
