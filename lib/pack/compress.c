@@ -5,10 +5,11 @@
  * A fragment is compressed to where it stands if its op becomes the lead of a
  * block, so only the other fragments are copied.
  *
- * A compressor keeps LZ4's table of 16 KiB from block to block, and starts each
- * block with LZ4_resetStream_fast(): that spares clearing the table, which
- * takes 7 to 15 % of the time of a block. The blocks do not depend on each
- * other.
+ * A compressor is LZ4's table of 16 KiB, which each block clears. A stream need
+ * not clear it, but then LZ4 looks up five bytes in a table of half as many
+ * entries: of trees of a Debian system that took 1.2 times the time, for blocks
+ * that saved the same (35.5 % of 400 MB; text and sources 0.4 % more without
+ * the stream, programs alone 1.7 % less).
  *
  * LZ4 looks at all of a block before it finds nothing, which costs more than all
  * else that is done to write it. So a block that looks random is not given to it
@@ -30,11 +31,7 @@
 
 struct compressor *compressor_create(void)
 {
-	LZ4_stream_t *stream = alloc_zeroed(1, sizeof(*stream));
-
-	if (stream == NULL)
-		return NULL;
-	return (struct compressor *)LZ4_initStream(stream, sizeof(*stream));
+	return alloc_zeroed(1, sizeof(LZ4_stream_t));
 }
 
 void compressor_destroy(struct compressor *c)
@@ -98,7 +95,6 @@ bool pack_looks_random(const uint8_t *data)
 bool pack_compress(struct compressor *c, struct pack_op *op,
 		   const uint8_t *data)
 {
-	LZ4_stream_t *stream = (LZ4_stream_t *)c;
 	int size;
 
 	VDO_CHECK(op->bin == NULL);
@@ -108,15 +104,14 @@ bool pack_compress(struct compressor *c, struct pack_op *op,
 		pack_status_end(op);
 		return false;
 	}
-	LZ4_resetStream_fast(stream);
-	size = LZ4_compress_fast_continue(stream, (const char *)data,
+	size = LZ4_compress_fast_extState(c, (const char *)data,
 					  (char *)op->block + FRAGMENT_HEADER,
-					  BLOCK_SIZE, FRAGMENT_SIZE_MAX, 1);
+					  BLOCK_SIZE, PACK_SIZE_MAX, 1);
 	if (size <= 0 || !pack_allowed(op)) {
 		pack_status_end(op);
 		return false;
 	}
-	VDO_CHECK(size <= (int)FRAGMENT_SIZE_MAX);
+	VDO_CHECK(size <= (int)PACK_SIZE_MAX);
 	op->size = (uint16_t)size;
 	return true;
 }

@@ -43,6 +43,13 @@ enum pack_verdict {
 	PACK_MEMBER,
 };
 
+/*
+ * The largest fragment that goes to the packer. Larger ones rarely find another
+ * that fits beside them: without them four trees of a Debian system, 670 MB, took
+ * as many blocks, within 0.02 %, and a third fewer fragments waited in vain.
+ */
+#define PACK_SIZE_MAX 3200u
+
 struct pack_op {
 	struct completion done;  /* home: the packer's queue or any other */
 	uint8_t *block;          /* 4096 bytes; own fragment after the header */

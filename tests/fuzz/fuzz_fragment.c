@@ -24,7 +24,7 @@ static void check_data(const uint8_t *data)
 	FUZZ_CHECK(c != NULL);
 	pack_op_reset(&op);
 	if (pack_compress(c, &op, data)) {
-		FUZZ_CHECK(op.size > 0 && op.size <= FRAGMENT_SIZE_MAX);
+		FUZZ_CHECK(op.size > 0 && op.size <= PACK_SIZE_MAX);
 		fragment_header_encode(block, &op.size, 1);
 		FUZZ_CHECK(pack_decompress(block, STATE_FRAGMENT_0, back) == 0);
 		FUZZ_CHECK(memcmp(data, back, BLOCK_SIZE) == 0);
