@@ -188,8 +188,8 @@ static int file_attach(void *ctx, struct executor *x)
 		return r;
 	}
 	VDO_ASSERT(f->state != NULL);
-	f->device->submit = f->engine->submit;
-	f->device->submit_all = f->engine->submit_all;
+	f->device->submit = cached_submit;
+	f->device->submit_all = cached_submit_all;
 	return 0;
 }
 

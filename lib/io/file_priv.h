@@ -13,6 +13,7 @@
 #define IO_FILE_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,6 +46,7 @@ struct file {
 	char *created; /* the name under which opening made it, or NULL */
 	enum device_engine choice;
 	unsigned threads;
+	atomic_bool must_wait; /* no reads from the page cache alone; cached.c */
 	const struct file_engine *engine; /* NULL: not attached */
 	void *state;                      /* the engine's */
 };
@@ -62,6 +64,14 @@ int threads_create(struct file *f, struct threads **threads) MUST_CHECK;
 void threads_submit(struct threads *t, struct vdo_device_io *first,
 		    struct vdo_device_io *last);
 void threads_destroy(struct threads *t);
+
+/*
+ * cached.c: what the page cache has is read at once, the rest goes to the engine.
+ * The device's calls while there is one; @ctx is the file.
+ */
+void cached_submit(void *ctx, struct vdo_device_io *io);
+void cached_submit_all(void *ctx, struct vdo_device_io *first,
+		       struct vdo_device_io *last);
 
 /*
  * Carry out @io in the calling thread, but for the first @done bytes of it,
