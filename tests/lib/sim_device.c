@@ -104,7 +104,8 @@ struct sim_device {
 	unsigned fault_count;
 	sim_match_fn match;
 	void *match_arg;
-	uint64_t counts[4];
+	uint64_t counts[4], failed[4];
+	uint64_t cut; /* blocks that openings find; 0: all */
 	uint64_t fua_count;
 };
 
@@ -783,10 +784,15 @@ static int pick_fault(struct sim_device *sd, const struct vdo_device_io *io)
 	return 0;
 }
 
+static uint64_t size_of(const struct sim_device *sd)
+{
+	return (sd->cut != 0 ? sd->cut : sd->config.block_count) * BLOCK_SIZE;
+}
+
 /* What is wrong with the operation itself. */
 static int refuse(struct sim_device *sd, const struct vdo_device_io *io)
 {
-	uint64_t size = sd->config.block_count * BLOCK_SIZE;
+	uint64_t size = size_of(sd);
 	uint64_t bytes = 0;
 
 	if (io->op == VDO_DEVICE_FLUSH)
@@ -824,8 +830,8 @@ static struct sim_io *take_in(struct plug *plug, struct vdo_device_io *io,
 	if (io->flags & VDO_DEVICE_FUA)
 		sd->fua_count++;
 	sio->fault = refuse(sd, io);
-	if (sio->fault == 0)
-		sio->fault = pick_fault(sd, io);
+	if (sio->fault == 0 && (sio->fault = pick_fault(sd, io)) != 0)
+		sd->failed[io->op]++;
 	list_push_back(&sd->ios, &sio->link);
 	if (sd->crash_in > 0 && --sd->crash_in == 0) {
 		if (io->op == VDO_DEVICE_WRITE && random_below(sd, 2) == 0)
@@ -888,7 +894,7 @@ struct vdo_device *sim_device_open(struct sim_device *sd, struct executor *sim)
 	d->submit = sim_submit;
 	d->blocking = sim_blocking;
 	d->close = sim_close;
-	d->size_bytes = sd->config.block_count * BLOCK_SIZE;
+	d->size_bytes = size_of(sd);
 	if (sd->config.volatile_cache)
 		d->flags |= VDO_DEVICE_VOLATILE_CACHE;
 	if (!sd->config.no_discard && !sd->config.read_only)
@@ -1197,6 +1203,16 @@ uint64_t sim_device_count(struct sim_device *sd, enum vdo_device_op op)
 	return n;
 }
 
+uint64_t sim_device_count_failed(struct sim_device *sd, enum vdo_device_op op)
+{
+	uint64_t n;
+
+	lock(sd);
+	n = sd->failed[op];
+	unlock(sd);
+	return n;
+}
+
 uint64_t sim_device_count_fua(struct sim_device *sd)
 {
 	uint64_t n;
@@ -1205,6 +1221,70 @@ uint64_t sim_device_count_fua(struct sim_device *sd)
 	n = sd->fua_count;
 	unlock(sd);
 	return n;
+}
+
+void sim_device_cut(struct sim_device *sd, uint64_t block_count)
+{
+	lock(sd);
+	VDO_ASSERT(block_count <= sd->config.block_count);
+	sd->cut = block_count;
+	unlock(sd);
+}
+
+struct sim_saved {
+	uint64_t block_count, room;
+	uint64_t *stamps;
+	unsigned char *blocks;
+};
+
+/* Blocks that were never written are not copied. */
+struct sim_saved *sim_device_save(struct sim_device *sd,
+				  struct sim_saved *old)
+{
+	uint64_t count = sd->config.block_count;
+	struct sim_saved *saved = old;
+
+	if (old == NULL || old->room < count) {
+		free(old);
+		saved = must(malloc(sizeof(*saved) +
+				    count * (sizeof(uint64_t) + BLOCK_SIZE)));
+		saved->room = count;
+	}
+	lock(sd);
+	VDO_ASSERT(sd->crashed || list_empty(&sd->dirty));
+	saved->block_count = count;
+	saved->stamps = (uint64_t *)(saved + 1);
+	saved->blocks = (unsigned char *)(saved->stamps + count);
+	for (uint64_t b = 0; b < count; b++) {
+		saved->stamps[b] = sd->current_stamps[b];
+		if (saved->stamps[b] != 0)
+			memcpy(saved->blocks + b * BLOCK_SIZE,
+			       current_at(sd, b), BLOCK_SIZE);
+	}
+	unlock(sd);
+	return saved;
+}
+
+void sim_device_restore(struct sim_device *sd, const struct sim_saved *saved)
+{
+	lock(sd);
+	VDO_ASSERT(saved->block_count == sd->config.block_count);
+	list_for_each_safe(n, &sd->dirty)
+		forget_dirty(sd, list_entry(n, struct dirty_block, link)->block);
+	for (uint64_t b = 0; b < saved->block_count; b++) {
+		if (sd->current_stamps[b] == saved->stamps[b] &&
+		    sd->durable_stamps[b] == saved->stamps[b])
+			continue;
+		if (saved->stamps[b] == 0)
+			memset(current_at(sd, b), 0, BLOCK_SIZE);
+		else
+			memcpy(current_at(sd, b),
+			       saved->blocks + b * BLOCK_SIZE, BLOCK_SIZE);
+		memcpy(durable_at(sd, b), current_at(sd, b), BLOCK_SIZE);
+		sd->current_stamps[b] = saved->stamps[b];
+		sd->durable_stamps[b] = saved->stamps[b];
+	}
+	unlock(sd);
 }
 
 void sim_device_settle(struct sim_device *sd)

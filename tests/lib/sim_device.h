@@ -148,8 +148,21 @@ void sim_device_poke(struct sim_device *sd, uint64_t block, const void *buf);
 const void *sim_device_look(struct sim_device *sd, uint64_t block,
 			    uint64_t *stamp);
 
-/* Operations submitted so far. */
+/* All contents, of a device that has no power or nothing in its cache; and them
+ * again, whatever happened meanwhile. The memory of @old, or NULL, is used again.
+ * Free it in the end. */
+struct sim_saved;
+
+struct sim_saved *sim_device_save(struct sim_device *sd,
+				  struct sim_saved *old);
+void sim_device_restore(struct sim_device *sd, const struct sim_saved *saved);
+
+/* Whoever opens it from now on finds so many blocks; 0: all. */
+void sim_device_cut(struct sim_device *sd, uint64_t block_count);
+
+/* Operations submitted so far, and those of them that failed by order. */
 uint64_t sim_device_count(struct sim_device *sd, enum vdo_device_op op);
+uint64_t sim_device_count_failed(struct sim_device *sd, enum vdo_device_op op);
 uint64_t sim_device_count_fua(struct sim_device *sd);
 
 /* All that was written is durable, as if time had passed. */

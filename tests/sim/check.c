@@ -283,30 +283,49 @@ void check_recovered(struct run *r)
 	image_close(&im);
 }
 
-/* One way in which the same crash might have ended. */
-static void check_other_end(struct run *r, const char *when)
+/* One of @parts of the blocks. */
+static void check_blocks(struct run *r, struct image *im, uint64_t parts,
+			 const char *when)
 {
-	struct image im;
 	uint8_t block[BLOCK_SIZE];
 	uint64_t number;
 
-	read_image(r, &im, when);
-	if ((r->reopened || r->opening) && r->has_found && was_certain(r))
-		compare_images(r, &r->found, &im, when);
-	keep_promises(r);
-	for (uint64_t i = dice(r, OTHER_END_PARTS); i < r->lbns;
-	     i += OTHER_END_PARTS) {
+	for (uint64_t i = dice(r, parts); i < r->lbns; i += parts) {
 		if (r->fua_lies &&
 		    (r->v != NULL || !model_settled(r->model, i)))
 			continue;
-		if (is_known(r, &im, i, model_may_hold))
+		if (is_known(r, im, i, model_may_hold))
 			continue;
-		if (read_block(r, &im, i, block, &number) &&
+		if (read_block(r, im, i, block, &number) &&
 		    model_may_hold(r->model, i, number))
 			continue;
 		model_print(r->model, i, block);
 		die(r, "lbn %" PRIu64 " is wrong %s", i, when);
 	}
+}
+
+/* One way in which the same crash might have ended. */
+static void check_other_end(struct run *r, const char *when)
+{
+	struct image im;
+
+	read_image(r, &im, when);
+	if ((r->reopened || r->opening) && r->has_found && was_certain(r))
+		compare_images(r, &r->found, &im, when);
+	keep_promises(r);
+	check_blocks(r, &im, OTHER_END_PARTS, when);
+	image_close(&im);
+}
+
+void check_forced(struct run *r)
+{
+	struct image im;
+
+	read_image(r, &im, "rebuilt by force");
+	if (im.sb.state != VOLUME_CLEAN)
+		die(r, "a volume that was rebuilt is in state %u",
+		    im.sb.state);
+	check_blocks(r, &im, 1, "rebuilt by force");
 	image_close(&im);
 }
 
@@ -331,6 +350,8 @@ void check_survivors(struct run *r, const char *when)
 			check_other_end(r, when);
 			sim_device_crash_otherwise(r->sd);
 		}
+		if (sim_device_crashed(r->sd) && percent(r, 2))
+			mend_by_force(r);
 		check_image(r, when, model_may_survive);
 		return;
 	}

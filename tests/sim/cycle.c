@@ -12,6 +12,7 @@
 #include "volume/volume_priv.h"
 
 struct totals totals;
+struct sim_saved *saved;
 
 /* Opened, it is what it was. The result is that of opening. */
 static int open_or_not(struct run *r, enum opening how)
@@ -19,10 +20,12 @@ static int open_or_not(struct run *r, enum opening how)
 	bool crashed = r->has_found && r->found.sb.state == VOLUME_DIRTY;
 	int result;
 
+	r->was_recovering =
+		r->has_found && r->found.sb.state == VOLUME_RECOVERING;
 	r->how = how;
 	result = shape_open(r, how);
 	if (result != 0) {
-		if (!r->rotten && !sim_device_crashed(r->sd))
+		if (!r->rotten && !r->faulty && !sim_device_crashed(r->sd))
 			die(r, "open: %s", vdo_error_name(result));
 		return result;
 	}
@@ -45,7 +48,7 @@ static void cut_power(struct run *r)
 /* True: the volume is clean. */
 static bool end_close(struct run *r)
 {
-	bool crashed = sim_device_crashed(r->sd);
+	bool before = sim_device_crashed(r->sd), crashed = before;
 	bool was_read_only = run_read_only(r);
 	int result;
 
@@ -67,6 +70,8 @@ static bool end_close(struct run *r)
 	check_survivors(r, result == 0 ? "after close" : "after a failed close");
 	totals.closed_so += r->found.sb.state == VOLUME_RECOVERING;
 	totals.crashes += crashed;
+	totals.crashed_so += crashed && r->was_recovering;
+	totals.read_only += crashed && was_read_only && !before;
 	if (result == 0 && percent(r, 30)) {
 		cut_power(r);
 		sim_device_crash(r->sd);
@@ -79,6 +84,7 @@ static bool end_close(struct run *r)
 static void end_abandon(struct run *r, const char *when)
 {
 	totals.unscrubbed += depot_unscrubbed(r->v->volume->depot);
+	totals.crashed_so += r->was_recovering;
 	pool_hold(false);
 	r->closing = true;
 	vdo_abandon(r->v);
@@ -93,12 +99,23 @@ static void end_abandon(struct run *r, const char *when)
 /* Power fails, or did already. */
 static void end_crash(struct run *r)
 {
-	if (!sim_device_crashed(r->sd))
+	if (!sim_device_crashed(r->sd)) {
+		totals.read_only += run_read_only(r);
 		sim_device_crash(r->sd);
+	}
 	end_abandon(r, r->killed ? "after a kill" : "after a crash");
 }
 
-/* False: the volume is of no use any more. */
+/* Power fails while it is closed, or soon after, or not. False: the volume is of
+ * no use any more. */
+static bool end_close_or_crash(struct run *r, bool fails)
+{
+	if (fails)
+		sim_device_crash_at(r->sd, any_size(r, 7));
+	return end_close(r) || sim_device_crashed(r->sd);
+}
+
+/* The same. */
 static bool end_somehow(struct run *r)
 {
 	uint64_t how = dice(r, 100);
@@ -115,23 +132,19 @@ static bool end_somehow(struct run *r)
 			sim_device_settle(r->sd);
 		return true;
 	}
-	/* Power fails while it is closed, or soon after. */
-	if (how < 65)
-		sim_device_crash_at(r->sd, any_size(r, 7));
-	return end_close(r) || sim_device_crashed(r->sd);
+	return end_close_or_crash(r, how < 65);
 }
 
 /* A volume whose metadata was damaged is of use for reading, at most. */
-static void live_with_rot(struct run *r)
+static void open_rotten(struct run *r, bool dirty)
 {
-	bool dirty = r->found.sb.state == VOLUME_DIRTY;
-	bool journal;
+	bool journal = fault_rot(r);
 
-	totals.rots += !dirty;
-	totals.rots_open += dirty;
-	journal = fault_rot(r);
-	if (open_or_not(r, OPEN_SIM) != 0)
+	if (open_or_not(r, OPEN_SIM) != 0) {
+		totals.rots_found++;
 		return;
+	}
+	totals.rots_found += run_read_only(r);
 	/* The newest blocks of a journal may be missing after a crash. */
 	if (!dirty || !journal)
 		check_reads(r);
@@ -139,8 +152,63 @@ static void live_with_rot(struct run *r)
 	shape_drop_device(r);
 }
 
-/* Nothing is written, whatever the volume needs. */
-static void look_at(struct run *r)
+/* Bits flip while nobody looks, also where power had failed; and then they have
+ * not, and all goes on. */
+static void live_with_rot(struct run *r)
+{
+	bool dirty = r->found.sb.state == VOLUME_DIRTY;
+	struct image found = r->found;
+
+	if (sim_device_crashed(r->sd))
+		shape_power_on(r);
+	else
+		sim_device_settle(r->sd); /* what was found */
+	saved = sim_device_save(r->sd, saved);
+	r->has_found = false;
+	for (uint64_t n = 1 + dice(r, 3); n > 0; n--) {
+		totals.rots += !dirty;
+		totals.rots_open += dirty;
+		open_rotten(r, dirty);
+		sim_device_restore(r->sd, saved);
+	}
+	r->rotten = false;
+	r->found = found;
+	r->has_found = true;
+}
+
+/* Storage that became shorter is refused, and not written. */
+static void open_short(struct run *r)
+{
+	uint64_t writes = sim_device_count(r->sd, VDO_DEVICE_WRITE);
+
+	sim_device_cut(r->sd, 1 + dice(r, r->layout.physical_blocks -
+						  r->bio_offset - 1));
+	r->rotten = true;
+	if (open_or_not(r, percent(r, 50) ? OPEN_SIM : OPEN_READ_ONLY) == 0)
+		die(r, "it can be opened on storage that is too short");
+	r->rotten = false;
+	sim_device_cut(r->sd, 0);
+	if (sim_device_count(r->sd, VDO_DEVICE_WRITE) != writes)
+		die(r, "what is too short was written");
+	totals.short_devices++;
+}
+
+/* Errors come while it is opened. False: it is not open, and is what it was. */
+static bool open_with_errors(struct run *r, enum opening how)
+{
+	fault_errors(r);
+	if (open_or_not(r, how) == 0)
+		return true;
+	totals.failed_opening++;
+	sim_device_clear_faults(r->sd);
+	r->faulty = r->lossy = false;
+	if (r->found.sb.state == VOLUME_DIRTY)
+		r->reopened = true;
+	check_survivors(r, "after an opening that failed");
+	return false;
+}
+
+void cycle_look(struct run *r)
 {
 	uint64_t writes = sim_device_count(r->sd, VDO_DEVICE_WRITE);
 
@@ -170,6 +238,7 @@ static bool open_in_spite_of_crashes(struct run *r, enum opening how)
 			return false;
 		totals.crashes++;
 		totals.reopenings += r->found.sb.state == VOLUME_DIRTY;
+		totals.crashed_so += r->was_recovering;
 		r->reopened = true;
 		check_survivors(r, "after a crash while it was opened");
 	}
@@ -201,12 +270,23 @@ static void write_one_by_one(struct run *r)
 /* False: there is no next one. */
 static bool live(struct run *r, enum opening how)
 {
-	if (!open_in_spite_of_crashes(r, how))
+	if (percent(r, 4) && !r->unsure) {
+		if (!open_with_errors(r, how))
+			return r->found.sb.state != VOLUME_READ_ONLY;
+	} else if (!open_in_spite_of_crashes(r, how)) {
 		return false;
+	}
 	totals.pools += how == OPEN_POOL;
 	/* Slabs are left to be scrubbed by the next one. */
-	if (depot_unscrubbed(r->v->volume->depot) && percent(r, 20))
-		return end_somehow(r);
+	if (depot_unscrubbed(r->v->volume->depot) &&
+	    percent(r, r->many ? 80 : 20))
+		return r->many && percent(r, 75)
+			       ? end_close_or_crash(r, percent(r, 20))
+			       : end_somehow(r);
+	if (r->many && !r->filled && r->how == OPEN_SIM) {
+		r->filled = true;
+		work_fill(r);
+	}
 	if (!sim_device_crashed(r->sd))
 		fault_arm(r);
 	work_some(r);
@@ -242,11 +322,12 @@ static bool cycle(struct run *r)
 
 	r->faulty = r->lossy = false;
 	r->is_long = percent(r, 10);
-	r->super_written = false;
 	totals.cycles++;
 	kinds_choose_delays(r);
 	if (percent(r, 5) && r->has_found && !r->unsure)
-		look_at(r);
+		cycle_look(r);
+	if (percent(r, 5) && r->has_found && !r->unsure)
+		open_short(r);
 	if (r->has_found && r->found.sb.state == VOLUME_READ_ONLY)
 		mend_rebuild(r);
 	else if (r->has_found && percent(r, 10))
@@ -257,16 +338,13 @@ static bool cycle(struct run *r)
 				 : live(r, OPEN_SIM);
 	sim_device_clear_faults(r->sd);
 	cut_power(r);
-	if (!sim_device_crashed(r->sd)) {
+	if (!sim_device_crashed(r->sd))
 		sim_device_crash_at(r->sd, 0);
-		if (go_on && !r->unsure &&
-		    (r->found.sb.state == VOLUME_CLEAN ||
-		     r->found.sb.state == VOLUME_DIRTY) &&
-		    percent(r, 3)) {
-			live_with_rot(r);
-			go_on = false;
-		}
-	}
+	if (go_on && !r->unsure && r->has_found &&
+	    (r->found.sb.state == VOLUME_CLEAN ||
+	     r->found.sb.state == VOLUME_DIRTY) &&
+	    percent(r, r->found.sb.state == VOLUME_DIRTY ? 10 : 4))
+		live_with_rot(r);
 	model_idle(r->model);
 	return go_on && !r->useless;
 }
@@ -286,6 +364,9 @@ void run_all(uint64_t seed, const struct limits *limits, bool verbose)
 	while (cycles-- > 0 && cycle(&r))
 		continue;
 	check_forget(&r);
+	for (unsigned op = 0; op < ARRAY_SIZE(totals.failed); op++)
+		totals.failed[op] +=
+			sim_device_count_failed(r.sd, (enum vdo_device_op)op);
 	model_destroy(r.model);
 	sim_device_destroy(r.sd);
 	free(r.seen);

@@ -10,7 +10,7 @@
 /* ------------------------------------------------------------------- errors */
 
 /* One kind, from somewhere on. */
-static void set_errors(struct run *r)
+void fault_errors(struct run *r)
 {
 	static const unsigned ops[] = {
 		SIM_OP(VDO_DEVICE_READ), SIM_OP(VDO_DEVICE_READ),
@@ -173,8 +173,8 @@ void fault_arm(struct run *r)
 					      : any_size(r, 5);
 	} else if (what < 75) {
 		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
-	} else if (what < 82) {
-		set_errors(r);
+	} else if (what < 87) {
+		fault_errors(r);
 	}
 }
 

@@ -79,11 +79,23 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       totals.recoveries, totals.rebuilds,
 	       (long long)(time(NULL) - begin));
 	printf("sim: of these, %" PRIu64 " crashes in a recovery, %" PRIu64
-	       " while slabs were scrubbed; %" PRIu64
-	       " closed so; %" PRIu64 " openings on a pool; rot: %" PRIu64
-	       " volumes that were closed, %" PRIu64 " that were not\n",
-	       totals.reopenings, totals.unscrubbed, totals.closed_so,
-	       totals.pools, totals.rots, totals.rots_open);
+	       " while slabs were scrubbed"
+	       ", %" PRIu64 " of volumes that had been closed so (%" PRIu64
+	       "); %" PRIu64 " in read-only mode; %" PRIu64 " in a rebuild\n",
+	       totals.reopenings, totals.unscrubbed, totals.crashed_so,
+	       totals.closed_so, totals.read_only, totals.rebuilds_cut);
+	printf("sim: and %" PRIu64 " rebuilds of what was only not closed; "
+	       "%" PRIu64 " openings on a pool; rot: %" PRIu64
+	       " volumes that were closed, %" PRIu64 " that were not, %" PRIu64
+	       " of them refused or read-only; short storage: %" PRIu64 "\n",
+	       totals.rebuilds_open, totals.pools, totals.rots,
+	       totals.rots_open, totals.rots_found, totals.short_devices);
+	printf("sim: the storage failed %" PRIu64 " reads, %" PRIu64
+	       " writes, %" PRIu64 " flushes, %" PRIu64 " discards; %" PRIu64
+	       " openings with them\n",
+	       totals.failed[VDO_DEVICE_READ], totals.failed[VDO_DEVICE_WRITE],
+	       totals.failed[VDO_DEVICE_FLUSH],
+	       totals.failed[VDO_DEVICE_DISCARD], totals.failed_opening);
 }
 
 static uint64_t new_seed(void)

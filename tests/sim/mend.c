@@ -52,7 +52,8 @@ void mend_check(struct run *r)
 		die(r, "the check finds what is not there");
 }
 
-static int rebuild_once(struct run *r, struct vdo_rebuilt *rebuilt)
+static int rebuild_once(struct run *r, unsigned flags,
+			struct vdo_rebuilt *rebuilt)
 {
 	struct vdo_device *d = plug(r);
 	struct vdo_error error = {0};
@@ -61,7 +62,7 @@ static int rebuild_once(struct run *r, struct vdo_rebuilt *rebuilt)
 
 	if (percent(r, 40))
 		sim_device_crash_at(r->sd, any_size(r, 9));
-	result = vdo_rebuild_device(d, NULL, 0, &job, &error);
+	result = vdo_rebuild_device(d, NULL, flags, &job, &error);
 	if (result == 0) {
 		result = vdo_job_wait(job, -1, &error);
 		if (result == 0)
@@ -76,19 +77,54 @@ static int rebuild_once(struct run *r, struct vdo_rebuilt *rebuilt)
 	if (result == 0 && !sim_device_crashed(r->sd))
 		sim_device_crash_at(r->sd, 0);
 	totals.crashes += sim_device_crashed(r->sd);
+	totals.rebuilds_cut += sim_device_crashed(r->sd);
 	return result;
 }
 
-void mend_rebuild(struct run *r)
+static void rebuild(struct run *r, unsigned flags)
 {
 	struct vdo_rebuilt rebuilt;
 
-	while (rebuild_once(r, &rebuilt) != 0)
+	while (rebuild_once(r, flags, &rebuilt) != 0) {
 		say(r, "  power fails while it is rebuilt");
+		if (flags == 0 && percent(r, 40))
+			cycle_look(r);
+	}
 	say(r, "  rebuilt: %" PRIu64 " entries replayed", rebuilt.replayed);
 	if (rebuilt.lost_blocks != 0 || rebuilt.stray_mappings != 0 ||
 	    rebuilt.invalid_entries != 0)
 		die(r, "a rebuild has lost something");
 	totals.rebuilds++;
+}
+
+void mend_rebuild(struct run *r)
+{
+	rebuild(r, 0);
 	check_rebuilt(r);
+}
+
+static uint32_t state_of(struct run *r)
+{
+	struct image im;
+	uint32_t state;
+
+	image_open_sim(&im, r->sd, r->block_count);
+	state = im.sb.state;
+	image_close(&im);
+	return state;
+}
+
+void mend_by_force(struct run *r)
+{
+	uint32_t state = state_of(r);
+
+	if (state != VOLUME_DIRTY && state != VOLUME_RECOVERING)
+		return;
+	sim_device_clear_faults(r->sd);
+	saved = sim_device_save(r->sd, saved);
+	rebuild(r, VDO_REBUILD_FORCE);
+	totals.rebuilds_open++;
+	check_forced(r);
+	sim_device_restore(r->sd, saved);
+	sim_device_crash(r->sd);
 }

@@ -82,12 +82,21 @@ static struct vdo_config *random_shape(struct run *r)
 	r->deep = r->wide && percent(r, 50);
 	r->sparse = !r->wide && percent(r, 25);
 	r->trees = 1 + (unsigned)dice(r, 3);
-	r->has_index = !r->deep && percent(r, 30);
+	r->many = !r->wide && !r->sparse && percent(r, 15);
+	r->has_index = !r->deep && !r->many && percent(r, 30);
 	vdo_config_set(c, "profile", "small", NULL);
 	vdo_config_set(c, "index-memory", r->has_index ? "2M" : "none", NULL);
-	r->tight = !r->wide && percent(r, 55);
-	say(r, "  %s", r->deep ? "deep" : r->wide ? "wide" : r->tight ? "tight" : r->sparse ? "sparse" : "plain");
-	config_set(r, c, "slab-bits", r->deep ? 10 : 9 + dice(r, 2));
+	r->tight = !r->wide && !r->many && percent(r, 55);
+	say(r, "  %s", r->deep	   ? "deep"
+		       : r->wide   ? "wide"
+		       : r->tight  ? "tight"
+		       : r->sparse ? "sparse"
+		       : r->many   ? "many"
+				   : "plain");
+	config_set(r, c, "slab-bits",
+		   r->deep   ? 10
+		   : r->many ? 9
+			     : 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
 		   r->deep    ? CHOOSE(r, deep_slab_rings)
 		   : r->wide  ? 32
@@ -101,6 +110,8 @@ static struct vdo_config *random_shape(struct run *r)
 	r->lbns = (r->tight ? 300 : 10) + dice(r, CHOOSE(r, logical));
 	if (r->wide)
 		r->lbns = (r->deep ? 200 : 1000) + dice(r, 2000);
+	if (r->many)
+		r->lbns = 2000 + dice(r, 3000);
 	if (r->sparse)
 		r->lbns = LEAF_USED * (50 + dice(r, 300));
 	config_set(r, c, "logical-size",
@@ -188,6 +199,8 @@ void shape_format(struct run *r)
 		device.block_count = 1500 + dice(r, 700);
 	if (r->deep)
 		device.block_count = 1200 + r->ring + dice(r, 800);
+	if (r->many)
+		device.block_count = 500 + r->ring + 512 * (10 + dice(r, 10));
 	if (r->has_index)
 		device.block_count = 6800 + dice(r, 1000); /* or none fits */
 	device.fua_lies = device.volatile_cache &&
@@ -236,10 +249,11 @@ static void random_settings(struct run *r, struct settings *s)
 	/* On one queue requests go in step. */
 	if (r->wide && percent(r, 40)) {
 		config_set(r, c, "threads", 1);
-	} else if (percent(r, 50)) {
+	} else if (percent(r, r->many ? 80 : 50)) {
 		vdo_config_set(c, "topology", "classic", NULL);
 		config_set(r, c, "logical-zones", 1 + dice(r, 4));
-		config_set(r, c, "physical-zones", 1 + dice(r, 4));
+		config_set(r, c, "physical-zones",
+			   r->many ? 4 : 1 + dice(r, 4));
 		config_set(r, c, "hash-zones", 1 + dice(r, 4));
 	} else {
 		config_set(r, c, "threads", 1 + dice(r, 4));
@@ -331,6 +345,7 @@ int shape_open(struct run *r, enum opening how)
 	say(r, "  opening %d", (int)how);
 	if (how != OPEN_THREADS)
 		fault_watch(r);
+	r->super_written = false;
 	r->opening = true;
 	if (how == OPEN_SIM || how == OPEN_READ_ONLY)
 		result = open_simulated(r, how == OPEN_READ_ONLY, &error);

@@ -37,15 +37,27 @@ struct limits {
 
 /* What happened in all runs. */
 struct totals {
-	uint64_t runs, cycles, crashes, recoveries, others, rebuilds, probes;
+	uint64_t runs, cycles, crashes, recoveries, others, probes;
 	uint64_t pools;		/* openings on the executor over a pool */
 	uint64_t reopenings;	/* crashes while one that crashed was opened */
 	uint64_t unscrubbed;	/* crashes before all slabs were scrubbed */
 	uint64_t closed_so;	/* the same, and closed: RECOVERING */
+	uint64_t crashed_so;	/* crashes of those that were opened so */
+	uint64_t rebuilds;
+	uint64_t rebuilds_open;	 /* of volumes that were only not closed */
+	uint64_t rebuilds_cut;	 /* crashes in rebuilds */
+	uint64_t read_only;	 /* crashes in read-only mode */
 	uint64_t rots, rots_open; /* of volumes that were closed, and not */
+	uint64_t rots_found;	 /* of these, refused or read-only */
+	uint64_t short_devices;
+	uint64_t failed[4];	 /* operations of the storage that failed */
+	uint64_t failed_opening; /* while a volume was opened */
 };
 
 extern struct totals totals;
+
+/* What a device holds while something is tried out; its memory is kept. */
+extern struct sim_saved *saved;
 
 /* What the work of a cycle is made of. */
 enum flavour {
@@ -105,6 +117,8 @@ struct run {
 	bool tight; /* journals wrap all the time */
 	bool wide;  /* much at once, with room for it in the journals */
 	bool deep;  /* the same in one slab, whose journal has little room */
+	bool many;  /* slabs, more than are scrubbed at once, all of them used */
+	bool filled;
 	unsigned ring; /* blocks of the recovery journal */
 	/* Few trees with many leaf pages, of each of which some blocks are used:
 	 * what the model has in a row is not in a row on the volume. */
@@ -146,6 +160,7 @@ struct run {
 	bool faulty; /* errors may come */
 	bool lossy;  /* a write or flush may fail: read-only mode is fine */
 	bool rotten; /* the metadata was damaged */
+	bool was_recovering; /* it was opened with slabs left to be scrubbed */
 	bool useless; /* no more cycles: something cannot be read */
 	uint64_t retry_lbn, retry_count; /* a read that failed; 0: none */
 	bool super_written; /* since the volume was opened, in read-only mode */
@@ -239,6 +254,8 @@ enum kind kinds_of(const struct run *r, uint64_t block, const void *data);
 uint64_t kinds_slab_of(const struct run *r, uint64_t block);
 
 /* work.c */
+/* All blocks are written once. */
+void work_fill(struct run *r);
 void work_some(struct run *r);
 void work_wait(struct run *r);
 
@@ -253,6 +270,8 @@ uint64_t pool_run(uint64_t steps);
 /* See what is written from now on. */
 void fault_watch(struct run *r);
 void fault_arm(struct run *r);
+/* Errors come from now on. */
+void fault_errors(struct run *r);
 void fault_disarm(struct run *r);
 void fault_spring(struct run *r);
 /* A flush, or a write with FUA, ended well. */
@@ -277,6 +296,9 @@ void check_recovered(struct run *r);
 void check_is_certain(struct run *r);
 /* The volume was rebuilt, and maps what it mapped. */
 void check_rebuilt(struct run *r);
+/* The same of one that had crashed: each block is as the crash may have left it,
+ * which need not be what a recovery finds. */
+void check_forced(struct run *r);
 /* Blocks as the volume reads them, now that nothing is under way. */
 void check_reads(struct run *r);
 void check_forget(struct run *r);
@@ -284,8 +306,12 @@ void check_forget(struct run *r);
 /* mend.c: jobs for volumes that are not open */
 void mend_check(struct run *r);
 void mend_rebuild(struct run *r);
+/* What a crash has just left, and then the crash again. */
+void mend_by_force(struct run *r);
 
 /* cycle.c */
+/* It is opened, and reads find all; nothing is written, whatever it needs. */
+void cycle_look(struct run *r);
 void run_all(uint64_t seed, const struct limits *limits, bool verbose);
 
 /* shrink.c: look for a shorter run that fails, too; the exit status. */

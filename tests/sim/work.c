@@ -164,7 +164,7 @@ static uint64_t random_count(struct run *r)
 {
 	uint64_t n = dice(r, 100);
 
-	if (r->wide && n < 70)
+	if ((r->wide || r->many) && n < 70)
 		return 1 + dice(r, 5 * OP_BLOCKS_MAX);
 	if (r->flavour != MIXED && n < (r->tight ? 80 : 40))
 		return 1 + dice(r, OP_BLOCKS_MAX);
@@ -235,7 +235,8 @@ static void get_buffer(struct op *op)
 	if (p == NULL)
 		abort();
 	op->memory = p;
-	op->buf = p + BLOCK_SIZE - (uintptr_t)p % BLOCK_SIZE + UNALIGNED;
+	op->buf = p + BLOCK_SIZE - (uintptr_t)p % BLOCK_SIZE +
+		  (op->run->ops % 4 == 0 ? 0 : UNALIGNED);
 }
 
 static int submit_write(struct op *op)
@@ -376,6 +377,24 @@ static void start_op(struct run *r)
 	op_free(op);
 }
 
+#define FILL_BLOCKS 64u
+
+/* One write of so many blocks that are like no others, and what follows. */
+static void write_some(struct run *r, uint64_t lbn, uint64_t count)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	op->run = r;
+	op->kind = OP_WRITE;
+	op->lbn = lbn;
+	op->count = count;
+	op->since = model_now(r->model);
+	r->ops++;
+	r->under_way++;
+	if (submit_write(op) != 0)
+		die(r, "submission");
+}
+
 /* ---------------------------------------------------------------- the whole */
 
 static uint64_t run_freely(struct run *r, uint64_t steps)
@@ -408,6 +427,18 @@ void work_wait(struct run *r)
 			die(r, "%u operations do not end", r->under_way);
 	}
 	check_walk(r);
+}
+
+void work_fill(struct run *r)
+{
+	r->flavour = ALL_UNIQUE;
+	for (uint64_t i = 0; i < r->lbns && !sim_device_crashed(r->sd);
+	     i += FILL_BLOCKS) {
+		write_some(r, i, MIN(FILL_BLOCKS, r->lbns - i));
+		if (r->under_way > 10)
+			(void)run_steps(r, 2000);
+	}
+	work_wait(r);
 }
 
 static void switch_something(struct run *r)
@@ -479,6 +510,11 @@ static uint64_t choose_work(struct run *r)
 			n = 30 + dice(r, 50);
 			r->under_way_max = 4 + (unsigned)dice(r, 12);
 		}
+	}
+	if (r->many) {
+		r->flavour = percent(r, 70) ? ALL_UNIQUE : r->flavour;
+		r->dense = false;
+		n = 15 + dice(r, 30);
 	}
 	if (r->limits.ops != 0)
 		n = MIN(n, r->limits.ops);
