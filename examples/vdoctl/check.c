@@ -225,6 +225,15 @@ static void finding_line(const struct vdo_check_finding *f)
 	blocks_line(f);
 }
 
+static bool is_replayable(const struct vdo_check_report *r)
+{
+	return !r->replayed ||
+	       r->by_code[VDO_CHECK_JOURNAL_DAMAGED] +
+			       r->by_code[VDO_CHECK_JOURNAL_OLD] +
+			       r->by_code[VDO_CHECK_JOURNAL_ENTRY] ==
+		       0;
+}
+
 static void sums(const struct vdo_check_report *r, const struct findings *all)
 {
 	for (size_t i = 0; i < all->count; i++)
@@ -251,6 +260,9 @@ static void sums(const struct vdo_check_report *r, const struct findings *all)
 		       "that they name, %llu to others.\n",
 		       (unsigned long long)r->records_good,
 		       (unsigned long long)r->records_stale);
+	if (!is_replayable(r))
+		printf("The journal cannot be replayed: vdoctl rebuild --force "
+		       "makes the volume usable.\n");
 	if (r->findings == 0)
 		printf("Nothing is wrong.\n");
 	else

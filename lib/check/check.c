@@ -51,24 +51,48 @@ void check_phase(struct check *c, const char *phase, uint64_t total_blocks)
 	counter_set(&c->total, total_blocks * BLOCK_SIZE);
 }
 
-/* Why a volume that is not CLEAN is not repaired. */
+static bool needs_rebuild(const struct check *c)
+{
+	return c->sb.state == VOLUME_READ_ONLY ||
+	       c->sb.state == VOLUME_FORCE_REBUILD ||
+	       c->sb.state == VOLUME_REBUILD_FOR_UPGRADE;
+}
+
+/* Why a volume that needs a rebuild is not repaired. */
 static int refuse_repair(const struct check *c, struct vdo_error *error)
 {
-	switch (c->sb.state) {
-	case VOLUME_NEW:
-	case VOLUME_CLEAN:
+	if (!needs_rebuild(c))
 		return 0;
-	case VOLUME_READ_ONLY:
-	case VOLUME_FORCE_REBUILD:
-	case VOLUME_REBUILD_FOR_UPGRADE:
-		return error_set(error, -VDO_EREBUILD,
-				 "the volume needs a rebuild, which mends what "
-				 "a repair would");
-	default:
+	return error_set(
+		error, -VDO_EREBUILD,
+		"the volume needs a rebuild, which mends what a repair "
+		"would");
+}
+
+/* Why a volume that was not closed is not: its journal is read, and what is
+ * wrong with that is told to nobody. */
+static int refuse_dirty(struct check *c, struct vdo_error *error)
+{
+	const uint64_t *found = c->report.by_code;
+	int result;
+
+	VDO_ASSERT(check_repairs(c) && !needs_rebuild(c));
+	c->fn = NULL;
+	c->flags &= ~(unsigned)(VDO_CHECK_REPAIR | VDO_CHECK_LOSE);
+	result = check_journal(c);
+	check_journal_free(&c->journal);
+	if (result != 0)
+		return result;
+	if (found[VDO_CHECK_JOURNAL_DAMAGED] + found[VDO_CHECK_JOURNAL_OLD] +
+		    found[VDO_CHECK_JOURNAL_ENTRY] >
+	    0)
 		return error_set(error, -VDO_EDIRTY,
-				 "the volume was not closed; open it once to "
-				 "recover it, then repair it");
-	}
+				 "the volume was not closed, and its journal "
+				 "cannot be replayed; rebuild it by force, "
+				 "which mends what a repair would");
+	return error_set(error, -VDO_EDIRTY,
+			 "the volume was not closed; open it once to recover "
+			 "it, then repair it");
 }
 
 static int create_tables(struct check *c)
@@ -321,6 +345,9 @@ int check_run(struct check *c, struct vdo_error *error)
 		(void)finding_tell(c, &c->first_wrong);
 	if (!c->usable)
 		return 0;
+	if (check_repairs(c) && c->sb.state != VOLUME_CLEAN &&
+	    c->sb.state != VOLUME_NEW)
+		return refuse_dirty(c, error);
 	result = check_volume(c);
 	check_journal_free(&c->journal);
 	if (result != 0)

@@ -160,6 +160,23 @@ void check_lost(struct check *c)
 	finding_count(c, VDO_CHECK_PAGE_LOST, MAX(c->unwritten, 1) - 1);
 }
 
+/* Entries that take the page for another one than it is are left out of it
+ * (walk.c), which is told here if no recovery would find it. */
+static void note_kind(struct check *c, const struct walk_page *p)
+{
+	const struct replay_table *t = c->journal.table;
+	struct vdo_check_finding f;
+
+	if (!c->first || t == NULL || p->again ||
+	    (replay_table_kinds(t, p->pbn) & ~walk_kind(p)) == 0 ||
+	    c->report.by_code[VDO_CHECK_JOURNAL_ENTRY] > 0)
+		return;
+	f = at_page(c, VDO_CHECK_JOURNAL_ENTRY, p);
+	finding_found(&f, "an entry takes a page of level %u for another one",
+		      p->level);
+	(void)finding_tell(c, &f);
+}
+
 static int take_leaf(struct check *c, struct walk_page *p);
 
 static int take_page(void *arg, struct walk_page *p)
@@ -172,6 +189,7 @@ static int take_page(void *arg, struct walk_page *p)
 		refer(c, p->pbn, REFS_PAGE);
 		c->pages += c->first && !p->again;
 	}
+	note_kind(c, p);
 	if (wrong != NULL)
 		return take_bad_page(c, p, code, wrong);
 	if (p->validity != MAP_PAGE_VALID) {

@@ -4,6 +4,7 @@
  * not depend on, or what a rebuild would write again:
  *
  *	journal   bounds and mappings; nothing is written yet
+ *	refute	  those that cannot be, by what the map has
  *	mark      another state becomes FORCE_REBUILD: a recovery must not meet
  *		  slab journals that are gone
  *	map       pages brought up to date and mended (rebuild_map.c)
@@ -224,9 +225,9 @@ static int begin_to_write(struct rebuild *r)
 }
 
 static int (*const steps[])(struct rebuild *r) = {
-	read_journal,	     begin_to_write, rebuild_make_pages,
-	rebuild_fix_pages,   rebuild_empty_slabs,
-	rebuild_counts,	     rebuild_write_summary, finish,
+	read_journal,	    rebuild_refute,	   begin_to_write,
+	rebuild_make_pages, rebuild_fix_pages,	   rebuild_empty_slabs,
+	rebuild_counts,	    rebuild_write_summary, finish,
 };
 
 int rebuild_run(struct rebuild *r, struct vdo_error *error)

@@ -2,13 +2,14 @@
 /*
  * The block map of a rebuild: walks over it (walk.h).
  *
+ *	refute what the journal makes a page, and has data, is none: only if the
+ *	       journal makes pages; nothing is written yet
  *	make   a page that is only in the journal, or is damaged, gets an image
- *	       whose flag is off, so that a write of it that is torn later leaves
- *	       nothing of what was in its block before (D9)
- *	fix    each page is brought up to date; entries that cannot be, or are of
- *	       no logical block, or lead to a page for the second time, go
- *	count  once for each part of the slabs: entries whose block has 254
- *	       references already, or is a page of the map, go
+ *	       whose flag is off, so that a write of it that is torn later
+ *leaves nothing of what was in its block before (D9) fix    each page is
+ *brought up to date; entries that cannot be, or are of no logical block, or
+ *lead to a page for the second time, go count  once for each part of the slabs:
+ *entries whose block has 254 references already, or is a page of the map, go
  *
  * Whatever goes would go again if the rebuild was interrupted and begun anew,
  * and nothing else: the walk has one order, and the first to lead somewhere
@@ -50,6 +51,62 @@ static int write_page(void *arg, pbn_t pbn, const void *from)
 	return rebuild_write(arg, pbn, 1, from);
 }
 
+/* ------------------------------------------------------------------- refute */
+
+/* Data become a page only after the last mapping to them is gone; so an entry
+ * that makes a page of some that are mapped is not what was written. */
+static int refute_in_leaf(struct rebuild *r, const struct walk_page *p)
+{
+	struct replay_table *t = r->journal.table;
+
+	for (unsigned slot = 0; slot < p->slots; slot++) {
+		struct mapping m = mapping_page_get(p->bytes, slot);
+
+		if (m.pbn == ZERO_BLOCK || !mapping_plausible(&r->slabs, m) ||
+		    !replay_table_makes(t, m.pbn))
+			continue;
+		replay_table_refute(t, m.pbn);
+		r->result.invalid_entries++;
+		log_warning(&r->log,
+			    "rebuild: the journal makes a page of data, "
+			    "pbn=%llu: left out",
+			    (unsigned long long)m.pbn);
+	}
+	return WALK_IN;
+}
+
+static int refute_in_page(void *arg, struct walk_page *p)
+{
+	if (p->again || p->error != 0 || p->validity != MAP_PAGE_VALID)
+		return WALK_PAST;
+	return p->level == 0 ? refute_in_leaf(arg, p) : WALK_IN;
+}
+
+/* What is beyond the end leads to no page of a logical block. */
+static int child_in_size(void *arg, struct walk_page *p, unsigned slot,
+			 struct mapping m)
+{
+	(void)arg;
+	(void)m;
+	return slot < p->slots ? WALK_IN : WALK_PAST;
+}
+
+int rebuild_refute(struct rebuild *r)
+{
+	struct walk_config c = {
+		.overlay = r->journal.table,
+		.page = refute_in_page,
+		.child = child_in_size,
+	};
+
+	if (r->journal.table == NULL ||
+	    replay_table_made(r->journal.table) == 0)
+		return 0;
+	rebuild_phase(r, "comparing the journal",
+		      r->sb.block_map_data_blocks * BLOCK_SIZE);
+	return walk(r, &c);
+}
+
 /* --------------------------------------------------------------------- make */
 
 static bool is_damaged(const struct walk_page *p)
@@ -87,7 +144,8 @@ static int make_page(void *arg, struct walk_page *p)
 		r->result.lost_pages++;
 		mapping_page_format(p->bytes, r->sb.nonce, p->pbn, true);
 		if (t != NULL)
-			p->replayed = replay_table_apply(t, p->pbn, p->bytes);
+			p->replayed = replay_table_apply(t, p->pbn, p->bytes,
+							 walk_kind(p));
 	} else if (!p->fresh) {
 		return p->validity == MAP_PAGE_VALID ? WALK_IN : WALK_PAST;
 	}
@@ -95,21 +153,12 @@ static int make_page(void *arg, struct walk_page *p)
 	return result != 0 ? result : WALK_IN;
 }
 
-/* What is beyond the end leads to no page of a logical block. */
-static int make_child(void *arg, struct walk_page *p, unsigned slot,
-		      struct mapping m)
-{
-	(void)arg;
-	(void)m;
-	return slot < p->slots ? WALK_IN : WALK_PAST;
-}
-
 int rebuild_make_pages(struct rebuild *r)
 {
 	struct walk_config c = {
 		.overlay = r->journal.table,
 		.page = make_page,
-		.child = make_child,
+		.child = child_in_size,
 	};
 	int result;
 

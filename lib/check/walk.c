@@ -214,6 +214,11 @@ static int write_page(struct walk *w, struct walk_page *p)
 	return result;
 }
 
+unsigned walk_kind(const struct walk_page *p)
+{
+	return p->level > 0 ? REPLAY_INTERIOR : REPLAY_LEAF;
+}
+
 /* What is in the journal goes into the page, which may come to be by it. */
 static void overlay(struct walk *w, struct walk_page *p)
 {
@@ -222,7 +227,8 @@ static void overlay(struct walk *w, struct walk_page *p)
 		return;
 	if (p->validity == MAP_PAGE_INVALID)
 		mapping_page_format(p->bytes, w->c->sb->nonce, p->pbn, true);
-	p->replayed = replay_table_apply(w->c->overlay, p->pbn, p->bytes);
+	p->replayed = replay_table_apply(w->c->overlay, p->pbn, p->bytes,
+					 walk_kind(p));
 	p->fresh = p->replayed > 0 && p->validity == MAP_PAGE_INVALID;
 	if (p->replayed > 0)
 		p->validity = MAP_PAGE_VALID;

@@ -77,6 +77,9 @@ int walk_run(const struct walk_config *c) MUST_CHECK;
 /* Can @m stand in an interior page and lead to a page? */
 bool walk_leads_to_page(const struct slab_geometry *slabs, struct mapping m);
 
+/* What entries of the journal have to take @p for (replay/table.h). */
+unsigned walk_kind(const struct walk_page *p);
+
 /* Does @last go on with @more? Then that is part of it now. */
 bool walk_join(struct vdo_blocks *last, const struct vdo_blocks *more);
 

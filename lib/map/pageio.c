@@ -159,7 +159,9 @@ void pageio_overlay(const struct map_zone *z, const struct page *p,
 {
 	VDO_ASSERT(p->state == PAGE_INCOMING && p->era == 0);
 	if (z->map->overlay != NULL)
-		(void)replay_table_apply(z->map->overlay, p->pbn, bytes);
+		(void)replay_table_apply(z->map->overlay, p->pbn, bytes,
+					 p->level > 0 ? REPLAY_INTERIOR
+						      : REPLAY_LEAF);
 }
 
 int pageio_damaged(struct map_zone *z, const struct page *p,

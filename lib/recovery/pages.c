@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pages of the block map: each is read, gets all mappings that the batch has for
- * it, and is written.
+ * Pages of the block map: each is read, gets all mappings that the batch has
+ *for it, and is written.
  *
  *	read --> check --> apply --> write --------------------> next page
  *	           |                   ^
  *	           '- never written: empty, flag off, storage;
  *	              write, barrier, flag on (D9)
  *
- * Old mappings are not compared, and what a page has already does no harm (I43).
- * A page that carries the nonce of the volume and is not what should be there is
- * damage, and ends the recovery. Of a page that the batch makes nothing is read:
- * the batch has all that is in it, and it is written even if that is nothing.
+ * Old mappings are not compared, and what a page has already does no harm
+ *(I43). A page that carries the nonce of the volume and is not what should be
+ *there is damage, and ends the recovery; so does one that its entries do not
+ *fit. Of a page that the batch makes nothing is read: the batch has all that is
+ *in it, and it is written even if that is nothing.
+ *
+ * Whatever a page is written over that holds none would be lost, if an entry is
+ * not true. So pages that are there come first. Blocks that hold none, and that
+ * nothing in the batch makes a page, are set aside, and looked for in the map
+ * (ways.c), and so are pages that are told to lead to others without a sign
+ *that they do. Only when all these are good, they and the pages that the batch
+ *makes are written.
  *
  * A page that was never written lies in a hole of a sparse file, unless its
  * storage was set aside before the crash and survived it. So storage is asked
@@ -76,7 +84,7 @@ int pages_replay(struct recovery *r, int next)
 {
 	VDO_ASSERT(r->working == 0 && r->pages_result == 0);
 	flow_park(&r->flow, next);
-	r->position = 0;
+	r->position = 0; /* of the batch, whose pages are taken twice */
 	r->working = PAGE_WORKERS;
 	for (unsigned i = 0; i < PAGE_WORKERS; i++)
 		flow_start(&r->workers[i].flow);
@@ -105,6 +113,20 @@ static void note_progress(struct recovery *r)
 				    MIN(r->position, places) / places);
 }
 
+/* The next page of the batch, of those whose turn it is. */
+static pbn_t next_page(struct recovery *r)
+{
+	bool is_late;
+	pbn_t page;
+
+	do {
+		page = replay_table_page(r->table, &r->position);
+		is_late = replay_table_makes(r->table, page) ||
+			  replay_table_notes(r->table, page) != 0;
+	} while (page != 0 && is_late != r->late);
+	return page;
+}
+
 static int page_take(struct flow *f)
 {
 	struct page_worker *w = worker_of(f);
@@ -112,47 +134,82 @@ static int page_take(struct flow *f)
 
 	if (r->pages_result == 0 && recovery_is_stopped(r))
 		return flow_fail(f, -ECANCELED);
-	w->page = r->pages_result == 0
-			  ? replay_table_page(r->table, &r->position)
-			  : 0;
+	w->page = r->pages_result == 0 ? next_page(r) : 0;
 	if (w->page == 0)
 		return P_END;
-	note_progress(r);
-	if (replay_table_makes(r->table, w->page)) {
+	if (r->late &&
+	    (replay_table_notes(r->table, w->page) & PAGE_IS_THERE) == 0) {
 		memset(w->bytes, 0, BLOCK_SIZE); /* as never written */
 		return P_APPLY;
 	}
+	if (!r->late)
+		note_progress(r);
 	flow_await(f, &w->mio.done, P_APPLY);
 	mio_read(&w->mio, r->c.storage, MIO_MAP, w->page, 1, w->bytes);
 	return FLOW_WAIT;
+}
+
+/* The page as it is to be, but for its entries. */
+static int look_at(struct page_worker *w)
+{
+	struct recovery *r = w->recovery;
+	uint64_t nonce = r->facts.nonce;
+	bool is_root = replay_is_root(&r->facts, w->page);
+	const char *wrong;
+	pbn_t which;
+
+	switch (is_root ? mapping_root_check(w->bytes, nonce, w->page)
+			: mapping_page_check(w->bytes, nonce, w->page)) {
+	case MAP_PAGE_VALID:
+		wrong = replay_table_misfit(r->table, w->page, w->bytes,
+					    &which);
+		return wrong == NULL ? 0 : recovery_page_wrong(r, which, wrong);
+	case MAP_PAGE_BAD:
+		return recovery_page_wrong(r, w->page,
+					   "a page of the block map is damaged "
+					   "or of another place");
+	default:
+		break;
+	}
+	mapping_page_format(w->bytes, nonce, w->page, false);
+	return storage_reserve(r->c.storage, w->page, 1);
+}
+
+/* Has only the map to say what @w has? */
+static bool is_doubtful(const struct page_worker *w, bool *is_there)
+{
+	const struct recovery *r = w->recovery;
+
+	if (r->late || replay_is_root(&r->facts, w->page))
+		return false;
+	switch (mapping_page_check(w->bytes, r->facts.nonce, w->page)) {
+	case MAP_PAGE_VALID:
+		*is_there = true;
+		return replay_table_doubts(r->table, w->page, w->bytes);
+	case MAP_PAGE_INVALID:
+		*is_there = false;
+		return true;
+	default:
+		return false;
+	}
 }
 
 static int page_apply(struct flow *f)
 {
 	struct page_worker *w = worker_of(f);
 	struct recovery *r = w->recovery;
-	uint64_t nonce = r->facts.nonce;
-	int result = 0;
+	bool is_there;
+	int result;
 
-	switch (replay_is_root(&r->facts, w->page)
-			? mapping_root_check(w->bytes, nonce, w->page)
-			: mapping_page_check(w->bytes, nonce, w->page)) {
-	case MAP_PAGE_VALID:
-		break;
-	case MAP_PAGE_INVALID:
-		mapping_page_format(w->bytes, nonce, w->page, false);
-		result = storage_reserve(r->c.storage, w->page, 1);
-		break;
-	case MAP_PAGE_BAD:
-		r->result.wrong = "a page of the block map is damaged or of "
-				  "another place";
-		r->result.wrong_page = w->page;
-		result = -VDO_ECORRUPT;
-		break;
+	if (is_doubtful(w, &is_there)) {
+		ways_set_aside(r, w->page, is_there);
+		return P_TAKE;
 	}
+	result = look_at(w);
 	if (result != 0)
 		return flow_fail(f, result);
-	(void)replay_table_apply(r->table, w->page, w->bytes);
+	(void)replay_table_apply(r->table, w->page, w->bytes,
+				 REPLAY_LEAF | REPLAY_INTERIOR);
 	return P_STORE;
 }
 
@@ -194,7 +251,7 @@ static int page_end(struct flow *f)
 	VDO_ASSERT(r->working > 0);
 	if (f->result != 0 && r->pages_result == 0) {
 		r->pages_result = f->result;
-		if (f->result != -ECANCELED)
+		if (f->result != -ECANCELED && r->result.wrong == NULL)
 			log_error(r->c.log,
 				  "recovery: page not replayed, pbn=%llu "
 				  "result=%d",

@@ -40,6 +40,12 @@
 	X(R_FLUSH, recover_flush, ON_JOURNAL)				       \
 	/* a batch into the pages; another one is read */		       \
 	X(R_PAGES, recover_pages, ON_JOURNAL)				       \
+	/* of blocks that were set aside the map is asked, a part at a time */ \
+	X(R_ASIDE, recover_aside, ON_JOURNAL)				       \
+	X(R_WAYS, recover_ways, ON_JOURNAL)				       \
+	X(R_LOOK, recover_look, ON_JOURNAL)				       \
+	/* these, and pages that the batch makes */			       \
+	X(R_LATE, recover_late, ON_JOURNAL)				       \
 	X(R_BATCH, recover_batch, ON_JOURNAL)				       \
 	X(R_FILL, recover_fill, ON_JOURNAL)				       \
 	/* all pages are durable */					       \
@@ -90,6 +96,7 @@ int recovery_create(const struct recovery_config *c, struct recovery **recovery)
 
 static void free_memory(struct recovery *r)
 {
+	ways_clear(r);
 	pages_fini(r);
 	reader_fini(&r->reader);
 	alloc_free(r->entries);
@@ -379,13 +386,67 @@ static int recover_flush(struct flow *f)
 	return FLOW_WAIT;
 }
 
+int recovery_page_wrong(struct recovery *r, pbn_t page, const char *wrong)
+{
+	VDO_ASSERT(wrong != NULL && page != 0);
+	if (r->result.wrong != NULL) /* another page was the first */
+		return -VDO_ECORRUPT;
+	r->result.wrong = wrong;
+	r->result.wrong_page = page;
+	log_error(r->c.log,
+		  "recovery: the journal cannot be replayed: %s, pbn=%" PRIu64,
+		  wrong, page);
+	return -VDO_ECORRUPT;
+}
+
 static int recover_pages(struct flow *f)
 {
 	struct recovery *r = recovery_of(f);
+	const char *wrong;
+	pbn_t page;
 
 	if (replay_table_count(r->table) == 0)
 		return R_SYNC;
 	replay_table_sort(r->table);
+	wrong = replay_table_clash(r->table, &page);
+	if (wrong != NULL)
+		return flow_fail(f, recovery_page_wrong(r, page, wrong));
+	r->late = false;
+	return pages_replay(r, R_ASIDE);
+}
+
+static int recover_aside(struct flow *f)
+{
+	struct recovery *r = recovery_of(f);
+
+	if (r->pages_result != 0)
+		return flow_fail(f, r->pages_result);
+	if (r->aside_count > 0)
+		return flow_next(f, ways_begin(r), R_WAYS);
+	return replay_table_made(r->table) > 0 ? R_LATE : R_BATCH;
+}
+
+static int recover_ways(struct flow *f)
+{
+	struct recovery *r = recovery_of(f);
+
+	if (recovery_is_stopped(r))
+		return flow_fail(f, -ECANCELED);
+	if (ways_read(r, R_LOOK))
+		return FLOW_WAIT;
+	return flow_next(f, ways_end(r), R_LATE);
+}
+
+static int recover_look(struct flow *f)
+{
+	return flow_next(f, ways_look(recovery_of(f)), R_WAYS);
+}
+
+static int recover_late(struct flow *f)
+{
+	struct recovery *r = recovery_of(f);
+
+	r->late = true;
 	return pages_replay(r, R_BATCH);
 }
 
@@ -396,6 +457,7 @@ static int recover_batch(struct flow *f)
 
 	if (r->pages_result != 0)
 		return flow_fail(f, r->pages_result);
+	ways_clear(r);
 	replay_table_clear(r->table);
 	r->batch_first = r->batch_next;
 	if (first)

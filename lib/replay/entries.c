@@ -152,6 +152,8 @@ const char *replay_entry_check(const struct replay_facts *f,
 		return "its new mapping is no data block";
 	if (!mapping_plausible(&f->slabs, e->old_mapping))
 		return "its old mapping is no data block";
+	if (e->new_mapping.pbn == e->page || e->old_mapping.pbn == e->page)
+		return "its page leads to itself";
 	if (e->operation == JOURNAL_DATA)
 		return replay_is_root(f, e->page) ? "its page is a root" : NULL;
 	if (e->new_mapping.state != STATE_UNCOMPRESSED ||

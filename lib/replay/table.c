@@ -4,9 +4,15 @@
  * slot, and order of entries:
  *
  *	place	36 page | 10 slot + 1 | 18 order, high part
- *	value	24 order, low part | 40 mapping
+ *	value	23 order, low part | 1 of an interior page | 40 mapping
  *
- * In place of slot + 1 a page that is made has 0, in an item of its own, its first.
+ * In place of slot + 1 a page that is made has 0, in an item of its own, its
+ *first; the state of its mapping is not 0 once it was refuted. When items are
+ *sorted, the low part of the order of the first one of a page becomes the notes
+ *on that page.
+ *
+ * A bit for each page that has items, at a place that is a hash of its number,
+ * says of most other blocks that they have none, without a search.
  */
 #include "build.h"
 
@@ -14,15 +20,21 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 
 #define PAGE_SHIFT  28u
 #define SLOT_SHIFT  18u
-#define ORDER_SHIFT 40u
-#define ORDER_LOW   0xffffffu
+#define ORDER_SHIFT 41u
+#define ORDER_BITS  23u
+#define ORDER_LOW   0x7fffffu
+#define INTERIOR    (UINT64_C(1) << 40)
 #define MAKES_PAGE  0u
-#define ENTRIES_MAX (UINT64_C(1) << 42)
+#define ENTRIES_MAX (UINT64_C(1) << 41)
+
+#define NAMED_SHIFT 44u /* of a product of 64 bits: 20 are left */
+#define NAMED_BYTES ((size_t)1 << (64 - NAMED_SHIFT - 3))
 
 struct item {
 	uint64_t place;
@@ -35,6 +47,7 @@ struct replay_table {
 	size_t entries, entries_max;
 	size_t made; /* pages */
 	bool sorted;
+	uint8_t *named; /* bits of pages that have items; set when sorted */
 };
 
 int replay_table_create(size_t entries_max, struct replay_table **table)
@@ -48,8 +61,9 @@ int replay_table_create(size_t entries_max, struct replay_table **table)
 	/* Each of them may make a page. */
 	t->size = 2 * entries_max;
 	t->items = alloc_table(t->size * sizeof(*t->items));
-	if (t->items == NULL) {
-		alloc_free(t);
+	t->named = alloc_zeroed(NAMED_BYTES, 1);
+	if (t->items == NULL || t->named == NULL) {
+		replay_table_destroy(t);
 		return -ENOMEM;
 	}
 	t->entries_max = entries_max;
@@ -61,12 +75,14 @@ void replay_table_destroy(struct replay_table *t)
 {
 	if (t == NULL)
 		return;
-	alloc_table_free(t->items, t->size * sizeof(*t->items));
+	if (t->items != NULL)
+		alloc_table_free(t->items, t->size * sizeof(*t->items));
+	alloc_free(t->named);
 	alloc_free(t);
 }
 
 static void add_item(struct replay_table *t, pbn_t page, unsigned slot_code,
-		     struct mapping m)
+		     struct mapping m, uint64_t flag)
 {
 	uint64_t order = t->count;
 
@@ -74,9 +90,10 @@ static void add_item(struct replay_table *t, pbn_t page, unsigned slot_code,
 	VDO_ASSERT(page < PHYSICAL_BLOCKS_MAX && m.pbn < PHYSICAL_BLOCKS_MAX);
 	t->items[t->count++] = (struct item){
 		.place = page << PAGE_SHIFT |
-			 (uint64_t)slot_code << SLOT_SHIFT | order >> 24,
-		.value = (order & ORDER_LOW) << ORDER_SHIFT | m.pbn << 4 |
-			 m.state,
+			 (uint64_t)slot_code << SLOT_SHIFT |
+			 order >> ORDER_BITS,
+		.value = (order & ORDER_LOW) << ORDER_SHIFT | flag |
+			 m.pbn << 4 | m.state,
 	};
 }
 
@@ -86,14 +103,15 @@ bool replay_table_add(struct replay_table *t, const struct journal_entry *e)
 	if (t->entries == t->entries_max)
 		return false;
 	t->entries++;
-	add_item(t, e->page, e->slot + 1u, e->new_mapping);
+	add_item(t, e->page, e->slot + 1u, e->new_mapping,
+		 e->operation == JOURNAL_BLOCK_MAP ? INTERIOR : 0);
 	return true;
 }
 
 void replay_table_make(struct replay_table *t, pbn_t page)
 {
 	VDO_ASSERT(t->count < 2 * t->entries);
-	add_item(t, page, MAKES_PAGE, (struct mapping){0});
+	add_item(t, page, MAKES_PAGE, (struct mapping){0}, 0);
 	t->made++;
 }
 
@@ -102,6 +120,31 @@ static unsigned slot_code_of(const struct replay_table *t, size_t i)
 	return t->items[i].place >> SLOT_SHIFT & 0x3ff;
 }
 
+static struct mapping mapping_of(const struct replay_table *t, size_t i)
+{
+	return (struct mapping){
+		.pbn = t->items[i].value >> 4 & (PHYSICAL_BLOCKS_MAX - 1),
+		.state = t->items[i].value & 15,
+	};
+}
+
+static unsigned kind_of(const struct replay_table *t, size_t i)
+{
+	if (slot_code_of(t, i) == MAKES_PAGE)
+		return 0;
+	return (t->items[i].value & INTERIOR) != 0 ? REPLAY_INTERIOR
+						   : REPLAY_LEAF;
+}
+
+static pbn_t page_of(const struct replay_table *t, size_t i)
+{
+	VDO_CHECK(i < t->count);
+	return t->items[i].place >> PAGE_SHIFT;
+}
+
+/* ------------------------------------------------------------------- sorting
+ */
+
 static int compare(const void *a, const void *b)
 {
 	const struct item *x = a, *y = b;
@@ -109,6 +152,25 @@ static int compare(const void *a, const void *b)
 	if (x->place != y->place)
 		return x->place < y->place ? -1 : 1;
 	return x->value < y->value ? -1 : 1;
+}
+
+static uint8_t *named_bit(const struct replay_table *t, pbn_t page,
+			  uint8_t *bit)
+{
+	uint64_t hash = page * UINT64_C(0x9e3779b97f4a7c15) >> NAMED_SHIFT;
+
+	*bit = (uint8_t)(1u << hash % 8);
+	return &t->named[hash / 8];
+}
+
+static void name_pages(struct replay_table *t)
+{
+	size_t pos = 0;
+	uint8_t bit;
+	pbn_t page;
+
+	while ((page = replay_table_page(t, &pos)) != 0)
+		*named_bit(t, page, &bit) |= bit;
 }
 
 void replay_table_sort(struct replay_table *t)
@@ -126,8 +188,11 @@ void replay_table_sort(struct replay_table *t)
 		else
 			t->items[kept++] = t->items[i];
 	}
+	for (size_t i = 0; i < kept; i++)
+		t->items[i].value &= (UINT64_C(1) << ORDER_SHIFT) - 1;
 	t->count = kept;
 	t->sorted = true;
+	name_pages(t);
 }
 
 void replay_table_clear(struct replay_table *t)
@@ -136,17 +201,21 @@ void replay_table_clear(struct replay_table *t)
 	t->entries = 0;
 	t->made = 0;
 	t->sorted = false;
+	memset(t->named, 0, NAMED_BYTES);
 }
+
+/* ------------------------------------------------------------------- looking
+ */
 
 size_t replay_table_count(const struct replay_table *t)
 {
 	return t->sorted ? t->count - t->made : t->entries;
 }
 
-static pbn_t page_of(const struct replay_table *t, size_t i)
+size_t replay_table_made(const struct replay_table *t)
 {
-	VDO_CHECK(i < t->count);
-	return t->items[i].place >> PAGE_SHIFT;
+	VDO_ASSERT(t->sorted);
+	return t->made;
 }
 
 pbn_t replay_table_page(const struct replay_table *t, size_t *pos)
@@ -178,30 +247,220 @@ static size_t find(const struct replay_table *t, pbn_t page)
 	return low;
 }
 
+static bool is_item_of(const struct replay_table *t, size_t i, pbn_t page)
+{
+	return i < t->count && page_of(t, i) == page;
+}
+
+static bool is_named(const struct replay_table *t, pbn_t page)
+{
+	uint8_t bit, *byte = named_bit(t, page, &bit);
+
+	return (*byte & bit) != 0 && is_item_of(t, find(t, page), page);
+}
+
+/* The item that makes @page; false: there is none. */
+static bool find_made(const struct replay_table *t, pbn_t page, size_t *i)
+{
+	VDO_ASSERT(t->sorted);
+	*i = find(t, page);
+	return is_item_of(t, *i, page) && slot_code_of(t, *i) == MAKES_PAGE;
+}
+
 bool replay_table_makes(const struct replay_table *t, pbn_t page)
 {
-	size_t first = find(t, page);
+	size_t i;
+
+	return find_made(t, page, &i) &&
+	       mapping_of(t, i).state == STATE_UNMAPPED;
+}
+
+unsigned replay_table_kinds(const struct replay_table *t, pbn_t page)
+{
+	unsigned kinds = 0;
 
 	VDO_ASSERT(t->sorted);
-	return first < t->count && page_of(t, first) == page &&
-	       slot_code_of(t, first) == MAKES_PAGE;
+	for (size_t i = find(t, page); is_item_of(t, i, page); i++)
+		kinds |= kind_of(t, i);
+	return kinds;
+}
+
+unsigned replay_table_notes(const struct replay_table *t, pbn_t page)
+{
+	VDO_ASSERT(t->sorted);
+	return is_named(t, page) ? (unsigned)(t->items[find(t, page)].value >>
+					      ORDER_SHIFT)
+				 : 0;
+}
+
+void replay_table_note(struct replay_table *t, pbn_t page, unsigned notes)
+{
+	struct item *item = &t->items[find(t, page)];
+
+	VDO_ASSERT(t->sorted && is_named(t, page) && notes <= ORDER_LOW);
+	item->value &= (UINT64_C(1) << ORDER_SHIFT) - 1;
+	item->value |= (uint64_t)notes << ORDER_SHIFT;
+}
+
+/* ------------------------------------------------------------------ applying
+ */
+
+static bool is_refuted(const struct replay_table *t, pbn_t page)
+{
+	size_t i;
+
+	return find_made(t, page, &i) &&
+	       mapping_of(t, i).state != STATE_UNMAPPED;
+}
+
+void replay_table_refute(struct replay_table *t, pbn_t page)
+{
+	size_t i;
+	bool made = find_made(t, page, &i);
+
+	VDO_ASSERT(made);
+	t->items[i].value |= STATE_UNCOMPRESSED;
+}
+
+/* A slot of an interior page leads to one page for ever. */
+static bool takes_child(const struct replay_table *t, const uint8_t *bytes,
+			unsigned slot, struct mapping m)
+{
+	static const struct mapping nothing = {ZERO_BLOCK, STATE_UNMAPPED};
+	struct mapping old = mapping_page_get(bytes, slot);
+
+	return (mapping_equal(old, nothing) || mapping_equal(old, m)) &&
+	       !is_refuted(t, m.pbn);
 }
 
 unsigned replay_table_apply(const struct replay_table *t, pbn_t page,
-			    uint8_t *bytes)
+			    uint8_t *bytes, unsigned kinds)
 {
-	size_t first = find(t, page), i = first;
+	unsigned n = 0;
 
 	VDO_ASSERT(t->sorted);
-	for (; i < t->count && page_of(t, i) == page; i++) {
-		const struct item *item = &t->items[i];
-		struct mapping m = {
-			.pbn = item->value >> 4 & (PHYSICAL_BLOCKS_MAX - 1),
-			.state = item->value & 15,
-		};
+	for (size_t i = find(t, page); is_item_of(t, i, page); i++) {
+		struct mapping m = mapping_of(t, i);
+		unsigned slot = slot_code_of(t, i) - 1, kind = kind_of(t, i);
 
-		if (slot_code_of(t, i) != MAKES_PAGE)
-			mapping_page_put(bytes, slot_code_of(t, i) - 1, m);
+		if (kind == 0) {
+			n += m.state == STATE_UNMAPPED;
+			continue;
+		}
+		if ((kind & kinds) == 0 || (kind == REPLAY_INTERIOR &&
+					    !takes_child(t, bytes, slot, m)))
+			continue;
+		mapping_page_put(bytes, slot, m);
+		n++;
 	}
-	return (unsigned)(i - first);
+	return n;
+}
+
+/* ----------------------------------------------------------------- the lies */
+
+static const char page_and_data[] =
+	"entries take a block for a page of the block map and for data";
+static const char both_kinds[] =
+	"entries have a page lead both to pages and to data";
+
+const char *replay_table_clash(const struct replay_table *t, pbn_t *page)
+{
+	unsigned kinds = 0;
+
+	VDO_ASSERT(t->sorted);
+	for (size_t i = 0; i < t->count; i++) {
+		pbn_t to = mapping_of(t, i).pbn;
+
+		*page = page_of(t, i);
+		kinds = i > 0 && page_of(t, i - 1) == *page ? kinds : 0;
+		kinds |= kind_of(t, i);
+		if (kinds == (REPLAY_LEAF | REPLAY_INTERIOR))
+			return both_kinds;
+		if (kind_of(t, i) != REPLAY_LEAF || to == ZERO_BLOCK ||
+		    !is_named(t, to))
+			continue;
+		*page = to;
+		return page_and_data;
+	}
+	*page = 0;
+	return NULL;
+}
+
+/* Does an entry have a slot of @bytes lead to another page than it does? */
+static bool replaces_child(const struct replay_table *t, pbn_t page,
+			   const uint8_t *bytes)
+{
+	for (size_t i = find(t, page); is_item_of(t, i, page); i++)
+		if (kind_of(t, i) == REPLAY_INTERIOR &&
+		    !takes_child(t, bytes, slot_code_of(t, i) - 1,
+				 mapping_of(t, i)))
+			return true;
+	return false;
+}
+
+/* What the slots of a page tell of it. */
+struct look {
+	bool leads_to_data; /* what only a leaf page has */
+	pbn_t child;	    /* a page that has entries of its own; 0: none */
+};
+
+/* A mapping that an entry replaces may be to what was data then, and was made a
+ * page since. */
+static struct look look_at(const struct replay_table *t, pbn_t page,
+			   const uint8_t *bytes)
+{
+	size_t i = find(t, page);
+	struct look l = {0};
+
+	for (unsigned slot = 0; slot < MAP_PAGE_ENTRIES; slot++) {
+		struct mapping m = mapping_page_get(bytes, slot);
+		bool replaced;
+
+		while (is_item_of(t, i, page) && slot_code_of(t, i) < slot + 1)
+			i++;
+		replaced = is_item_of(t, i, page) &&
+			   slot_code_of(t, i) == slot + 1 &&
+			   kind_of(t, i) == REPLAY_LEAF;
+		if (m.state > STATE_UNCOMPRESSED ||
+		    (m.state == STATE_UNCOMPRESSED && m.pbn == ZERO_BLOCK))
+			l.leads_to_data = true;
+		else if (m.pbn != ZERO_BLOCK && is_named(t, m.pbn) &&
+			 !(replaced && replay_table_makes(t, m.pbn)))
+			l.child = m.pbn;
+	}
+	return l;
+}
+
+const char *replay_table_misfit(const struct replay_table *t, pbn_t page,
+				const uint8_t *bytes, pbn_t *which)
+{
+	unsigned kinds = replay_table_kinds(t, page);
+	struct look l = look_at(t, page, bytes);
+
+	*which = page;
+	if (kinds == (REPLAY_LEAF | REPLAY_INTERIOR))
+		return both_kinds;
+	if ((kinds & REPLAY_INTERIOR) != 0 && replaces_child(t, page, bytes))
+		return "an entry has a page lead to another page than it does";
+	if ((kinds & REPLAY_INTERIOR) != 0 && l.leads_to_data)
+		return "an entry has a page that leads to data lead to a page";
+	*which = l.child;
+	return (kinds & REPLAY_LEAF) != 0 && l.child != ZERO_BLOCK &&
+			       !l.leads_to_data
+		       ? page_and_data
+		       : NULL;
+}
+
+bool replay_table_doubts(const struct replay_table *t, pbn_t page,
+			 const uint8_t *bytes)
+{
+	bool doubtful = false;
+
+	for (size_t i = find(t, page); is_item_of(t, i, page); i++) {
+		if (kind_of(t, i) == REPLAY_LEAF)
+			return false;
+		doubtful |= kind_of(t, i) == REPLAY_INTERIOR &&
+			    replay_table_kinds(t, mapping_of(t, i).pbn) == 0;
+	}
+	return doubtful && look_at(t, page, bytes).child == ZERO_BLOCK;
 }

@@ -3,19 +3,26 @@
  * What journal entries make of the block map: the last mapping of each place,
  * sorted by page.
  *
- * Entries say what a place holds afterwards, not how it changes. So only the last
- * one of each place counts, and applying one again does no harm (I43).
+ * Entries say what a place holds afterwards, not how it changes. So only the
+ * last one of each place counts, and applying one again does no harm (I43).
  *
- * A page that an entry makes is empty before the entries that follow, whatever its
- * block holds: it may never have been written since, and hold data that is a copy
- * of a page, or a page that a rebuild took out of its tree.
+ * A page that an entry makes is empty before the entries that follow, whatever
+ * its block holds: it may never have been written since, and hold data that is
+ * a copy of a page, or a page that a rebuild took out of its tree.
+ *
+ * Nothing in the format says that an entry is what was written. One that is not
+ * may name any block as a page, and bring about that data are overwritten. What
+ * entries that are true never do is told here: replay_table_clash() of entries
+ * among themselves, replay_table_misfit() of entries and the page that they are
+ * of.
  *
  * A recovery fills a table as often as needed, a batch at a time. A volume that
  * is only read is served with all entries in one table, over pages as they are
  * on disk.
  *
  * Runs on: one thread until it is sorted, then any number.
- * Memory: 16 bytes an entry and a page that is made, of which what is not used is not touched.
+ * Memory: 16 bytes an entry and a page that is made, of which what is not used
+ * is not touched, and 128 KiB.
  */
 #ifndef REPLAY_TABLE_H
 #define REPLAY_TABLE_H
@@ -45,16 +52,63 @@ void replay_table_clear(struct replay_table *t);
 /* Places, if it is sorted; else entries. */
 size_t replay_table_count(const struct replay_table *t);
 
-/* The next page that has entries or is made, in ascending order, or 0; begin with *@pos 0,
- * which then goes beyond the entries of that page. */
+/* The next page that has entries or is made, in ascending order, or 0; begin
+ * with
+ * *@pos 0, which then goes beyond the entries of that page. */
 pbn_t replay_table_page(const struct replay_table *t, size_t *pos);
+
+/* Pages that are made, when it is sorted. */
+size_t replay_table_made(const struct replay_table *t);
 
 /* Does an entry make page @page? Then nothing is to be read of its block. */
 bool replay_table_makes(const struct replay_table *t, pbn_t page);
 
-/* Store all mappings of page @page into @bytes; how many, and one more if the page
- * is made: then @bytes are those of an empty page. */
+/* What entries take their page for: one with mappings of logical blocks, or one
+ * that leads to pages. */
+enum { REPLAY_LEAF = 1, REPLAY_INTERIOR = 2 };
+
+/* What the entries of page @page take it for; 0: it has none. */
+unsigned replay_table_kinds(const struct replay_table *t, pbn_t page);
+
+/* What whoever has the table notes of page @page, which has items: a number of
+ * 23 bits, which is 0 when it was sorted, and of other blocks. */
+unsigned replay_table_notes(const struct replay_table *t, pbn_t page);
+void replay_table_note(struct replay_table *t, pbn_t page, unsigned notes);
+
+/*
+ * Store the mappings of page @page into @bytes that are of @kinds; how many,
+ * and one more if the page is made: then @bytes are those of an empty page. A
+ * slot that leads to a page goes on to do so.
+ */
 unsigned replay_table_apply(const struct replay_table *t, pbn_t page,
-			    uint8_t *bytes);
+			    uint8_t *bytes, unsigned kinds);
+
+/* Page @page, which is made, is none: nothing makes it, or leads to it. */
+void replay_table_refute(struct replay_table *t, pbn_t page);
+
+/*
+ * What is wrong with the entries, all of which from some block of the journal
+ * to another are there, in words; *@page is the block. NULL: nothing is. They
+ * are wrong if a page has entries of both kinds, or data are in a page: what
+ * was data becomes a page only after the last mapping to it is gone, and a page
+ * stays one.
+ */
+const char *replay_table_clash(const struct replay_table *t, pbn_t *page);
+
+/*
+ * The same of page @page, which is not made, and is on the storage as @bytes,
+ * without its entries; *@which is the block. A page with entries of data that
+ * has nothing that only a leaf page can have, and leads to a page with entries,
+ * is an interior page, or those are wrong.
+ */
+const char *replay_table_misfit(const struct replay_table *t, pbn_t page,
+				const uint8_t *bytes, pbn_t *which);
+
+/*
+ * Does nothing but its entries say that this page leads to pages? They lead to
+ * one that has none of its own, which may be data, and @page a leaf page.
+ */
+bool replay_table_doubts(const struct replay_table *t, pbn_t page,
+			 const uint8_t *bytes);
 
 #endif

@@ -20,6 +20,7 @@
 const unsigned fuzz_replays = 3000;
 
 #define RING 8u
+#define ANY  (REPLAY_LEAF | REPLAY_INTERIOR)
 
 static const struct replay_facts facts = {
 	.blocks = RING,
@@ -63,6 +64,15 @@ static void make_block(uint8_t *block, seq_t seq, unsigned count, seq_t head)
 	}
 }
 
+static void take(struct replay_table *table, const struct journal_entry *e)
+{
+	if (replay_entry_check(&facts, e) != NULL)
+		return;
+	FUZZ_CHECK(replay_table_add(table, e));
+	if (e->operation == JOURNAL_BLOCK_MAP)
+		replay_table_make(table, e->new_mapping.pbn);
+}
+
 /* Both ends of a scan, and all that lies between. */
 static void walk(struct replay_scan *scan, const struct replay_bounds *b,
 		 const uint8_t *ring, struct replay_table *table)
@@ -85,29 +95,45 @@ static void walk(struct replay_scan *scan, const struct replay_bounds *b,
 			FUZZ_CHECK(entries[i].at.seq == q);
 			FUZZ_CHECK(i == 0 || entries[i].at.entry >
 						     entries[i - 1].at.entry);
-			if (replay_entry_check(&facts, &entries[i].entry) ==
-			    NULL)
-				FUZZ_CHECK(replay_table_add(table,
-							    &entries[i].entry));
+			take(table, &entries[i].entry);
 		}
 	}
+}
+
+/* What is told of a page is told each time, and of a block that it has to do
+ * with.
+ */
+static void judge(const struct replay_table *table, pbn_t page,
+		  const uint8_t *bytes)
+{
+	pbn_t which = 0;
+	const char *wrong = replay_table_misfit(table, page, bytes, &which);
+
+	FUZZ_CHECK(wrong == NULL || which != 0);
+	FUZZ_CHECK(replay_table_kinds(table, page) != ANY || wrong != NULL);
+	FUZZ_CHECK(!replay_table_doubts(table, page, bytes) ||
+		   replay_table_kinds(table, page) == REPLAY_INTERIOR);
 }
 
 static void use_table(struct replay_table *table)
 {
 	size_t pos = 0, places = 0;
-	pbn_t page, last = 0;
+	pbn_t page, last = 0, clash;
+	const char *wrong;
 
 	replay_table_sort(table);
+	wrong = replay_table_clash(table, &clash);
+	FUZZ_CHECK((wrong == NULL) == (clash == 0));
 	while ((page = replay_table_page(table, &pos)) != 0) {
 		uint8_t once[BLOCK_SIZE] = {0}, twice[BLOCK_SIZE];
-		unsigned n = replay_table_apply(table, page, once);
+		unsigned n = replay_table_apply(table, page, once, ANY);
 
-		FUZZ_CHECK(page > last && n > 0 && n <= MAP_PAGE_ENTRIES);
+		FUZZ_CHECK(page > last && n > 0 && n <= MAP_PAGE_ENTRIES + 1);
 		memcpy(twice, once, sizeof(once));
-		FUZZ_CHECK(replay_table_apply(table, page, twice) == n);
+		FUZZ_CHECK(replay_table_apply(table, page, twice, ANY) == n);
 		FUZZ_CHECK(memcmp(once, twice, sizeof(once)) == 0);
-		places += n;
+		judge(table, page, once);
+		places += n - replay_table_makes(table, page);
 		last = page;
 	}
 	FUZZ_CHECK(places == replay_table_count(table));

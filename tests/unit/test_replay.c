@@ -14,6 +14,8 @@
 
 #include "tests/lib/unit.h"
 
+#define ANY (REPLAY_LEAF | REPLAY_INTERIOR)
+
 #define RING 8
 #define FULL JOURNAL_ENTRIES_PER_BLOCK
 
@@ -490,15 +492,158 @@ START_TEST(made_pages)
 	ck_assert(replay_table_makes(t, 9));
 	ck_assert(replay_table_makes(t, 12));
 	ck_assert(!replay_table_makes(t, 70));
-	ck_assert_uint_eq(replay_table_apply(t, 5, page), 1);
-	ck_assert_uint_eq(replay_table_apply(t, 9, page), 3);
+	ck_assert_uint_eq(replay_table_apply(t, 5, page, ANY), 1);
+	memset(page, 0, sizeof(page));
+	ck_assert_uint_eq(replay_table_apply(t, 9, page, ANY), 3);
 	ck_assert_uint_eq(mapping_page_get(page, 0).pbn, 70);
 	ck_assert_uint_eq(mapping_page_get(page, 811).pbn, 12);
-	ck_assert_uint_eq(replay_table_apply(t, 12, page), 1);
+	/* It leads to that page for ever. */
+	ck_assert_uint_eq(replay_table_apply(t, 5, page, REPLAY_INTERIOR), 0);
+	ck_assert_uint_eq(mapping_page_get(page, 811).pbn, 12);
+	ck_assert_uint_eq(replay_table_apply(t, 12, page, ANY), 1);
 	ck_assert_uint_eq(mapping_page_get(page, 0).pbn, 70);
 	replay_table_clear(t);
 	replay_table_sort(t);
 	ck_assert(!replay_table_makes(t, 12));
+	replay_table_destroy(t);
+}
+END_TEST
+
+static void add(struct replay_table *t, enum journal_operation operation,
+		pbn_t page, unsigned slot, pbn_t to, unsigned state)
+{
+	struct journal_entry e = {
+		.operation = operation,
+		.page = page,
+		.slot = (uint16_t)slot,
+		.new_mapping = {to, (uint8_t)state},
+	};
+
+	ck_assert(replay_table_add(t, &e));
+	if (operation == JOURNAL_BLOCK_MAP)
+		replay_table_make(t, to);
+}
+
+/* Entries that no journal has which was written: each line is one of two. */
+static const struct {
+	struct {
+		enum journal_operation operation;
+		pbn_t page;
+		unsigned slot;
+		pbn_t to;
+	} e[2];
+	pbn_t clash; /* 0: none */
+} clashes[] = {
+	{{{JOURNAL_DATA, 5, 1, 70}, {JOURNAL_DATA, 6, 1, 70}}, 0},
+	{{{JOURNAL_BLOCK_MAP, 5, 1, 9}, {JOURNAL_DATA, 9, 1, 70}}, 0},
+	/* What is mapped no more may become a page. */
+	{{{JOURNAL_DATA, 5, 1, 9}, {JOURNAL_DATA, 5, 1, 0}}, 0},
+	{{{JOURNAL_BLOCK_MAP, 5, 1, 9}, {JOURNAL_DATA, 5, 2, 70}}, 5},
+	{{{JOURNAL_DATA, 5, 1, 9}, {JOURNAL_BLOCK_MAP, 6, 1, 9}}, 9},
+	{{{JOURNAL_DATA, 5, 1, 9}, {JOURNAL_DATA, 9, 1, 70}}, 9},
+};
+
+START_TEST(entries_that_clash)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(clashes); i++) {
+		struct replay_table *t;
+		const char *wrong;
+		pbn_t page;
+
+		ck_assert_int_eq(replay_table_create(2, &t), 0);
+		for (unsigned k = 0; k < 2; k++)
+			add(t, clashes[i].e[k].operation, clashes[i].e[k].page,
+			    clashes[i].e[k].slot, clashes[i].e[k].to,
+			    STATE_UNCOMPRESSED);
+		replay_table_sort(t);
+		wrong = replay_table_clash(t, &page);
+		ck_assert_uint_eq(page, clashes[i].clash);
+		ck_assert_int_eq(wrong != NULL, page != 0);
+		replay_table_destroy(t);
+	}
+}
+END_TEST
+
+static const char *misfit(const struct replay_table *t, pbn_t page,
+			  const uint8_t *bytes, pbn_t wanted)
+{
+	pbn_t which = 0;
+	const char *wrong = replay_table_misfit(t, page, bytes, &which);
+
+	ck_assert(wrong == NULL || which == wanted);
+	return wrong;
+}
+
+/* Entries and the page that they are of. */
+START_TEST(entries_that_do_not_fit)
+{
+	struct mapping one = {60, STATE_UNCOMPRESSED};
+	struct mapping leaf = {70, STATE_UNCOMPRESSED};
+	struct mapping fragment = {60, STATE_FRAGMENT_0};
+	uint8_t page[BLOCK_SIZE] = {0};
+	struct replay_table *t;
+
+	ck_assert_int_eq(replay_table_create(4, &t), 0);
+	add(t, JOURNAL_DATA, 5, 1, 80, STATE_UNCOMPRESSED);
+	add(t, JOURNAL_BLOCK_MAP, 6, 2, 70, STATE_UNCOMPRESSED);
+	add(t, JOURNAL_BLOCK_MAP, 7, 2, 71, STATE_UNCOMPRESSED);
+	add(t, JOURNAL_DATA, 70, 1, 81, STATE_UNCOMPRESSED);
+	replay_table_sort(t);
+	ck_assert_ptr_null(misfit(t, 5, page, 0));
+	ck_assert_ptr_null(misfit(t, 6, page, 0));
+	/* The page that 6 leads to has an entry; that of 7 has none. */
+	ck_assert(!replay_table_doubts(t, 5, page));
+	ck_assert(!replay_table_doubts(t, 6, page));
+	ck_assert(replay_table_doubts(t, 7, page));
+	/* A page that leads to one with entries. */
+	mapping_page_put(page, 4, leaf);
+	ck_assert_ptr_nonnull(misfit(t, 5, page, 70));
+	ck_assert(!replay_table_doubts(t, 7, page));
+	/* A leaf page. */
+	mapping_page_put(page, 9, fragment);
+	ck_assert_ptr_null(misfit(t, 5, page, 0));
+	ck_assert_ptr_nonnull(misfit(t, 6, page, 6));
+	/* What leads to another page. */
+	memset(page, 0, sizeof(page));
+	mapping_page_put(page, 2, one);
+	ck_assert_ptr_nonnull(misfit(t, 6, page, 6));
+	ck_assert_uint_eq(replay_table_apply(t, 6, page, ANY), 0);
+	mapping_page_put(page, 2, leaf);
+	ck_assert_ptr_null(misfit(t, 6, page, 0));
+	/* Entries of the other kind are left out. */
+	ck_assert_uint_eq(replay_table_apply(t, 6, page, REPLAY_LEAF), 0);
+	ck_assert_uint_eq(replay_table_apply(t, 6, page, REPLAY_INTERIOR), 1);
+	ck_assert_uint_eq(replay_table_kinds(t, 6), REPLAY_INTERIOR);
+	ck_assert_uint_eq(replay_table_kinds(t, 70), REPLAY_LEAF);
+	ck_assert_uint_eq(replay_table_kinds(t, 71), 0);
+	replay_table_destroy(t);
+}
+END_TEST
+
+/* Notes on pages, and pages that are none. */
+START_TEST(notes)
+{
+	uint8_t page[BLOCK_SIZE] = {0};
+	struct replay_table *t;
+
+	ck_assert_int_eq(replay_table_create(2, &t), 0);
+	add(t, JOURNAL_BLOCK_MAP, 6, 2, 70, STATE_UNCOMPRESSED);
+	add(t, JOURNAL_DATA, 70, 1, 81, STATE_UNCOMPRESSED);
+	replay_table_sort(t);
+	ck_assert_uint_eq(replay_table_made(t), 1);
+	ck_assert_uint_eq(replay_table_notes(t, 6), 0);
+	ck_assert_uint_eq(replay_table_notes(t, 81), 0);
+	replay_table_note(t, 6, 5);
+	replay_table_note(t, 6, 6);
+	ck_assert_uint_eq(replay_table_notes(t, 6), 6);
+	ck_assert_uint_eq(replay_table_notes(t, 70), 0);
+	ck_assert_uint_eq(replay_table_apply(t, 6, page, ANY), 1);
+	ck_assert_uint_eq(mapping_page_get(page, 2).pbn, 70);
+	memset(page, 0, sizeof(page));
+	replay_table_refute(t, 70);
+	ck_assert(!replay_table_makes(t, 70));
+	ck_assert_uint_eq(replay_table_apply(t, 6, page, ANY), 0);
+	ck_assert_uint_eq(replay_table_apply(t, 70, page, ANY), 1);
 	replay_table_destroy(t);
 }
 END_TEST
@@ -529,7 +674,7 @@ START_TEST(table)
 
 		ck_assert_uint_eq(replay_table_page(t, &pos), pbn);
 		memset(page, 0, sizeof(page));
-		ck_assert_uint_eq(replay_table_apply(t, pbn, page), 812);
+		ck_assert_uint_eq(replay_table_apply(t, pbn, page, ANY), 812);
 		for (unsigned s = 0; s < 812; s++) {
 			struct mapping m = mapping_page_get(page, s);
 			unsigned last = 4999;
@@ -539,8 +684,8 @@ START_TEST(table)
 			ck_assert_uint_eq(m.pbn, (UINT64_C(1) << 36) - 1 - last);
 			ck_assert_uint_eq(m.state, last % 16);
 		}
-		ck_assert_uint_eq(replay_table_apply(t, pbn - 1, page), 0);
-		ck_assert_uint_eq(replay_table_apply(t, 1, page), 0);
+		ck_assert_uint_eq(replay_table_apply(t, pbn - 1, page, ANY), 0);
+		ck_assert_uint_eq(replay_table_apply(t, 1, page, ANY), 0);
 	}
 	ck_assert_uint_eq(replay_table_page(t, &pos), 0);
 	replay_table_clear(t);
@@ -583,6 +728,9 @@ int main(void)
 	tcase_add_test(tc, totals);
 	tcase_add_loop_test(tc, entry_check, 0, ARRAY_SIZE(checks));
 	tcase_add_test(tc, table);
+	tcase_add_test(tc, entries_that_clash);
+	tcase_add_test(tc, entries_that_do_not_fit);
+	tcase_add_test(tc, notes);
 	tcase_add_test(tc, made_pages);
 	return unit_run();
 }
