@@ -1233,6 +1233,7 @@ void sim_device_cut(struct sim_device *sd, uint64_t block_count)
 
 struct sim_saved {
 	uint64_t block_count, room;
+	uint64_t settled;
 	uint64_t *stamps;
 	unsigned char *blocks;
 };
@@ -1253,6 +1254,7 @@ struct sim_saved *sim_device_save(struct sim_device *sd,
 	lock(sd);
 	VDO_ASSERT(sd->crashed || list_empty(&sd->dirty));
 	saved->block_count = count;
+	saved->settled = sd->settled;
 	saved->stamps = (uint64_t *)(saved + 1);
 	saved->blocks = (unsigned char *)(saved->stamps + count);
 	for (uint64_t b = 0; b < count; b++) {
@@ -1269,6 +1271,7 @@ void sim_device_restore(struct sim_device *sd, const struct sim_saved *saved)
 {
 	lock(sd);
 	VDO_ASSERT(saved->block_count == sd->config.block_count);
+	sd->settled = saved->settled; /* what was written before, or less */
 	list_for_each_safe(n, &sd->dirty)
 		forget_dirty(sd, list_entry(n, struct dirty_block, link)->block);
 	for (uint64_t b = 0; b < saved->block_count; b++) {
