@@ -101,8 +101,9 @@ static inline bool delta_found(const struct delta_entry *e, uint32_t key)
 }
 
 /*
- * Decode the entry at @at if it ends within one word, for fast loops. Returns
- * false if it is longer, or begins too late in the word to tell.
+ * Decode the entry that @word begins with, of which @valid bits are there, for
+ * fast loops. Returns false if it may be longer, or begins too late in the word
+ * to tell.
  */
 struct delta_quick {
 	uint64_t word;
@@ -110,22 +111,22 @@ struct delta_quick {
 	uint32_t bits;
 };
 
-static inline bool delta_quick(const uint8_t *mem, uint64_t at,
+static inline bool delta_quick(uint64_t word, unsigned valid,
 			       const struct delta_coding *c,
 			       struct delta_quick *q)
 {
-	uint64_t word = bits_peek(mem, at);
 	unsigned head = c->value_bits + c->min_bits;
-	uint64_t tail = (word >> head) | UINT64_C(1) << (BITS_AT_ONCE - head);
+	uint64_t tail = (word >> head) | UINT64_C(1) << (valid - head);
 	uint32_t code = (uint32_t)(word >> c->value_bits) &
 			(uint32_t)bits_mask(c->min_bits);
 	uint32_t zeros = (uint32_t)__builtin_ctzll(tail);
 	bool far = code >= c->min_keys;
 
+	VDO_CHECK(valid >= head && valid <= BITS_AT_ONCE);
 	q->word = word;
 	q->delta = code + (far ? zeros * c->incr_keys : 0);
 	q->bits = head + (far ? zeros + 1 : 0);
-	return q->bits <= BITS_AT_ONCE;
+	return q->bits <= valid;
 }
 
 #endif
