@@ -26,8 +26,10 @@
  * What is written together is to lie together, so that it becomes one operation
  * of the storage. Blocks that go through one hash zone come to be stored at about
  * the same time, those of two do not. So ops name a stream, and each stream takes
- * a run of RUN_BLOCKS at a time from the cursor; pages have one of their own. What
- * is left of all runs when the cursor is at the end serves any stream, down to the
+ * a run of RUN_BLOCKS at a time from the cursor; pages have one of their own. So have
+ * compressed blocks, of which one takes the data of several requests with a block
+ * each: the one that writes it exchanges its own for the next of that run, if there
+ * is one at hand [depot_move]. What is left of all runs when the cursor is at the end serves any stream, down to the
  * last block. A run is two numbers in memory: its blocks are free, on disk and in
  * all counts, until an op takes one.
  *
@@ -322,25 +324,36 @@ static bool take_from(const struct slab *s, struct alloc_run *run)
 }
 
 /*
- * The run of the open slab that has a free block, which is the one before
- * run->at then: the stream's own, or its next one; else any. NULL: nothing is
- * free after the cursor and in the runs.
+ * The stream's run of the open slab, or its next one, that has a free block, which
+ * is the one before run->at then. NULL: it has none, and none can be had.
  */
-static struct alloc_run *find_in_open(struct depot_zone *z, unsigned stream)
+static inline struct alloc_run *own_run(struct depot_zone *z, unsigned stream)
 {
 	struct alloc_run *run = &z->runs[stream];
 	struct slab *s = z->open;
 	uint32_t offset;
 
+	VDO_CHECK(stream < ALLOC_STREAMS);
 	if (likely(take_from(s, run)))
 		return run;
-	if (refs_find(s, &offset)) {
-		run->at = s->cursor;
-		run->end = MIN(offset + RUN_BLOCKS,
-			       (uint32_t)z->depot->geo.data_blocks);
-		s->cursor = run->end;
+	if (!refs_find(s, &offset))
+		return NULL;
+	run->at = s->cursor;
+	run->end = MIN(offset + RUN_BLOCKS,
+		       (uint32_t)z->depot->geo.data_blocks);
+	s->cursor = run->end;
+	return run;
+}
+
+/* The same; else any run. NULL: nothing is free after the cursor and in the
+ * runs. */
+static struct alloc_run *find_in_open(struct depot_zone *z, unsigned stream)
+{
+	struct alloc_run *run = own_run(z, stream);
+	struct slab *s = z->open;
+
+	if (likely(run != NULL))
 		return run;
-	}
 	for (unsigned i = 0; i < ALLOC_STREAMS; i++)
 		if (take_from(s, &z->runs[i]))
 			return &z->runs[i];
@@ -390,10 +403,24 @@ static int reserve_page(struct slab *s, uint32_t offset)
 	return 0;
 }
 
+/* Lock free block @offset of the open slab. NULL: no lock is left. */
+static inline struct pbn_lock *take_block(struct depot_zone *z, uint32_t offset,
+					  enum pbn_lock_type type)
+{
+	struct pbn_lock *lock =
+		pbnlock_get(z->open, z->open->start + offset, type);
+
+	VDO_CHECK(offset < z->depot->geo.data_blocks);
+	if (unlikely(lock == NULL))
+		return NULL;
+	refs_claim(z->open, offset);
+	lock->provisional = true;
+	return lock;
+}
+
 static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 {
 	struct alloc_run *run = NULL;
-	struct pbn_lock *lock;
 	uint32_t offset;
 	int r;
 
@@ -410,12 +437,8 @@ static int allocate(struct depot_zone *z, struct alloc_op *op, int failed)
 			return r;
 		}
 	}
-	lock = pbnlock_get(z->open, z->open->start + offset, op->type);
-	VDO_CHECK(offset < z->depot->geo.data_blocks);
-	VDO_CHECK(lock != NULL); /* locks_max is enough for all requests */
-	refs_claim(z->open, offset);
-	lock->provisional = true;
-	op->lock = lock;
+	op->lock = take_block(z, offset, op->type);
+	VDO_CHECK(op->lock != NULL); /* locks_max is enough for all requests */
 	op->zone = z->number;
 	return 0;
 }
@@ -526,4 +549,26 @@ bool depot_allocate(struct depot *d, struct alloc_op *op)
 	op->patient = false;
 	op->refusal = 0;
 	return attempt(zone_check(d, op->zone), op, 0);
+}
+
+struct pbn_lock *depot_move(struct depot *d, unsigned zone,
+			    struct pbn_lock *lock)
+{
+	struct depot_zone *z = zone_check(d, zone);
+	struct alloc_run *run;
+	struct pbn_lock *moved;
+
+	VDO_CHECK(lock->type == PBN_LOCK_WRITE && lock->provisional);
+	if (z->open == NULL || zone_read_only(z))
+		return lock;
+	run = own_run(z, PACK_STREAM);
+	if (run == NULL)
+		return lock;
+	moved = take_block(z, run->at - 1, PBN_LOCK_WRITE);
+	if (moved == NULL) {
+		run->at--; /* it stays free */
+		return lock;
+	}
+	depot_unlock(d, zone, lock);
+	return moved;
 }

@@ -232,6 +232,14 @@ struct alloc_op {
  */
 bool depot_allocate(struct depot *d, struct alloc_op *op) MUST_CHECK;
 
+/*
+ * Exchange the block of write lock @lock, nothing of which was written or made
+ * known, for one that lies beside other compressed blocks. Returns the lock of that
+ * one; @lock itself if there is none at hand. On the zone of the block.
+ */
+struct pbn_lock *depot_move(struct depot *d, unsigned zone,
+			    struct pbn_lock *lock) MUST_CHECK;
+
 /* --------------------------------------------------- reference counts, E 7 */
 
 enum refs_kind {

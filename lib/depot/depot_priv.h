@@ -208,10 +208,11 @@ struct slab_journal {
 };
 
 /* What is kept apart where it is allocated, alloc.c: ops for data, by their
- * stream, and those for pages. */
+ * stream, those for pages, and compressed blocks. */
 #define DATA_STREAMS  4u
 #define PAGE_STREAM   DATA_STREAMS
-#define ALLOC_STREAMS (DATA_STREAMS + 1)
+#define PACK_STREAM   (DATA_STREAMS + 1)
+#define ALLOC_STREAMS (DATA_STREAMS + 2)
 
 struct slab {
 	struct depot_zone *zone;

@@ -108,7 +108,7 @@ static void start_io(struct mio *m)
 	struct vdo_device *d = m->storage->device;
 
 	VDO_CHECK(m->io.op != VDO_DEVICE_FLUSH && m->io.length > 0);
-	if (m->storage->merge_blocks != 0)
+	if (storage_merges(m->storage))
 		plug_start(m);
 	else
 		d->submit(d->ctx, &m->io);
@@ -207,7 +207,7 @@ void mio_flush(struct mio *m, struct storage *s)
 		return;
 	}
 	bump(&s->flushes);
-	if (s->merge_blocks != 0)
+	if (storage_merges(s))
 		plug_flush();
 	s->device->submit(s->device->ctx, &m->io);
 }

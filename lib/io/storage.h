@@ -69,6 +69,12 @@ struct storage {
 void storage_init(struct storage *s, struct vdo_device *device,
 		  uint64_t bio_offset);
 
+/* Is what lies side by side one operation? */
+static inline bool storage_merges(const struct storage *s)
+{
+	return s->merge_blocks != 0;
+}
+
 /* What was started and completed so far. Any thread; not one moment's. */
 void storage_counts(const struct storage *s, enum mio_kind kind,
 		    struct mio_counts *counts);

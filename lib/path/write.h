@@ -69,6 +69,8 @@
 	/* lead, member, or alone */					       \
 	X(W_PACK, write_pack, ON_PACKER)				       \
 	X(W_PACKED, write_packed, ON_LOGICAL)				       \
+	/* a compressed block goes beside others */			       \
+	X(W_MOVE, write_move, ON_PHYSICAL)				       \
 	/* the data block */						       \
 	X(W_STORE, write_store, ON_LOGICAL)				       \
 	/* the compressed block */					       \

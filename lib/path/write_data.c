@@ -283,7 +283,8 @@ int write_packed(struct flow *f)
 
 	switch (r->pack.verdict) {
 	case PACK_LEAD:
-		return W_LEAD;
+		return storage_merges(r->path->config.storage) ? W_MOVE
+							       : W_LEAD;
 	case PACK_MEMBER:
 		VDO_CHECK(r->packed); /* its lead has set everything */
 		return W_OLD;
@@ -315,6 +316,20 @@ int write_store(struct flow *f)
 	mio_write(&r->mio, r->path->config.storage, MIO_DATA,
 		  r->new.pbn, 1, r->data, false);
 	return FLOW_WAIT;
+}
+
+/* Of the blocks of all members one is used. Were it the lead's, compressed blocks
+ * would lie apart, and each would be an operation of the storage. */
+int write_move(struct flow *f)
+{
+	struct request *r = request_of(f);
+
+	VDO_CHECK(r->owner && r->pack.verdict == PACK_LEAD);
+	r->alloc.lock = depot_move(r->path->config.depot, r->alloc.zone,
+				   r->alloc.lock);
+	r->dedupe.alloc_lock = r->alloc.lock;
+	r->new.pbn = pbnlock_pbn(r->alloc.lock);
+	return W_LEAD;
 }
 
 int write_lead(struct flow *f)

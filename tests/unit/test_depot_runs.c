@@ -11,6 +11,9 @@
 #define RUN   64u /* as in depot/alloc.c */
 #define SLABS 3u
 
+/* Those that a block can be asked for in. */
+#define STREAMS (DATA_STREAMS + 1)
+
 static struct fx *f;
 
 static void open_zones(unsigned zones)
@@ -91,10 +94,10 @@ static uint64_t allocated(void)
  * neighbours, run by run, and those of pages are too. */
 START_TEST(streams_lie_apart)
 {
-	pbn_t last[ALLOC_STREAMS];
+	pbn_t last[STREAMS];
 
 	for (unsigned i = 0; i < 2 * RUN; i++)
-		for (unsigned k = 0; k < ALLOC_STREAMS; k++) {
+		for (unsigned k = 0; k < STREAMS; k++) {
 			pbn_t pbn = get(0, k);
 
 			if (i % RUN != 0)
@@ -115,13 +118,88 @@ START_TEST(one_stream)
 }
 END_TEST
 
+struct moved {
+	struct pbn_lock *lock;
+	unsigned zone;
+};
+
+static void move(struct fx *fx, void *arg)
+{
+	struct moved *m = arg;
+
+	m->lock = depot_move(fx->d, m->zone, m->lock);
+}
+
+/* A block of @stream that is exchanged; its lock, and what it was before. */
+static struct pbn_lock *get_moved(unsigned stream, pbn_t *before)
+{
+	struct taken t = {
+		.op.type = PBN_LOCK_WRITE,
+		.op.stream = stream,
+	};
+	struct moved m;
+
+	completion_init(&t.op.done, f->queues[0], done);
+	fx_on(f, 0, take, &t);
+	ck_assert(t.over);
+	ck_assert_ptr_nonnull(t.op.lock);
+	*before = pbnlock_pbn(t.op.lock);
+	m.lock = t.op.lock;
+	m.zone = t.op.zone;
+	fx_on(f, 0, move, &m);
+	return m.lock;
+}
+
+/* What two streams take by turns and exchange lies side by side; the blocks that
+ * they had are free again. */
+START_TEST(compressed_lie_together)
+{
+	uint64_t free_blocks = SLABS * f->d->geo.data_blocks;
+	pbn_t last = 0;
+
+	for (unsigned i = 0; i < 2 * RUN; i++) {
+		pbn_t unused, pbn;
+		struct pbn_lock *lock = get_moved(i % 2, &unused);
+
+		pbn = pbnlock_pbn(lock);
+		ck_assert_uint_ne(pbn, unused);
+		if (i % RUN != 0)
+			ck_assert_uint_eq(pbn, last + 1);
+		ck_assert_uint_eq(allocated(), i + 1);
+		ck_assert_int_eq(fx_adjust(f, pbn, REFS_INCREMENT), 0);
+		fx_unlock(f, lock);
+		last = pbn;
+	}
+	/* The rest of the volume, down to the last block. */
+	for (uint64_t n = 2 * RUN; n < free_blocks; n++)
+		(void)get(0, 0);
+	ck_assert_uint_eq(allocated(), free_blocks);
+}
+END_TEST
+
+/* Where there is no other block, the one that there is does as well. */
+START_TEST(last_block_is_not_moved)
+{
+	uint64_t free_blocks = SLABS * f->d->geo.data_blocks;
+	struct pbn_lock *lock;
+	pbn_t before;
+
+	for (uint64_t n = 1; n < free_blocks; n++)
+		(void)get(0, 0);
+	lock = get_moved(0, &before);
+	ck_assert_uint_eq(pbnlock_pbn(lock), before);
+	fx_unlock(f, lock);
+	ck_assert_uint_eq(allocated(), free_blocks - 1);
+}
+END_TEST
+
 /* Runs that others began and left serve who comes, to the very last block: from
  * any zone, for any stream and for pages. */
 START_TEST(to_the_last_block)
 {
 	static const unsigned zones[] = {1, 2, 3};
-	unsigned count = zones[(unsigned)_i / ALLOC_STREAMS];
-	unsigned last = (unsigned)_i % ALLOC_STREAMS;
+	unsigned count = zones[(unsigned)_i / STREAMS];
+	unsigned last = (unsigned)_i % STREAMS;
 	uint8_t seen[SLABS << 10] = {0};
 	uint64_t n;
 	pbn_t pbn;
@@ -131,13 +209,13 @@ START_TEST(to_the_last_block)
 	for (uint64_t i = 0; i < n; i++) {
 		/* Each stream begins a run, then only @last goes on. */
 		pbn = get((unsigned)i % count,
-			  i < n / 2 ? (unsigned)(i / count) % ALLOC_STREAMS
+			  i < n / 2 ? (unsigned)(i / count) % STREAMS
 				    : last);
 		ck_assert(is_data_block(&f->d->geo, pbn));
 		ck_assert_uint_eq(seen[pbn - FX_FIRST]++, 0);
 	}
 	for (unsigned z = 0; z < count; z++)
-		for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+		for (unsigned k = 0; k < STREAMS; k++)
 			ck_assert_int_eq(ask(z, k, &pbn), -ENOSPC);
 	ck_assert_uint_eq(allocated(), n);
 }
@@ -171,7 +249,7 @@ START_TEST(slab_is_switched)
 {
 	uint32_t left;
 
-	for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+	for (unsigned k = 0; k < STREAMS; k++)
 		get(0, k);
 	for (left = f->d->slabs[0].free_count; left > 0; left--)
 		ck_assert_uint_eq(slab_of(&f->d->geo, get(0, 2)), 0);
@@ -204,12 +282,12 @@ static void check_free(unsigned used)
 
 START_TEST(given_back_at_close)
 {
-	for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+	for (unsigned k = 0; k < STREAMS; k++)
 		get(0, k);
 	ck_assert_int_eq(fx_drain(f, true), 0);
 	fx_reopen(f, 1);
 	ck_assert_int_eq(fx_load(f, false), 0);
-	check_free(ALLOC_STREAMS);
+	check_free(STREAMS);
 }
 END_TEST
 
@@ -217,7 +295,7 @@ START_TEST(given_back_by_a_crash)
 {
 	unsigned seed = (unsigned)_i;
 
-	for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+	for (unsigned k = 0; k < STREAMS; k++)
 		get(0, k);
 	ck_assert_int_eq(fx_drain(f, true), 0); /* references are on disk */
 	ck_assert_int_eq(fx_resume(f), 0);
@@ -231,22 +309,22 @@ START_TEST(given_back_by_a_crash)
 	ck_assert_int_eq(fx_load_journals(f), 0);
 	ck_assert_int_eq(fx_replayed(f), 0);
 	ck_assert_int_eq(fx_start(f), 0);
-	check_free(ALLOC_STREAMS);
+	check_free(STREAMS);
 }
 END_TEST
 
 /* Suspended and resumed, streams go on where they were. */
 START_TEST(kept_while_suspended)
 {
-	pbn_t at[ALLOC_STREAMS];
+	pbn_t at[STREAMS];
 
-	for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+	for (unsigned k = 0; k < STREAMS; k++)
 		at[k] = get(0, k);
 	ck_assert_int_eq(fx_drain(f, true), 0);
 	ck_assert_int_eq(fx_resume(f), 0);
-	for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+	for (unsigned k = 0; k < STREAMS; k++)
 		ck_assert_uint_eq(get(0, k), at[k] + 1);
-	check_free(2 * ALLOC_STREAMS);
+	check_free(2 * STREAMS);
 }
 END_TEST
 
@@ -255,13 +333,13 @@ START_TEST(read_only)
 {
 	pbn_t pbn;
 
-	for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+	for (unsigned k = 0; k < STREAMS; k++)
 		get(0, k);
 	readonly_enter(&f->ro, -EIO, "test");
 	fx_run(f);
-	for (unsigned k = 0; k < ALLOC_STREAMS; k++)
+	for (unsigned k = 0; k < STREAMS; k++)
 		ck_assert_int_eq(ask(0, k, &pbn), -VDO_EREADONLY);
-	ck_assert_uint_eq(allocated(), ALLOC_STREAMS);
+	ck_assert_uint_eq(allocated(), STREAMS);
 }
 END_TEST
 
@@ -297,6 +375,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, streams_lie_apart);
 	tcase_add_test(tc, one_stream);
+	tcase_add_test(tc, compressed_lie_together);
+	tcase_add_test(tc, last_block_is_not_moved);
 	tcase_add_test(tc, used_blocks_within);
 	tcase_add_test(tc, slab_is_switched);
 	tcase_add_test(tc, given_back_at_close);
@@ -306,6 +386,6 @@ int main(void)
 	tcase_add_test(tc, page_without_storage);
 	tc = unit_case("full");
 	tcase_add_checked_fixture(tc, NULL, teardown);
-	tcase_add_loop_test(tc, to_the_last_block, 0, 3 * ALLOC_STREAMS);
+	tcase_add_loop_test(tc, to_the_last_block, 0, 3 * STREAMS);
 	return unit_run();
 }

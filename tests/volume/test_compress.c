@@ -67,6 +67,47 @@ START_TEST(test_packing)
 }
 END_TEST
 
+static int compare_pbns(const void *a, const void *b)
+{
+	pbn_t x = *(const pbn_t *)a, y = *(const pbn_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Of the blocks that requests had before they were packed, others lie between
+ * any two that are used; yet compressed blocks are neighbours. Where there are
+ * many zones the slabs of this volume are soon at their end, so not there. */
+static const int few_zones[] = {0, 2, 5, 7};
+
+START_TEST(test_neighbours)
+{
+	enum { COUNT = 90 };
+	struct fixture f;
+	struct image im;
+	pbn_t pbns[COUNT];
+	unsigned blocks = 0, runs = 0;
+
+	fixture_init(&f, few_zones[_i], "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, COUNT, V_SQUEEZE(1, 1000), 0);
+	settle(&f);
+	fixture_flush(&f);
+	image_open_sim(&im, f.sd, f.block_count);
+	image_recover(&im);
+	for (unsigned i = 0; i < COUNT; i++)
+		pbns[i] = image_lookup(&im, i).pbn;
+	image_close(&im);
+	qsort(pbns, COUNT, sizeof(*pbns), compare_pbns);
+	for (unsigned i = 0; i < COUNT; i++) {
+		blocks += i == 0 || pbns[i] != pbns[i - 1];
+		runs += i == 0 || pbns[i] > pbns[i - 1] + 1;
+	}
+	ck_assert_uint_ge(blocks, COUNT / 3);
+	ck_assert_uint_le(runs, blocks / 4);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Sizes around the limits: half of a block, all of it, what LZ4 cannot do. */
 static const uint16_t sizes[] = {16,   64,   280,  285,	 290,  1340, 2000,
 				 2020, 2030, 2040, 3900, 4030, 4050, 4096};
@@ -313,6 +354,7 @@ int main(void)
 	TCase *tc = unit_case("compress");
 
 	tcase_add_loop_test(tc, test_packing, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_neighbours, 0, ARRAY_SIZE(few_zones));
 	tcase_add_loop_test(tc, test_sizes, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_never_packed, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_packed_without_dedupe, 0, FIXTURE_KINDS);
