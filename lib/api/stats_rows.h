@@ -107,6 +107,8 @@ ROW(device.reads, "path.deviceReads", "device reads", "operations: neighbours ar
 ROW(device.blocks_read, "path.deviceBlocksRead", "device blocks read", "blocks in them, some of which were read for more than one"),
 ROW(device.writes, "path.deviceWrites", "device writes", "operations: neighbours are written as one"),
 ROW(device.blocks_written, "path.deviceBlocksWritten", "device blocks written", "blocks in them"),
+ROW(device.cache_hits, "path.blockCacheHits", "block cache hits", "blocks that were needed once more, and were in memory"),
+ROW(device.cache_misses, "path.blockCacheMisses", "block cache misses", "those that had to be read"),
 ROW(flush_out, "flushOut", "flush out", "flushes sent to the storage"),
 ROW(advice.entries_indexed, "index.entriesIndexed", "entries indexed", "names that are remembered"),
 ROW(advice.posts_found, "index.postsFound", "posts found", ""),

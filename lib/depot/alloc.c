@@ -50,6 +50,7 @@
 #include <vdo/error.h>
 
 #include "base/error.h"
+#include "io/blockcache.h"
 
 /* Blocks that a stream takes at a time. */
 #define RUN_BLOCKS 64u
@@ -403,16 +404,20 @@ static int reserve_page(struct slab *s, uint32_t offset)
 	return 0;
 }
 
-/* Lock free block @offset of the open slab. NULL: no lock is left. */
+/* Lock free block @offset of the open slab, whose old content is nothing to
+ * anybody from now on. NULL: no lock is left. */
 static inline struct pbn_lock *take_block(struct depot_zone *z, uint32_t offset,
 					  enum pbn_lock_type type)
 {
 	struct pbn_lock *lock =
 		pbnlock_get(z->open, z->open->start + offset, type);
+	struct blockcache *cache = z->depot->storage->cache;
 
 	VDO_CHECK(offset < z->depot->geo.data_blocks);
 	if (unlikely(lock == NULL))
 		return NULL;
+	if (cache != NULL)
+		blockcache_drop(cache, z->open->start + offset);
 	refs_claim(z->open, offset);
 	lock->provisional = true;
 	return lock;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
+	%D%/blockcache.c %D%/blockcache.h \
 	%D%/cached.c \
 	%D%/claim.c \
 	%D%/device.c %D%/device.h \

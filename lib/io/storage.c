@@ -27,6 +27,7 @@ void storage_init(struct storage *s, struct vdo_device *device,
 	s->merge_blocks = 0;
 	s->bundles = NULL;
 	s->free_bundles = NULL;
+	s->cache = NULL;
 	memset(s->lanes, 0, sizeof(s->lanes));
 }
 
@@ -58,6 +59,8 @@ void storage_get_totals(const struct storage *s, struct storage_totals *totals)
 		totals->writes += c.write;
 	}
 	for (unsigned i = 0; i < QUEUE_LANES; i++) {
+		totals->cache_misses += atomic_load(&s->lanes[i].cached[0]);
+		totals->cache_hits += atomic_load(&s->lanes[i].cached[1]);
 		for (unsigned write = 0; write < 2; write++) {
 			joined[write] += atomic_load(&s->lanes[i].joined[write]);
 			further[write] +=

@@ -38,6 +38,7 @@ struct mio_counts {
 struct storage_totals {
 	uint64_t reads, writes;
 	uint64_t blocks_read, blocks_written;
+	uint64_t cache_hits, cache_misses;
 };
 
 /* What one queue counts; far from the others' and from what all read. */
@@ -48,8 +49,10 @@ struct mio_lane {
 	/* Of reads and of writes: how many went along with another one, and
 	 * blocks beyond the first of each. */
 	atomic_ullong joined[2], further[2];
+	atomic_ullong cached[2]; /* in the cache of blocks: not there, there */
 };
 
+struct blockcache;
 struct bundle;
 struct freelist;
 
@@ -63,6 +66,7 @@ struct storage {
 	atomic_ullong flushes;
 	struct bundle *bundles; /* private to plug.c */
 	struct freelist *free_bundles;
+	struct blockcache *cache; /* NULL: there is none */
 	struct mio_lane lanes[QUEUE_LANES];
 };
 
@@ -87,6 +91,12 @@ static inline struct mio_lane *storage_own_lane(struct storage *s)
 {
 	VDO_CHECK(s->device != NULL);
 	return &s->lanes[queue_own_lane()];
+}
+
+static inline void storage_count_cached(struct storage *s, bool there)
+{
+	atomic_fetch_add_explicit(&storage_own_lane(s)->cached[there], 1,
+				  memory_order_relaxed);
 }
 
 static inline void storage_count_joined(struct storage *s, bool write,

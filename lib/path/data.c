@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/hash128_lanes.h"
+#include "io/blockcache.h"
 
 /*
  * Copy @n bytes between @block and the user's vectors from (@iov, @offset) on.
@@ -125,4 +126,26 @@ int data_unpack(struct request *r, struct mapping m, uint8_t *to)
 		return 0;
 	}
 	return pack_decompress(r->block, m.state, to);
+}
+
+bool data_is_cached(struct request *r, struct mapping m)
+{
+	struct storage *s = r->path->config.storage;
+	bool there;
+
+	VDO_CHECK(m.pbn != ZERO_BLOCK);
+	if (s->cache == NULL)
+		return false;
+	there = blockcache_get(s->cache, m.pbn, r->block);
+	storage_count_cached(s, there);
+	return there;
+}
+
+void data_keep(struct request *r, struct mapping m)
+{
+	struct storage *s = r->path->config.storage;
+
+	VDO_CHECK(m.pbn != ZERO_BLOCK);
+	if (s->cache != NULL)
+		blockcache_put(s->cache, m.pbn, r->block);
 }

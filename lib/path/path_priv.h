@@ -169,6 +169,11 @@ struct request *lbn_readable(struct logical_zone *z, lbn_t lbn);
 void data_fetch(struct request *r, struct mapping m, int next);
 /* Read the block of @m straight into the user's memory; row @next goes on. */
 void data_fetch_user(struct request *r, struct mapping m, int next);
+/* Copy the block of @m to r->block if it is at hand. Both this and data_keep():
+ * while a lock keeps the block as it is (io/blockcache.h). */
+bool data_is_cached(struct request *r, struct mapping m);
+/* The block of @m is in r->block, and likely to be needed again. */
+void data_keep(struct request *r, struct mapping m);
 /* Unpack the 4096 bytes of @m, whose block is in r->block, to @to. */
 int data_unpack(struct request *r, struct mapping m, uint8_t *to);
 /* Copy between r->data (or @from) and the user's memory. */

@@ -110,6 +110,8 @@ static int read_fetch(struct flow *f)
 		data_to_user(r, NULL);
 		return R_WAKE;
 	}
+	if (mapping_is_compressed(m) && data_is_cached(r, m))
+		return R_DELIVER;
 	if (r->what.user == NULL || mapping_is_compressed(m)) {
 		data_fetch(r, m, R_DELIVER);
 		return FLOW_WAIT;
@@ -121,14 +123,15 @@ static int read_fetch(struct flow *f)
 static int read_deliver(struct flow *f)
 {
 	struct request *r = request_of(f);
+	uint8_t *to;
 	int result;
 
 	VDO_CHECK(r->map.old.pbn != ZERO_BLOCK);
-	if (r->what.user != NULL)
-		return flow_next(f, data_unpack(r, r->map.old, r->what.user),
-				    R_WAKE);
-	result = data_unpack(r, r->map.old, r->data);
-	if (result == 0)
+	to = r->what.user != NULL ? r->what.user : r->data;
+	result = data_unpack(r, r->map.old, to);
+	if (result == 0 && mapping_is_compressed(r->map.old))
+		data_keep(r, r->map.old); /* what is damaged may be mended */
+	if (result == 0 && to == r->data)
 		data_to_user(r, r->data);
 	return flow_next(f, result, R_WAKE);
 }

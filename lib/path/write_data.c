@@ -168,14 +168,17 @@ int write_verify(struct flow *f)
 int write_locked(struct flow *f)
 {
 	struct request *r = request_of(f);
+	bool cached;
 
 	r->dedupe.lock = r->candidate.lock;
 	if (r->dedupe.lock == NULL)
 		return W_VERIFIED;
 	flow_await_any(f, &r->mio.done, W_COMPARE);
-	mio_read(&r->mio, r->path->config.storage, MIO_DATA, r->candidate.pbn,
-		 1, r->block);
-	return FLOW_WAIT;
+	cached = data_is_cached(r, r->dedupe.candidate);
+	if (!cached)
+		mio_read(&r->mio, r->path->config.storage, MIO_DATA,
+			 r->candidate.pbn, 1, r->block);
+	return flow_over_any(f, cached);
 }
 
 /* A block that cannot be read or unpacked is merely different. */
@@ -194,6 +197,8 @@ int write_compare(struct flow *f)
 	}
 	if (r->verified)
 		r->verified = memcmp(stored, r->data, BLOCK_SIZE) == 0;
+	if (r->verified)
+		data_keep(r, r->dedupe.candidate);
 	return W_VERIFIED;
 }
 

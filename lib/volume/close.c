@@ -11,6 +11,7 @@
 #include <vdo/error.h>
 
 #include "base/alloc.h"
+#include "io/blockcache.h"
 #include "io/plug.h"
 
 /* Row, function, where it runs; what it does. */
@@ -113,6 +114,7 @@ void volume_destroy(struct volume *v)
 	super_writer_fini(&v->super);
 	still_there_fini(v);
 	plug_fini(&v->storage);
+	blockcache_destroy(v->storage.cache);
 	topology_destroy(&v->topology);
 	alloc_free(v);
 }

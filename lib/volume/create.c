@@ -21,6 +21,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "io/blockcache.h"
 #include "io/plug.h"
 
 static int read_blocks(struct volume *v)
@@ -35,6 +36,19 @@ static int read_blocks(struct volume *v)
 static int refuse(struct volume *v, int result, const char *what)
 {
 	return error_set(v->error, result, "the volume %s", what);
+}
+
+/* What is in memory anyway needs no copy. */
+static int make_storage(struct volume *v)
+{
+	int r;
+
+	storage_init(&v->storage, v->device, v->geometry.bio_offset);
+	r = plug_init(&v->storage, v->settings.open.io_merge);
+	if (r != 0 || v->device->immediate)
+		return r;
+	return blockcache_create(v->settings.open.block_cache,
+				 &v->storage.cache);
 }
 
 /* Opened read-only any state will do: nothing depends on counts (overlay.c). */
@@ -76,8 +90,7 @@ static int check_state(struct volume *v)
 	default:
 		break;
 	}
-	storage_init(&v->storage, v->device, v->geometry.bio_offset);
-	return plug_init(&v->storage, v->settings.open.io_merge);
+	return make_storage(v);
 }
 
 /*

@@ -72,6 +72,7 @@ struct open_settings {
 	uint64_t maximum_age;    /* era length, in journal blocks; 0: choose */
 	unsigned alignment;      /* 512 or 4096 */
 	uint64_t io_merge;       /* bytes of neighbours in one operation */
+	uint64_t block_cache;    /* bytes of blocks kept in memory */
 	bool deduplication;
 	bool compression;
 	enum settings_index index;

@@ -239,6 +239,7 @@ static void random_settings(struct run *r, struct settings *s)
 	static const unsigned depths[] = {16, 17, 32, 64, 200, 1024};
 	static const unsigned buffers[] = {1, 1, 2, 3};
 	static const uint64_t merges[] = {0, 2 * BLOCK_SIZE, 64 * BLOCK_SIZE};
+	static const uint64_t caches[] = {0, 32 << 10, 1 << 20};
 	struct vdo_config *c;
 
 	if (vdo_config_new(&c) != 0)
@@ -260,6 +261,7 @@ static void random_settings(struct run *r, struct settings *s)
 	}
 	config_set(r, c, "era", 1 + dice(r, 8));
 	config_set(r, c, "io-merge", CHOOSE(r, merges));
+	config_set(r, c, "block-cache", caches[r->seed % ARRAY_SIZE(caches)]);
 	vdo_config_set(c, "alignment", percent(r, 40) ? "512" : "4096", NULL);
 	config_set(r, c, "deduplication", percent(r, 85));
 	config_set(r, c, "compression", percent(r, 75));

@@ -87,6 +87,8 @@ static const struct {
 	{"io-engine", "threads", F(device.engine), DEVICE_THREADS},
 	{"io-threads", "8", F(device.threads), 8},
 	{"io-merge", "64K", F(open.io_merge), 64 << 10},
+	{"block-cache", "0", F(open.block_cache), 0},
+	{"block-cache", "64M", F(open.block_cache), 64 << 20},
 	{"direct", "on", F(device.direct), 1},
 	{"advice-entries", "100000", F(open.advice_entries), 100000},
 	{"deduplication", "no", F(open.deduplication), 0},

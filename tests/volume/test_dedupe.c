@@ -48,6 +48,58 @@ START_TEST(test_sharing)
 }
 END_TEST
 
+/*
+ * What a duplicate was compared with is not read again for the next one; and what
+ * is kept of a block is forgotten when the block is used for other data: it is not
+ * taken for what advice says is there.
+ */
+static const int cached_kinds[] = {KIND_NATIVE, KIND_INLINE, KIND_SIM};
+
+#define KEPT 40u
+
+/* The same data once more, with no read at all if @kept. */
+static void write_again(struct fixture *f, uint64_t lbn, bool kept)
+{
+	uint64_t reads = fixture_stat(f, "biosOut.read");
+	uint64_t hits = fixture_stat(f, "path.blockCacheHits");
+
+	fixture_write(f, lbn, KEPT, V_UNIQUE(1), 0);
+	fixture_flush(f);
+	ck_assert_uint_eq(fixture_stat(f, "biosOut.read") - reads,
+			  kept ? 0 : KEPT);
+	ck_assert_uint_eq(fixture_stat(f, "path.blockCacheHits") - hits,
+			  kept ? KEPT : 0);
+}
+
+START_TEST(test_kept_candidates)
+{
+	struct fixture f;
+	unsigned n = 0;
+
+	fixture_init(&f, cached_kinds[_i % 3], "size=32M");
+	fixture_open(&f, _i < 3 ? "compression=off"
+				: "compression=off block-cache=0");
+	fixture_write(&f, 0, KEPT, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	write_again(&f, 100, false);
+	write_again(&f, 200, _i < 3);
+	write_again(&f, 300, _i < 3);
+	fixture_discard(&f, 0, 400);
+	fixture_flush(&f);
+	ck_assert_uint_eq(data_blocks(&f), 0);
+	while (fixture_try_write(&f, 400 + n, V_UNIQUE(100000 + n), 0) == 0)
+		n++;
+	ck_assert_uint_gt(n, 1000);
+	fixture_discard(&f, 400, 2 * KEPT);
+	fixture_flush(&f);
+	fixture_write(&f, 0, KEPT, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	ck_assert_uint_gt(fixture_stat(&f, "hashLock.dedupeAdviceStale"), 0);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Data from before the opening is found, too, though its counts are not in memory
  * then, and hardly any may be. */
 START_TEST(test_old_data)
@@ -411,7 +463,9 @@ END_TEST
 int main(void)
 {
 	TCase *tc = unit_case("dedupe");
+	TCase *kept = unit_case("kept");
 
+	tcase_add_loop_test(kept, test_kept_candidates, 0, 6);
 	tcase_add_loop_test(tc, test_sharing, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_old_data);
 	tcase_add_loop_test(tc, test_at_once, 0, FIXTURE_KINDS);
