@@ -11,8 +11,9 @@
  *sorted, the low part of the order of the first one of a page becomes the notes
  *on that page.
  *
- * A bit for each page that has items, at a place that is a hash of its number,
- * says of most other blocks that they have none, without a search.
+ * Three bits of a word, which a hash of its number chooses, are set for each
+ *page that has items; of nearly all other blocks they say that they have none,
+ *without a search.
  */
 #include "build.h"
 
@@ -33,8 +34,9 @@
 #define MAKES_PAGE  0u
 #define ENTRIES_MAX (UINT64_C(1) << 41)
 
-#define NAMED_SHIFT 44u /* of a product of 64 bits: 20 are left */
-#define NAMED_BYTES ((size_t)1 << (64 - NAMED_SHIFT - 3))
+/* Words are 2 to the power of it. */
+#define NAMED_ORDER_MIN 6u
+#define NAMED_ORDER_MAX 17u /* 1 MiB */
 
 struct item {
 	uint64_t place;
@@ -47,8 +49,14 @@ struct replay_table {
 	size_t entries, entries_max;
 	size_t made; /* pages */
 	bool sorted;
-	uint8_t *named; /* bits of pages that have items; set when sorted */
+	uint64_t *named; /* bits of pages that have items; set when sorted */
+	unsigned named_order;
 };
+
+static size_t named_words(const struct replay_table *t)
+{
+	return (size_t)1 << t->named_order;
+}
 
 int replay_table_create(size_t entries_max, struct replay_table **table)
 {
@@ -61,7 +69,11 @@ int replay_table_create(size_t entries_max, struct replay_table **table)
 	/* Each of them may make a page. */
 	t->size = 2 * entries_max;
 	t->items = alloc_table(t->size * sizeof(*t->items));
-	t->named = alloc_zeroed(NAMED_BYTES, 1);
+	t->named_order = NAMED_ORDER_MIN;
+	while (t->named_order < NAMED_ORDER_MAX &&
+	       entries_max >> (t->named_order + 4) > 0)
+		t->named_order++;
+	t->named = alloc_zeroed(named_words(t), sizeof(*t->named));
 	if (t->items == NULL || t->named == NULL) {
 		replay_table_destroy(t);
 		return -ENOMEM;
@@ -154,23 +166,25 @@ static int compare(const void *a, const void *b)
 	return x->value < y->value ? -1 : 1;
 }
 
-static uint8_t *named_bit(const struct replay_table *t, pbn_t page,
-			  uint8_t *bit)
+static uint64_t *named_word(const struct replay_table *t, pbn_t page,
+			    uint64_t *bits)
 {
-	uint64_t hash = page * UINT64_C(0x9e3779b97f4a7c15) >> NAMED_SHIFT;
+	uint64_t hash = page * UINT64_C(0x9e3779b97f4a7c15);
 
-	*bit = (uint8_t)(1u << hash % 8);
-	return &t->named[hash / 8];
+	*bits = UINT64_C(1) << (hash >> 20 & 63) |
+		UINT64_C(1) << (hash >> 27 & 63) |
+		UINT64_C(1) << (hash >> 34 & 63);
+	return &t->named[hash >> (64 - t->named_order)];
 }
 
 static void name_pages(struct replay_table *t)
 {
 	size_t pos = 0;
-	uint8_t bit;
+	uint64_t bits;
 	pbn_t page;
 
 	while ((page = replay_table_page(t, &pos)) != 0)
-		*named_bit(t, page, &bit) |= bit;
+		*named_word(t, page, &bits) |= bits;
 }
 
 void replay_table_sort(struct replay_table *t)
@@ -201,7 +215,7 @@ void replay_table_clear(struct replay_table *t)
 	t->entries = 0;
 	t->made = 0;
 	t->sorted = false;
-	memset(t->named, 0, NAMED_BYTES);
+	memset(t->named, 0, named_words(t) * sizeof(*t->named));
 }
 
 /* ------------------------------------------------------------------- looking
@@ -254,9 +268,10 @@ static bool is_item_of(const struct replay_table *t, size_t i, pbn_t page)
 
 static bool is_named(const struct replay_table *t, pbn_t page)
 {
-	uint8_t bit, *byte = named_bit(t, page, &bit);
+	uint64_t bits;
 
-	return (*byte & bit) != 0 && is_item_of(t, find(t, page), page);
+	return (*named_word(t, page, &bits) & bits) == bits &&
+	       is_item_of(t, find(t, page), page);
 }
 
 /* The item that makes @page; false: there is none. */
@@ -401,32 +416,56 @@ static bool replaces_child(const struct replay_table *t, pbn_t page,
 /* What the slots of a page tell of it. */
 struct look {
 	bool leads_to_data; /* what only a leaf page has */
-	pbn_t child;	    /* a page that has entries of its own; 0: none */
+	pbn_t child; /* else: a page that has entries of its own; 0: none */
 };
+
+/* The slots of @bytes that may lead to a page with items, which are few.
+ * Nothing branches, so that words are fetched side by side. */
+static unsigned find_named(const struct replay_table *t, const uint8_t *bytes,
+			   uint16_t *slots, bool *leads_to_data)
+{
+	bool data = false;
+	unsigned n = 0;
+
+	for (unsigned slot = 0; slot < MAP_PAGE_ENTRIES; slot++) {
+		struct mapping m = mapping_page_get(bytes, slot);
+		uint64_t bits, word = *named_word(t, m.pbn, &bits);
+
+		slots[n] = (uint16_t)slot;
+		n += (word & bits) == bits;
+		data |= (m.state > STATE_UNCOMPRESSED) |
+			((m.state == STATE_UNCOMPRESSED) &
+			 (m.pbn == ZERO_BLOCK));
+	}
+	*leads_to_data = data;
+	return n;
+}
+
+/* Does an entry replace the mapping in slot @slot of page @page? */
+static bool is_replaced(const struct replay_table *t, pbn_t page, unsigned slot)
+{
+	for (size_t i = find(t, page); is_item_of(t, i, page); i++)
+		if (slot_code_of(t, i) == slot + 1)
+			return kind_of(t, i) == REPLAY_LEAF;
+	return false;
+}
 
 /* A mapping that an entry replaces may be to what was data then, and was made a
  * page since. */
 static struct look look_at(const struct replay_table *t, pbn_t page,
 			   const uint8_t *bytes)
 {
-	size_t i = find(t, page);
+	uint16_t slots[MAP_PAGE_ENTRIES];
 	struct look l = {0};
+	unsigned n = find_named(t, bytes, slots, &l.leads_to_data);
 
-	for (unsigned slot = 0; slot < MAP_PAGE_ENTRIES; slot++) {
-		struct mapping m = mapping_page_get(bytes, slot);
-		bool replaced;
+	for (unsigned i = 0; !l.leads_to_data && i < n; i++) {
+		pbn_t to = mapping_page_get(bytes, slots[i]).pbn;
 
-		while (is_item_of(t, i, page) && slot_code_of(t, i) < slot + 1)
-			i++;
-		replaced = is_item_of(t, i, page) &&
-			   slot_code_of(t, i) == slot + 1 &&
-			   kind_of(t, i) == REPLAY_LEAF;
-		if (m.state > STATE_UNCOMPRESSED ||
-		    (m.state == STATE_UNCOMPRESSED && m.pbn == ZERO_BLOCK))
-			l.leads_to_data = true;
-		else if (m.pbn != ZERO_BLOCK && is_named(t, m.pbn) &&
-			 !(replaced && replay_table_makes(t, m.pbn)))
-			l.child = m.pbn;
+		if (to != ZERO_BLOCK && is_named(t, to) &&
+		    !(replay_table_makes(t, to) &&
+		      is_replaced(t, page, slots[i])))
+			l.child = to;
 	}
 	return l;
 }
@@ -444,11 +483,11 @@ const char *replay_table_misfit(const struct replay_table *t, pbn_t page,
 		return "an entry has a page lead to another page than it does";
 	if ((kinds & REPLAY_INTERIOR) != 0 && l.leads_to_data)
 		return "an entry has a page that leads to data lead to a page";
+	if ((kinds & REPLAY_LEAF) == 0 || l.leads_to_data ||
+	    l.child == ZERO_BLOCK)
+		return NULL;
 	*which = l.child;
-	return (kinds & REPLAY_LEAF) != 0 && l.child != ZERO_BLOCK &&
-			       !l.leads_to_data
-		       ? page_and_data
-		       : NULL;
+	return page_and_data;
 }
 
 bool replay_table_doubts(const struct replay_table *t, pbn_t page,

@@ -22,7 +22,7 @@
  *
  * Runs on: one thread until it is sorted, then any number.
  * Memory: 16 bytes an entry and a page that is made, of which what is not used
- * is not touched, and 128 KiB.
+ * is not touched, and 1 MiB at most.
  */
 #ifndef REPLAY_TABLE_H
 #define REPLAY_TABLE_H
