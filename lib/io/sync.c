@@ -12,9 +12,9 @@
  *
  * The journal flushes, writes, and flushes again while it has entries. A flush
  * that somebody else asks for during its write would be one more that its next
- * round waits for, as it may not join it. So the journal says that it will ask,
+ * round waits for, as it may not join it. So the journal says that it may ask,
  * and who waits is served with it: a write later, instead of a whole round's
- * delay for all writers. The flag only puts flushes off, so it may be seen late.
+ * delay for all writers. If it does not ask, it takes that back.
  */
 #include "build.h"
 
@@ -45,6 +45,7 @@ static void begin(struct sync *s)
 	VDO_ASSERT(!waitq_empty(&s->waiting));
 	VDO_ASSERT(waitq_empty(&s->covered));
 	waitq_splice(&s->covered, &s->waiting);
+	atomic_store_explicit(&s->wanted, false, memory_order_relaxed);
 	s->busy = true;
 	completion_init(&s->flush.done, s->queue, flush_done);
 	mio_flush(&s->flush, s->storage);
@@ -53,7 +54,7 @@ static void begin(struct sync *s)
 static void begin_unless_expected(struct sync *s)
 {
 	if (!s->busy && !s->looking && !waitq_empty(&s->waiting) &&
-	    !atomic_load_explicit(&s->expected, memory_order_relaxed))
+	    !atomic_load(&s->expected))
 		begin(s);
 }
 
@@ -113,6 +114,7 @@ static void arrived(struct completion *c)
 		atomic_store_explicit(&s->expected, false,
 				      memory_order_relaxed);
 	waitq_push(&s->waiting, &op->link);
+	atomic_store(&s->wanted, true); /* before expected is looked at */
 	begin_unless_expected(s);
 }
 
@@ -128,6 +130,7 @@ void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 	s->busy = false;
 	s->failed = 0;
 	atomic_init(&s->expected, false);
+	atomic_init(&s->wanted, false);
 	s->looking = false;
 	completion_init(&s->look, queue, look);
 	completion_init(&s->unexpected, queue, unexpected);
@@ -163,6 +166,7 @@ void sync_unexpect(struct sync *s)
 {
 	if (!atomic_load_explicit(&s->expected, memory_order_relaxed))
 		return;
-	atomic_store_explicit(&s->expected, false, memory_order_relaxed);
-	completion_post(&s->unexpected);
+	atomic_store(&s->expected, false); /* before wanted is looked at */
+	if (atomic_load(&s->wanted))
+		completion_post(&s->unexpected);
 }

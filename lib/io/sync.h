@@ -16,6 +16,9 @@
  *  (3) On a device without a volatile cache an op finishes without any I/O.
  *  (4) Who announced an op with sync_expect() requests it, or takes that back
  *      with sync_unexpect(): until then no flush begins.
+ *  (5) wanted is true if an op is in waiting. Who takes an announcement back looks
+ *      at it after that, and who waits looks for an announcement after he has set
+ *      it: so one of them begins the flush.
  *
  * Runs on: sync_request() on any thread; the service itself on one queue.
  * Lifetime: ops belong to their callers.
@@ -47,6 +50,7 @@ struct sync {
 	bool busy;
 	int failed; /* sticky */
 	atomic_bool expected; /* an op that all who wait are to share */
+	atomic_bool wanted;   /* somebody waits */
 	bool looking;	      /* look is on its way */
 	struct completion look;
 	struct completion unexpected;
@@ -59,11 +63,16 @@ void sync_init(struct sync *s, struct queue *queue, struct storage *storage,
 
 void sync_request(struct sync *s, struct sync_op *op);
 
+/* Does somebody wait for a flush that has not begun? On any thread, a guess. */
+static inline bool sync_is_wanted(const struct sync *s)
+{
+	return atomic_load_explicit(&s->wanted, memory_order_relaxed);
+}
+
 /*
- * An op is sure to come soon: who asks meanwhile shares its flush, so that it
- * need not wait for one of theirs to end. One op at a time, by one thread, which
- * calls sync_request_expected() or sync_unexpect() next. For who is expected
- * already this is no more than a look.
+ * An op may come soon: who asks meanwhile shares its flush, so that it need not
+ * wait for one of theirs to end. One op at a time, by one thread, which calls
+ * sync_request_expected() or sync_unexpect() next.
  */
 static inline void sync_expect(struct sync *s)
 {

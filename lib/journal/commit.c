@@ -2,10 +2,10 @@
 /*
  * Rounds: group commit and reaping in one.
  *
- *	IDLE --[commit_ask]--> ASKED --[commit_begin]--> FLUSH --[flush_done]-->
- *	  ^                     ^  |                      |
- *	  +---- nothing to do --|--+                      v
- *	                        +------[round_end]<---- WRITE
+ *	IDLE --[commit_ask]--> ASKED --[commit_begin]--> FLUSH --[flush_done]--+
+ *	  ^                     ^  |                                           |
+ *	  +---- nothing to do --|--+                                           |
+ *	                        +-----------[round_end]<---- WRITE <-----------+
  *
  * The first append of an idle journal does not begin a round, it posts one to
  * the journal's own queue: what is queued there already joins the batch. What
@@ -16,13 +16,18 @@
  * asks for one flush. That makes durable the data which the entries name (D1)
  * and the pages and summaries which let go of old blocks (D7, D8). Then the new
  * heads are published, the headers filled in, and the blocks, a range of the
- * ring, are written with FUA as one vectored write, two where it wraps. A round
- * that only moves heads ends after its flush. If entries have come when the write
- * is under way, the next round's flush is sure, and others share it (io/sync.c).
+ * ring, are written as one vectored write, two where it wraps. A round that only
+ * moves heads ends after its flush.
  *
- * Left out: starting the next flush during the writes. It would need a second
- * set of counts for each block and wins only where flush and write take equally
- * long.
+ * If entries have come when the write begins, or somebody waits for a flush, the
+ * next round begins with one anyway, which makes durable what this round wrote,
+ * too [settle]. So a row of rounds costs one flush each, and two rounds are under
+ * way at a time: what one wrote is made durable by the flush for the data of the
+ * next. Nobody waits for company: else the write has FUA, and is durable when it
+ * is over. Who needs a flush meanwhile waits for the end of the write, and shares
+ * the next round's, if there is one (io/sync.c).
+ *
+ * Left out: starting the next flush during the writes. It would not cover them.
  */
 #include "build.h"
 
@@ -33,23 +38,30 @@
 static void flush_done(struct completion *c);
 static void run_done(struct completion *c);
 
-/* Places were given, so the next round has entries, and begins with a flush: in
- * read-only mode only it has none. */
-static void expect_flush(struct journal *j)
-{
-	if (j->round == ROUND_WRITE && !waitq_empty(&j->assigned))
-		sync_expect(j->sync);
-}
-
 void commit_ask(struct journal *j)
 {
 	VDO_CHECK(queue_is_current(j->queue));
-	if (j->round != ROUND_IDLE) {
-		expect_flush(j);
+	if (j->round != ROUND_IDLE)
 		return;
-	}
 	j->round = ROUND_ASKED;
 	completion_post(&j->begin);
+}
+
+static void finish_all(struct waitq *q, int result)
+{
+	struct waiter *w;
+
+	while ((w = waitq_pop(q)) != NULL)
+		completion_finish(&op_of(w)->done, result);
+}
+
+/* Whether what was sent becomes durable is not known any more. */
+static void abandon_sent(struct journal *j)
+{
+	VDO_ASSERT(readonly_entered(j->readonly));
+	finish_all(&j->sent, -VDO_EREADONLY);
+	j->sent_blocks = 0;
+	j->sent_entries = 0;
 }
 
 void commit_begin(struct completion *c)
@@ -61,6 +73,7 @@ void commit_begin(struct completion *c)
 	VDO_ASSERT(j->round == ROUND_ASKED);
 	VDO_CHECK(journal_ring_sane(j));
 	if (unlikely(readonly_entered(j->readonly))) {
+		abandon_sent(j);
 		journal_abandon(j);
 		sync_unexpect(j->sync);
 		j->round = ROUND_IDLE;
@@ -69,8 +82,9 @@ void commit_begin(struct completion *c)
 	}
 	entries = ring_encode(j);
 	moved = holds_scan(j);
-	if (entries == 0 && !moved) {
+	if (entries == 0 && !moved && j->sent_blocks == 0) {
 		j->round = ROUND_IDLE;
+		sync_unexpect(j->sync);
 		ring_check_pressure(j);
 		journal_idle(j);
 		return;
@@ -83,35 +97,32 @@ void commit_begin(struct completion *c)
 /* A round that ended badly is the last: nothing can be committed any more. */
 static void round_failed(struct journal *j, int result, const char *what)
 {
-	struct waiter *w;
-
 	VDO_ASSERT(result < 0 && j->runs_pending == 0);
 	VDO_ASSERT(j->round == ROUND_FLUSH || j->round == ROUND_WRITE);
 	readonly_enter(j->readonly, result, "journal: %s failed, tail=%" PRIu64,
 		       what, j->tail);
-	while ((w = waitq_pop(&j->committing)) != NULL)
-		completion_finish(&op_of(w)->done, -VDO_EREADONLY);
+	abandon_sent(j);
+	finish_all(&j->committing, -VDO_EREADONLY);
+	j->batch = 0;
 	j->round = ROUND_IDLE;
 	commit_ask(j);
 }
 
-static void release_committed(struct journal *j)
+/* What was written is durable: its entries take effect, in their order (I12). */
+static void settle(struct journal *j)
 {
-	struct waiter *w;
-
-	VDO_ASSERT(j->batch == 0); /* its blocks are marked as durable */
-	counter_add(&j->counters.entries_committed, j->entries);
-	while ((w = waitq_pop(&j->committing)) != NULL)
-		completion_finish(&op_of(w)->done, 0);
+	VDO_ASSERT(j->runs_pending == 0 && j->sent_blocks <= j->active);
+	counter_add(&j->counters.blocks_committed, j->sent_blocks);
+	counter_add(&j->counters.entries_committed, j->sent_entries);
+	ring_retire_full(j);
+	j->sent_entries = 0;
+	finish_all(&j->sent, 0);
+	ring_assign_waiting(j);
 }
 
 static void round_end(struct journal *j)
 {
-	VDO_ASSERT(j->runs_pending == 0 && j->batch <= j->active);
-	counter_add(&j->counters.blocks_committed, j->batch);
-	ring_retire_full(j);
-	release_committed(j);
-	ring_assign_waiting(j);
+	VDO_ASSERT(j->runs_pending == 0 && j->batch == 0);
 	j->round = ROUND_IDLE;
 	commit_ask(j);
 }
@@ -127,7 +138,7 @@ static void write_run(struct journal *j, struct journal_run *run,
 	completion_init(&run->mio.done, j->queue, run_done);
 	j->runs_pending++;
 	mio_writev(&run->mio, j->storage, MIO_JOURNAL, pbn, &j->iov[first], n,
-		   true);
+		   !j->lazy);
 }
 
 static void encode_header(struct journal *j, const struct block *b)
@@ -145,32 +156,49 @@ static void encode_header(struct journal *j, const struct block *b)
 		.recovery_count = j->recovery_count,
 	};
 
-	VDO_ASSERT(b->encoded > b->written);
+	VDO_ASSERT(b->encoded > b->written && b->sent == b->written);
 	journal_header_encode(&h, b->buffer);
+}
+
+/* Headers for the images of the batch, which is sent now. */
+static void send_batch(struct journal *j)
+{
+	seq_t first = ring_block(j, 0)->seq;
+
+	VDO_ASSERT(j->sent_blocks == 0 && waitq_empty(&j->sent));
+	for (unsigned i = 0; i < j->batch; i++) {
+		struct block *b = ring_block(j, i);
+
+		VDO_ASSERT(b->seq == first + i);
+		encode_header(j, b);
+		b->sent = b->encoded;
+		j->iov[i].iov_base = b->buffer;
+		j->iov[i].iov_len = BLOCK_SIZE;
+	}
+	counter_add(&j->counters.blocks_written, j->batch);
+	counter_add(&j->counters.entries_written, j->entries);
+	waitq_splice(&j->sent, &j->committing);
+	j->sent_blocks = j->batch;
+	j->sent_entries = j->entries;
+	j->batch = 0;
 }
 
 static void write_batch(struct journal *j)
 {
 	seq_t first = ring_block(j, 0)->seq;
 	uint64_t to_wrap = j->size - (first & (j->size - 1));
-	unsigned head = (unsigned)MIN(to_wrap, j->batch);
+	unsigned head;
 
-	for (unsigned i = 0; i < j->batch; i++) {
-		struct block *b = ring_block(j, i);
-
-		VDO_ASSERT(b->seq == first + i);
-		encode_header(j, b);
-		j->iov[i].iov_base = b->buffer;
-		j->iov[i].iov_len = BLOCK_SIZE;
-	}
-	counter_add(&j->counters.blocks_written, j->batch);
-	counter_add(&j->counters.entries_written, j->entries);
+	send_batch(j);
+	head = (unsigned)MIN(to_wrap, j->sent_blocks);
 	j->round = ROUND_WRITE;
 	j->write_result = 0;
+	j->lazy = j->storage->volatile_cache &&
+		  (!waitq_empty(&j->assigned) || sync_is_wanted(j->sync));
+	sync_expect(j->sync);
 	write_run(j, &j->runs[0], 0, head);
-	if (head < j->batch)
-		write_run(j, &j->runs[1], head, j->batch - head);
-	expect_flush(j);
+	if (head < j->sent_blocks)
+		write_run(j, &j->runs[1], head, j->sent_blocks - head);
 }
 
 static void publish_heads(struct journal *j)
@@ -196,6 +224,7 @@ static void flush_done(struct completion *c)
 		round_failed(j, c->result, "flush");
 		return;
 	}
+	settle(j);
 	publish_heads(j);
 	if (j->batch > 0)
 		write_batch(j);
@@ -214,8 +243,11 @@ static void run_done(struct completion *c)
 		j->write_result = c->result;
 	if (--j->runs_pending > 0)
 		return;
-	if (unlikely(j->write_result != 0))
+	if (unlikely(j->write_result != 0)) {
 		round_failed(j, j->write_result, "write");
-	else
-		round_end(j);
+		return;
+	}
+	if (!j->lazy)
+		settle(j);
+	round_end(j);
 }

@@ -79,6 +79,7 @@ int journal_create(const struct journal_config *c, struct journal **journal)
 	waitq_init(&j->waiting);
 	waitq_init(&j->assigned);
 	waitq_init(&j->committing);
+	waitq_init(&j->sent);
 	for (unsigned i = 0; i < RUNS_MAX; i++)
 		j->runs[i].journal = j;
 	completion_init(&j->begin, j->queue, commit_begin);

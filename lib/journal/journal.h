@@ -11,7 +11,8 @@
  *  (1) Ops finish in the order of their points, and only when all earlier blocks
  *      are durable (I12).
  *  (2) A block is written only after a flush that began when its entries had
- *      been appended, so the data they name is durable (I1, D1).
+ *      been appended, so the data they name is durable (I1, D1). It is durable
+ *      when it was written with FUA, or after a flush that began later.
  *  (3) A buffer under I/O is not touched; a partial block is rewritten only
  *      after its last image is durable; bytes are encoded when the write starts.
  *  (4) map_head passes a block only when it has no entry and no map holds,

@@ -11,9 +11,10 @@
  * Where an op is:
  *
  *	waiting --[ring_assign]--> assigned --[ring_encode]--> committing
- *	   no place yet               has its point               in the round
+ *	   no place yet               has its point               until its flush
  *	                                                            |
- *	                            finished, in order  <--[round_end]
+ *	              finished, in order  <--[settle]-- sent <--[write_batch]
+ *	                                                  until its block is durable
  *
  * Everything here belongs to the journal's queue, but for the hold counters
  * and notified.
@@ -40,6 +41,7 @@ struct block {
 	uint8_t *buffer;
 	unsigned assigned;	      /* entries that have their place here */
 	unsigned encoded;	      /* the first of these are in the buffer */
+	unsigned sent;		      /* the first of these are in an image */
 	unsigned written;	      /* the first of these are durable */
 	uint64_t logical_blocks_used; /* when it was opened */
 	uint64_t block_map_data_blocks;
@@ -101,6 +103,7 @@ struct journal {
 	unsigned waiting_entries;
 	struct waitq assigned;
 	struct waitq committing;
+	struct waitq sent;
 
 	/* The ring in memory: active blocks from the oldest on. */
 	struct block *open; /* the newest of them; NULL: none */
@@ -114,6 +117,9 @@ struct journal {
 	enum round_state round;
 	unsigned batch; /* active blocks that are written in it */
 	unsigned entries; /* that are committing */
+	unsigned sent_blocks;  /* oldest active ones, written or being written */
+	unsigned sent_entries; /* and what they have that is not durable */
+	bool lazy; /* the next round's flush makes its write durable */
 	unsigned runs_pending;
 	int write_result;
 	seq_t next_map_head; /* to be published after its flush */
@@ -165,7 +171,7 @@ void ring_assign_waiting(struct journal *j);
  * batch; returns how many there are. */
 unsigned ring_encode(struct journal *j);
 
-/* The round's blocks are durable: drop those that are full. */
+/* The blocks that were sent are durable: drop those that are full. */
 void ring_retire_full(struct journal *j);
 
 /* Close the open block, which is durable; false if there is none. */

@@ -73,6 +73,7 @@ static bool open_block(struct journal *j)
 	b->seq = j->tail++;
 	b->assigned = 0;
 	b->encoded = 0;
+	b->sent = 0;
 	b->written = 0;
 	b->logical_blocks_used = j->logical_blocks_used;
 	b->block_map_data_blocks = j->block_map_data_blocks;
@@ -180,14 +181,18 @@ static void encode(struct journal *j, struct block *b, uint8_t check,
 
 unsigned ring_encode(struct journal *j)
 {
-	struct block *b = ring_block(j, 0);
-	unsigned i = 0;
+	unsigned first, i;
+	struct block *b;
 	uint8_t check;
 
 	j->batch = 0;
 	j->entries = (unsigned)j->assigned.count;
 	if (j->entries == 0)
 		return 0;
+	first = (unsigned)(op_of(j->assigned.first)->point.seq -
+			   ring_block(j, 0)->seq);
+	i = first;
+	b = ring_block(j, i);
 	check = journal_check(b->seq, j->size);
 	for (struct waiter *w = j->assigned.first; w != NULL; w = w->next) {
 		const struct journal_op *op = op_of(w);
@@ -198,8 +203,9 @@ unsigned ring_encode(struct journal *j)
 		}
 		encode(j, b, check, op);
 	}
-	VDO_ASSERT(i < j->active);
-	j->batch = i + 1;
+	/* What was sent is durable when it is written: they begin the ring. */
+	VDO_ASSERT(i < j->active && first + 1 >= j->sent_blocks);
+	j->batch = i - first + 1;
 	waitq_splice(&j->committing, &j->assigned);
 	return j->entries;
 }
@@ -215,11 +221,11 @@ static void retire_oldest(struct journal *j)
 
 void ring_retire_full(struct journal *j)
 {
-	for (unsigned n = j->batch; n > 0; n--) {
+	for (unsigned n = j->sent_blocks; n > 0; n--) {
 		struct block *b = ring_block(j, 0);
 
 		j->durable = b->seq;
-		b->written = b->encoded;
+		b->written = b->sent;
 		if (b->written < JOURNAL_ENTRIES_PER_BLOCK) {
 			VDO_ASSERT(n == 1);
 			break;
@@ -227,7 +233,7 @@ void ring_retire_full(struct journal *j)
 		holds_drop(j, b->seq, 1);
 		retire_oldest(j);
 	}
-	j->batch = 0;
+	j->sent_blocks = 0;
 }
 
 bool ring_close(struct journal *j)

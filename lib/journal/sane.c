@@ -34,8 +34,8 @@ static bool block_sane(const struct journal *j, unsigned i)
 {
 	const struct block *b = nth_block(j, i);
 
-	if (b->seq != j->tail - j->active + i || b->written > b->encoded ||
-	    b->encoded > b->assigned ||
+	if (b->seq != j->tail - j->active + i || b->written > b->sent ||
+	    b->sent > b->encoded || b->encoded > b->assigned ||
 	    b->assigned > JOURNAL_ENTRIES_PER_BLOCK)
 		return false;
 	if (i > 0 && (b->written > 0 || b->seq <= j->durable))
@@ -90,6 +90,11 @@ static unsigned written(const struct block *b)
 	return b->written;
 }
 
+static unsigned sent(const struct block *b)
+{
+	return b->sent;
+}
+
 static unsigned encoded(const struct block *b)
 {
 	return b->encoded;
@@ -112,8 +117,24 @@ static bool queues_sane(const struct journal *j)
 		n += op_entries(op_of(w));
 	if (n != j->waiting_entries)
 		return false;
-	return ops_sane(j, &j->committing, written, encoded) &&
+	return ops_sane(j, &j->sent, written, sent) &&
+	       ops_sane(j, &j->committing, sent, encoded) &&
 	       ops_sane(j, &j->assigned, encoded, assigned);
+}
+
+/* What was sent is in the oldest blocks; only the last of them can be open. */
+static bool sent_sane(const struct journal *j)
+{
+	if (j->sent_blocks > j->active ||
+	    (j->sent_blocks > 0) != !waitq_empty(&j->sent))
+		return false;
+	for (unsigned i = 0; i < j->active; i++) {
+		const struct block *b = nth_block(j, i);
+
+		if ((b->sent > b->written) != (i < j->sent_blocks))
+			return false;
+	}
+	return true;
 }
 
 static bool round_sane(const struct journal *j)
@@ -121,7 +142,7 @@ static bool round_sane(const struct journal *j)
 	switch (j->round) {
 	case ROUND_IDLE:
 		return j->batch == 0 && waitq_empty(&j->committing) &&
-		       waitq_empty(&j->assigned);
+		       waitq_empty(&j->assigned) && j->sent_blocks == 0;
 	case ROUND_ASKED:
 		return j->batch == 0 && waitq_empty(&j->committing);
 	case ROUND_FLUSH:
@@ -129,8 +150,9 @@ static bool round_sane(const struct journal *j)
 		       j->next_map_head >= j->map_head &&
 		       j->next_slab_head >= j->slab_head;
 	case ROUND_WRITE:
-		return j->batch > 0 && j->batch <= j->active &&
-		       j->runs_pending > 0 && j->runs_pending <= RUNS_MAX;
+		return j->batch == 0 && waitq_empty(&j->committing) &&
+		       j->sent_blocks > 0 && j->runs_pending > 0 &&
+		       j->runs_pending <= RUNS_MAX;
 	}
 	return false;
 }
@@ -142,7 +164,7 @@ bool journal_ring_sane(const struct journal *j)
 		return false;
 	/* In read-only mode ops are sent away, and their entries stay. */
 	return readonly_entered(j->readonly) ||
-	       (queues_sane(j) && round_sane(j));
+	       (queues_sane(j) && sent_sane(j) && round_sane(j));
 }
 
 static inline unsigned held(const atomic_uint *counter)

@@ -196,13 +196,20 @@ static void start_write(struct rig *r, struct rig_io *h)
 
 	RIG_CHECK(at >= RIG_ORIGIN * BLOCK_SIZE);
 	RIG_CHECK(at + io->length <= end);
-	RIG_CHECK(io->flags == (r->flags != 0 ? VDO_DEVICE_FUA : 0));
+	RIG_CHECK(io->flags == 0 ||
+		  (r->flags != 0 && io->flags == VDO_DEVICE_FUA));
 	for (unsigned i = 0; i < r->held_count; i++) {
 		const struct vdo_device_io *o = r->held[i].io;
 
 		RIG_CHECK(o->op != VDO_DEVICE_WRITE ||
 			  at + io->length <= o->offset ||
 			  o->offset + o->length <= at);
+	}
+	for (unsigned i = 0; i < r->cached_count; i++) {
+		const struct rig_cached *c = &r->cached[i];
+
+		RIG_CHECK(at + io->length <= c->offset ||
+			  c->offset + c->length <= at);
 	}
 	h->copy = malloc(io->length);
 	at = 0;
@@ -215,6 +222,7 @@ static void start_write(struct rig *r, struct rig_io *h)
 	}
 	RIG_CHECK(at == io->length);
 	r->writes++;
+	r->fua += io->flags != 0;
 }
 
 static void end_write(struct rig *r, struct rig_io *h, int result)
@@ -224,15 +232,35 @@ static void end_write(struct rig *r, struct rig_io *h, int result)
 	for (unsigned i = 0; i < io->iov_count; i++)
 		RIG_CHECK(memcmp(io->iov[i].iov_base, h->copy + i * BLOCK_SIZE,
 				 BLOCK_SIZE) == 0);
+	if (result == 0 && io->flags == 0 && r->flags != 0) {
+		RIG_CHECK(r->cached_count < RIG_HELD);
+		r->cached[r->cached_count++] = (struct rig_cached){
+			io->offset, io->length, h->copy};
+		return;
+	}
 	if (result == 0)
 		memcpy(r->disk + io->offset, h->copy, io->length);
 	free(h->copy);
+}
+
+static void write_back(struct rig *r, unsigned n)
+{
+	RIG_CHECK(n <= r->cached_count);
+	for (unsigned i = 0; i < n; i++) {
+		const struct rig_cached *c = &r->cached[i];
+
+		memcpy(r->disk + c->offset, c->bytes, c->length);
+		free(c->bytes);
+	}
+	r->cached_count -= n;
+	memmove(r->cached, r->cached + n, r->cached_count * sizeof(*r->cached));
 }
 
 static void end_flush(struct rig *r, const struct rig_io *h, int result)
 {
 	if (result != 0)
 		return;
+	write_back(r, h->cached_covered);
 	r->data_durable = MAX(r->data_durable, h->data_covered);
 	r->map_clear = MAX(r->map_clear, h->map_clear);
 	r->slab_clear = MAX(r->slab_clear, h->slab_clear);
@@ -266,6 +294,7 @@ static void rig_submit(void *ctx, struct vdo_device_io *io)
 	} else {
 		RIG_CHECK(io->op == VDO_DEVICE_FLUSH);
 		h->data_covered = r->appended;
+		h->cached_covered = r->cached_count;
 		h->map_clear = clear_up_to(r, true);
 		h->slab_clear = clear_up_to(r, false);
 		r->flushes++;
@@ -301,18 +330,25 @@ static const struct vdo_device_ops rig_device_ops = {
 
 /* -------------------------------------------------------------- the crash */
 
-static void tear(struct rig *r, uint8_t *disk)
+static void tear(uint8_t *disk, uint64_t offset, const uint8_t *bytes,
+		 uint64_t length)
 {
+	for (uint64_t at = 0; at < length; at += SECTOR_SIZE) {
+		if (rand() % 2)
+			memcpy(disk + offset + at, bytes + at, SECTOR_SIZE);
+	}
+}
+
+static void tear_all(struct rig *r, uint8_t *disk)
+{
+	for (unsigned i = 0; i < r->cached_count; i++)
+		tear(disk, r->cached[i].offset, r->cached[i].bytes,
+		     r->cached[i].length);
 	for (unsigned i = 0; i < r->held_count; i++) {
 		const struct rig_io *h = &r->held[i];
 
-		if (h->io->op != VDO_DEVICE_WRITE)
-			continue;
-		for (uint64_t at = 0; at < h->io->length; at += SECTOR_SIZE) {
-			if (rand() % 2)
-				memcpy(disk + h->io->offset + at, h->copy + at,
-				       SECTOR_SIZE);
-		}
+		if (h->io->op == VDO_DEVICE_WRITE)
+			tear(disk, h->io->offset, h->copy, h->io->length);
 	}
 }
 
@@ -354,7 +390,7 @@ void rig_check_crash(struct rig *r)
 
 	for (unsigned i = 0; i < 4; i++) {
 		memcpy(disk, r->disk, bytes);
-		tear(r, disk);
+		tear_all(r, disk);
 		recover(r, disk);
 	}
 	free(disk);
@@ -612,6 +648,7 @@ void rig_close(struct rig *r)
 {
 	RIG_CHECK(r->held_count == 0);
 	rig_run(r);
+	write_back(r, r->cached_count);
 	journal_destroy(r->journal);
 	vdo_device_close(r->device);
 	executor_destroy(r->x);

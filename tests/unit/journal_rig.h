@@ -9,7 +9,11 @@
  *  - the heads pass only blocks whose holds were gone before a finished flush
  *    began (D7, D8), and never the newest durable block;
  *  - no block lands on one that the newest durable header still needs;
- *  - no two writes to one block, and no change of a buffer, at the same time.
+ *  - no two writes to one block, and no change of a buffer, at the same time;
+ *  - no block is written anew before its last image is durable.
+ *
+ * What was written without FUA is in the device's cache until a flush that began
+ * after that.
  *
  * All blocks are decoded here from the specification, not by lib/format.
  */
@@ -54,8 +58,15 @@ struct rig_op {
 struct rig_io {
 	struct vdo_device_io *io;
 	unsigned data_covered; /* flush: what it makes durable */
+	unsigned cached_covered;
 	seq_t map_clear, slab_clear;
 	uint8_t *copy; /* write: as submitted */
+};
+
+/* A write that is in the cache. */
+struct rig_cached {
+	uint64_t offset, length;
+	uint8_t *bytes;
 };
 
 /* By sequence number, from the start. */
@@ -83,8 +94,10 @@ struct rig {
 	uint8_t *disk; /* what is durable */
 	struct rig_io held[RIG_HELD];
 	unsigned held_count;
+	struct rig_cached cached[RIG_HELD]; /* the oldest first */
+	unsigned cached_count;
 	bool hold;
-	unsigned ios, flushes, writes, fail_at;
+	unsigned ios, flushes, writes, fua, fail_at;
 	unsigned data_durable;
 	seq_t map_clear, slab_clear; /* durable */
 

@@ -149,10 +149,11 @@ START_TEST(group_commit)
 	rig_append(r, 40);
 	rig_complete(r, 0, 0);
 	rig_run(r);
-	ck_assert_uint_eq(r->finished, 1);
+	ck_assert_uint_eq(r->finished, 0);
 	ck_assert_uint_eq(r->flushes, 2);
 	rig_complete(r, 0, 0);
 	rig_run(r);
+	ck_assert_uint_eq(r->finished, 1);
 	ck_assert_uint_eq(r->writes, 2);
 	ck_assert_uint_eq(rig_usable(r->held[0].copy), 101);
 	ck_assert_uint_eq(stats().entries_started, 101);
@@ -164,6 +165,45 @@ START_TEST(group_commit)
 	rig_complete_all(r);
 	ck_assert_uint_eq(r->finished, 101);
 	ck_assert_uint_eq(r->ios, 4);
+	rig_close(r);
+}
+END_TEST
+
+/* Complete the oldest operation that is held. */
+static void step(void)
+{
+	rig_complete(r, 0, 0);
+	rig_run(r);
+}
+
+/* Rounds that follow each other cost one flush each, which makes durable what the
+ * one before wrote (D2); the last has FUA. */
+START_TEST(one_flush_a_round)
+{
+	const unsigned rounds = 5, n = 100;
+
+	rig_open(r, 16, 13, CACHE);
+	r->hold = true;
+	rig_append(r, n);
+	for (unsigned i = 1; i < rounds; i++) {
+		ck_assert_uint_eq(r->flushes, i);
+		rig_append(r, n);
+		step(); /* the flush */
+		ck_assert_uint_eq(r->finished, (i - 1) * n);
+		ck_assert_uint_eq(r->writes, i);
+		rig_check_crash(r);
+		step(); /* the write */
+		ck_assert_uint_eq(r->finished, (i - 1) * n);
+		rig_check_crash(r);
+	}
+	ck_assert_uint_eq(r->fua, 0);
+	step();
+	ck_assert_uint_eq(r->finished, (rounds - 1) * n);
+	ck_assert_uint_eq(r->fua, 1);
+	step();
+	ck_assert_uint_eq(r->finished, rounds * n);
+	ck_assert_uint_eq(r->held_count, 0);
+	ck_assert_uint_eq(r->flushes, rounds);
 	rig_close(r);
 }
 END_TEST
@@ -598,6 +638,55 @@ START_TEST(read_only_during_flush)
 }
 END_TEST
 
+/* What a failed flush should have made durable ends like what waited for it
+ * to be written; so does all after a failed write. */
+START_TEST(failure_after_a_write)
+{
+	bool flush_fails = _i == 0;
+
+	rig_open(r, 16, 1, CACHE);
+	r->hold = true;
+	rig_append(r, 10);
+	rig_append(r, 20);
+	step();
+	rig_append(r, 30);
+	if (flush_fails) {
+		step();
+		ck_assert_uint_eq(r->flushes, 2);
+	}
+	rig_complete(r, 0, -EIO);
+	rig_run(r);
+	ck_assert(readonly_entered(&r->readonly));
+	ck_assert_uint_eq(r->finished, 0);
+	ck_assert_uint_eq(r->failed, 60);
+	rig_drain(r, false);
+	ck_assert(r->drained);
+	ck_assert_uint_eq(r->held_count, 0);
+	rig_close(r);
+}
+END_TEST
+
+/* Read-only mode comes before the flush that would make a block durable. */
+START_TEST(read_only_after_a_write)
+{
+	rig_open(r, 16, 1, CACHE);
+	r->hold = true;
+	rig_append(r, 10);
+	rig_append(r, 20);
+	step();
+	rig_append(r, 30);
+	readonly_enter(&r->readonly, -EIO, "test: enough");
+	rig_call(r, read_only);
+	ck_assert_uint_eq(r->writes, 1);
+	ck_assert_uint_eq(r->failed, 50);
+	step();
+	ck_assert_uint_eq(r->finished, 0);
+	ck_assert_uint_eq(r->failed, 60);
+	ck_assert_uint_eq(r->held_count, 0);
+	rig_close(r);
+}
+END_TEST
+
 static unsigned others;
 
 static void other_synced(struct completion *c)
@@ -608,8 +697,8 @@ static void other_synced(struct completion *c)
 	others++;
 }
 
-/* Who needs a flush while the journal writes and has entries for another round
- * shares that round's; else, and if there will be no round, he has his own. */
+/* Who needs a flush while the journal writes shares that of the next round; if
+ * there will be none he has his own. */
 START_TEST(others_share_the_flush)
 {
 	bool entries = _i > 0, read_only_comes = _i == 2;
@@ -628,7 +717,7 @@ START_TEST(others_share_the_flush)
 	completion_init(&op.done, r->queue, other_synced);
 	sync_request(&r->sync, &op);
 	rig_run(r);
-	ck_assert_uint_eq(r->flushes, entries ? 1 : 2);
+	ck_assert_uint_eq(r->flushes, 1);
 	if (read_only_comes) {
 		readonly_enter(&r->readonly, -EIO, "test: enough");
 		rig_call(r, read_only);
@@ -642,6 +731,34 @@ START_TEST(others_share_the_flush)
 	ck_assert_uint_eq(others, 1);
 	ck_assert_uint_eq(r->finished, entries && !read_only_comes ? 41 : 1);
 	ck_assert_uint_eq(r->flushes, read_only_comes ? 1 : 2);
+	rig_close(r);
+}
+END_TEST
+
+/* Somebody needs a flush when the journal is about to write: what it writes is
+ * made durable by that flush, without FUA and without entries that follow. */
+START_TEST(others_make_durable)
+{
+	struct sync_op op;
+
+	rig_open(r, 8, 1, CACHE);
+	others = 0;
+	r->hold = true;
+	rig_append(r, 10);
+	memset(&op, 0, sizeof(op));
+	completion_init(&op.done, r->queue, other_synced);
+	sync_request(&r->sync, &op);
+	step();
+	ck_assert_uint_eq(r->writes, 1);
+	ck_assert_uint_eq(r->held_count, 1);
+	step();
+	ck_assert_uint_eq(r->finished, 0);
+	ck_assert_uint_eq(r->flushes, 2);
+	step();
+	ck_assert_uint_eq(r->finished, 10);
+	ck_assert_uint_eq(others, 1);
+	ck_assert_uint_eq(r->fua, 0);
+	ck_assert_uint_eq(r->held_count, 0);
 	rig_close(r);
 }
 END_TEST
@@ -807,8 +924,10 @@ int main(void)
 	tcase_add_loop_test(tc, short_block, 0, 9);
 	tc = unit_case("commit");
 	tcase_add_test(tc, group_commit);
+	tcase_add_test(tc, one_flush_a_round);
 	tcase_add_test(tc, one_round_for_a_crowd);
 	tcase_add_loop_test(tc, others_share_the_flush, 0, 3);
+	tcase_add_test(tc, others_make_durable);
 	tcase_add_test(tc, first_block_alone);
 	tcase_add_loop_test(tc, batch_out_of_order, 0, 2);
 	tcase_add_loop_test(tc, torn_rewrite, 0, 6);
@@ -830,6 +949,8 @@ int main(void)
 	tcase_add_test(tc, failing_io);
 	tcase_add_test(tc, read_only_with_waiters);
 	tcase_add_test(tc, read_only_during_flush);
+	tcase_add_loop_test(tc, failure_after_a_write, 0, 2);
+	tcase_add_test(tc, read_only_after_a_write);
 	tcase_add_test(tc, read_only_ends_drain);
 	tcase_add_test(tc, last_sequence_number);
 	tcase_add_loop_test(tc, bad_sizes, 0, 8);

@@ -80,6 +80,9 @@ START_TEST(blocks)
 	DAMAGE(first->written, 0);
 	DAMAGE(first->written, first->encoded + 1);
 	DAMAGE(second->written, 1);
+	DAMAGE(first->sent, 0);
+	DAMAGE(first->sent, first->encoded + 1);
+	DAMAGE(second->sent, 1);
 	DAMAGE(first->encoded, 0);
 	DAMAGE(second->encoded, second->assigned + 1);
 	DAMAGE(first->assigned, PER_BLOCK - 1);
@@ -107,11 +110,19 @@ START_TEST(ops_and_round)
 	DAMAGE(j->batch, 3);
 	DAMAGE(j->next_map_head, 100);
 	DAMAGE(j->runs_pending, 1);
+	DAMAGE(j->sent_blocks, 1);
+	DAMAGE(ring_block(j, 0)->sent, ring_block(j, 0)->encoded);
 	rig_complete(r, 0, 0);
 	rig_run(r);
 	ck_assert_int_eq(j->round, ROUND_WRITE);
+	ck_assert_uint_eq(j->sent_blocks, 2);
 	DAMAGE(j->runs_pending, 0);
-	DAMAGE(j->batch, 0);
+	DAMAGE(j->batch, 1);
+	DAMAGE(j->sent_blocks, 0);
+	DAMAGE(j->sent_blocks, 1);
+	DAMAGE(j->sent_blocks, 3);
+	DAMAGE(j->sent.count, 1);
+	DAMAGE(ring_block(j, 1)->sent, 0);
 	/* A place is free, and somebody waits for one. */
 	UNIT_DAMAGE_QUEUE(journal_sane(j), &j->waiting, &op->link);
 }
