@@ -36,8 +36,16 @@
  * @run 4 writes, page at once, SJ of 3 -DWRITES=4 -DUNDER_WAY=1 -DCLOSES=0 -DPAGE_AT_ONCE -DSJ=3
  * @run pages are not flushed for, as FUA keeps its word (D3) -DPAGE_UNFLUSHED
  *
+ * An RJ block is durable by FUA, or, where another one is to follow, by the flush
+ * of that one's round. For that two blocks must be under way at a time.
+ *
+ * @run 4 writes, 2 RJ blocks, counts at once -DWRITES=4 -DRJ=5 -DRJ_RESERVED=2 -DCLOSES=0 -DCOUNTS_AT_ONCE
+ * @run 3 writes, 2 RJ blocks, page at once -DWRITES=3 -DRJ=5 -DRJ_RESERVED=2 -DCLOSES=0 -DPAGE_AT_ONCE
+ *
  * @out D1 BREAK_RJ_NO_FLUSH	an RJ block is written without a flush
  * @out D2 BREAK_RJ_NO_FUA	an RJ block is written without FUA
+ * @out D2 BREAK_RJ_SENT_IS_DURABLE -DWRITES=3 -DRJ=5 -DRJ_RESERVED=2 -DCLOSES=0 -DCOUNTS_AT_ONCE
+ *	an RJ block without FUA is taken for durable when it is written
  * @out D2 BREAK_EFFECTS_BEFORE_WRITE
  *	entries take effect when their flush is over
  * @out D4 BREAK_COUNTS_UNFLUSHED
@@ -311,9 +319,9 @@ inline find_heads()
 	k = 0
 }
 
-inline release_entries()
+inline release_entries(last)
 {
-	released = batch;
+	released = last;
 	k = 0;
 	do
 	:: k < LBNS ->
@@ -329,16 +337,25 @@ inline release_entries()
 	k = 0
 }
 
-/* A round as far as the write: its flush covers what the entries name. */
+/*
+ * A round as far as the write: its flush covers what the entries name, and what
+ * the round before wrote.
+ */
 inline begin_round()
 {
-	batch = tail - 1;
 	find_heads();
 #ifndef BREAK_RJ_NO_FLUSH
 #ifndef BREAK_RJ_HEADS_BEFORE_FLUSH
 	flush();
 #endif
 #endif
+	if
+	:: batch > durable ->
+		durable = batch;
+		release_entries(batch)
+	:: else
+	fi;
+	batch = tail - 1;
 	map_head = next_map_head;
 	slab_head = next_slab_head;
 	next_map_head = 0;
@@ -355,7 +372,17 @@ inline begin_round()
 	od;
 	k = 0;
 #ifdef BREAK_EFFECTS_BEFORE_WRITE
-	release_entries();
+	release_entries(batch);
+#endif
+}
+
+/* A write without FUA is over: its blocks, up to batch, are not durable. */
+inline end_write()
+{
+	writing = 0;
+#ifdef BREAK_RJ_SENT_IS_DURABLE
+	durable = batch;
+	release_entries(batch)
 #endif
 }
 
@@ -372,7 +399,7 @@ inline end_round()
 	od;
 	durable = batch;
 	writing = 0;
-	release_entries()
+	release_entries(batch)
 }
 
 /* ----------------------------------------------- counts and slab journal */
@@ -1110,6 +1137,7 @@ active proctype volume()
 		flush();
 #endif
 		end_round() }
+	:: d_step { mode == RUNNING && writing && tail - 1 > batch -> end_write() }
 
 	/* Entries and counts. */
 	:: d_step { mode == RUNNING && todo <= 2 * released + 1 &&
