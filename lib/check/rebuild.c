@@ -172,10 +172,11 @@ static bool needs_rebuild(uint32_t state)
 	       state == VOLUME_REBUILD_FOR_UPGRADE;
 }
 
+/* What was read is durable before anything is written (D14). */
 static int mark(struct rebuild *r)
 {
 	if (needs_rebuild(r->sb.state))
-		return 0;
+		return device_flush(r->device);
 	r->sb.state = VOLUME_FORCE_REBUILD;
 	return write_super(r->device, &r->geometry, &r->sb);
 }

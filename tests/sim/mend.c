@@ -83,10 +83,15 @@ static int rebuild_once(struct run *r, unsigned flags,
 
 static void rebuild(struct run *r, unsigned flags)
 {
+	uint64_t writes = sim_device_count(r->sd, VDO_DEVICE_WRITE);
 	struct vdo_rebuilt rebuilt;
 
 	while (rebuild_once(r, flags, &rebuilt) != 0) {
 		say(r, "  power fails while it is rebuilt");
+		/* What was found may have been lost before it was flushed. */
+		if (flags == 0 &&
+		    sim_device_count(r->sd, VDO_DEVICE_WRITE) == writes)
+			check_survivors(r, "after a crash before a rebuild");
 		if (flags == 0 && percent(r, 40))
 			cycle_look(r);
 	}

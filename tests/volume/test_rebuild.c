@@ -702,6 +702,30 @@ static void stir(struct fixture *f, uint64_t n)
 	}
 }
 
+/* What a flush that failed leaves can be read, and may not be durable: nothing is
+ * written before it is (D14). */
+START_TEST(flush_comes_first)
+{
+	uint64_t flushes, writes, n = 0;
+	struct fixture f;
+
+	make_ruin(&f);
+	flushes = sim_device_count(f.sd, VDO_DEVICE_FLUSH);
+	writes = sim_device_count(f.sd, VDO_DEVICE_WRITE);
+	/* Up to the first of either. */
+	while (sim_device_count(f.sd, VDO_DEVICE_FLUSH) == flushes &&
+	       sim_device_count(f.sd, VDO_DEVICE_WRITE) == writes) {
+		sim_device_crash_at(f.sd, ++n);
+		(void)try_rebuild(&f, 0, NULL);
+		sim_device_crash_at(f.sd, 0);
+		fixture_restore_power(&f);
+	}
+	ck_assert_uint_gt(sim_device_count(f.sd, VDO_DEVICE_FLUSH), flushes);
+	ck_assert_uint_eq(sim_device_count(f.sd, VDO_DEVICE_WRITE), writes);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Power fails at each operation in turn; the next rebuild gives the same. */
 START_TEST(interrupted_anywhere)
 {
@@ -915,6 +939,7 @@ int main(void)
 	tcase_add_test(tc, bad_journal_entries);
 	tcase_add_test(tc, no_journal);
 	tc = unit_case("failures");
+	tcase_add_test(tc, flush_comes_first);
 	tcase_add_test(tc, interrupted_anywhere);
 	tcase_add_test(tc, each_io_can_fail);
 	tcase_add_test(tc, each_allocation_can_fail);
