@@ -18,11 +18,13 @@
  * summary has in its header, and needs all blocks from there on. So a slot is
  * reused only when no summary entry that the disk may have then, nor one that
  * is still to come for blocks already written, leads to the block in it
- * [slabspace_is_free]. With 224 blocks that never has to be waited for; with a
- * few it does, and ends at the latest when all counts are written and the
- * summary says so. In replay a full ring lets go of its oldest block, all of
- * whose entries were in the counts before the crash, or there would have been no
- * room for those that are replayed [slabspace_forget].
+ * [slabspace_is_free]. And replay needs room, from that head on, for the block and
+ * for the entries that wait now: so the blocking threshold counts from there, too.
+ * With 224 blocks that never has to be waited for; with a few it does, and ends
+ * at the latest when all counts are written and the summary says so. In replay a
+ * full ring lets go of its oldest block, all of whose entries were in the counts
+ * before the crash, or there would have been no room for those that are replayed
+ * [slabspace_forget].
  *
  * The lock count of a block is 1 until the summary has it, plus 1 for each
  * reference block that hangs on it: at most 2082 (E trap 21).
@@ -219,6 +221,8 @@ void slabspace_forget(struct slab_journal *sj)
 bool slabspace_is_free(struct slab_journal *sj)
 {
 	uint64_t ring = slabjournal_ring(sj);
+	/* Beyond it there is room for all that can wait [limit_depth]. */
+	uint64_t most = sj->slab->zone->depot->slab.blocking_threshold;
 	/* The oldest block whose header may be believed after a crash. */
 	seq_t oldest = sj->flushed.clean ? MAX(sj->flushed.tail, 1)
 					 : named_block(sj);
@@ -228,5 +232,5 @@ bool slabspace_is_free(struct slab_journal *sj)
 	VDO_ASSERT(slabjournal_lock(sj, sj->tail)->count == 0);
 	/* Whatever is believed, replay comes first, and ends as this one. */
 	return sj->slab->state == SLAB_REPLAYING || oldest == sj->tail ||
-	       sj->tail - slabjournal_lock(sj, oldest)->head < ring;
+	       sj->tail - slabjournal_lock(sj, oldest)->head < most;
 }

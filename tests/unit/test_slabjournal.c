@@ -427,6 +427,41 @@ START_TEST(head_moves_before_flag)
 }
 END_TEST
 
+/*
+ * The counts are durable, and the head is beyond the first blocks, but the
+ * summary does not say so yet: after a crash replay begins at the first one. The
+ * ring of 5 must have room for what waits now then, too.
+ */
+START_TEST(what_waits_has_room_in_replay)
+{
+	const struct slab_config *c;
+	struct slab_journal *sj;
+	struct fx_adjust *a;
+	pbn_t pbn;
+
+	fx_destroy(f);
+	open_fx((struct fx_config){10, 1, 5, 1, 0});
+	c = &f->d->slab;
+	ck_assert_uint_eq(c->blocking_threshold, 3);
+	pbn = take();
+	sj = journal(0);
+	for (unsigned i = 0; i < 2; i++)
+		partial_block(pbn);
+	hold_writes(FX_SUMMARY(f), 1);
+	refs_write_all(&f->d->slabs[0]);
+	fx_run(f);
+	ck_assert_uint_eq(sj->head, 3);
+	toggle(pbn, SLAB_ENTRIES_MAX);
+	ck_assert_uint_eq(sj->tail, 4);
+	a = fx_adjust_start(f, pbn, REFS_DECREMENT);
+	ck_assert(!a->over);
+	ck_assert_uint_eq(sj->tail, 4);
+	fx_release(f);
+	ck_assert(a->over);
+	free(a);
+}
+END_TEST
+
 /* No size of the ring gets stuck, nor is a block overwritten that is needed. */
 START_TEST(every_size)
 {
@@ -541,6 +576,7 @@ int main(void)
 	tcase_add_test(tc, thresholds);
 	tcase_add_test(tc, reaped_after_flush);
 	tcase_add_test(tc, head_moves_before_flag);
+	tcase_add_test(tc, what_waits_has_room_in_replay);
 	tcase_add_loop_test(tc, every_size, 2, 257);
 	tcase_add_loop_test(tc, read_only_releases, 0, 3);
 	tcase_add_test(tc, tail_busy);
