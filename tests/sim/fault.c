@@ -127,7 +127,7 @@ static void set_trap(struct run *r)
 	r->trap_slab = UINT64_MAX;
 	if (r->trap_kind >= KIND_COUNTS && percent(r, 50))
 		r->trap_slab = dice(r, MIN(r->slabs.slab_count, 3));
-	r->trap_in = r->deep ? 1 + dice(r, 12)
+	r->trap_in = r->deep ? 1 + dice(r, r->late ? 30 : 12)
 			     : any_size(r, r->is_long || r->tight ? 6 : 3);
 	r->trap_sprung = false;
 	say(r, "  trap at kind %d after %" PRIu64, (int)r->trap_kind,

@@ -86,13 +86,15 @@ void kinds_choose_delays(struct run *r)
 {
 	static const uint64_t delays[] = {1, 1000000, 10000000, 100000000};
 	uint64_t max_ns[SIM_KINDS] = {0};
-	bool even = percent(r, 40);
+	bool even = percent(r, r->late ? 80 : 40);
 
 	for (unsigned i = 0; !even && i < KINDS; i++)
 		if (percent(r, 30))
 			max_ns[i] = CHOOSE(r, delays);
 	/* More is filled before the summary names what is full. */
-	if (percent(r, r->deep ? 80 : r->tight ? 40 : 0))
+	if (r->late)
+		max_ns[KIND_SUMMARY] = 1000000000;
+	else if (percent(r, r->deep ? 80 : r->tight ? 40 : 0))
 		max_ns[percent(r, 50) ? KIND_SLAB_JOURNAL : KIND_SUMMARY] =
 			100000000;
 	sim_device_delays(r->sd, max_ns);

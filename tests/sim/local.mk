@@ -31,7 +31,8 @@ MUTANT_ENV = \
 		MUTANT_LIBS;
 AM_TESTS_ENVIRONMENT += $(MUTANT_ENV)
 TESTS += %D%/mutants/sample.sh
-EXTRA_DIST += %D%/mutants/run.sh %D%/mutants/sample.sh $(MUTANT_PATCHES)
+EXTRA_DIST += %D%/mutants/run.sh %D%/mutants/sample.sh %D%/mutants/found \
+	$(MUTANT_PATCHES)
 MUTANT_PATCHES = $(srcdir)/%D%/mutants/*.patch
 mutants-clean:
 	rm -rf %D%/mutants/work

@@ -80,6 +80,7 @@ static struct vdo_config *random_shape(struct run *r)
 		abort();
 	r->wide = percent(r, 30);
 	r->deep = r->wide && percent(r, 50);
+	r->late = r->deep && percent(r, 40);
 	r->sparse = !r->wide && percent(r, 25);
 	r->trees = 1 + (unsigned)dice(r, 3);
 	r->many = !r->wide && !r->sparse && percent(r, 15);
@@ -98,11 +99,13 @@ static struct vdo_config *random_shape(struct run *r)
 		   : r->many ? 9
 			     : 9 + dice(r, 2));
 	config_set(r, c, "slab-journal-blocks",
-		   r->deep    ? CHOOSE(r, deep_slab_rings)
+		   r->late    ? 3 + dice(r, 4)
+		   : r->deep  ? CHOOSE(r, deep_slab_rings)
 		   : r->wide  ? 32
 		   : r->tight ? 3 + dice(r, 3)
 			      : CHOOSE(r, slab_rings));
-	r->ring = r->deep    ? CHOOSE(r, deep_rings)
+	r->ring = r->late    ? 64u << dice(r, 2)
+		  : r->deep  ? CHOOSE(r, deep_rings)
 		  : r->wide  ? CHOOSE(r, wide_rings)
 		  : r->tight ? CHOOSE(r, tight_rings)
 			     : CHOOSE(r, rings);
@@ -195,6 +198,10 @@ void shape_format(struct run *r)
 	c = random_shape(r);
 	if (percent(r, r->wide ? 60 : 25))
 		device.late_percent = (unsigned)dice(r, 15);
+	if (r->late) {
+		device.late_percent = 0;
+		device.flush_factor = 1;
+	}
 	if (r->tight)
 		device.block_count = 1500 + dice(r, 700);
 	if (r->deep)

@@ -117,6 +117,10 @@ struct run {
 	bool tight; /* journals wrap all the time */
 	bool wide;  /* much at once, with room for it in the journals */
 	bool deep;  /* the same in one slab, whose journal has little room */
+	/* The same with a summary that is very late, and a recovery journal that has
+	 * room for what waits for it: the slab's journal comes back to blocks to
+	 * which the summary on disk still leads. */
+	bool late;
 	bool many;  /* slabs, more than are scrubbed at once, all of them used */
 	bool filled;
 	unsigned ring; /* blocks of the recovery journal */

@@ -510,6 +510,11 @@ static uint64_t choose_work(struct run *r)
 			n = 30 + dice(r, 50);
 			r->under_way_max = 4 + (unsigned)dice(r, 12);
 		}
+		if (r->late) {
+			r->flavour = MANY_ENTRIES;
+			n = 60 + dice(r, 60);
+			r->under_way_max = 20;
+		}
 	}
 	if (r->many) {
 		r->flavour = percent(r, 70) ? ALL_UNIQUE : r->flavour;

@@ -11,6 +11,9 @@
 # MUTANT_RUNS, MUTANT_SEED: how many runs, from which seed on. MUTANT_SECONDS:
 # when to give one up; a simulation that ends without naming a seed, as when it is
 # stopped from outside, has not found anything either.
+# What was killed is also in the file `found` of the folder `work`, a line each: the
+# name, and the number of the run. That of all, from seed 1 on, is beside this file;
+# what survives today has no line there.
 # From make: MUTANT_COMPILE, MUTANT_LINK, MUTANT_SIM, MUTANT_LIBS.
 set -u
 runs=${MUTANT_RUNS:-2000}
@@ -55,6 +58,8 @@ wanted() {
 }
 
 asked=$*
+mkdir -p "$work"
+: >"$work/found"
 for patch in "$top_srcdir"/tests/sim/mutants/*.patch; do
 	name=$(basename "$patch" .patch)
 	what=$(sed -n '1s/^# //p' "$patch")
@@ -82,6 +87,7 @@ for patch in "$top_srcdir"/tests/sim/mutants/*.patch; do
 		bad=1
 	else
 		result="killed by run $((last - seed + 1))"
+		echo "$name $((last - seed + 1))" >>"$work/found"
 		rm -f "$work/$name/sim"
 	fi
 	say "$name" "$result" $(($(date +%s) - begin)) \
