@@ -7,13 +7,13 @@
  *	value	23 order, low part | 1 of an interior page | 40 mapping
  *
  * In place of slot + 1 a page that is made has 0, in an item of its own, its
- *first; the state of its mapping is not 0 once it was refuted. When items are
- *sorted, the low part of the order of the first one of a page becomes the notes
- *on that page.
+ * first; the state of its mapping is not 0 once it was refuted. When items are
+ * sorted, the low part of the order of the first one of a page becomes the notes
+ * on that page.
  *
- * Three bits of a word, which a hash of its number chooses, are set for each
- *page that has items; of nearly all other blocks they say that they have none,
- *without a search.
+ * Three bits of a word, which a hash of its number chooses, are set for each page
+ * that has items; of nearly all other blocks they say that they have none, without
+ * a search.
  */
 #include "build.h"
 
@@ -154,8 +154,7 @@ static pbn_t page_of(const struct replay_table *t, size_t i)
 	return t->items[i].place >> PAGE_SHIFT;
 }
 
-/* ------------------------------------------------------------------- sorting
- */
+/* ---------------------------------------------------------------- sorting */
 
 static int compare(const void *a, const void *b)
 {
@@ -166,25 +165,32 @@ static int compare(const void *a, const void *b)
 	return x->value < y->value ? -1 : 1;
 }
 
-static uint64_t *named_word(const struct replay_table *t, pbn_t page,
-			    uint64_t *bits)
+static uint64_t page_hash(pbn_t page)
 {
-	uint64_t hash = page * UINT64_C(0x9e3779b97f4a7c15);
+	return page * UINT64_C(0x9e3779b97f4a7c15);
+}
 
-	*bits = UINT64_C(1) << (hash >> 20 & 63) |
-		UINT64_C(1) << (hash >> 27 & 63) |
-		UINT64_C(1) << (hash >> 34 & 63);
-	return &t->named[hash >> (64 - t->named_order)];
+static uint64_t *named_word(const struct replay_table *t, pbn_t page)
+{
+	return &t->named[page_hash(page) >> (64 - t->named_order)];
+}
+
+static uint64_t named_bits(pbn_t page)
+{
+	uint64_t hash = page_hash(page);
+
+	return UINT64_C(1) << (hash >> 20 & 63) |
+	       UINT64_C(1) << (hash >> 27 & 63) |
+	       UINT64_C(1) << (hash >> 34 & 63);
 }
 
 static void name_pages(struct replay_table *t)
 {
 	size_t pos = 0;
-	uint64_t bits;
 	pbn_t page;
 
 	while ((page = replay_table_page(t, &pos)) != 0)
-		*named_word(t, page, &bits) |= bits;
+		*named_word(t, page) |= named_bits(page);
 }
 
 void replay_table_sort(struct replay_table *t)
@@ -218,8 +224,7 @@ void replay_table_clear(struct replay_table *t)
 	memset(t->named, 0, named_words(t) * sizeof(*t->named));
 }
 
-/* ------------------------------------------------------------------- looking
- */
+/* ---------------------------------------------------------------- looking */
 
 size_t replay_table_count(const struct replay_table *t)
 {
@@ -268,9 +273,9 @@ static bool is_item_of(const struct replay_table *t, size_t i, pbn_t page)
 
 static bool is_named(const struct replay_table *t, pbn_t page)
 {
-	uint64_t bits;
+	uint64_t bits = named_bits(page);
 
-	return (*named_word(t, page, &bits) & bits) == bits &&
+	return (*named_word(t, page) & bits) == bits &&
 	       is_item_of(t, find(t, page), page);
 }
 
@@ -317,8 +322,7 @@ void replay_table_note(struct replay_table *t, pbn_t page, unsigned notes)
 	item->value |= (uint64_t)notes << ORDER_SHIFT;
 }
 
-/* ------------------------------------------------------------------ applying
- */
+/* --------------------------------------------------------------- applying */
 
 static bool is_refuted(const struct replay_table *t, pbn_t page)
 {
@@ -429,7 +433,8 @@ static unsigned find_named(const struct replay_table *t, const uint8_t *bytes,
 
 	for (unsigned slot = 0; slot < MAP_PAGE_ENTRIES; slot++) {
 		struct mapping m = mapping_page_get(bytes, slot);
-		uint64_t bits, word = *named_word(t, m.pbn, &bits);
+		uint64_t bits = named_bits(m.pbn);
+		uint64_t word = *named_word(t, m.pbn);
 
 		slots[n] = (uint16_t)slot;
 		n += (word & bits) == bits;
