@@ -127,9 +127,10 @@ static bool end_somehow(struct run *r)
 	if (how < 45) {
 		sim_device_crash_at(r->sd, 0);
 		end_abandon(r, "abandoned");
-		/* What was found is to stay, whatever FUA is worth. */
-		if (r->fua_lies)
-			sim_device_settle(r->sd);
+		/* What was found is to stay, whatever FUA is worth, and though
+		 * blocks of the journal may not be durable yet: kills are for
+		 * what need not stay. */
+		sim_device_settle(r->sd);
 		return true;
 	}
 	return end_close_or_crash(r, how < 65);
