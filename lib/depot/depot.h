@@ -112,6 +112,14 @@ void depot_replayed(struct depot *d, struct completion *done);
  */
 void depot_start(struct depot *d, struct completion *done);
 
+/*
+ * After depot_start(): has a slab journal so little room that, after another
+ * crash, it could not take all entries that may have been waiting for it then?
+ * Then all slabs of its zone are scrubbed, and before the first entry
+ * depot_drain() must write what there is.
+ */
+bool depot_is_tight(const struct depot *d);
+
 /* After depot_drain(): scrubbing goes on. @done->result 0 or -ENOMEM */
 void depot_resume(struct depot *d, struct completion *done);
 

@@ -309,6 +309,7 @@ struct depot_zone {
 	struct prioq unscrubbed; /* slabs that no scrubber has taken yet */
 	struct zone_scrub *scrub;
 	bool draining; /* scrubbers are to stop */
+	bool tight;    /* at the start: see depot_is_tight() */
 
 	struct intmap locks;
 	struct pbn_lock *lock_pool;

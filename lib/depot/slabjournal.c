@@ -197,6 +197,8 @@ static bool stop_full(struct slab_journal *sj, counter_t *counter)
 	if (sj->slab->state == SLAB_REBUILT) {
 		refs_write_all(sj->slab);
 		refs_check_clean(sj->slab);
+	} else if (sj->slab->state == SLAB_REPLAYING && sj->tail == 1) {
+		refs_check_clean(sj->slab); /* after a rebuild, in a ring of 2 */
 	}
 	slabspace_reap(sj);
 	return false;

@@ -5,6 +5,12 @@
  * slabs are scrubbed first, which is mostly reading their counts; otherwise that
  * goes on in the background. If there are too many for that, those that are clean
  * are left on disk until they are needed (counts.c).
+ *
+ * After a crash a slab journal takes what was waiting for it, in blocks beyond the
+ * blocking threshold, and ends with a block that may be nearly empty. If another
+ * crash came before it was reaped, it might have no room for what waits by then.
+ * So a journal that is longer than the threshold is written off before anything
+ * can wait. It takes several crashes in a row, or a ring of a few blocks.
  */
 #include "build.h"
 
@@ -31,6 +37,19 @@ static void enlist_all(struct depot_zone *z)
 		}
 }
 
+static bool has_long_journal(const struct depot_zone *z)
+{
+	uint64_t most = z->depot->slab.blocking_threshold;
+
+	VDO_ASSERT(most > 0);
+	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s))
+		if (s->journal != NULL &&
+		    s->journal->tail - s->journal->head > most)
+			return true;
+	return false;
+}
+
 /* Can there be more counts than are kept? Then they are loaded again, without
  * memory that could be missing. */
 static bool may_drop(const struct depot_zone *z)
@@ -45,11 +64,13 @@ static bool may_drop(const struct depot_zone *z)
 static void start_zone(struct completion *c)
 {
 	struct depot_zone *z = zone_of_part(c);
-	bool await = z->depot->origin == DEPOT_SAVED;
+	bool await;
 	int r;
 
 	VDO_ASSERT(z->load == NULL && z->idle == NULL);
 	z->draining = false;
+	z->tight = has_long_journal(z);
+	await = z->depot->origin == DEPOT_SAVED || z->tight;
 	enlist_all(z);
 	r = may_drop(z) ? scrubber_create(z) : 0;
 	if (r == 0)
@@ -70,6 +91,15 @@ void depot_start(struct depot *d, struct completion *done)
 	VDO_ASSERT(d->done == NULL && d->load == NULL);
 	fanout_zones(&d->fanout, d->parts, d->zones, d->zone_count, start_zone,
 		     done);
+}
+
+bool depot_is_tight(const struct depot *d)
+{
+	VDO_ASSERT(d->done == NULL && d->zone_count > 0);
+	for (unsigned i = 0; i < d->zone_count; i++)
+		if (d->zones[i].tight)
+			return true;
+	return false;
 }
 
 static void resume_zone(struct completion *c)

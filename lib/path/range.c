@@ -519,8 +519,9 @@ static int range_map(struct flow *f)
 	int failed = atomic_load_explicit(&r->counts.failed,
 					  memory_order_relaxed);
 
+	/* As in write_map(). */
 	if (unlikely(failed != 0))
-		return flow_fail(f, failed);
+		(void)flow_fail(f, failed);
 	flow_await(f, &op->done, V_MAPPED);
 	op->value = r->new;
 	op->seq = r->counts.entry.point.seq;
@@ -534,6 +535,8 @@ static int range_mapped(struct flow *f)
 {
 	struct range *v = range_of(request_of(f));
 
+	if (unlikely(f->result != 0))
+		return flow_fail(f, f->result);
 	v->made += v->run;
 	VDO_CHECK(v->made <= v->count);
 	return v->made < v->count ? V_JOURNAL : V_WAKE;

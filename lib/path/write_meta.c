@@ -155,10 +155,12 @@ int write_map(struct flow *f)
 	int failed = atomic_load_explicit(&r->counts.failed,
 					  memory_order_relaxed);
 
-	if (unlikely(failed != 0))
-		return flow_fail(f, failed);
 	VDO_CHECK(atomic_load_explicit(&r->counts.pending,
 					memory_order_relaxed) == 0);
+	/* The entry is durable, and the old block may be somebody else's: reads of
+	 * a volume that has become read-only go to the new one, too. */
+	if (unlikely(failed != 0))
+		(void)flow_fail(f, failed);
 	flow_await(f, &r->map.op.done, W_FINISH);
 	r->map.op.value = r->new;
 	r->map.op.seq = r->counts.entry.point.seq;

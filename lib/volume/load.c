@@ -45,6 +45,9 @@
 	/* the reference counts without which nothing can be served */	       \
 	X(OPEN_COUNTS, open_counts, ON_JOURNAL)				       \
 	X(OPEN_COUNTED, open_counted, ON_JOURNAL)			       \
+	/* slab journals without room for another crash are written off */     \
+	X(OPEN_DRAINED, open_drained, ON_JOURNAL)			       \
+	X(OPEN_RESUMED, open_resumed, ON_JOURNAL)			       \
 	/* the index: loaded, or made; or its rebuild has begun */             \
 	X(OPEN_INDEX, open_index, ON_INDEX)				       \
 	/* the super block says that the volume is in use (I13) */	       \
@@ -252,7 +255,31 @@ static int open_counted(struct flow *f)
 
 	if (result == 0 && l->volume->recovery != NULL)
 		log_recovery(l->volume);
-	return flow_next(f, result, OPEN_INDEX);
+	if (result != 0 || !depot_is_tight(l->volume->depot))
+		return flow_next(f, result, OPEN_INDEX);
+	flow_await_any(f, &l->step, OPEN_DRAINED);
+	depot_drain(l->volume->depot, true, &l->step);
+	return FLOW_WAIT;
+}
+
+static int open_drained(struct flow *f)
+{
+	struct life *l = life_of(f);
+	int result = depot_failed(l->volume, l->step.result);
+
+	if (result != 0)
+		return flow_fail(f, result);
+	flow_await_any(f, &l->step, OPEN_RESUMED);
+	depot_resume(l->volume->depot, &l->step);
+	return FLOW_WAIT;
+}
+
+static int open_resumed(struct flow *f)
+{
+	struct life *l = life_of(f);
+
+	return flow_next(f, depot_failed(l->volume, l->step.result),
+			 OPEN_INDEX);
 }
 
 static int open_index(struct flow *f)

@@ -299,6 +299,76 @@ START_TEST(names_offset_0)
 }
 END_TEST
 
+/* The same, but service begins: another crash could find more that waits than has
+ * room, so the depot asks to be written first, and then has room. */
+START_TEST(room_for_the_next_crash)
+{
+	static const unsigned sizes[] = {3, 4, 5, 8, 16};
+	const struct slab *s;
+	uint64_t most;
+
+	open_fx((struct fx_config){11, 1, sizes[_i], 1, 0});
+	s = &f->d->slabs[0];
+	most = f->d->slab.blocking_threshold;
+	hold(s->start + f->d->slab.data_blocks, f->d->ref_blocks);
+	allocate_one(&(unsigned){1});
+	while (!is_busy(FX_FIRST)) {
+		depot_commit_tails(f->d, f->seq);
+		fx_run(f);
+		change(FX_FIRST, REFS_INCREMENT);
+	}
+	memcpy(f->dev.durable, f->dev.data, f->dev.blocks * BLOCK_SIZE);
+	fx_crash(f, 1, &(unsigned){1});
+	s = &f->d->slabs[0];
+	ck_assert_int_eq(fx_load_journals(f), 0);
+	ck_assert_int_eq(fx_replay(f, &entries[entry_count - 1], 1), 0);
+	ck_assert_int_eq(fx_replayed(f), 0);
+	ck_assert_uint_eq(s->journal->tail - s->journal->head, most + 1);
+	ck_assert_int_eq(fx_start(f), 0);
+	ck_assert(depot_is_tight(f->d));
+	ck_assert(!depot_unscrubbed(f->d));
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	ck_assert_int_eq(fx_resume(f), 0);
+	ck_assert_uint_eq(s->journal->tail, s->journal->head);
+	compare();
+	/* A journal that is not as long is scrubbed in the background. */
+	fx_crash(f, 1, &(unsigned){1});
+	ck_assert_int_eq(fx_load_journals(f), 0);
+	ck_assert_int_eq(fx_replayed(f), 0);
+	ck_assert_int_eq(fx_start(f), 0);
+	ck_assert(!depot_is_tight(f->d));
+}
+END_TEST
+
+/* A rebuild leaves counts, and a summary that names offset 0 and no journal. In a
+ * ring of 2 the first block would be taken for the newest one of such a slab. */
+START_TEST(replays_after_rebuild)
+{
+	static const unsigned sizes[] = {2, 3, 4};
+	struct replay_entry e;
+	uint8_t *summary;
+
+	open_fx((struct fx_config){11, 1, sizes[_i], 1, 0});
+	allocate_one(&(unsigned){1});
+	e = entries[entry_count - 1];
+	e.at.seq++;
+	ck_assert_int_eq(fx_drain(f, true), 0);
+	summary = fx_entry(f, 0, 0);
+	summary[0] = 0;
+	ck_assert_uint_eq(summary[1] & 0xc0, 0x40);
+	for (unsigned i = 0; i < sizes[_i]; i++)
+		memset(fx_block(f, slabjournal_start(&f->d->slabs[0]) + i), 0,
+		       BLOCK_SIZE);
+	memcpy(f->dev.durable, f->dev.data, f->dev.blocks * BLOCK_SIZE);
+	fx_crash(f, 1, &(unsigned){1});
+	ck_assert_int_eq(fx_load_journals(f), 0);
+	ck_assert_int_eq(fx_replay(f, &e, 1), 0);
+	ck_assert_uint_eq(f->d->slabs[0].journal->entries, 1);
+	ck_assert_int_eq(fx_replayed(f), 0);
+	ck_assert_int_eq(fx_start(f), 0);
+}
+END_TEST
+
 /* Entries that the journal has are not made again, and damage is told. */
 START_TEST(applied_once)
 {
@@ -416,6 +486,8 @@ int main(void)
 	tcase_add_loop_test(tc, replays, 0, 28);
 	tcase_add_loop_test(tc, named_block_stays, 0, 16);
 	tcase_add_loop_test(tc, names_offset_0, 0, 5);
+	tcase_add_loop_test(tc, room_for_the_next_crash, 0, 5);
+	tcase_add_loop_test(tc, replays_after_rebuild, 0, 3);
 	tcase_add_test(tc, applied_once);
 	tcase_add_loop_test(tc, fills_a_journal, 0, 3);
 	tcase_add_loop_test(tc, nth_of_replay_fails, 0, 2);
