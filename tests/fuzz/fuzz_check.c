@@ -317,6 +317,10 @@ static void rebuild_it(struct run *r)
 {
 	struct vdo_error error = {0};
 	struct looked *l = &r->first;
+	/* The super block may lie: what is new has nothing, but gets what is
+	 * there when it is marked. */
+	bool is_new = l->report.state_name != NULL &&
+		      strcmp(l->report.state_name, "new") == 0;
 	int result = 0;
 
 	if (r->mode == REBUILD) {
@@ -325,14 +329,15 @@ static void rebuild_it(struct run *r)
 		FUZZ_CHECK(result == 0 || error.message[0] != '\0');
 		FUZZ_CHECK(result == 0 || !r->before.known);
 		look(r, &r->after);
-		compare(&r->before, &r->after, NULL);
+		if (!is_new)
+			compare(&r->before, &r->after, NULL);
 	}
 	*l = (struct looked){0};
 	if (rebuild(r, l) != 0)
 		return;
 	check(r, 0, &r->again);
 	look(r, &r->after);
-	if (!l->unnamed && !r->torn)
+	if (!l->unnamed && !r->torn && !is_new)
 		compare(&r->before, &r->after, l->touched);
 }
 
