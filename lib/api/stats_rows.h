@@ -28,7 +28,7 @@ ROW(path.fates[FATE_IN_FLIGHT], "path.inFlightDuplicate", "writes of duplicates 
 ROW(path.fates[FATE_UNIQUE], "path.unique", "writes stored uncompressed", "blocks written that were stored as they are"),
 ROW(path.fates[FATE_COMPRESSED], "path.compressed", "writes stored compressed", "blocks written that were packed with others"),
 ROW(path.fates[FATE_FAILED], "path.failed", "writes failed", "blocks that could not be written"),
-ROW(path.incompressible, "path.incompressible", "writes found incompressible", "blocks that LZ4 did not make smaller"),
+ROW(path.incompressible, "path.incompressible", "writes found incompressible", "blocks that LZ4 did not make small enough to be packed"),
 ROW(path.packed_alone, "path.packedAlone", "writes without a partner", "compressed blocks that found no others to share a block with"),
 ROW(dedupe.advice_stale, "path.staleAdvice", "stale advice", "locations that did not hold the data any more"),
 ROW(dedupe.rollovers, "path.referencesFull", "reference counts full", "times that a block had all its 254 references"),

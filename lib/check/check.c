@@ -3,11 +3,13 @@
  * The order of a check:
  *
  *	first blocks	geometry, super block [check_first]; without them
- *nothing else is looked at journal		what recovery would replay
- *[check_journal] summary		which slabs are in use
+ *			nothing else is looked at
+ *	journal		what recovery would replay [check_journal]
+ *	summary		which slabs are in use
  *	parts		slabs in use, as many as memory allows: the block map,
- *their counts, their data; then slabs that something leads to although they are
- *not totals, summary, super block, logical blocks, index
+ *			their counts, their data; then slabs that something leads
+ *			to although they are not
+ *	totals, summary, super block, logical blocks, index
  */
 #include "build.h"
 

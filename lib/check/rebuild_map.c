@@ -6,10 +6,11 @@
  *	       journal makes pages; nothing is written yet
  *	make   a page that is only in the journal, or is damaged, gets an image
  *	       whose flag is off, so that a write of it that is torn later
- *leaves nothing of what was in its block before (D9) fix    each page is
- *brought up to date; entries that cannot be, or are of no logical block, or
- *lead to a page for the second time, go count  once for each part of the slabs:
- *entries whose block has 254 references already, or is a page of the map, go
+ *	       leaves nothing of what was in its block before (D9)
+ *	fix    each page is brought up to date; entries that cannot be, or are of
+ *	       no logical block, or lead to a page for the second time, go
+ *	count  once for each part of the slabs: entries whose block has 254
+ *	       references already, or is a page of the map, go
  *
  * Whatever goes would go again if the rebuild was interrupted and begun anew,
  * and nothing else: the walk has one order, and the first to lead somewhere

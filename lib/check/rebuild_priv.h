@@ -62,8 +62,9 @@ void rebuild_phase(struct rebuild *r, const char *name, uint64_t bytes);
 void rebuild_lose(struct rebuild *r, struct vdo_blocks l, const char *why);
 
 /* rebuild_map.c */
-/* Where the journal makes a page, or one is damaged, an empty page is. */
+/* What the journal makes a page, and has data, is none. */
 int rebuild_refute(struct rebuild *r) MUST_CHECK;
+/* Where the journal makes a page, or one is damaged, an empty page is. */
 int rebuild_make_pages(struct rebuild *r) MUST_CHECK;
 /* The journal's mappings are in the map; of what is there all leads somewhere. */
 int rebuild_fix_pages(struct rebuild *r) MUST_CHECK;

@@ -16,13 +16,16 @@
  *		16	8	its number, from 1
  *		24	8	blocks that follow, 1..240
  *		32	4	CRC over these
- *		40	8*n	where they belong on the storage; bit 63: could
- *not be read, and is not put back end	0	8	"vdoundoe" 8	8
- *nonce 16	8	number of groups 24	4	CRC over the numbers of
- *the super block that the repair leaves [mark_of], each in 8 bytes
+ *		40	8*n	where they belong on the storage; bit 63: could not
+ *				be read, and is not put back
+ *	end	0	8	"vdoundoe"
+ *		8	8	nonce
+ *		16	8	number of groups
+ *		24	4	CRC over the numbers of the super block that the
+ *				repair leaves [mark_of], each in 8 bytes
  *
- * A group is durable before any of its blocks is changed. So one that is torn
- *is of blocks that were not changed, and ends the file. The first block of the
+ * A group is durable before any of its blocks is changed. So one that is torn is
+ * of blocks that were not changed, and ends the file. The first block of the
  * first group is the super block, which is put back last: while the others are,
  * the volume is marked for a rebuild, as it is during a repair.
  */

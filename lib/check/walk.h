@@ -83,8 +83,8 @@ unsigned walk_kind(const struct walk_page *p);
 /* Does @last go on with @more? Then that is part of it now. */
 bool walk_join(struct vdo_blocks *last, const struct vdo_blocks *more);
 
-/* The logical blocks that need page @number of @level in tree @root, within the size; count 0:
- * none. */
+/* The logical blocks that need page @number of @level in tree @root, within the
+ * size; count 0: none. */
 struct vdo_blocks walk_page_lbns(const struct superblock *sb, unsigned root,
 				unsigned level, uint64_t number);
 

@@ -26,12 +26,13 @@
  * What is written together is to lie together, so that it becomes one operation
  * of the storage. Blocks that go through one hash zone come to be stored at about
  * the same time, those of two do not. So ops name a stream, and each stream takes
- * a run of RUN_BLOCKS at a time from the cursor; pages have one of their own. So have
- * compressed blocks, of which one takes the data of several requests with a block
- * each: the one that writes it exchanges its own for the next of that run, if there
- * is one at hand [depot_move]. What is left of all runs when the cursor is at the end serves any stream, down to the
- * last block. A run is two numbers in memory: its blocks are free, on disk and in
- * all counts, until an op takes one.
+ * a run of RUN_BLOCKS at a time from the cursor; pages have one of their own. So
+ * have compressed blocks, of which one takes the data of several requests with a
+ * block each: the one that writes it exchanges its own for the next of that run,
+ * if there is one at hand [depot_move]. What is left of all runs when the cursor
+ * is at the end serves any stream, down to the last block. A run is two numbers
+ * in memory: its blocks are free, on disk and in all counts, until an op takes
+ * one.
  *
  * A page of the block map is written when the volume is closed, so its block
  * must have storage by then [reserve_page]. That is a system call on the queue

@@ -21,7 +21,7 @@
  *      without the cache.
  *
  * Runs on: any thread. Lifetime: part of a storage, NULL where there is none; its
- * memory is what option block-cache says, taken as it is used.
+ * memory is what option block-cache says, of which blocks take up what is used.
  */
 #ifndef IO_BLOCKCACHE_H
 #define IO_BLOCKCACHE_H

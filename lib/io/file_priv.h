@@ -56,8 +56,8 @@ extern const struct file_engine uring_engine;
 
 /*
  * threads.c: workers that carry out operations. One at least, or -errno.
- * threads_submit() on any thread, for all that are linked through host_data[0]; threads_destroy() when all are over, NULL is
- * fine.
+ * threads_submit() on any thread, for all that are linked through host_data[0];
+ * threads_destroy() when all are over, NULL is fine.
  */
 struct threads;
 int threads_create(struct file *f, struct threads **threads) MUST_CHECK;

@@ -99,7 +99,7 @@ struct path_stats {
 	uint64_t partial, fua;
 	uint64_t acknowledged;
 	uint64_t fates[FATES];
-	uint64_t incompressible; /* LZ4 made it no smaller */
+	uint64_t incompressible; /* LZ4 made it not small enough */
 	uint64_t packed_alone;   /* compressed, but found no partner */
 	uint64_t no_space, read_only_errors;
 	uint64_t in_progress, in_progress_max; /* requests */

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Pages of the block map: each is read, gets all mappings that the batch has
- *for it, and is written.
+ * Pages of the block map: each is read, gets all mappings that the batch has for
+ * it, and is written.
  *
  *	read --> check --> apply --> write --------------------> next page
  *	           |                   ^
  *	           '- never written: empty, flag off, storage;
  *	              write, barrier, flag on (D9)
  *
- * Old mappings are not compared, and what a page has already does no harm
- *(I43). A page that carries the nonce of the volume and is not what should be
- *there is damage, and ends the recovery; so does one that its entries do not
- *fit. Of a page that the batch makes nothing is read: the batch has all that is
- *in it, and it is written even if that is nothing.
+ * Old mappings are not compared, and what a page has already does no harm (I43).
+ * A page that carries the nonce of the volume and is not what should be there is
+ * damage, and ends the recovery; so does one that its entries do not fit. Of a
+ * page that the batch makes nothing is read: the batch has all that is in it, and
+ * it is written even if that is nothing.
  *
  * Whatever a page is written over that holds none would be lost, if an entry is
  * not true. So pages that are there come first. Blocks that hold none, and that
  * nothing in the batch makes a page, are set aside, and looked for in the map
- * (ways.c), and so are pages that are told to lead to others without a sign
- *that they do. Only when all these are good, they and the pages that the batch
- *makes are written.
+ * (ways.c), and so are pages that are told to lead to others without a sign that
+ * they do. Only when all these are good, they and the pages that the batch makes
+ * are written.
  *
  * A page that was never written lies in a hole of a sparse file, unless its
  * storage was set aside before the crash and survived it. So storage is asked
