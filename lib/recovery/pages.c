@@ -19,7 +19,8 @@
  * nothing in the batch makes a page, are set aside, and looked for in the map
  * (ways.c), and so are pages that are told to lead to others without a sign that
  * they do. Only when all these are good, they and the pages that the batch makes
- * are written.
+ * are written; and so are all that lead to others, as a false one would stay after
+ * a recovery that was refused, and a rebuild would follow it.
  *
  * A page that was never written lies in a hole of a sparse file, unless its
  * storage was set aside before the crash and survived it. So storage is asked
@@ -194,6 +195,16 @@ static bool is_doubtful(const struct page_worker *w, bool *is_there)
 	}
 }
 
+/* An entry of a leaf page can tell that one of an interior page is not true, so
+ * none of these is written before all leaf pages were looked at. */
+static bool leads_to_others(const struct page_worker *w)
+{
+	const struct recovery *r = w->recovery;
+
+	VDO_CHECK(w->page != 0);
+	return (replay_table_kinds(r->table, w->page) & REPLAY_INTERIOR) != 0;
+}
+
 static int page_apply(struct flow *f)
 {
 	struct page_worker *w = worker_of(f);
@@ -208,6 +219,11 @@ static int page_apply(struct flow *f)
 	result = look_at(w);
 	if (result != 0)
 		return flow_fail(f, result);
+	if (!r->late && leads_to_others(w)) {
+		replay_table_note(r->table, w->page, PAGE_LATE | PAGE_IS_THERE);
+		r->leaders = true;
+		return P_TAKE;
+	}
 	(void)replay_table_apply(r->table, w->page, w->bytes,
 				 REPLAY_LEAF | REPLAY_INTERIOR);
 	return P_STORE;

@@ -32,12 +32,13 @@ struct way {
 	unsigned level;
 };
 
-/* Notes in the table, on a block with entries that none of them makes a page;
- * only the map can tell that it is what they take it for. */
+/* Notes in the table. Aside: on a block with entries that none of them makes a
+ * page; only the map can tell that it is what they take it for. */
 enum {
 	PAGE_ASIDE = 1,
 	PAGE_IS_THERE = 2, /* it holds a page */
 	PAGE_MET = 4,	   /* the map leads to it */
+	PAGE_LATE = 8,	   /* it leads to others, and is good */
 };
 
 /* Takes one page at a time, until none is left in the batch. */
@@ -75,6 +76,7 @@ struct recovery {
 	size_t position;   /* in the table; beyond the pages that were taken */
 	unsigned working;
 	bool late; /* pages that the map was asked for, or that are made */
+	bool leaders; /* pages that lead to others wait for that */
 	int pages_result; /* the first error of a page */
 	uint8_t *page_buffers;
 	struct page_worker *workers;

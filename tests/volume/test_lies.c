@@ -672,8 +672,8 @@ START_TEST(test_lies)
 }
 END_TEST
 
-/* Nothing tells a recovery that this is not true; a rebuild looks at all data.
- */
+/* The leaf page that has the data tells that this is not true, and before the root
+ * has it: a rebuild would follow it. */
 START_TEST(test_rebuild_keeps_data)
 {
 	struct bed b;
@@ -682,6 +682,7 @@ START_TEST(test_rebuild_keeps_data)
 	write_some(&b, ONE + 100, 20);
 	new_tree_is_old_data(&b);
 	store(&b);
+	ck_assert_int_eq(fixture_try_open(&b.f, ""), -VDO_ECORRUPT);
 	rebuild(&b);
 	fixture_open(&b.f, "");
 	fixture_verify_all(&b.f);
