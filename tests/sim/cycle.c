@@ -31,7 +31,9 @@ static int open_or_not(struct run *r, enum opening how)
 	}
 	totals.recoveries += crashed;
 	check_is_certain(r);
-	if (how != OPEN_READ_ONLY && !r->rotten && !sim_device_crashed(r->sd))
+	/* Threads of its own scrub slabs while an image would be read. */
+	if (how != OPEN_READ_ONLY && how != OPEN_THREADS && !r->rotten &&
+	    !sim_device_crashed(r->sd))
 		check_recovered(r);
 	if (how != OPEN_READ_ONLY)
 		check_forget(r);
