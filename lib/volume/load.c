@@ -75,7 +75,10 @@ static bool is_cancelled(const struct volume *v)
 /* Explain what the depot could not do; returns the error that it is. */
 static int depot_failed(struct volume *v, int result)
 {
-	if (result == -VDO_ECORRUPT || result == -VDO_EREADONLY)
+	if (result == -VDO_EREADONLY) /* the consequence: of what? */
+		result = readonly_reason(&v->readonly);
+	VDO_ASSERT(result <= 0 && result != -VDO_EREADONLY);
+	if (result == -VDO_ECORRUPT)
 		return error_set(v->error, -VDO_ECORRUPT,
 				 "a slab's metadata is damaged (the log says "
 				 "which); open it with read-only=on to save "

@@ -509,6 +509,37 @@ START_TEST(test_closed_while_scrubbing)
 }
 END_TEST
 
+/* Slab journals that cannot be written: the error is that of the storage, and
+ * nothing is called damaged. When it can be written the volume recovers. */
+START_TEST(test_slabs_not_written)
+{
+	struct sim_fault fault = {.ops = SIM_OP(VDO_DEVICE_WRITE)};
+	struct fixture f;
+	struct image im;
+	uint8_t *want;
+
+	make_crashed(&f, _i);
+	image_open_sim(&im, f.sd, f.block_count);
+	fault.block_count =
+		im.sb.slab.slab_blocks - im.slabs.data_blocks;
+	for (uint64_t i = 0; i < im.slabs.slab_count; i++) {
+		fault.first_block =
+			slab_start(&im.slabs, i) + im.slabs.data_blocks;
+		sim_device_fault(f.sd, &fault);
+	}
+	image_close(&im);
+	ck_assert_int_eq(fixture_try_open(&f, ""), -EIO);
+	ck_assert_ptr_null(strstr(f.error.message, "damaged"));
+	sim_device_clear_faults(f.sd);
+	fixture_open(&f, "");
+	want = read_all(&f);
+	fixture_reopen(&f, "");
+	expect_all(&f, want);
+	free(want);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* The line in the log. */
 START_TEST(test_is_logged)
 {
@@ -544,6 +575,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_not_wanted, KIND_INLINE, KIND_INLINE + 1);
 	tcase_add_loop_test(tc, test_closed_while_scrubbing, KIND_SIM,
 			    FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_slabs_not_written, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_is_logged);
 	return unit_run();
 }
