@@ -351,12 +351,14 @@ enum dedupe_next hash_lock_written(struct hash_lock *l, struct dedupe_op *op)
 	l->duplicate = op->location;
 	l->verified = true;
 	if (op->lock != NULL) {
-		/* Compressed: not where the query said it would be. Locks that
-		 * nobody finds are not advised, so they tell nothing. */
 		l->duplicate_lock = op->lock;
 		op->lock = NULL;
-		l->update_advice = true;
 	}
+	/* Compressed, or moved for a compressed block that could not be
+	 * written: not where the query said it would be. Locks that nobody finds
+	 * are not advised, so they tell nothing. */
+	if (!mapping_equal(op->location, op->allocation))
+		l->update_advice = true;
 	if (!waitq_empty(&l->waiters))
 		return start_deduping(l, true, op);
 	if (wants_update(l))

@@ -271,6 +271,40 @@ START_TEST(test_rollover)
 }
 END_TEST
 
+/* The compressed block cannot be written. Its lead, which has moved to another
+ * block for it, is then written there: so the index is told, and whoever writes
+ * the same finds it. */
+START_TEST(test_lead_fails)
+{
+	struct sim_fault fault = {
+		.ops = SIM_OP(VDO_DEVICE_WRITE),
+		.times = 1,
+	};
+	struct fixture f;
+	struct image im;
+
+	fixture_init(&f, few_zones[_i], "");
+	fixture_open(&f, "");
+	fixture_write(&f, 500, 1, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	image_open_sim(&im, f.sd, f.block_count);
+	fault.first_block = im.sb.partitions[PARTITION_DEPOT].start;
+	fault.block_count = im.sb.partitions[PARTITION_DEPOT].count;
+	image_close(&im);
+	sim_device_fault(f.sd, &fault);
+	fixture_write(&f, 0, 14, V_SQUEEZE(1, 100), 0);
+	fixture_until(&f, fixture_stat(&f, "currentVIOsInProgress") == 0);
+	fixture_flush(&f);
+	ck_assert_uint_eq(fixture_stat(&f, "path.unique"), 15);
+	fixture_write(&f, 100, 14, V_SQUEEZE(1, 100), 0);
+	fixture_flush(&f);
+	ck_assert_uint_eq(fixture_stat(&f, "hashLock.dedupeAdviceStale"), 0);
+	ck_assert_uint_eq(fixture_stat(&f, "hashLock.dedupeAdviceValid"), 14);
+	ck_assert_uint_eq(data_blocks(&f), 15);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Few requests, all of which could park, and nobody who flushes: no hang. */
 START_TEST(test_never_hangs)
 {
@@ -362,6 +396,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_overwrite_parked, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_duplicates, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_rollover, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_lead_fails, 0, ARRAY_SIZE(few_zones));
 	tcase_add_loop_test(tc, test_never_hangs, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_damaged, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_switching, 0, FIXTURE_KINDS);
