@@ -15,7 +15,8 @@
  * none of our business, and the engine does the operation from its beginning.
  *
  * Where the kernel or the file system knows no such reads, the first one says so,
- * and no other is tried. Operations with O_DIRECT are not either: that they do not
+ * and no other is tried; that there is no memory for one says nothing about the
+ * next. Operations with O_DIRECT are not either: that they do not
  * ask the page cache is what it is for.
  */
 #include "build.h"
@@ -38,7 +39,8 @@ static bool is_cached(struct file *f, const struct vdo_device_io *io)
 		return false;
 	r = preadv2(f->fd, io->iov, (int)io->iov_count, (off_t)io->offset,
 		    RWF_NOWAIT);
-	if (r < 0 && errno != EAGAIN && errno != EINTR && errno != EIO)
+	if (r < 0 && errno != EAGAIN && errno != EINTR && errno != EIO &&
+	    errno != ENOMEM)
 		atomic_store_explicit(&f->must_wait, true,
 				      memory_order_relaxed);
 	return r >= 0 && (uint64_t)r == io->length;
@@ -54,25 +56,11 @@ void cached_submit(void *ctx, struct vdo_device_io *io)
 		f->engine->submit(f, io);
 }
 
-struct chain {
-	struct vdo_device_io *first, *last;
-};
-
-static void append(struct chain *c, struct vdo_device_io *io)
-{
-	io->host_data[0] = NULL;
-	if (c->first == NULL)
-		c->first = io;
-	else
-		c->last->host_data[0] = io;
-	c->last = io;
-}
-
 void cached_submit_all(void *ctx, struct vdo_device_io *first,
 		       struct vdo_device_io *last)
 {
 	struct file *f = ctx;
-	struct chain over = {NULL, NULL}, left = {NULL, NULL};
+	struct device_chain over = {NULL, NULL}, left = {NULL, NULL};
 	struct vdo_device_io *next = first;
 
 	VDO_CHECK(last->complete != NULL);
@@ -81,7 +69,7 @@ void cached_submit_all(void *ctx, struct vdo_device_io *first,
 		struct vdo_device_io *io = next;
 
 		next = io->host_data[0];
-		append(is_cached(f, io) ? &over : &left, io);
+		device_chain_add(is_cached(f, io) ? &over : &left, io);
 	}
 	/* After the last complete() the volume may be done with us. */
 	if (left.first != NULL)

@@ -70,6 +70,22 @@ struct vdo_device {
 	int (*blocking)(void *ctx, struct vdo_device_io *io);
 };
 
+/* Operations in a row, linked through host_data[0]. {NULL, NULL}: none. */
+struct device_chain {
+	struct vdo_device_io *first, *last;
+};
+
+static inline void device_chain_add(struct device_chain *c,
+				    struct vdo_device_io *io)
+{
+	io->host_data[0] = NULL;
+	if (c->first == NULL)
+		c->first = io;
+	else
+		c->last->host_data[0] = io;
+	c->last = io;
+}
+
 /* Take a device for a volume run by @x. -VDO_EINUSE, -ENOMEM */
 int device_claim(struct vdo_device *d, struct executor *x) MUST_CHECK;
 

@@ -312,22 +312,7 @@ static void bundle_done(struct vdo_device_io *io, int result)
 
 /* ----------------------------------------------------------- to the device */
 
-/* Operations that go to the device together, linked by host_data[0]. */
-struct batch {
-	struct vdo_device_io *first, *last;
-};
-
-static void add(struct batch *batch, struct vdo_device_io *io)
-{
-	io->host_data[0] = NULL;
-	if (batch->first == NULL)
-		batch->first = io;
-	else
-		batch->last->host_data[0] = io;
-	batch->last = io;
-}
-
-static void send(struct vdo_device *d, const struct batch *batch)
+static void send(struct vdo_device *d, const struct device_chain *batch)
 {
 	struct vdo_device_io *io = batch->first;
 
@@ -353,13 +338,13 @@ static bool may_start(struct mio *m)
 }
 
 /* Each of the chain @m for itself, in this order. */
-static void add_alone(struct batch *batch, struct mio *m)
+static void add_alone(struct device_chain *batch, struct mio *m)
 {
 	while (m != NULL) {
 		struct mio *next = next_of(m);
 
 		if (may_start(m))
-			add(batch, &m->io);
+			device_chain_add(batch, &m->io);
 		m = next;
 	}
 }
@@ -388,7 +373,8 @@ static struct mio *fill(struct bundle *b, struct mio *m, unsigned n)
 }
 
 /* Bundles of what is sorted by place, as far as there are any. */
-static void add_bundled(struct storage *s, struct batch *batch, struct mio *m)
+static void add_bundled(struct storage *s, struct device_chain *batch,
+			struct mio *m)
 {
 	while (m != NULL) {
 		unsigned n = run_length(s, m);
@@ -405,7 +391,7 @@ static void add_bundled(struct storage *s, struct batch *batch, struct mio *m)
 			struct bundle *b = bundle_at(s, i);
 
 			rest = fill(b, m, n);
-			add(batch, &b->io);
+			device_chain_add(batch, &b->io);
 			storage_count_joined(s, b->io.op == VDO_DEVICE_WRITE,
 					     n - 1);
 		}
@@ -416,7 +402,7 @@ static void add_bundled(struct storage *s, struct batch *batch, struct mio *m)
 /* All that is in the turn. On the queue that put the first there. */
 static void pull(struct turn *t)
 {
-	struct batch batch = {NULL, NULL};
+	struct device_chain batch = {NULL, NULL};
 	struct mio *m = t->first;
 	struct storage *s = m->storage;
 	struct vdo_device *d = s->device;
@@ -440,7 +426,7 @@ static void redo(struct completion *c)
 {
 	struct bundle *b = container_of(c, struct bundle, redo);
 	struct vdo_device *d = b->storage->device;
-	struct batch batch = {NULL, NULL};
+	struct device_chain batch = {NULL, NULL};
 	struct mio *m = b->first;
 
 	free_bundle(b);
