@@ -146,19 +146,11 @@ unsigned journal_room(const struct journal *j)
 	return JOURNAL_ENTRIES_PER_BLOCK - before % JOURNAL_ENTRIES_PER_BLOCK;
 }
 
-static void fail_all(struct waitq *q)
-{
-	struct waiter *w;
-
-	while ((w = waitq_pop(q)) != NULL)
-		completion_finish(&op_of(w)->done, -VDO_EREADONLY);
-}
-
 void journal_abandon(struct journal *j)
 {
 	VDO_ASSERT(readonly_entered(j->readonly));
-	fail_all(&j->assigned);
-	fail_all(&j->waiting);
+	ops_finish(&j->assigned, -VDO_EREADONLY);
+	ops_finish(&j->waiting, -VDO_EREADONLY);
 	j->waiting_entries = 0;
 }
 

@@ -147,6 +147,15 @@ static inline struct journal_op *op_of(struct waiter *w)
 	return container_of(w, struct journal_op, link);
 }
 
+/* All ops in @q are over, with @result. */
+static inline void ops_finish(struct waitq *q, int result)
+{
+	struct waiter *w;
+
+	while ((w = waitq_pop(q)) != NULL)
+		completion_finish(&op_of(w)->done, result);
+}
+
 /* How many entries @op makes. */
 static inline unsigned op_entries(const struct journal_op *op)
 {
