@@ -27,6 +27,7 @@ struct replay_scan {
 	bool found, tolerant;
 	seq_t highest, map_head, slab_head;
 	seq_t first, last; /* the bounds that were given */
+	seq_t certain;	   /* tolerant: all up to it had been durable once */
 	uint64_t next;	   /* the block to be shown */
 	struct scanned *blocks;
 	struct replay_entry entries[REPLAY_OLD_ENTRIES_PER_BLOCK];
@@ -212,21 +213,42 @@ int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 	return 0;
 }
 
+/*
+ * The last block from @first on that a writer may have told anybody of. Those
+ * after the last gap were under I/O at the crash: of these the data need not
+ * be durable either (I12).
+ */
+static seq_t find_told(const struct replay_scan *scan, seq_t first)
+{
+	seq_t seq = MAX(first, scan->certain + 1);
+
+	for (; seq <= scan->highest; seq++) {
+		const struct scanned *b = find(scan, seq);
+
+		if (b == NULL)
+			break;
+		if (b->type == JOURNAL_TYPE && !b->full)
+			return seq;
+	}
+	return seq - 1;
+}
+
 void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 {
+	uint64_t reserved = journal_reserved(scan->facts.blocks);
 	const char *wrong;
-	seq_t whole = replay_scan_end(scan, b, &wrong) == 0 ? b->whole : 0;
 	seq_t oldest = scan->highest >= scan->facts.blocks
 			       ? scan->highest - scan->facts.blocks + 1
 			       : 1;
+	seq_t first = MIN(MAX(scan->map_head, oldest), scan->highest + 1);
 
-	if (scan->found)
-		set_bounds(scan, true,
-			   MIN(MAX(scan->map_head, oldest), scan->highest + 1),
-			   scan->highest, b);
-	else
-		set_bounds(scan, true, 1, 0, b);
-	b->whole = whole;
+	if (replay_scan_end(scan, b, &wrong) == 0) {
+		if (scan->found)
+			scan->first = b->first = MAX(b->first, b->map_head);
+		return;
+	}
+	scan->certain = scan->highest - MIN(scan->highest, reserved);
+	set_bounds(scan, true, first, find_told(scan, first), b);
 }
 
 unsigned replay_entries(const struct replay_scan *scan, seq_t seq)
@@ -243,7 +265,7 @@ unsigned replay_entries(const struct replay_scan *scan, seq_t seq)
 	/* The newest block says which format counts. */
 	if (b == NULL || b->type != find(scan, scan->highest)->type)
 		return 0;
-	return b->present;
+	return seq <= scan->certain ? b->present : b->whole;
 }
 
 unsigned replay_decode(const struct replay_scan *scan, seq_t seq,
@@ -256,6 +278,7 @@ unsigned replay_decode(const struct replay_scan *scan, seq_t seq,
 	journal_header_decode(block, &h);
 	if (wanted == 0 || !replay_is_ours(&scan->facts, &h) || h.seq != seq)
 		return 0;
-	n = replay_take(&scan->facts, &h, block, scan->tolerant, out);
+	n = replay_take(&scan->facts, &h, block,
+			scan->tolerant && seq <= scan->certain, out);
 	return n == wanted ? n : 0;
 }

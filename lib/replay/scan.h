@@ -51,8 +51,13 @@ void replay_scan_block(struct replay_scan *scan, uint64_t index,
 int replay_scan_end(struct replay_scan *scan, struct replay_bounds *b,
 		    const char **wrong) MUST_CHECK;
 
-/* The bounds for a rebuild (V 10.4), which skips what is missing. The totals
- * are not set: it counts for itself. */
+/*
+ * The bounds for a rebuild (V 10.4), which counts for itself: those for a
+ * recovery, if it is only that nothing was closed. Else what is missing is
+ * skipped, but for the newest blocks, which may have been under I/O at a crash:
+ * there the first gap is the end, as data may be missing, too, that was to be
+ * durable before its entry was.
+ */
 void replay_scan_end_tolerant(struct replay_scan *scan,
 			      struct replay_bounds *b);
 

@@ -352,7 +352,7 @@ START_TEST(tolerant)
 {
 	put_full(9);
 	memset(block_of(6), 0, BLOCK_SIZE);
-	memset(block_of(8) + (size_t)3 * 512, 0, 512);
+	memset(block_of(7) + (size_t)3 * 512, 0, 512);
 	show();
 	replay_scan_end_tolerant(scan, &bounds);
 	ck_assert(bounds.found);
@@ -360,8 +360,8 @@ START_TEST(tolerant)
 	ck_assert_uint_eq(bounds.last, 9);
 	ck_assert_uint_eq(replay_entries(scan, 5), FULL);
 	ck_assert_uint_eq(replay_entries(scan, 6), 0);
-	ck_assert_uint_eq(replay_entries(scan, 8), FULL - 31);
-	ck_assert_uint_eq(replay_decode(scan, 8, block_of(8), entries),
+	ck_assert_uint_eq(replay_entries(scan, 7), FULL - 31);
+	ck_assert_uint_eq(replay_decode(scan, 7, block_of(7), entries),
 			  FULL - 31);
 	ck_assert_uint_eq(entries[61].at.entry, 61);
 	ck_assert_uint_eq(entries[62].at.entry, 93);
@@ -369,9 +369,44 @@ START_TEST(tolerant)
 }
 END_TEST
 
+/* What was under I/O at the crash had told nobody, and its data may be lost: a
+ * rebuild ends where a recovery would. */
+START_TEST(tolerant_ends_as_recovery)
+{
+	put_full(9);
+	memset(block_of(8), 0, BLOCK_SIZE);
+	memset(block_of(7) + (size_t)3 * 512, 0, 512);
+	ck_assert_int_eq(end(), 0);
+	ck_assert_uint_eq(bounds.last, 7);
+	replay_scan_end_tolerant(scan, &bounds);
+	ck_assert_uint_eq(bounds.first, 5);
+	ck_assert_uint_eq(bounds.last, 7);
+	ck_assert_uint_eq(bounds.highest, 9);
+	ck_assert_uint_eq(replay_entries(scan, 7), 62);
+	ck_assert_uint_eq(replay_entries(scan, 9), 0);
+}
+END_TEST
+
+/* So it does behind a gap that no crash makes. */
+START_TEST(tolerant_end_in_flight)
+{
+	put_full(10);
+	memset(block_of(6), 0, BLOCK_SIZE);
+	memset(block_of(9) + (size_t)3 * 512, 0, 512);
+	ck_assert_int_eq(end(), -VDO_ECORRUPT);
+	replay_scan_end_tolerant(scan, &bounds);
+	ck_assert_uint_eq(bounds.last, 9);
+	ck_assert_uint_eq(replay_entries(scan, 8), FULL);
+	ck_assert_uint_eq(replay_entries(scan, 9), 62);
+	ck_assert_uint_eq(replay_decode(scan, 9, block_of(9), entries), 62);
+}
+END_TEST
+
 /* No head that lies leads further back than the ring is long. */
 START_TEST(tolerant_head)
 {
+	put(98, 1, 1, FULL);
+	put(99, 1, 1, FULL);
 	put(100, 1, 1, 5);
 	show();
 	replay_scan_end_tolerant(scan, &bounds);
@@ -722,6 +757,8 @@ int main(void)
 	tcase_add_test(tc, old_format);
 	tcase_add_test(tc, two_formats);
 	tcase_add_test(tc, tolerant);
+	tcase_add_test(tc, tolerant_ends_as_recovery);
+	tcase_add_test(tc, tolerant_end_in_flight);
 	tcase_add_test(tc, tolerant_head);
 	tcase_add_test(tc, tolerant_head_beyond);
 	tcase_add_test(tc, tolerant_nothing);

@@ -552,11 +552,12 @@ END_TEST
 /* ------------------------------------------------------------------ journal */
 
 /* Of a volume that has written nothing but some blocks of its journal. */
-#define WRITTEN 1200u
+#define WRITTEN 4000u
 
 static void make_journal(struct fixture *f, struct places *p)
 {
-	fixture_init(f, KIND_INLINE, "journal-blocks=512 size=40M");
+	fixture_init(f, KIND_INLINE, "journal-blocks=512 size=40M "
+				      "logical-size=24M");
 	f->no_check = true;
 	fixture_open(f, "compression=off");
 	fixture_write(f, 0, WRITTEN, V_UNIQUE(1), 0);
@@ -574,11 +575,44 @@ static pbn_t journal_block(const struct places *p, seq_t seq)
 	       seq % p->sb.recovery_journal_size;
 }
 
+static bool makes_pages(const uint8_t *block)
+{
+	struct journal_header h;
+	struct journal_entry e;
+
+	journal_header_decode(block, &h);
+	for (unsigned i = 0; i < h.entries; i++) {
+		unsigned sector = 1 + i / JOURNAL_ENTRIES_PER_SECTOR;
+
+		journal_entry_decode(
+			block + sector * SECTOR_SIZE + 3 +
+				i % JOURNAL_ENTRIES_PER_SECTOR *
+					(size_t)JOURNAL_ENTRY_SIZE,
+			&e);
+		if (e.operation == JOURNAL_BLOCK_MAP)
+			return true;
+	}
+	return false;
+}
+
+static seq_t newest_block(struct fixture *f, const struct places *p)
+{
+	struct journal_header h;
+	uint8_t block[B];
+	seq_t newest = 0;
+
+	for (uint64_t i = 0; i < p->sb.recovery_journal_size; i++) {
+		sim_device_peek(f->sd, journal_block(p, i), block);
+		journal_header_decode(block, &h);
+		newest = MAX(newest, h.seq);
+	}
+	return newest;
+}
+
 /* A block in the middle is gone: what is in all others is used. */
 START_TEST(gap_in_the_journal)
 {
 	uint8_t none[B] = {0}, block[B], buf[B];
-	struct journal_header h;
 	struct vdo_rebuilt r;
 	struct places p;
 	struct fixture f;
@@ -586,15 +620,15 @@ START_TEST(gap_in_the_journal)
 	seq_t seq;
 
 	make_journal(&f, &p);
-	/* One that has no page of the map that others need. */
-	for (seq = 1; seq < p.sb.recovery_journal_size; seq++) {
-		sim_device_peek(f.sd, journal_block(&p, seq), block);
-		journal_header_decode(block, &h);
-		if (h.seq != seq)
-			break;
-	}
-	ck_assert_uint_gt(seq, 4);
-	sim_device_poke(f.sd, journal_block(&p, seq - 2), none);
+	/* One that cannot have been under I/O when power failed, and that has
+	 * no page of the map that others need. */
+	seq = newest_block(&f, &p) -
+	      journal_reserved(p.sb.recovery_journal_size);
+	do {
+		sim_device_peek(f.sd, journal_block(&p, --seq), block);
+	} while (makes_pages(block));
+	ck_assert_uint_gt(seq, 2);
+	sim_device_poke(f.sd, journal_block(&p, seq), none);
 	rebuild(&f, &r);
 	ck_assert_uint_eq(r.lost_blocks, 0);
 	fixture_open(&f, "");
@@ -621,14 +655,10 @@ START_TEST(bad_journal_entries)
 	struct places p;
 	struct fixture f;
 	uint8_t block[B], *last;
-	seq_t newest = 0;
+	seq_t newest;
 
 	make_journal(&f, &p);
-	for (uint64_t i = 0; i < p.sb.recovery_journal_size; i++) {
-		sim_device_peek(f.sd, journal_block(&p, i), block);
-		journal_header_decode(block, &h);
-		newest = MAX(newest, h.seq);
-	}
+	newest = newest_block(&f, &p);
 	sim_device_peek(f.sd, journal_block(&p, newest), block);
 	journal_header_decode(block, &h);
 	last = block + SECTOR_SIZE + 3 + (h.entries - 1) * JOURNAL_ENTRY_SIZE;
@@ -638,8 +668,8 @@ START_TEST(bad_journal_entries)
 	sim_device_poke(f.sd, journal_block(&p, newest), block);
 	rebuild(&f, &r);
 	ck_assert_uint_eq(r.invalid_entries, 1);
-	/* It is one of the second leaf page. */
-	dropped(&f, MAP_PAGE_ENTRIES + e.slot, 1);
+	/* It is one of the last leaf page. */
+	dropped(&f, WRITTEN / MAP_PAGE_ENTRIES * MAP_PAGE_ENTRIES + e.slot, 1);
 	expect_service(&f);
 	fixture_fini(&f);
 }
