@@ -52,6 +52,8 @@
 	X(R_SYNC, recover_sync, ON_JOURNAL)				       \
 	/* summary and tails of the slab journals */			       \
 	X(R_DEPOT, recover_depot, ON_JOURNAL)				       \
+	/* the super block names the copies of the summary */		       \
+	X(R_MERGED, recover_merged, ON_JOURNAL)				       \
 	X(R_SLABS, recover_slabs, ON_JOURNAL)				       \
 	/* some blocks of entries into the slab journals, until all are */     \
 	X(R_APPEND, recover_append, ON_JOURNAL)				       \
@@ -512,9 +514,20 @@ static int recover_depot(struct flow *f)
 	replay_table_destroy(r->table);
 	r->table = NULL;
 	begin_phase(r, load_phase, 0);
-	flow_await(f, &r->step, R_SLABS);
+	flow_await(f, &r->step, R_MERGED);
 	depot_set_points_end(r->c.depot, r->bounds.points_end);
 	depot_load(r->c.depot, DEPOT_CRASHED, &r->step);
+	return FLOW_WAIT;
+}
+
+static int recover_merged(struct flow *f)
+{
+	struct recovery *r = recovery_of(f);
+
+	if (r->c.summary_merged == NULL)
+		return R_SLABS;
+	flow_await(f, &r->step, R_SLABS);
+	r->c.summary_merged(r->c.arg, &r->step);
 	return FLOW_WAIT;
 }
 

@@ -42,6 +42,15 @@ struct recovery_config {
 	const struct superblock *sb; /* as on the storage; copied */
 	uint64_t batch_entries;	     /* 0: RECOVERY_BATCH_ENTRIES */
 	const atomic_bool *stop;     /* true: it shall end soon */
+	/*
+	 * NULL, or: all copies of the slab summary are alike and durable, so the
+	 * super block may name those of other zones, and must before their
+	 * journals grow: in a ring of a few blocks an entry that is not written
+	 * any more would soon lead to a block of a later round. On the queue;
+	 * @done is finished from there.
+	 */
+	void (*summary_merged)(void *arg, struct completion *done);
+	void *arg;
 };
 
 /* What was found in the journal, and what became of it. */

@@ -175,6 +175,11 @@ static int make_recovery(struct volume *v)
 		.sb = &v->sb,
 		.batch_entries = v->settings.open.recovery_batch,
 		.stop = &v->stop,
+		.summary_merged = v->sb.zone_count ==
+						  v->topology.physical_zones
+					  ? NULL
+					  : super_mark_zones,
+		.arg = v,
 	};
 
 	if (v->opened_read_only || (v->sb.state != VOLUME_DIRTY &&

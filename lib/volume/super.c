@@ -159,6 +159,30 @@ static bool to_clean(struct super_op *op, struct superblock *sb)
 	return true;
 }
 
+static bool to_other_zones(struct super_op *op, struct superblock *sb)
+{
+	sb->zone_count = (uint8_t)volume_of(op)->topology.physical_zones;
+	return true;
+}
+
+static void zones_marked(struct completion *c)
+{
+	struct volume *v = container_of(c, struct volume, mark.done);
+
+	completion_finish(v->zones_marked, c->result);
+}
+
+void super_mark_zones(void *arg, struct completion *done)
+{
+	struct volume *v = arg;
+
+	VDO_ASSERT(v->service == SERVICE_NOT_YET && v->recovery != NULL);
+	v->zones_marked = done;
+	v->mark.change = to_other_zones;
+	completion_init(&v->mark.done, v->topology.journal, zones_marked);
+	super_writer_write(&v->super, &v->mark);
+}
+
 void super_mark_dirty(struct volume *v)
 {
 	VDO_ASSERT(v->service != SERVICE_ON && !v->opened_read_only);

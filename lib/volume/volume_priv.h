@@ -126,6 +126,7 @@ struct volume {
 
 	struct super_writer super;
 	struct super_op mark;	/* of what opens, suspends and resumes */
+	struct completion *zones_marked;
 	struct sync_op sync_op; /* the flush of who uses mark */
 	struct entering entering;
 
@@ -188,6 +189,9 @@ void volume_start_suspend(struct volume *v, bool save,
 void super_mark_dirty(struct volume *v);
 void super_mark_recovered(struct volume *v);
 void super_mark_clean(struct volume *v);
+/* In a recovery, of volume @arg: the summary's copies are those of its zones.
+ * Finishes @done. On the journal's queue. */
+void super_mark_zones(void *arg, struct completion *done);
 
 /*
  * Look whether the storage is still what was opened. On any queue. @done gets 0

@@ -224,6 +224,61 @@ START_TEST(test_other_zones)
 }
 END_TEST
 
+struct journals {
+	struct sim_device *sd;
+	struct image im; /* as it crashed */
+	unsigned zones, written;
+};
+
+static bool is_slab_journal(const struct image *im, pbn_t pbn)
+{
+	uint64_t at = (pbn - im->slabs.first_block) % im->sb.slab.slab_blocks;
+
+	return pbn >= im->slabs.first_block && pbn < im->sb.depot_last_block &&
+	       at >= im->slabs.data_blocks +
+			       im->sb.slab.reference_count_blocks;
+}
+
+static bool check_zones(void *arg, const struct vdo_device_io *io)
+{
+	struct journals *j = arg;
+	struct superblock sb;
+	uint8_t block[B];
+
+	if (io->op != VDO_DEVICE_WRITE ||
+	    !is_slab_journal(&j->im, io->offset / B))
+		return false;
+	sim_device_peek_durable(j->sd, j->im.geometry.data_start, block);
+	ck_assert_int_eq(
+		superblock_decode(block, j->im.geometry.data_start, &sb), 0);
+	ck_assert_uint_eq(sb.zone_count, j->zones);
+	j->written++;
+	return false;
+}
+
+/* Each zone has its own copy of the summary, and the super block says how many
+ * are in use. Slab journals grow only when those are named that say so: with
+ * few blocks an older copy would soon lead to a block of a later round. */
+START_TEST(test_zones_are_named_first)
+{
+	struct journals j = {.zones = 4};
+	struct fixture f;
+
+	make_crashed(&f, KIND_INLINE);
+	j.sd = f.sd;
+	image_open_sim(&j.im, f.sd, f.block_count);
+	ck_assert_uint_ne(j.im.sb.zone_count, j.zones);
+	sim_device_hold(f.sd, check_zones, &j);
+	fixture_open(&f, "topology=classic logical-zones=1 physical-zones=4 "
+			 "hash-zones=1");
+	sim_device_hold(f.sd, NULL, NULL);
+	ck_assert_uint_gt(j.written, 0);
+	image_close(&j.im);
+	fixture_close(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* With memory for one journal block at a time all is as with memory for all. */
 START_TEST(test_small_batches)
 {
@@ -564,6 +619,7 @@ int main(void)
 			    FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_interrupted_anywhere, KIND_INLINE,
 			    FIXTURE_KINDS);
+	tcase_add_test(tc, test_zones_are_named_first);
 	tcase_add_loop_test(tc, test_other_zones, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_small_batches);
 	tcase_add_loop_test(tc, test_flush_comes_first, 0, FIXTURE_KINDS);
