@@ -134,7 +134,7 @@ static const struct row rows[] = {
 	{OPTION("io-threads", NUMBER, OPEN, "auto", "auto, 1..64",
 		"threads for file I/O without io_uring"),
 	 FIELD(device.threads), .can_be_auto = true, .min = 1, .max = 64},
-	{OPTION("direct", BOOL, OPEN, "off", "on|off",
+	{OPTION("direct", CHOICE, OPEN, "off", "off|on|writes",
 		"go around the page cache (O_DIRECT) if the file can"),
 	 FIELD(device.direct)},
 	{OPTION("io-merge", SIZE, OPEN, "256K", "0..1M, 4K steps",

@@ -16,7 +16,7 @@
  *
  * Where the kernel or the file system knows no such reads, the first one says so,
  * and no other is tried; that there is no memory for one says nothing about the
- * next. Operations with O_DIRECT are not either: that they do not
+ * next. Reads with O_DIRECT are not either: that they do not
  * ask the page cache is what it is for.
  */
 #include "build.h"
@@ -35,10 +35,10 @@ static bool is_cached(struct file *f, const struct vdo_device_io *io)
 	VDO_CHECK(io->op != VDO_DEVICE_READ || io->length > 0);
 	if (io->op != VDO_DEVICE_READ || io->iov_count > IOV_MAX ||
 	    atomic_load_explicit(&f->must_wait, memory_order_relaxed) ||
-	    file_fd(f, io) != f->fd)
+	    file_fd(f, io) != file_cached_fd(f))
 		return false;
-	r = preadv2(f->fd, io->iov, (int)io->iov_count, (off_t)io->offset,
-		    RWF_NOWAIT);
+	r = preadv2(file_cached_fd(f), io->iov, (int)io->iov_count,
+		    (off_t)io->offset, RWF_NOWAIT);
 	if (r < 0 && errno != EAGAIN && errno != EINTR && errno != EIO &&
 	    errno != ENOMEM)
 		atomic_store_explicit(&f->must_wait, true,

@@ -4,7 +4,7 @@
  * can be asked. claim.c opens them.
  *
  * O_DIRECT. Such a device has two descriptors, and memory that is not aligned
- * goes through the page cache; the kernel keeps both views the same.
+ * goes through the page cache; see direct.c.
  *
  * Durability. Files and block devices always count as having a volatile cache,
  * since the page cache is one.
@@ -16,8 +16,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -63,14 +61,14 @@ static unsigned fill_window(struct iovec *window,
 int file_fd(const struct file *f, const struct vdo_device_io *io)
 {
 	VDO_ASSERT(f->fd >= SYSTEM_FD_FIRST);
-	if (f->direct_fd < 0)
-		return f->fd;
+	if (io->op == VDO_DEVICE_READ ? !f->direct_reads : !f->direct_writes)
+		return file_cached_fd(f);
 	for (unsigned i = 0; i < io->iov_count; i++) {
 		if (((uintptr_t)io->iov[i].iov_base | io->iov[i].iov_len) %
 		    BLOCK_SIZE)
-			return f->fd;
+			return file_cached_fd(f);
 	}
-	return f->direct_fd;
+	return f->fd;
 }
 
 static int retry_sync(int fd)
@@ -107,16 +105,16 @@ static int run_transfer(struct file *f, struct vdo_device_io *io, uint64_t done)
 		off_t at = (off_t)(io->offset + done);
 		ssize_t r;
 
+		/* The rest of a torn direct transfer may start at a place that
+		 * O_DIRECT cannot take. */
+		if (f->cached_fd >= 0 && done % f->direct_align != 0)
+			fd = f->cached_fd;
 		if (io->op == VDO_DEVICE_READ)
 			r = preadv(fd, window, (int)n, at);
 		else
 			r = pwritev2(fd, window, (int)n, at, flags);
 		if (r > 0) {
 			done += (uint64_t)r;
-			/* The rest of a torn direct transfer may start at a
-			 * place that O_DIRECT cannot take. */
-			if (done % BLOCK_SIZE != 0)
-				fd = f->fd;
 		} else if (r == 0) {
 			device_note_cut(f->device);
 			return -EIO;
@@ -188,6 +186,7 @@ static int file_attach(void *ctx, struct executor *x)
 		return r;
 	}
 	VDO_ASSERT(f->state != NULL);
+	direct_attach(f);
 	f->device->submit = cached_submit;
 	f->device->submit_all = cached_submit_all;
 	return 0;
@@ -203,16 +202,17 @@ static void file_detach(void *ctx)
 	f->engine->stop(f);
 	VDO_ASSERT(f->state == NULL);
 	f->engine = NULL;
+	direct_detach(f);
 }
 
 static void file_close(void *ctx)
 {
 	struct file *f = ctx;
 
-	VDO_ASSERT(f->fd >= 0 && f->fd != f->direct_fd);
+	VDO_ASSERT(f->fd >= 0 && f->fd != f->cached_fd);
 	VDO_ASSERT(f->engine == NULL);
-	if (f->direct_fd >= 0)
-		close(f->direct_fd);
+	if (f->cached_fd >= 0)
+		close(f->cached_fd);
 	claim_drop(f);
 	alloc_free(f);
 }
@@ -328,30 +328,20 @@ static const struct device_file_ops file_ops = {
 
 /* Opening. */
 
-/* By way of /proc it is the same file for sure. No success, no O_DIRECT. */
-static int open_direct(const struct file *f, bool read_only)
-{
-	char path[32];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
-	return system_open(path, O_DIRECT | (read_only ? O_RDONLY : O_RDWR), 0);
-}
-
 /* What comes after the claim. */
-static int set_up(struct file *f, const char *path, bool read_only, bool direct,
+static int set_up(struct file *f, const char *path, bool read_only,
 		  struct vdo_error *error)
 {
 	struct vdo_device *d = f->device;
 	struct stat st;
 	int r = file_measure(f, &d->size_bytes);
 
-	VDO_ASSERT(f->fd >= SYSTEM_FD_FIRST && f->direct_fd < 0);
+	VDO_ASSERT(f->fd >= SYSTEM_FD_FIRST && f->cached_fd < 0);
 	if (r != 0)
 		return error_set(error, r, "cannot measure %.150s: %s", path,
 				 vdo_strerror(r));
 	f->named = !f->block_device && fstat(f->fd, &st) == 0 && st.st_nlink > 0;
-	if (direct)
-		f->direct_fd = open_direct(f, read_only);
+	direct_set_up(f, read_only);
 	d->block_device = f->block_device;
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;
 	if (read_only)
@@ -377,13 +367,14 @@ int file_open(const char *path, unsigned flags,
 	}
 	f->device = d;
 	f->fd = -1;
-	f->direct_fd = -1;
+	f->cached_fd = -1;
 	f->choice = options->engine;
+	f->direct = options->direct;
 	f->threads = options->threads;
 	r = claim_take(f, path, flags, error);
 	if (r != 0)
 		goto fail;
-	r = set_up(f, path, flags & VDO_OPEN_READ_ONLY, options->direct, error);
+	r = set_up(f, path, flags & VDO_OPEN_READ_ONLY, error);
 	if (r != 0) {
 		claim_remove_created(f);
 		claim_drop(f);

@@ -18,10 +18,17 @@ enum device_engine {
 	DEVICE_THREADS,
 };
 
+/* What goes around the page cache, if the file can (io/direct.c). */
+enum device_direct {
+	DIRECT_OFF,    /* nothing */
+	DIRECT_ON,     /* all */
+	DIRECT_WRITES, /* what a volume writes, where reads see it */
+};
+
 struct device_options {
 	enum device_engine engine;
 	unsigned threads; /* worker threads of DEVICE_THREADS; 0: default */
-	bool direct;      /* O_DIRECT if the file system has it */
+	enum device_direct direct;
 };
 
 /* vdo_device_open() with choices. */

@@ -2,8 +2,8 @@
 /*
  * Files and block devices: what file.c and its engines share.
  *
- * claim.c opens and locks, file.c measures and can carry out any operation in
- * the calling thread (file_run()). While a volume has claimed the device an engine
+ * claim.c opens and locks, direct.c decides what goes around the page cache, file.c
+ * measures and can carry out any operation in the calling thread (file_run()). While a volume has claimed the device an engine
  * does so asynchronously: uring.c or threads.c.
  *
  * Runs on: any thread. Lifetime: an engine from device_claim() to
@@ -39,12 +39,15 @@ struct file_engine {
 
 struct file {
 	struct vdo_device *device;
-	int fd;
-	int direct_fd; /* the same with O_DIRECT, or -1 */
+	int fd;        /* what is claimed; with O_DIRECT if there is a cached_fd */
+	int cached_fd; /* the same by way of the page cache, or -1 */
+	unsigned direct_align; /* of the ends of direct operations */
+	bool direct_reads, direct_writes; /* now; only with a cached_fd */
 	bool block_device;
 	bool named; /* it had a name when it was opened */
 	char *created; /* the name under which opening made it, or NULL */
 	enum device_engine choice;
+	enum device_direct direct;
 	unsigned threads;
 	atomic_bool must_wait; /* no reads from the page cache alone; cached.c */
 	const struct file_engine *engine; /* NULL: not attached */
@@ -93,7 +96,23 @@ void claim_drop(struct file *f);
 /* Remove the file if f made it and its name leads to it. While f holds it. */
 void claim_remove_created(struct file *f);
 
+/*
+ * direct.c: have f->fd go around the page cache and f->cached_fd not, if that was
+ * chosen and can be. After the claim.
+ */
+void direct_set_up(struct file *f, bool read_only);
+
+/* A volume has claimed the file, or has let go of it. No operation runs. */
+void direct_attach(struct file *f);
+void direct_detach(struct file *f);
+
 /* Which descriptor @io is to use: O_DIRECT needs aligned memory. */
 int file_fd(const struct file *f, const struct vdo_device_io *io);
+
+/* The one by way of the page cache. */
+static inline int file_cached_fd(const struct file *f)
+{
+	return f->cached_fd >= 0 ? f->cached_fd : f->fd;
+}
 
 #endif

@@ -4,6 +4,7 @@ lib_libcore_la_SOURCES += \
 	%D%/cached.c \
 	%D%/claim.c \
 	%D%/device.c %D%/device.h \
+	%D%/direct.c \
 	%D%/file.c %D%/file.h %D%/file_priv.h \
 	%D%/mem.c \
 	%D%/mio.c %D%/mio.h \

@@ -75,7 +75,7 @@ static void free_ring(struct uring *u)
 static int setup_ring(struct uring *u)
 {
 	struct file *f = u->file;
-	int fds[2] = {f->fd, f->direct_fd};
+	int fds[2] = {f->fd, f->cached_fd};
 	unsigned taken = system_fds_take();
 	int r = io_uring_queue_init(RING_ENTRIES, &u->ring, 0);
 

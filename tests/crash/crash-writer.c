@@ -93,6 +93,7 @@ static const struct choice of_open[] = {
 	{"cache", {"1M", "4M", "auto"}},
 	{"era", {"auto", "1", "16"}},
 	{"io-engine", {"auto", "threads"}},
+	{"direct", {"off", "on", "writes"}},
 	{"deduplication", {"on", "on", "on", "off"}},
 	{"compression", {"on", "on", "off"}},
 };

@@ -92,7 +92,7 @@ in_use()
 # works VOLUME: in all ways of doing I/O
 works()
 {
-	for way in "" "-o direct=on" "-o io-engine=threads" \
+	for way in "" "-o direct=on" "-o direct=writes" "-o io-engine=threads" \
 		"-o io-engine=threads -o direct=on"; do
 		expect 0 "$vdoctl" format "$1" --force --profile small
 		expect 0 "$vdoctl" write "$1" $way <"$dir/data"

@@ -39,3 +39,8 @@ check_PROGRAMS += tests/unit/test_plug
 TESTS += tests/unit/test_plug
 tests_unit_test_plug_SOURCES = tests/unit/test_plug.c
 tests_unit_test_plug_LDADD = $(UNIT_LIBS)
+
+check_PROGRAMS += tests/unit/test_direct
+TESTS += tests/unit/test_direct
+tests_unit_test_direct_SOURCES = tests/unit/test_direct.c
+tests_unit_test_direct_LDADD = $(UNIT_LIBS)

@@ -126,12 +126,12 @@ static int run_one(struct vdo_device *d, struct executor *x,
 static const struct {
 	enum device_engine engine;
 	bool threads; /* of the executor */
-	bool direct;
+	enum device_direct direct;
 } ways[] = {
-	{DEVICE_THREADS, false, false}, {DEVICE_THREADS, true, false},
-	{DEVICE_URING, false, false},   {DEVICE_URING, true, false},
-	{DEVICE_AUTO, false, false},    {DEVICE_AUTO, true, true},
-	{DEVICE_THREADS, true, true},
+	{DEVICE_THREADS, false, DIRECT_OFF}, {DEVICE_THREADS, true, DIRECT_WRITES},
+	{DEVICE_URING, false, DIRECT_OFF},   {DEVICE_URING, true, DIRECT_WRITES},
+	{DEVICE_AUTO, false, DIRECT_WRITES},   {DEVICE_AUTO, true, DIRECT_ON},
+	{DEVICE_THREADS, true, DIRECT_ON},   {DEVICE_AUTO, true, DIRECT_OFF},
 };
 
 struct fixture {

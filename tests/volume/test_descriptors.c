@@ -36,6 +36,7 @@ static const char *const options[] = {
 	"executor=inline io-engine=threads direct=on",
 	"executor=native threads=2 io-engine=auto direct=on",
 	"executor=native threads=2 io-engine=threads",
+	"executor=native threads=2 direct=writes",
 };
 
 static atomic_bool stop;

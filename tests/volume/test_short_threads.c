@@ -158,6 +158,7 @@ static const struct {
 	{true, true, "io-engine=auto direct=on"},
 	{false, false, "executor=inline"},
 	{false, true, "executor=inline direct=on"},
+	{true, false, "io-engine=auto direct=writes"},
 };
 
 START_TEST(test_short_threads)

@@ -35,6 +35,7 @@ static const struct {
 	{"file, small index wait", true, "executor=inline index-wait=off"},
 	{"file, threads", true, "executor=inline io-engine=threads"},
 	{"file, direct", true, "executor=inline direct=on"},
+	{"file, writes direct", true, "executor=inline direct=writes"},
 };
 
 static char path[64];
