@@ -67,11 +67,11 @@ struct blockcache_look {
 /* Look at block @pbn, which the caller keeps as it is, until blockcache_end(); or
  * false. */
 bool blockcache_begin(struct blockcache *c, pbn_t pbn,
-		      struct blockcache_look *look);
+		      struct blockcache_look *look) MUST_CHECK;
 void blockcache_end(struct blockcache_look *look);
 
 /* Copy block @pbn, which the caller keeps as it is; or false. */
-bool blockcache_get(struct blockcache *c, pbn_t pbn, uint8_t *to);
+bool blockcache_get(struct blockcache *c, pbn_t pbn, uint8_t *to) MUST_CHECK;
 
 /* @block is what the storage has as @pbn, which the caller keeps as it is. */
 void blockcache_put(struct blockcache *c, pbn_t pbn, const uint8_t *block);

@@ -171,7 +171,7 @@ void data_fetch(struct request *r, struct mapping m, int next);
 void data_fetch_user(struct request *r, struct mapping m, int next);
 /* Copy the block of @m to r->block if it is at hand. Both this and data_keep():
  * while a lock keeps the block as it is (io/blockcache.h). */
-bool data_is_cached(struct request *r, struct mapping m);
+bool data_is_cached(struct request *r, struct mapping m) MUST_CHECK;
 /* The block of @m is in r->block, and likely to be needed again. */
 void data_keep(struct request *r, struct mapping m);
 /* Unpack the 4096 bytes of @m, whose block is in r->block, to @to. */

@@ -220,8 +220,9 @@ static int page_apply(struct flow *f)
 	if (result != 0)
 		return flow_fail(f, result);
 	if (!r->late && leads_to_others(w)) {
+		/* Its turn comes: each entry of it makes a page. */
+		VDO_ASSERT(replay_table_made(r->table) > 0);
 		replay_table_note(r->table, w->page, PAGE_LATE | PAGE_IS_THERE);
-		r->leaders = true;
 		return P_TAKE;
 	}
 	(void)replay_table_apply(r->table, w->page, w->bytes,

@@ -414,7 +414,6 @@ static int recover_pages(struct flow *f)
 	if (wrong != NULL)
 		return flow_fail(f, recovery_page_wrong(r, page, wrong));
 	r->late = false;
-	r->leaders = false;
 	return pages_replay(r, R_ASIDE);
 }
 
@@ -426,7 +425,7 @@ static int recover_aside(struct flow *f)
 		return flow_fail(f, r->pages_result);
 	if (r->aside_count > 0)
 		return flow_next(f, ways_begin(r), R_WAYS);
-	return replay_table_made(r->table) > 0 || r->leaders ? R_LATE : R_BATCH;
+	return replay_table_made(r->table) > 0 ? R_LATE : R_BATCH;
 }
 
 static int recover_ways(struct flow *f)

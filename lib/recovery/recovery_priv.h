@@ -76,7 +76,6 @@ struct recovery {
 	size_t position;   /* in the table; beyond the pages that were taken */
 	unsigned working;
 	bool late; /* pages that the map was asked for, or that are made */
-	bool leaders; /* pages that lead to others wait for that */
 	int pages_result; /* the first error of a page */
 	uint8_t *page_buffers;
 	struct page_worker *workers;

@@ -28,6 +28,7 @@
 #include "recovery/recovery_priv.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include <vdo/error.h>
@@ -54,8 +55,7 @@ void ways_clear(struct recovery *r)
 	r->way_count = r->way_room = 0;
 }
 
-/* ------------------------------------------------------------------- the walk
- */
+/* ----------------------------------------------------------------- the walk */
 
 static int grow(struct recovery *r)
 {
@@ -201,7 +201,12 @@ int ways_look(struct recovery *r)
 		struct page_worker *w = &r->workers[i];
 
 		result = w->mio.done.result;
-		if (result == 0)
+		if (result != 0)
+			log_error(r->c.log,
+				  "recovery: page not read, pbn=%" PRIu64
+				  " result=%d",
+				  w->way.pbn, result);
+		else
 			result = take_page(r, &w->way, w->bytes);
 	}
 	return result;
