@@ -3,7 +3,9 @@
  * The block map of a rebuild: walks over it (walk.h).
  *
  *	refute what the journal makes a page, and has data, is none: only if the
- *	       journal makes pages; nothing is written yet
+ *	       journal makes pages; nothing is written yet. A recovery that was
+ *	       refused may have left a slot of the map that leads to it, which
+ *	       is emptied
  *	make   a page that is only in the journal, or is damaged, gets an image
  *	       whose flag is off, so that a write of it that is torn later
  *	       leaves nothing of what was in its block before (D9)
@@ -108,6 +110,17 @@ int rebuild_refute(struct rebuild *r)
 	return walk(r, &c);
 }
 
+/* What @p was refuted to be may be there all the same: then it is a page, and
+ * whoever has it as data is wrong. */
+static bool is_refuted(const struct rebuild *r, const struct walk_page *p)
+{
+	const struct replay_table *t = r->journal.table;
+
+	VDO_ASSERT(!p->again);
+	return t != NULL && replay_table_refuted(t, p->pbn) &&
+	       (p->fresh || p->error != 0 || p->validity != MAP_PAGE_VALID);
+}
+
 /* --------------------------------------------------------------------- make */
 
 static bool is_damaged(const struct walk_page *p)
@@ -133,7 +146,7 @@ static int make_page(void *arg, struct walk_page *p)
 	const struct replay_table *t = r->journal.table;
 	int result;
 
-	if (p->again)
+	if (p->again || is_refuted(r, p))
 		return WALK_PAST;
 	r->pages_met++;
 	if (is_damaged(p)) {
@@ -235,6 +248,15 @@ static int fix_page(void *arg, struct walk_page *p)
 		rebuild_lose(r, lbns_of(r, p),
 			     "their page of the block map is that of other "
 			     "blocks");
+		return WALK_CLEAR;
+	}
+	if (is_refuted(r, p)) {
+		log_warning(&r->log,
+			    "rebuild: page %llu leads to data, pbn=%llu: "
+			    "emptied",
+			    (unsigned long long)p->parent,
+			    (unsigned long long)p->pbn);
+		r->result.lost_mappings++;
 		return WALK_CLEAR;
 	}
 	if (p->error != 0)

@@ -324,7 +324,7 @@ void replay_table_note(struct replay_table *t, pbn_t page, unsigned notes)
 
 /* --------------------------------------------------------------- applying */
 
-static bool is_refuted(const struct replay_table *t, pbn_t page)
+bool replay_table_refuted(const struct replay_table *t, pbn_t page)
 {
 	size_t i;
 
@@ -349,7 +349,7 @@ static bool takes_child(const struct replay_table *t, const uint8_t *bytes,
 	struct mapping old = mapping_page_get(bytes, slot);
 
 	return (mapping_equal(old, nothing) || mapping_equal(old, m)) &&
-	       !is_refuted(t, m.pbn);
+	       !replay_table_refuted(t, m.pbn);
 }
 
 unsigned replay_table_apply(const struct replay_table *t, pbn_t page,

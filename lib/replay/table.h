@@ -85,6 +85,7 @@ unsigned replay_table_apply(const struct replay_table *t, pbn_t page,
 
 /* Page @page, which is made, is none: nothing makes it, or leads to it. */
 void replay_table_refute(struct replay_table *t, pbn_t page);
+bool replay_table_refuted(const struct replay_table *t, pbn_t page);
 
 /*
  * What is wrong with the entries, all of which from some block of the journal

@@ -691,6 +691,36 @@ START_TEST(test_rebuild_keeps_data)
 }
 END_TEST
 
+/* As a recovery of an older version has left it: refused, with a slot of the map
+ * that leads to the data, which the page of another slot has, as to a page. */
+START_TEST(test_rebuild_empties_slot)
+{
+	uint8_t root[B];
+	struct bed b;
+	pbn_t pbn;
+
+	bed_init(&b, KIND_INLINE);
+	write_some(&b, ONE + 100, 20);
+	new_tree_is_old_data(&b);
+	if (_i == 1) /* with entries of its own */
+		lie(&b, JOURNAL_BLOCK_MAP, old_data(&b), 7, free_block(&b));
+	pbn = b.sb.root_origin + 2;
+	mapping_page_format(root, b.sb.nonce, pbn, true);
+	mapping_page_put(root, 0,
+			 (struct mapping){old_data(&b), STATE_UNCOMPRESSED});
+	poke(&b, pbn, root);
+	store(&b);
+	ck_assert_int_eq(fixture_try_open(&b.f, ""), -VDO_ECORRUPT);
+	rebuild(&b);
+	peek(&b, pbn, root);
+	ck_assert_uint_eq(mapping_page_get(root, 0).pbn, 0);
+	fixture_open(&b.f, "");
+	fixture_verify_all(&b.f);
+	fixture_close(&b.f);
+	bed_fini(&b);
+}
+END_TEST
+
 /* What is refused is one line of the log, which names the block. */
 START_TEST(test_lie_is_logged)
 {
@@ -1008,6 +1038,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, test_lies, 0, LIES);
 	tcase_add_test(tc, test_rebuild_keeps_data);
+	tcase_add_loop_test(tc, test_rebuild_empties_slot, 0, 2);
 	tcase_add_test(tc, test_lie_is_logged);
 	tcase_add_loop_test(tc, test_lost_first_writes, 0, TRUTHS);
 	/* Some of the lies are enough: others end the same. */
