@@ -233,9 +233,8 @@ int delta_search_on(const uint8_t *mem, uint64_t start, uint32_t bits,
 	int r;
 
 	while (at < end) {
-		struct delta_quick q;
-
 		uint64_t word = bits_peek(mem, at);
+		struct delta_quick q;
 		unsigned left;
 
 		if (unlikely(!delta_quick(word, BITS_AT_ONCE, &c, &q)) ||

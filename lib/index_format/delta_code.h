@@ -100,17 +100,18 @@ static inline bool delta_found(const struct delta_entry *e, uint32_t key)
 	return !e->at_end && e->key == key;
 }
 
-/*
- * Decode the entry that @word begins with, of which @valid bits are there, for
- * fast loops. Returns false if it may be longer, or begins too late in the word
- * to tell.
- */
+/* What an entry is that was decoded from a word. */
 struct delta_quick {
 	uint64_t word;
 	uint32_t delta;
 	uint32_t bits;
 };
 
+/*
+ * Decode the entry that @word begins with, of which @valid bits are there, for
+ * fast loops. Returns false if it may be longer, or begins too late in the word
+ * to tell.
+ */
 static inline bool delta_quick(uint64_t word, unsigned valid,
 			       const struct delta_coding *c,
 			       struct delta_quick *q)

@@ -131,8 +131,7 @@ static inline bool survives(struct purge *p, uint64_t value, uint64_t mask)
 	return true;
 }
 
-/* Step over entries that are alive and have keys below @stop, two a load where
- * both are in the word, as delta_search_on() does. */
+/* Step over entries that are alive and have keys below @stop. */
 static void skip_living(const struct sub_zone *s, uint32_t list,
 			struct purge *p, uint32_t stop, struct delta_entry *e)
 {
@@ -141,26 +140,15 @@ static void skip_living(const struct sub_zone *s, uint32_t list,
 	uint32_t at = e->at, end = delta_list_bits(&s->lists, list);
 	uint32_t key = e->key;
 	uint64_t mask = value_mask(s);
-	unsigned head = c.value_bits + c.min_bits;
 	struct purge mine = *p;
 
 	VDO_CHECK(list < s->lists.list_count);
 	while (at < end) {
 		uint64_t word = bits_peek(mem, at);
 		struct delta_quick q;
-		unsigned left;
 
 		if (unlikely(!delta_quick(word, BITS_AT_ONCE, &c, &q)) ||
 		    unlikely(q.delta == 0) || unlikely(key + q.delta >= stop) ||
-		    unlikely(!survives(&mine, q.word & mask, mask)))
-			break;
-		key += q.delta;
-		at += q.bits;
-		left = BITS_AT_ONCE - q.bits;
-		if (left < head || at >= end ||
-		    !delta_quick(word >> q.bits, left, &c, &q))
-			continue;
-		if (unlikely(q.delta == 0) || unlikely(key + q.delta >= stop) ||
 		    unlikely(!survives(&mine, q.word & mask, mask)))
 			break;
 		key += q.delta;
