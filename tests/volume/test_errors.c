@@ -417,6 +417,66 @@ START_TEST(test_map_read_error)
 }
 END_TEST
 
+static bool is_journal_write(void *arg, const struct vdo_device_io *io)
+{
+	const struct places *p = arg;
+	pbn_t start = p->sb.partitions[PARTITION_JOURNAL].start;
+	uint64_t block = io->offset / B + p->geometry.bio_offset;
+
+	return io->op == VDO_DEVICE_WRITE && block >= start &&
+	       block < start + p->sb.recovery_journal_size;
+}
+
+/* The volume becomes read-only while entries of a write, or of a discard, are on
+ * their way to the storage, where they become durable: the mappings follow, as
+ * they do after a restart, since the old blocks are counted down. */
+static void follow_entries(int kind, bool discard)
+{
+	struct pending pending;
+	struct fixture f;
+	struct places p;
+	uint8_t buf[B];
+
+	fixture_init(&f, kind, "");
+	fixture_open(&f, "compression=off");
+	fixture_write(&f, 0, 10, V_UNIQUE(1), 0);
+	fixture_write(&f, 1000, 10, V_UNIQUE(100), 0);
+	fixture_reopen(&f, "compression=off");
+	find_places(&f, &p);
+	sim_device_hold(f.sd, is_journal_write, &p);
+	if (discard) {
+		pending_init(&pending, &f);
+		ck_assert_int_eq(vdo_aio_discard(f.volume, 10 * B, 1000 * B,
+						 pending_done, &pending, 0),
+				 0);
+		memset(&f.expect[1000], 0, 10 * sizeof(*f.expect));
+	} else {
+		pending_write(&pending, &f, 1000, V_UNIQUE(200), 0);
+	}
+	fixture_until(&f, sim_device_held(f.sd) > 0);
+	fault(&f, VDO_DEVICE_READ, p.leaf0, 1, 0);
+	ck_assert_int_lt(vdo_pread(f.volume, buf, B, 0, 0), 0);
+	fixture_until(&f, vdo_volume_is_read_only(f.volume));
+	sim_device_clear_faults(f.sd);
+	sim_device_hold(f.sd, NULL, NULL);
+	sim_device_release(f.sd);
+	(void)pending_wait(&pending);
+	fixture_until(&f, fixture_stat(&f, "currentVIOsInProgress") == 0);
+	fixture_verify(&f, 1000, 10);
+	ck_assert_int_ne(fixture_try_close(&f), 0);
+	fixture_open(&f, "read-only=on");
+	fixture_verify_all(&f);
+	ck_assert_int_eq(fixture_try_close(&f), 0);
+	fixture_fini(&f);
+}
+
+START_TEST(test_entries_are_followed)
+{
+	follow_entries(_i, false);
+	follow_entries(_i, true);
+}
+END_TEST
+
 /* A leaf page of another place (V 5.4), and a mapping that makes no sense. */
 START_TEST(test_damaged_map)
 {
@@ -721,6 +781,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_verify_read_error, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_compressed_write_error, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_map_read_error, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_entries_are_followed, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_damaged_map, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_read_only_under_load, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_close_errors, KIND_INLINE, FIXTURE_KINDS);
