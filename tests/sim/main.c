@@ -26,7 +26,7 @@
 #define RUNS_KNOWN 30
 #define RUNS_NEW   60
 
-static char again[128]; /* the command for the run that goes on */
+static char again[160]; /* the command for the run that goes on */
 
 static uint64_t number(const char *name)
 {
@@ -56,6 +56,15 @@ static void note_command(uint64_t seed, const struct limits *l)
 		n += snprintf(again + n, sizeof(again) - (size_t)n,
 			      " OPS=%" PRIu64, l->ops);
 	snprintf(again + n, sizeof(again) - (size_t)n, " tests/sim/sim\n");
+}
+
+void note_threads(void)
+{
+	static const char note[] = " # threads: may need several tries\n";
+	size_t n = strcspn(again, "\n");
+
+	if (strchr(again, '#') == NULL && n + sizeof(note) <= sizeof(again))
+		memcpy(again + n, note, sizeof(note));
 }
 
 static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)

@@ -354,6 +354,8 @@ int shape_open(struct run *r, enum opening how)
 	say(r, "  opening %d", (int)how);
 	if (how != OPEN_THREADS)
 		fault_watch(r);
+	else
+		note_threads();
 	r->super_written = false;
 	r->opening = true;
 	if (how == OPEN_SIM || how == OPEN_READ_ONLY)

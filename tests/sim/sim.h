@@ -318,6 +318,10 @@ void mend_by_force(struct run *r);
 void cycle_look(struct run *r);
 void run_all(uint64_t seed, const struct limits *limits, bool verbose);
 
+/* Of the run that goes on: threads have a part in it from now on, so the same seed
+ * may do something else. */
+void note_threads(void);
+
 /* shrink.c: look for a shorter run that fails, too; the exit status. */
 int shrink(uint64_t seed, const struct limits *limits);
 
