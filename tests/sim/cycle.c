@@ -304,8 +304,7 @@ static bool live_elsewhere(struct run *r)
 	enum opening how = OPEN_INLINE;
 	uint64_t n = dice(r, 100);
 
-	/* An index has timers, which come when they want. */
-	if (n < 40 && !r->has_index)
+	if (n < 40)
 		return live(r, OPEN_POOL);
 	if (n >= 80)
 		how = OPEN_THREADS;
@@ -360,6 +359,7 @@ void run_all(uint64_t seed, const struct limits *limits, bool verbose)
 			.limits = *limits};
 	uint64_t cycles;
 
+	clock_begin(seed);
 	shape_format(&r);
 	cycles = 2 + dice(&r, 8);
 	if (limits->cycles != 0)

@@ -6,8 +6,12 @@ check_PROGRAMS += tests/sim/sim
 TESTS += tests/sim/sim
 tests_sim_sim_SOURCES = %D%/main.c %D%/cycle.c %D%/shape.c %D%/work.c \
 	%D%/fault.c %D%/kinds.c %D%/check.c %D%/mend.c %D%/shrink.c \
-	%D%/pool.c %D%/sim.h
+	%D%/pool.c %D%/clock.c %D%/sim.h
 tests_sim_sim_LDADD = $(UNIT_LIBS)
+# Time and chance are those of clock.c.
+SIM_WRAP = -Wl,--wrap=clock_ns -Wl,--wrap=clock_wall_us \
+	-Wl,--wrap=executor_random_seed -Wl,--wrap=system_random
+tests_sim_sim_LDFLAGS = $(AM_LDFLAGS) $(SIM_WRAP)
 
 SIM_RUNS = 100000
 SIM_SECONDS = 180
@@ -24,7 +28,7 @@ MUTANT_ENV = \
 	top_srcdir='$(abs_top_srcdir)'; top_builddir='$(abs_top_builddir)'; \
 	MUTANT_COMPILE='$(COMPILE)'; \
 	MUTANT_LINK='$(LIBTOOL) --tag=CC --mode=link $(CCLD) $(AM_CFLAGS) \
-		$(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS)'; \
+		$(CFLAGS) $(AM_LDFLAGS) $(LDFLAGS) $(SIM_WRAP)'; \
 	MUTANT_SIM='$(tests_sim_sim_OBJECTS)'; \
 	MUTANT_LIBS='$(tests_sim_sim_LDADD) $(LIBS)'; \
 	export top_srcdir top_builddir MUTANT_COMPILE MUTANT_LINK MUTANT_SIM \

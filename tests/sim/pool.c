@@ -2,7 +2,8 @@
 /*
  * A host's thread pool without threads: dice say which task is next. Of a call
  * that does not wait the tasks are left for later steps; whoever waits lets them
- * all go first, and then they run inside of what submits them.
+ * all go first, and then they run inside of what submits them. The time of a task
+ * that was submitted for later comes when nothing else is left.
  */
 #include "build.h"
 
@@ -17,6 +18,8 @@ struct pool {
 	bool held, running;
 	unsigned count;
 	struct vdo_task *tasks[TASKS_MAX];
+	struct vdo_task *later; /* a tick: there is one at a time */
+	uint64_t later_ns;
 };
 
 static struct pool pool;
@@ -26,6 +29,11 @@ static bool step(void)
 	unsigned i;
 	struct vdo_task *t;
 
+	if (pool.count == 0 && pool.later != NULL) {
+		pool.tasks[pool.count++] = pool.later;
+		pool.later = NULL;
+		clock_go_on(pool.later_ns);
+	}
 	if (pool.count == 0)
 		return false;
 	i = (unsigned)dice(pool.run, pool.count);
@@ -47,11 +55,23 @@ static void submit(void *arg, struct vdo_task *task)
 		continue;
 }
 
+static void submit_later(void *arg, struct vdo_task *task, uint64_t delay_ns)
+{
+	(void)arg;
+	if (pool.later != NULL)
+		submit(arg, pool.later); /* too early does no harm */
+	pool.later = task;
+	pool.later_ns = clock_now() + delay_ns;
+	while (!pool.held && !pool.running && step())
+		continue;
+}
+
 const struct vdo_pool_ops *pool_begin(struct run *r)
 {
 	static const struct vdo_pool_ops ops = {
 		.size = sizeof(ops),
 		.submit = submit,
+		.submit_later = submit_later,
 	};
 
 	pool = (struct pool){.run = r};

@@ -352,6 +352,7 @@ int shape_open(struct run *r, enum opening how)
 	int result;
 
 	say(r, "  opening %d", (int)how);
+	clock_stop(how == OPEN_POOL);
 	if (how != OPEN_THREADS)
 		fault_watch(r);
 	else

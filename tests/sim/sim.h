@@ -263,6 +263,14 @@ void work_fill(struct run *r);
 void work_some(struct run *r);
 void work_wait(struct run *r);
 
+/* clock.c */
+void clock_begin(uint64_t seed);
+/* Time stands still; or it is that of the system again. */
+void clock_stop(bool on);
+uint64_t clock_now(void); /* 0: it does not stand still */
+/* It is @ns now, if it was earlier. */
+void clock_go_on(uint64_t ns);
+
 /* pool.c */
 const struct vdo_pool_ops *pool_begin(struct run *r);
 /* Are tasks to be left for steps? Those that were are run. */
