@@ -637,6 +637,15 @@ static void rebuild(struct bed *b)
 	vdo_config_free(c);
 }
 
+/* It has all that is true. */
+static void rebuild_and_verify(struct bed *b)
+{
+	rebuild(b);
+	fixture_open(&b->f, "");
+	fixture_verify_all(&b->f);
+	fixture_close(&b->f);
+}
+
 /* A recovery refuses it, each time, and has overwritten nothing; who only reads
  * finds what is true, and so does who rebuilds the volume. */
 START_TEST(test_lies)
@@ -664,10 +673,7 @@ START_TEST(test_lies)
 	fixture_open(&b.f, "read-only=on");
 	fixture_verify_all(&b.f);
 	ck_assert_int_eq(fixture_try_close(&b.f), 0);
-	rebuild(&b);
-	fixture_open(&b.f, "");
-	fixture_verify_all(&b.f);
-	fixture_close(&b.f);
+	rebuild_and_verify(&b);
 	bed_fini(&b);
 }
 END_TEST
@@ -683,10 +689,7 @@ START_TEST(test_rebuild_keeps_data)
 	new_tree_is_old_data(&b);
 	store(&b);
 	ck_assert_int_eq(fixture_try_open(&b.f, ""), -VDO_ECORRUPT);
-	rebuild(&b);
-	fixture_open(&b.f, "");
-	fixture_verify_all(&b.f);
-	fixture_close(&b.f);
+	rebuild_and_verify(&b);
 	bed_fini(&b);
 }
 END_TEST
@@ -711,12 +714,9 @@ START_TEST(test_rebuild_empties_slot)
 	poke(&b, pbn, root);
 	store(&b);
 	ck_assert_int_eq(fixture_try_open(&b.f, ""), -VDO_ECORRUPT);
-	rebuild(&b);
+	rebuild_and_verify(&b);
 	peek(&b, pbn, root);
 	ck_assert_uint_eq(mapping_page_get(root, 0).pbn, 0);
-	fixture_open(&b.f, "");
-	fixture_verify_all(&b.f);
-	fixture_close(&b.f);
 	bed_fini(&b);
 }
 END_TEST
