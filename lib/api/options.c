@@ -110,7 +110,7 @@ static const struct row rows[] = {
 	{OPTION("spin", NUMBER, OPEN, "20", "0..1000000",
 		"microseconds that an idle thread spins before it sleeps"),
 	 FIELD(open.spin_us), .min = 0, .max = 1000000},
-	{OPTION("depth", NUMBER, OPEN, "1024", "16..2048",
+	{OPTION("depth", NUMBER, OPEN, "512", "16..2048",
 		"blocks that are worked on at the same time"),
 	 FIELD(open.depth), .min = 16, .max = 2048},
 	{OPTION("cache", SIZE, OPEN, "auto", "auto, 1M..1T",

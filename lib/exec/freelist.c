@@ -11,20 +11,20 @@
 
 #include "base/alloc.h"
 
-int freelist_init(struct freelist *f, uint32_t count)
+int freelist_init(struct freelist *f, uint32_t count, uint32_t free)
 {
 	uint32_t i;
 
-	VDO_ASSERT(count < FREELIST_NONE);
+	VDO_ASSERT(free <= count && count < FREELIST_NONE);
 	f->count = count;
 	f->next = alloc_zeroed(count, sizeof(*f->next));
 	if (f->next == NULL)
 		return -ENOMEM;
 	for (i = 0; i < count; i++)
-		atomic_init(&f->next[i], i + 1 < count ? i + 2 : 0);
+		atomic_init(&f->next[i], i + 1 < free ? i + 2 : 0);
 	for (i = 0; i < QUEUE_LANES; i++)
 		atomic_init(&f->lanes[i].head, 0);
-	atomic_init(&f->lanes[0].head, count > 0 ? 1 : 0);
+	atomic_init(&f->lanes[0].head, free > 0 ? 1 : 0);
 	return 0;
 }
 

@@ -36,8 +36,9 @@ struct freelist {
 	uint32_t count;
 };
 
-/* @count objects, all free; the lowest number comes first. */
-int freelist_init(struct freelist *f, uint32_t count) MUST_CHECK;
+/* @count objects, of which the first @free are free; the lowest number comes
+ * first. */
+int freelist_init(struct freelist *f, uint32_t count, uint32_t free) MUST_CHECK;
 void freelist_fini(struct freelist *f);
 
 /* A free object, or FREELIST_NONE. */

@@ -212,7 +212,7 @@ static void count_turn(struct io *io, uint64_t from)
 	io->turn -= (unsigned)MIN(taken, io->turn);
 }
 
-void front_feed(struct front *f)
+static void __attribute__((noinline)) feed(struct front *f)
 {
 	while (has_waiters(f) && hold(f)) {
 		struct io *io = line_next(f);
@@ -236,10 +236,15 @@ void front_feed(struct front *f)
 	}
 }
 
-void front_give_back(struct front *f)
+void front_feed(struct front *f)
 {
 	if (unlikely(has_waiters(f)))
-		front_feed(f);
+		feed(f);
+}
+
+void front_give_back(struct front *f)
+{
+	front_feed(f);
 	unload(f, LOAD_HOLD);
 }
 
@@ -432,7 +437,7 @@ int front_create(const struct front_config *c, struct front **front)
 	pthread_mutex_init(&f->lock, NULL);
 	waitq_init(&f->line);
 	f->ios = alloc_aligned(CACHE_LINE, c->depth, sizeof(*f->ios));
-	if (f->ios == NULL || freelist_init(&f->free_ios, c->depth) != 0) {
+	if (f->ios == NULL || freelist_init(&f->free_ios, c->depth, c->depth) != 0) {
 		front_destroy(f);
 		return -ENOMEM;
 	}

@@ -494,7 +494,7 @@ static int create_pool(struct storage *s)
 					sizeof(*s->free_bundles));
 	if (s->bundles == NULL || s->free_bundles == NULL)
 		return -ENOMEM;
-	return freelist_init(s->free_bundles, BUNDLES);
+	return freelist_init(s->free_bundles, BUNDLES, BUNDLES);
 }
 
 static void destroy_pool(struct storage *s)

@@ -135,6 +135,14 @@ void journal_append(struct journal *j, struct journal_op *op)
 	commit_ask(j);
 }
 
+uint64_t journal_waiting(const struct journal *j)
+{
+	uint64_t committed = counter_get(&j->counters.entries_committed);
+	uint64_t started = counter_get(&j->counters.entries_started);
+
+	return started > committed ? started - committed : 0;
+}
+
 /* Places are given in order, so those of the entries that wait are known. */
 unsigned journal_room(const struct journal *j)
 {

@@ -13,8 +13,9 @@
  * Where writers are is a guess that several zones change without a lock. What is
  * asked for twice is found to be there.
  *
- * A page is made by a request of its own, which nobody waits for: without a free
- * one, or with little space, it is not made now, and by nobody's fault.
+ * A page is made by a request of its own, which nobody waits for, and which waits
+ * for the journal: a spare one, if there is any. Without a free one, or with
+ * little space, it is not made now, and by nobody's fault.
  */
 #include "build.h"
 
@@ -85,7 +86,7 @@ static bool make(struct path *p, lbn_t lbn)
 		front_release(front);
 		return false;
 	}
-	n = freelist_pop(&p->free_requests);
+	n = request_take_spare(p);
 	if (n == FREELIST_NONE) {
 		front_release(front);
 		return false;

@@ -15,22 +15,25 @@
 /* Two blocks for each request. */
 static size_t buffer_bytes(const struct path *p)
 {
-	return 2 * (size_t)p->config.depth * BLOCK_SIZE;
+	return 2 * (size_t)p->config.requests * BLOCK_SIZE;
 }
 
 static int make_requests(struct path *p)
 {
-	unsigned depth = p->config.depth;
+	unsigned count = p->config.requests, depth = p->config.depth;
 	uint8_t *buffer;
 	unsigned i;
 
-	p->requests = alloc_aligned(CACHE_LINE, depth, sizeof(*p->requests));
+	p->requests = alloc_aligned(CACHE_LINE, count, sizeof(*p->requests));
 	p->buffers = alloc_table(buffer_bytes(p));
 	if (p->requests == NULL || p->buffers == NULL ||
-	    freelist_init(&p->free_requests, depth) != 0)
+	    freelist_init(&p->free_requests, count, depth) != 0 ||
+	    freelist_init(&p->spare_requests, count, 0) != 0)
 		return -ENOMEM;
 	buffer = p->buffers;
-	for (i = 0; i < depth; i++) {
+	for (i = count; i > depth; i--)
+		freelist_push(&p->spare_requests, i - 1);
+	for (i = 0; i < count; i++) {
 		struct request *r = &p->requests[i];
 
 		r->path = p;
@@ -60,7 +63,7 @@ static int make_zone(struct path *p, unsigned n)
 	z->number = n;
 	arrivals_init(z);
 	z->alloc_zone = n % depot_zone_count(p->config.depot);
-	while (chains < 2 * p->config.depth)
+	while (chains < 2 * p->config.requests)
 		chains *= 2;
 	z->locks_mask = chains - 1;
 	z->locks = alloc_zeroed(chains, sizeof(struct request *));
@@ -103,7 +106,8 @@ int path_create(const struct path_config *c, struct path **path)
 	struct path *p = alloc_aligned(CACHE_LINE, 1, sizeof(*p));
 	unsigned i;
 
-	VDO_ASSERT(c->depth > 0 && c->logical_zones > 0 && c->hash_zones > 0);
+	VDO_ASSERT(c->depth > 0 && c->requests >= c->depth);
+	VDO_ASSERT(c->logical_zones > 0 && c->hash_zones > 0);
 	VDO_ASSERT(c->journal_queue != NULL && c->packer_queue != NULL);
 	VDO_ASSERT(c->front != NULL);
 	if (p == NULL)
@@ -141,6 +145,7 @@ void path_destroy(struct path *p)
 	alloc_free(p->compressors);
 	flush_fini(p);
 	freelist_fini(&p->free_requests);
+	freelist_fini(&p->spare_requests);
 	alloc_free(p->queues);
 	alloc_free(p->zones);
 	alloc_free(p->requests);
@@ -198,9 +203,10 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 			stats->fates[k] += counter_get(&z->fates[k]);
 	}
 	stats->flushes = counter_get(&p->flusher.count);
-	stats->in_progress = MIN(front_holds(p->config.front), p->config.depth);
+	stats->in_progress =
+		MIN(front_holds(p->config.front), p->config.requests);
 	stats->in_progress_max =
-		MIN(front_holds_max(p->config.front), p->config.depth);
+		MIN(front_holds_max(p->config.front), p->config.requests);
 	/* What has not begun is in progress, but not counted by kind yet. */
 	stats->acknowledged = stats->reads + stats->writes + stats->discards +
 			      stats->zeroes;

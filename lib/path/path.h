@@ -5,8 +5,8 @@
  * The front hands calls of the user in, as ios. An io is cut into requests of
  * one block each, and each request follows one table of rows (write.h, read.c)
  * from queue to queue. Discards and zeroes of many blocks are cut page by page
- * (range.c). Requests are a fixed pool (the depth); what does not fit
- * waits in the front.
+ * (range.c). Requests are a fixed pool: those of the depth, and spare ones while
+ * many wait for the journal (requests.c). What does not fit waits in the front.
  *
  * Invariants
  *  (1) Two requests never work on the same LBN at once; they follow each other
@@ -47,7 +47,8 @@ struct readonly;
 struct storage;
 
 struct path_config {
-	unsigned depth;         /* requests */
+	unsigned depth;         /* requests that are worked on */
+	unsigned requests;      /* and those that wait for the journal */
 	struct front *front;    /* where the calls come from */
 	unsigned logical_zones;
 	struct queue **logical_queues; /* copied */

@@ -83,6 +83,8 @@ struct path {
 	struct request *requests;
 	void *buffers;
 	struct freelist free_requests;
+	/* Those from number "depth" on: requests.c. */
+	struct freelist spare_requests;
 };
 
 /* Rows ON_PHYSICAL, ON_CANDIDATE and ON_SHARED run where @pbn belongs. */
@@ -188,6 +190,25 @@ void data_name(struct request *const *requests, unsigned n);
 
 /* Acknowledge @r's block to its io, once. */
 void request_acknowledge(struct request *r, int result);
+/* @r goes back to the pool. */
+static inline void request_free(struct request *r)
+{
+	struct path *p = r->path;
+
+	freelist_push(likely(r->number < p->config.depth) ? &p->free_requests
+							  : &p->spare_requests,
+		      r->number);
+}
+
+/* A request that only waits for the journal: a spare one, if there is any.
+ * FREELIST_NONE: no request is free. */
+static inline uint32_t request_take_spare(struct path *p)
+{
+	uint32_t n = freelist_pop(&p->spare_requests);
+
+	return n != FREELIST_NONE ? n : freelist_pop(&p->free_requests);
+}
+
 /* @r is over; it goes to whoever waits, or to the pool. */
 void request_recycle(struct request *r);
 

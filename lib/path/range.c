@@ -27,8 +27,8 @@
  * another range waits without a lock, and a step that has its range waits for
  * nobody's locks or requests, so there is no circle.
  *
- * Turns: a range makes as many entries as it finds requests free for, its own
- * among them (I40), and no more than its call got from the front. Requests that
+ * Turns: a range makes as many entries as it finds requests free for, spare ones
+ * first, its own among them (I40), and no more than its call got from the front. Requests that
  * are lent for entries are not run. They go back before the step ends, to who
  * waits first; each step has the call line up with the others. So others wait
  * no longer for a discard than for anybody else, and a volume is suspended in
@@ -313,7 +313,7 @@ static void borrow(struct request *r)
 	unsigned n = 1;
 
 	for (; n < v->count; n++) {
-		uint32_t i = freelist_pop(&p->free_requests);
+		uint32_t i = request_take_spare(p);
 
 		if (i == FREELIST_NONE)
 			break;
@@ -566,7 +566,7 @@ static int range_done(struct flow *f)
 	VDO_CHECK(r->blocks == 0 && !r->active);
 	while ((lent = range_of(r)->lent) != NULL) {
 		range_of(r)->lent = lent->spare;
-		freelist_push(&r->path->free_requests, lent->number);
+		request_free(lent);
 	}
 	r->range = false;
 	request_acknowledge(r, r->flow.result);

@@ -10,6 +10,12 @@
  * Discards and zeroes of many blocks are no requests of one block each, but a
  * walk: see range.c.
  *
+ * What waits for its journal entry needs nothing but time, and where flushes take
+ * long, nearly all requests do. So beyond those of the depth there are spares, which
+ * are given out only while no more than half of the depth are worked on, since all
+ * others wait there: memory for the time of a flush, which elsewhere is hardly
+ * touched.
+ *
  * With VDO_IO_NOWAIT an io gets the requests for all of its blocks before it
  * begins, or is refused: whatever others do meanwhile, it never waits.
  */
@@ -27,6 +33,19 @@
 
 /* -------------------------------------------------------------- the pool */
 
+/* Are so few requests worked on, as the others wait for the journal, that spares
+ * may be given out? */
+static bool many_wait(const struct path *p)
+{
+	return front_holds(p->config.front) < journal_waiting(p->config.journal) +
+						      p->config.depth / 2;
+}
+
+static bool spares_ready(const struct path *p)
+{
+	return many_wait(p) && !freelist_empty(&p->spare_requests);
+}
+
 /* A request that nobody has. */
 static struct request *take(struct path *p, struct io *io)
 {
@@ -38,7 +57,9 @@ static struct request *take(struct path *p, struct io *io)
 		return r;
 	}
 	n = freelist_pop(&p->free_requests);
-	VDO_CHECK(n == FREELIST_NONE || n < p->config.depth);
+	if (unlikely(n == FREELIST_NONE) && many_wait(p))
+		n = freelist_pop(&p->spare_requests);
+	VDO_CHECK(n == FREELIST_NONE || n < p->config.requests);
 	return n == FREELIST_NONE ? NULL : &p->requests[n];
 }
 
@@ -59,7 +80,7 @@ void request_recycle(struct request *r)
 
 	VDO_CHECK(r->what.io == NULL); /* its end has been told */
 	VDO_CHECK(r->path == p && &p->requests[r->number] == r);
-	freelist_push(&p->free_requests, r->number);
+	request_free(r);
 	front_give_back(p->config.front);
 }
 
@@ -165,7 +186,7 @@ static bool path_ready(void *engine)
 {
 	const struct path *p = engine;
 
-	return !freelist_empty(&p->free_requests);
+	return !freelist_empty(&p->free_requests) || spares_ready(p);
 }
 
 const struct front_engine path_engine = {

@@ -55,6 +55,7 @@ int write_journal(struct flow *f)
 	e->new_mapping = r->new;
 	e->old_mapping = r->map.old;
 	r->counts.entry.run = NULL;
+	front_feed(r->path->config.front); /* one less is worked on */
 	journal_append(r->path->config.journal, &r->counts.entry);
 	return FLOW_WAIT;
 }

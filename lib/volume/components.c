@@ -111,7 +111,7 @@ static int create_depot(struct volume *v)
 		.log = &v->log,
 		.journal = v->journal,
 		.sb = &v->sb,
-		.locks_max = 2 * v->settings.open.depth,
+		.locks_max = 2 * v->requests,
 		.counts_memory = counts_memory(v),
 		.buffers = v->settings.open.slab_buffers,
 		.stop = &v->stop,
@@ -168,7 +168,7 @@ static int create_advice(struct volume *v)
 	struct advice_config c = {
 		.zone_count = t->hash_zones,
 		.queues = t->hash,
-		.asks_max = v->settings.open.depth,
+		.asks_max = v->requests,
 		.entries_max = advice_entries(v),
 	};
 	int result;
@@ -192,7 +192,7 @@ static int create_dedupe(struct volume *v)
 		.queues = v->topology.hash,
 		.packer = v->packer,
 		.slabs = depot_geometry(v->depot),
-		.locks_max = v->settings.open.depth,
+		.locks_max = v->requests,
 		.enabled = v->settings.open.deduplication,
 	};
 	int result = create_advice(v);
@@ -219,6 +219,7 @@ static int create_path(struct volume *v)
 {
 	struct path_config c = {
 		.depth = v->settings.open.depth,
+		.requests = v->requests,
 		.front = v->front,
 		.logical_zones = v->topology.logical_zones,
 		.logical_queues = v->topology.logical,

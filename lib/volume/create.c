@@ -107,7 +107,11 @@ static void limit_depth(struct volume *v)
 	uint64_t most = blocks * SLAB_FULL_ENTRIES_MAX / 2;
 
 	VDO_ASSERT(c->blocking_threshold <= c->slab_journal_blocks);
-	if (blocks == 0 || v->settings.open.depth <= most)
+	v->requests = MIN(4 * v->settings.open.depth, REQUESTS_MAX);
+	if (blocks == 0 || v->requests <= most)
+		return;
+	v->requests = (unsigned)most;
+	if (v->settings.open.depth <= most)
 		return;
 	v->settings.open.depth = (unsigned)most;
 	log_info(&v->log,

@@ -27,7 +27,7 @@ struct volume_stats {
 	uint64_t complete_recoveries, read_only_recoveries;
 	/* By the recovery that opened the volume; 0 without one. */
 	uint64_t recovered_entries, recovered_pages, recovery_ms;
-	uint64_t cache_bytes, requests_max, alignment;
+	uint64_t cache_bytes, requests_max, requests_spare, alignment;
 	bool deduplication, compression;
 	uint64_t flush_out;
 	uint64_t io_read[MIO_KINDS], io_write[MIO_KINDS];

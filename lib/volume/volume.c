@@ -130,6 +130,7 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	s->recovered_pages = v->recovered.pages;
 	s->recovery_ms = v->recovery_ms;
 	s->requests_max = v->settings.open.depth;
+	s->requests_spare = v->requests - v->settings.open.depth;
 	s->alignment = v->settings.open.alignment;
 	s->deduplication = path_deduplication(v->path);
 	s->compression = pack_enabled(v->packer);

@@ -93,6 +93,7 @@ struct overlay {
 
 struct volume {
 	struct settings settings;
+	unsigned requests; /* the depth, and those that wait for the journal */
 	struct vdo_device *device;
 	struct executor *executor;
 	struct log log;

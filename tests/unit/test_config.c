@@ -261,7 +261,7 @@ START_TEST(defaults)
 	ck_assert_uint_eq(none.format.size_bytes, 0);
 	ck_assert_int_eq(none.format.index_memory, 0);
 	ck_assert(!none.format.no_index);
-	ck_assert_uint_eq(none.open.depth, 1024);
+	ck_assert_uint_eq(none.open.depth, 512);
 	ck_assert_uint_eq(none.open.alignment, 4096);
 	ck_assert_uint_eq(none.open.cache_bytes, 0);
 	ck_assert(none.open.deduplication && none.open.compression);
@@ -367,7 +367,7 @@ START_TEST(unknown_option)
 			 -VDO_EVALUE);
 	ck_assert_int_eq(options_set_online("depth", "64", &s, &e),
 			 -VDO_EOPTION);
-	ck_assert_uint_eq(s.open.depth, 1024);
+	ck_assert_uint_eq(s.open.depth, 512);
 }
 END_TEST
 
