@@ -526,14 +526,16 @@ static int scrub_end(struct flow *f)
 		zs->result = f->result;
 	VDO_ASSERT(zs->running > 0 && b->runs);
 	b->runs = false;
-	if (b->slab != NULL)
-		pbnlock_answer(b->slab);
 	if (--zs->running > 0) {
 		zone_leave(z); /* not the last */
 		return FLOW_END;
 	}
 	list_for_each (n, &z->counts.wanted)
 		pbnlock_answer(list_entry(n, struct slab, node.link));
+	/* As long as others ran, those of a slab that failed still waited. */
+	for (unsigned i = 0; i < zs->count; i++)
+		if (zs->scrubbers[i].slab != NULL)
+			pbnlock_answer(zs->scrubbers[i].slab);
 	alloc_scrubbed(z, zs->lacking);
 	if (zs->awaited) {
 		VDO_ASSERT(z->idle == NULL);

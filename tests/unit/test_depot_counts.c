@@ -682,6 +682,39 @@ START_TEST(read_fails)
 }
 END_TEST
 
+/* Who asks for a slab that failed, while another one is still being loaded, is
+ * told when that is over. */
+START_TEST(read_fails_in_turn)
+{
+	struct fx_locking *l[2], *late;
+
+	create(16, 5);
+	reopen(1, 0);
+	hold_reads(0, SLABS);
+	for (unsigned i = 0; i < 2; i++)
+		l[i] = fx_lock_start(f, used[3 + i]);
+	ck_assert_uint_eq(f->dev.held_count, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		struct vdo_device_io *io = f->dev.held[i == 0 ? 0 : 1];
+
+		f->dev.held[0] = f->dev.held[i == 0 ? 1 : 0];
+		f->dev.held_count = 1;
+		io->complete(io, -EIO);
+		fx_run(f);
+	}
+	ck_assert(readonly_entered(&f->ro));
+	ck_assert_uint_eq(f->dev.held_count, 1);
+	late = fx_lock_start(f, used[3]);
+	fx_release(f);
+	ck_assert(l[0]->over && l[1]->over && late->over);
+	ck_assert_ptr_null(late->op.lock);
+	ck_assert_int_eq(fx_drain(f, true), -VDO_EREADONLY);
+	free(l[0]);
+	free(l[1]);
+	free(late);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("depot_counts");
@@ -704,5 +737,6 @@ int main(void)
 	tcase_add_test(tc, closed_without_memory);
 	tcase_add_test(tc, drained);
 	tcase_add_test(tc, read_fails);
+	tcase_add_test(tc, read_fails_in_turn);
 	return unit_run();
 }
