@@ -784,6 +784,20 @@ static int pick_fault(struct sim_device *sd, const struct vdo_device_io *io)
 	return 0;
 }
 
+static void heal(struct sim_device *sd, const struct vdo_device_io *io)
+{
+	uint64_t first = io->offset / BLOCK_SIZE;
+
+	for (unsigned i = sd->fault_count; io->op == VDO_DEVICE_WRITE && i > 0;
+	     i--) {
+		struct sim_fault *f = &sd->faults[i - 1];
+
+		if (f->heals && first < f->first_block + f->block_count &&
+		    f->first_block < first + io->length / BLOCK_SIZE)
+			*f = sd->faults[--sd->fault_count];
+	}
+}
+
 static uint64_t size_of(const struct sim_device *sd)
 {
 	return (sd->cut != 0 ? sd->cut : sd->config.block_count) * BLOCK_SIZE;
@@ -832,6 +846,8 @@ static struct sim_io *take_in(struct plug *plug, struct vdo_device_io *io,
 	sio->fault = refuse(sd, io);
 	if (sio->fault == 0 && (sio->fault = pick_fault(sd, io)) != 0)
 		sd->failed[io->op]++;
+	if (sio->fault == 0)
+		heal(sd, io);
 	list_push_back(&sd->ios, &sio->link);
 	if (sd->crash_in > 0 && --sd->crash_in == 0) {
 		if (io->op == VDO_DEVICE_WRITE && random_below(sd, 2) == 0)

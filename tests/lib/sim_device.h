@@ -114,6 +114,7 @@ struct sim_fault {
 	uint64_t skip;        /* matching operations that still succeed */
 	uint64_t times;       /* that fail then; 0: all */
 	int result;           /* 0: -EIO */
+	bool heals;           /* with a write there, as on a disk */
 };
 
 #define SIM_FAULTS_MAX 8

@@ -377,8 +377,9 @@ static void log_has(const char *words)
 /* A page at each level that is not what it should be: all below it goes. */
 START_TEST(damaged_page)
 {
-	struct sim_fault fault = {
-		.ops = SIM_OP(VDO_DEVICE_READ), .block_count = 1, .times = 1};
+	struct sim_fault fault = {.ops = SIM_OP(VDO_DEVICE_READ),
+				  .block_count = 1,
+				  .heals = true};
 	unsigned level = (unsigned)_i % MAP_LEVELS;
 	bool unreadable = _i >= (int)MAP_LEVELS;
 	struct vdo_rebuilt r;
@@ -389,9 +390,7 @@ START_TEST(damaged_page)
 	make_closed(&f);
 	find_places(&f, 0, &p);
 	if (unreadable) {
-		/* Once with its neighbours, once alone. */
 		fault.first_block = p.page[level];
-		fault.times = 2;
 		sim_device_fault(f.sd, &fault);
 	} else {
 		sim_device_peek(f.sd, p.page[level], block);
