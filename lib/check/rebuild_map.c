@@ -257,6 +257,10 @@ static int fix_page(void *arg, struct walk_page *p)
 			    (unsigned long long)p->parent,
 			    (unsigned long long)p->pbn);
 		r->result.lost_mappings++;
+		if (p->error != 0)
+			rebuild_lose(r, lbns_of(r, p),
+				     "their page of the block map cannot be "
+				     "read, and others have its block");
 		return WALK_CLEAR;
 	}
 	if (p->error != 0)

@@ -437,7 +437,8 @@ int front_create(const struct front_config *c, struct front **front)
 	pthread_mutex_init(&f->lock, NULL);
 	waitq_init(&f->line);
 	f->ios = alloc_aligned(CACHE_LINE, c->depth, sizeof(*f->ios));
-	if (f->ios == NULL || freelist_init(&f->free_ios, c->depth, c->depth) != 0) {
+	if (f->ios == NULL ||
+	    freelist_init(&f->free_ios, c->depth, c->depth) != 0) {
 		front_destroy(f);
 		return -ENOMEM;
 	}

@@ -2,9 +2,10 @@
 /*
  * Files and block devices: what file.c and its engines share.
  *
- * claim.c opens and locks, direct.c decides what goes around the page cache, file.c
- * measures and can carry out any operation in the calling thread (file_run()). While a volume has claimed the device an engine
- * does so asynchronously: uring.c or threads.c.
+ * claim.c opens and locks, direct.c decides what goes around the page cache,
+ * file.c measures and can carry out any operation in the calling thread
+ * (file_run()). While a volume has claimed the device an engine does so
+ * asynchronously: uring.c or threads.c.
  *
  * Runs on: any thread. Lifetime: an engine from device_claim() to
  * device_release(); between, the operations of the volume use it.

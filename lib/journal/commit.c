@@ -51,7 +51,7 @@ void commit_ask(struct journal *j)
 static void abandon_sent(struct journal *j)
 {
 	VDO_ASSERT(readonly_entered(j->readonly));
-	ops_finish(&j->sent, -VDO_EREADONLY);
+	ops_finish(j, &j->sent, -VDO_EREADONLY);
 	j->sent_blocks = 0;
 	j->sent_entries = 0;
 }
@@ -94,7 +94,7 @@ static void round_failed(struct journal *j, int result, const char *what)
 	readonly_enter(j->readonly, result, "journal: %s failed, tail=%" PRIu64,
 		       what, j->tail);
 	abandon_sent(j);
-	ops_finish(&j->committing, -VDO_EREADONLY);
+	ops_finish(j, &j->committing, -VDO_EREADONLY);
 	j->batch = 0;
 	j->round = ROUND_IDLE;
 	commit_ask(j);
@@ -108,7 +108,7 @@ static void settle(struct journal *j)
 	counter_add(&j->counters.entries_committed, j->sent_entries);
 	ring_retire_full(j);
 	j->sent_entries = 0;
-	ops_finish(&j->sent, 0);
+	ops_finish(j, &j->sent, 0);
 	ring_assign_waiting(j);
 }
 

@@ -126,6 +126,7 @@ void journal_append(struct journal *j, struct journal_op *op)
 		return;
 	}
 	VDO_CHECK(!j->draining);
+	counter_inc(&j->ops_waiting);
 	if (likely(waitq_empty(&j->waiting) && ring_has_room(j))) {
 		ring_assign(j, op);
 	} else {
@@ -137,10 +138,7 @@ void journal_append(struct journal *j, struct journal_op *op)
 
 uint64_t journal_waiting(const struct journal *j)
 {
-	uint64_t committed = counter_get(&j->counters.entries_committed);
-	uint64_t started = counter_get(&j->counters.entries_started);
-
-	return started > committed ? started - committed : 0;
+	return counter_get(&j->ops_waiting);
 }
 
 /* Places are given in order, so those of the entries that wait are known. */
@@ -157,8 +155,8 @@ unsigned journal_room(const struct journal *j)
 void journal_abandon(struct journal *j)
 {
 	VDO_ASSERT(readonly_entered(j->readonly));
-	ops_finish(&j->assigned, -VDO_EREADONLY);
-	ops_finish(&j->waiting, -VDO_EREADONLY);
+	ops_finish(j, &j->assigned, -VDO_EREADONLY);
+	ops_finish(j, &j->waiting, -VDO_EREADONLY);
 	j->waiting_entries = 0;
 }
 

@@ -107,8 +107,7 @@ void journal_set_holders(struct journal *j, const struct journal_holders *h);
  * -VDO_EREADONLY, and holds nothing. */
 void journal_append(struct journal *j, struct journal_op *op);
 
-/* How many entries have a place and are not durable, about; those that fail in
- * read-only mode go on to count. Any thread. */
+/* How many operations were appended and are not over, about. Any thread. */
 uint64_t journal_waiting(const struct journal *j);
 
 /* How many entries a run may have that is appended now. On the journal's

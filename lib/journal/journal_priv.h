@@ -135,6 +135,7 @@ struct journal {
 	bool save;
 
 	struct counters counters;
+	counter_t ops_waiting; /* appended, and not over */
 	struct holds *holds; /* by place in the ring */
 
 	/* True while a notification is on its way, and after a drain. */
@@ -148,12 +149,14 @@ static inline struct journal_op *op_of(struct waiter *w)
 }
 
 /* All ops in @q are over, with @result. */
-static inline void ops_finish(struct waitq *q, int result)
+static inline void ops_finish(struct journal *j, struct waitq *q, int result)
 {
 	struct waiter *w;
 
-	while ((w = waitq_pop(q)) != NULL)
+	while ((w = waitq_pop(q)) != NULL) {
+		counter_add(&j->ops_waiting, -UINT64_C(1));
 		completion_finish(&op_of(w)->done, result);
+	}
 }
 
 /* How many entries @op makes. */

@@ -28,8 +28,8 @@
  * nobody's locks or requests, so there is no circle.
  *
  * Turns: a range makes as many entries as it finds requests free for, spare ones
- * first, its own among them (I40), and no more than its call got from the front. Requests that
- * are lent for entries are not run. They go back before the step ends, to who
+ * first, its own among them (I40), and no more than its call got from the
+ * front. Requests that are lent for entries are not run. They go back before the step ends, to who
  * waits first; each step has the call line up with the others. So others wait
  * no longer for a discard than for anybody else, and a volume is suspended in
  * the middle of one. If it is closed the walk ends with -ECANCELED before its

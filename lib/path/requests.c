@@ -10,11 +10,13 @@
  * Discards and zeroes of many blocks are no requests of one block each, but a
  * walk: see range.c.
  *
- * What waits for its journal entry needs nothing but time, and where flushes take
- * long, nearly all requests do. So beyond those of the depth there are spares, which
- * are given out only while no more than half of the depth are worked on, since all
- * others wait there: memory for the time of a flush, which elsewhere is hardly
- * touched.
+ * What waits for its journal entry needs nothing but time, and where flushes
+ * take long, nearly all requests do. So beyond those of the depth there are
+ * spares, which are given out only while no more than about half of the depth
+ * are worked on, since all others wait there: memory for the time of a flush,
+ * which elsewhere is hardly touched. Nobody is told when they may be given out:
+ * as long as somebody waits, all requests of the depth are in use, and each that
+ * goes to the journal or ends lets the line go on.
  *
  * With VDO_IO_NOWAIT an io gets the requests for all of its blocks before it
  * begins, or is refused: whatever others do meanwhile, it never waits.
@@ -149,7 +151,7 @@ static void give_back(struct path *p, struct io *io)
 
 	while ((r = io->reserved) != NULL) {
 		io->reserved = r->spare;
-		freelist_push(&p->free_requests, r->number);
+		request_free(r);
 	}
 	front_feed(p->config.front);
 }

@@ -43,6 +43,7 @@ int write_got_old(struct flow *f)
 int write_journal(struct flow *f)
 {
 	struct request *r = request_of(f);
+	struct path *p = r->path;
 	struct journal_entry *e = &r->counts.entry.entry;
 
 	VDO_CHECK(r->map.op.page != ZERO_BLOCK);
@@ -55,8 +56,8 @@ int write_journal(struct flow *f)
 	e->new_mapping = r->new;
 	e->old_mapping = r->map.old;
 	r->counts.entry.run = NULL;
-	front_feed(r->path->config.front); /* one less is worked on */
-	journal_append(r->path->config.journal, &r->counts.entry);
+	journal_append(p->config.journal, &r->counts.entry);
+	front_feed(p->config.front); /* one less is worked on */
 	return FLOW_WAIT;
 }
 

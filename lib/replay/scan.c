@@ -236,6 +236,7 @@ static seq_t find_told(const struct replay_scan *scan, seq_t first)
 void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 {
 	uint64_t reserved = journal_reserved(scan->facts.blocks);
+	seq_t heads = MAX(scan->map_head, scan->slab_head);
 	const char *wrong;
 	seq_t oldest = scan->highest >= scan->facts.blocks
 			       ? scan->highest - scan->facts.blocks + 1
@@ -248,6 +249,9 @@ void replay_scan_end_tolerant(struct replay_scan *scan, struct replay_bounds *b)
 		return;
 	}
 	scan->certain = scan->highest - MIN(scan->highest, reserved);
+	/* A head passes only what was durable, and all before it. */
+	if (heads > 0 && heads <= scan->highest)
+		scan->certain = MAX(scan->certain, heads - 1);
 	set_bounds(scan, true, first, find_told(scan, first), b);
 }
 

@@ -161,6 +161,7 @@ static bool to_clean(struct super_op *op, struct superblock *sb)
 
 static bool to_other_zones(struct super_op *op, struct superblock *sb)
 {
+	VDO_ASSERT(sb->state != VOLUME_READ_ONLY);
 	sb->zone_count = (uint8_t)volume_of(op)->topology.physical_zones;
 	return true;
 }

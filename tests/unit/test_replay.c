@@ -402,6 +402,21 @@ START_TEST(tolerant_end_in_flight)
 }
 END_TEST
 
+/* What a head has passed was durable, as new as it may be. */
+START_TEST(tolerant_heads_are_certain)
+{
+	put_full(8);
+	set_header(8, 5, 8, FULL);
+	memset(block_of(6), 0, BLOCK_SIZE);
+	ck_assert_int_eq(end(), -VDO_ECORRUPT);
+	replay_scan_end_tolerant(scan, &bounds);
+	ck_assert_uint_eq(bounds.first, 5);
+	ck_assert_uint_eq(bounds.last, 8);
+	ck_assert_uint_eq(replay_entries(scan, 6), 0);
+	ck_assert_uint_eq(replay_entries(scan, 7), FULL);
+}
+END_TEST
+
 /* No head that lies leads further back than the ring is long. */
 START_TEST(tolerant_head)
 {
@@ -759,6 +774,7 @@ int main(void)
 	tcase_add_test(tc, tolerant);
 	tcase_add_test(tc, tolerant_ends_as_recovery);
 	tcase_add_test(tc, tolerant_end_in_flight);
+	tcase_add_test(tc, tolerant_heads_are_certain);
 	tcase_add_test(tc, tolerant_head);
 	tcase_add_test(tc, tolerant_head_beyond);
 	tcase_add_test(tc, tolerant_nothing);
