@@ -16,8 +16,8 @@
  *
  * Where the kernel or the file system knows no such reads, the first one says so,
  * and no other is tried; that there is no memory for one says nothing about the
- * next. Reads with O_DIRECT are not either: that they do not
- * ask the page cache is what it is for.
+ * next. Reads with O_DIRECT are not either: that they do not ask the page cache
+ * is what it is for.
  */
 #include "build.h"
 

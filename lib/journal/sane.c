@@ -115,7 +115,10 @@ static bool queues_sane(const struct journal *j)
 		return false;
 	for (struct waiter *w = j->waiting.first; w != NULL; w = w->next)
 		n += op_entries(op_of(w));
-	if (n != j->waiting_entries)
+	if (n != j->waiting_entries ||
+	    counter_get(&j->ops_waiting) !=
+		    j->waiting.count + j->assigned.count +
+			    j->committing.count + j->sent.count)
 		return false;
 	return ops_sane(j, &j->sent, written, sent) &&
 	       ops_sane(j, &j->committing, sent, encoded) &&

@@ -190,6 +190,10 @@ void data_name(struct request *const *requests, unsigned n);
 
 /* Acknowledge @r's block to its io, once. */
 void request_acknowledge(struct request *r, int result);
+/* A request went to the journal, so one less is worked on: a call in line may go
+ * on with a spare one. */
+void request_waits(struct path *p);
+
 /* @r goes back to the pool. */
 static inline void request_free(struct request *r)
 {

@@ -43,6 +43,12 @@ static bool many_wait(const struct path *p)
 						      p->config.depth / 2;
 }
 
+void request_waits(struct path *p)
+{
+	if (many_wait(p))
+		front_feed(p->config.front);
+}
+
 static bool spares_ready(const struct path *p)
 {
 	return many_wait(p) && !freelist_empty(&p->spare_requests);

@@ -57,7 +57,7 @@ int write_journal(struct flow *f)
 	e->old_mapping = r->map.old;
 	r->counts.entry.run = NULL;
 	journal_append(p->config.journal, &r->counts.entry);
-	front_feed(p->config.front); /* one less is worked on */
+	request_waits(p);
 	return FLOW_WAIT;
 }
 

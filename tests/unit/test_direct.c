@@ -477,7 +477,6 @@ int main(void)
 	tcase_add_loop_test(tc, what_is_direct, 0, ARRAY_SIZE(places));
 	tcase_add_loop_test(tc, torn_goes_on, 0, ARRAY_SIZE(ways));
 	tcase_add_loop_test(tc, lock_is_of_writes, 0, ARRAY_SIZE(ways));
-
 	tcase_add_loop_test(tc, reads_see_writes, 0, ARRAY_SIZE(ways));
 	return unit_run();
 }

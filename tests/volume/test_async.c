@@ -155,6 +155,18 @@ START_TEST(test_vectors_are_copied)
 }
 END_TEST
 
+/* Does all that is under way wait for a flush that is held, or for an entry that
+ * one makes durable? */
+static bool all_wait(struct fixture *f)
+{
+	unsigned held = sim_device_held(f->sd);
+
+	return held > 0 && sim_device_pending(f->sd) == held &&
+	       fixture_stat(f, "journal.entries.started") -
+			       fixture_stat(f, "journal.entries.committed") ==
+		       fixture_stat(f, "currentVIOsInProgress");
+}
+
 /* A flush that takes its time holds nobody up who does not flush: what waits for
  * it is no part of the depth. When nothing waits, the depth is what it was. */
 START_TEST(test_slow_flush)
@@ -174,10 +186,9 @@ START_TEST(test_slow_flush)
 	for (unsigned rounds = 0;
 	     fixture_stat(&f, "currentVIOsInProgress") < ALL; rounds++) {
 		ck_assert_uint_lt(rounds, 30);
-		fixture_until(&f, sim_device_held(f.sd) > 0 &&
-					  sim_device_pending(f.sd) ==
-						  sim_device_held(f.sd));
-		sim_device_release(f.sd);
+		fixture_until(&f, all_wait(&f));
+		if (fixture_stat(&f, "currentVIOsInProgress") < ALL)
+			sim_device_release(f.sd);
 	}
 	let_go(&f);
 	for (unsigned i = 0; i < COUNT; i++)

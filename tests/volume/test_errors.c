@@ -396,12 +396,20 @@ START_TEST(test_compressed_write_error)
 }
 END_TEST
 
+/* The first leaf page cannot be read. */
+static void lose_leaf(struct fixture *f, const struct places *p)
+{
+	uint8_t buf[B];
+
+	fault(f, VDO_DEVICE_READ, p->leaf0, 1, 0);
+	ck_assert_int_lt(vdo_pread(f->volume, buf, B, 0, 0), 0);
+}
+
 /* A map page that cannot be read: the volume goes read-only (E 5.2). */
 START_TEST(test_map_read_error)
 {
 	struct fixture f;
 	struct places p;
-	uint8_t buf[B];
 
 	fixture_init(&f, _i, "");
 	fixture_open(&f, "");
@@ -409,8 +417,7 @@ START_TEST(test_map_read_error)
 	fixture_write(&f, 1000, 100, V_UNIQUE(100), 0);
 	fixture_reopen(&f, "");
 	find_places(&f, &p);
-	fault(&f, VDO_DEVICE_READ, p.leaf0, 1, 0);
-	ck_assert_int_lt(vdo_pread(f.volume, buf, B, 0, 0), 0);
+	lose_leaf(&f, &p);
 	expect_read_only(&f);
 	expect_still_read_only(&f);
 	fixture_fini(&f);
@@ -435,7 +442,6 @@ static void follow_entries(int kind, bool discard)
 	struct pending pending;
 	struct fixture f;
 	struct places p;
-	uint8_t buf[B];
 
 	fixture_init(&f, kind, "");
 	fixture_open(&f, "compression=off");
@@ -454,8 +460,7 @@ static void follow_entries(int kind, bool discard)
 		pending_write(&pending, &f, 1000, V_UNIQUE(200), 0);
 	}
 	fixture_until(&f, sim_device_held(f.sd) > 0);
-	fault(&f, VDO_DEVICE_READ, p.leaf0, 1, 0);
-	ck_assert_int_lt(vdo_pread(f.volume, buf, B, 0, 0), 0);
+	lose_leaf(&f, &p);
 	fixture_until(&f, vdo_volume_is_read_only(f.volume));
 	sim_device_clear_faults(f.sd);
 	sim_device_hold(f.sd, NULL, NULL);
