@@ -135,8 +135,7 @@ unsigned front_holds_max(const struct front *f)
 	return atomic_load_explicit(&f->holds_max, memory_order_relaxed);
 }
 
-/* Does anybody wait for a request? Sequentially consistent. */
-static inline bool has_waiters(const struct front *f)
+bool front_has_waiters(const struct front *f)
 {
 	return atomic_load(&f->waiting) > 0;
 }
@@ -196,7 +195,7 @@ static struct io *line_next(struct front *f)
 	if (f->ops->ready(f->engine))
 		w = waitq_pop(&f->line);
 	if (w != NULL) {
-		VDO_ASSERT(has_waiters(f));
+		VDO_ASSERT(front_has_waiters(f));
 		atomic_fetch_sub(&f->waiting, 1);
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -214,7 +213,7 @@ static void count_turn(struct io *io, uint64_t from)
 
 static void __attribute__((noinline)) feed(struct front *f)
 {
-	while (has_waiters(f) && hold(f)) {
+	while (front_has_waiters(f) && hold(f)) {
 		struct io *io = line_next(f);
 		unsigned turn;
 		uint64_t from;
@@ -238,7 +237,7 @@ static void __attribute__((noinline)) feed(struct front *f)
 
 void front_feed(struct front *f)
 {
-	if (unlikely(has_waiters(f)))
+	if (unlikely(front_has_waiters(f)))
 		feed(f);
 }
 
@@ -256,7 +255,7 @@ static void admit(struct front *f, struct io *io, bool held)
 {
 	if (held) {
 		if (likely(io->reserved != NULL || !has_blocks(io) ||
-			   !has_waiters(f))) {
+			   !front_has_waiters(f))) {
 			if (start(f, io, UINT32_MAX))
 				return;
 		} else {
@@ -302,7 +301,7 @@ static int check(struct front *f, struct io *io, uint64_t load, bool held)
 		return -EAGAIN;
 	if (!has_blocks(io))
 		return 0;
-	return has_waiters(f) ? -EAGAIN
+	return front_has_waiters(f) ? -EAGAIN
 				    : f->ops->reserve(f->engine, io);
 }
 
@@ -452,7 +451,7 @@ void front_destroy(struct front *f)
 		return;
 	VDO_ASSERT(waitq_empty(&f->line));
 	VDO_ASSERT(front_holds(f) == 0);
-	VDO_ASSERT(!has_waiters(f));
+	VDO_ASSERT(!front_has_waiters(f));
 	VDO_ASSERT((atomic_load(&f->load) & (LOAD_IOS | LOAD_CALLS)) == 0);
 	freelist_fini(&f->free_ios);
 	alloc_free(f->ios);

@@ -127,6 +127,9 @@ int front_submit(struct front *f, const struct io_request *q) MUST_CHECK;
 int front_submit_many(struct front *f, const struct io_request *q, unsigned n,
 		      unsigned *taken) MUST_CHECK;
 
+/* Does anybody wait for a request? Sequentially consistent. Any thread. */
+bool front_has_waiters(const struct front *f);
+
 /* Holds: blocks, flushes and calls without blocks that are under way. */
 unsigned front_holds(const struct front *f);
 

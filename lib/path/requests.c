@@ -45,8 +45,10 @@ static bool many_wait(const struct path *p)
 
 void request_waits(struct path *p)
 {
-	if (many_wait(p))
-		front_feed(p->config.front);
+	struct front *front = p->config.front;
+
+	if (unlikely(front_has_waiters(front)) && many_wait(p))
+		front_feed(front);
 }
 
 static bool spares_ready(const struct path *p)
