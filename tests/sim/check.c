@@ -272,7 +272,10 @@ void check_recovered(struct run *r)
 	if (!r->has_found || r->v == NULL)
 		return;
 	read_image(r, &im, "opened");
-	if (im.sb.state != VOLUME_DIRTY)
+	/* Storage that fails may end it as soon as slabs are scrubbed. */
+	if (im.sb.state != VOLUME_DIRTY &&
+	    !(im.sb.state == VOLUME_READ_ONLY && r->faulty &&
+	      run_read_only(r)))
 		die(r, "an open volume is in state %u", im.sb.state);
 	if (im.entries != 0)
 		die(r, "journal entries are left after recovery");
