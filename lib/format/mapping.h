@@ -58,6 +58,17 @@ static inline void mapping_page_put(uint8_t *page, unsigned slot,
 	mapping_encode(page + MAP_PAGE_HEADER + MAPPING_SIZE * slot, m);
 }
 
+/*
+ * Does slot @slot lie in two sectors? A page is written over in place, and
+ * where power fails meanwhile, such a slot may be old in one of them and new in
+ * the other, until its journal entry is replayed.
+ */
+static inline bool mapping_spans_sectors(unsigned slot)
+{
+	return (MAP_PAGE_HEADER + MAPPING_SIZE * slot) % SECTOR_SIZE >
+	       SECTOR_SIZE - MAPPING_SIZE;
+}
+
 /* The first slot of @page from @slot on, but before @end, with another mapping
  * than @m; @end: there is none. */
 unsigned mapping_page_skip(const uint8_t *page, unsigned slot, unsigned end,

@@ -125,6 +125,17 @@ static int meet(struct recovery *r, pbn_t pbn, unsigned level)
 	return 0;
 }
 
+/* Is slot @slot torn, as it leads to a page of @level that entries take for
+ * another kind? */
+static bool is_torn(const struct recovery *r, unsigned slot, pbn_t page,
+		    unsigned level)
+{
+	unsigned other = level > 0 ? REPLAY_LEAF : REPLAY_INTERIOR;
+
+	return mapping_spans_sectors(slot) &&
+	       (replay_table_kinds(r->table, page) & other) != 0;
+}
+
 static int take_child(struct recovery *r, const struct way *w, unsigned slot,
 		      struct mapping m)
 {
@@ -134,7 +145,8 @@ static int take_child(struct recovery *r, const struct way *w, unsigned slot,
 
 	if (m.state != STATE_UNCOMPRESSED ||
 	    !is_data_block(&r->facts.slabs, m.pbn) ||
-	    child.number >= pages_of(r, child.level))
+	    child.number >= pages_of(r, child.level) ||
+	    is_torn(r, slot, child.pbn, child.level))
 		return 0;
 	result = meet(r, child.pbn, child.level);
 	/* What the journal makes leads nowhere yet. */

@@ -341,6 +341,25 @@ void replay_table_refute(struct replay_table *t, pbn_t page)
 	t->items[i].value |= STATE_UNCOMPRESSED;
 }
 
+/* Does a slot hold only a part of @m, as power failed between two sectors?
+ * Before it was to hold @m it led nowhere. */
+static bool is_torn(const uint8_t *bytes, unsigned slot, struct mapping m)
+{
+	const uint8_t *is = bytes + MAP_PAGE_HEADER + MAPPING_SIZE * slot;
+	static const uint8_t nothing[MAPPING_SIZE];
+	uint8_t whole[MAPPING_SIZE];
+	size_t n = SECTOR_SIZE - (size_t)(is - bytes) % SECTOR_SIZE;
+
+	if (!mapping_spans_sectors(slot))
+		return false;
+	VDO_CHECK(n > 0 && n < MAPPING_SIZE);
+	mapping_encode(whole, m);
+	return (memcmp(is, whole, n) == 0 &&
+		memcmp(is + n, nothing, MAPPING_SIZE - n) == 0) ||
+	       (memcmp(is, nothing, n) == 0 &&
+		memcmp(is + n, whole + n, MAPPING_SIZE - n) == 0);
+}
+
 /* A slot of an interior page leads to one page for ever. */
 static bool takes_child(const struct replay_table *t, const uint8_t *bytes,
 			unsigned slot, struct mapping m)
@@ -348,7 +367,8 @@ static bool takes_child(const struct replay_table *t, const uint8_t *bytes,
 	static const struct mapping nothing = {ZERO_BLOCK, STATE_UNMAPPED};
 	struct mapping old = mapping_page_get(bytes, slot);
 
-	return (mapping_equal(old, nothing) || mapping_equal(old, m)) &&
+	return (mapping_equal(old, nothing) || mapping_equal(old, m) ||
+		is_torn(bytes, slot, m)) &&
 	       !replay_table_refuted(t, m.pbn);
 }
 
@@ -423,8 +443,9 @@ struct look {
 	pbn_t child; /* else: a page that has entries of its own; 0: none */
 };
 
-/* The slots of @bytes that may lead to a page with items, which are few.
- * Nothing branches, so that words are fetched side by side. */
+/* The slots of @bytes that may lead to a page with items, which are few. What
+ * may be torn tells nothing. Nothing branches, so that words are fetched side
+ * by side. */
 static unsigned find_named(const struct replay_table *t, const uint8_t *bytes,
 			   uint16_t *slots, bool *leads_to_data)
 {
@@ -435,12 +456,13 @@ static unsigned find_named(const struct replay_table *t, const uint8_t *bytes,
 		struct mapping m = mapping_page_get(bytes, slot);
 		uint64_t bits = named_bits(m.pbn);
 		uint64_t word = *named_word(t, m.pbn);
+		bool whole = !mapping_spans_sectors(slot);
 
 		slots[n] = (uint16_t)slot;
-		n += (word & bits) == bits;
-		data |= (m.state > STATE_UNCOMPRESSED) |
-			((m.state == STATE_UNCOMPRESSED) &
-			 (m.pbn == ZERO_BLOCK));
+		n += whole & ((word & bits) == bits);
+		data |= whole & ((m.state > STATE_UNCOMPRESSED) |
+				 ((m.state == STATE_UNCOMPRESSED) &
+				  (m.pbn == ZERO_BLOCK)));
 	}
 	*leads_to_data = data;
 	return n;

@@ -670,6 +670,54 @@ START_TEST(entries_that_do_not_fit)
 }
 END_TEST
 
+/* Of a slot that lies in two sectors, one may be old: the entry is in the
+ * journal still, and whether the page fits does not hang on it. */
+START_TEST(torn_slots)
+{
+	struct mapping to = {UINT64_C(0x312345678), STATE_UNCOMPRESSED};
+	struct mapping fragment = {to.pbn, STATE_FRAGMENT_0};
+	struct mapping page_70 = {70, STATE_UNCOMPRESSED};
+	unsigned found = 0;
+
+	for (unsigned slot = 0; slot < MAP_PAGE_ENTRIES; slot++) {
+		size_t at = MAP_PAGE_HEADER + MAPPING_SIZE * slot;
+		size_t cut = (size_t)div_up(at, SECTOR_SIZE) * SECTOR_SIZE;
+		uint8_t first[BLOCK_SIZE] = {0}, last[BLOCK_SIZE] = {0};
+		struct replay_table *t;
+
+		ck_assert_int_eq(mapping_spans_sectors(slot),
+				 cut > at && cut < at + MAPPING_SIZE);
+		if (!mapping_spans_sectors(slot))
+			continue;
+		found++;
+		ck_assert_int_eq(replay_table_create(3, &t), 0);
+		add(t, JOURNAL_BLOCK_MAP, 6, slot, to.pbn, STATE_UNCOMPRESSED);
+		add(t, JOURNAL_DATA, 5, 1, 80, STATE_UNCOMPRESSED);
+		add(t, JOURNAL_DATA, 70, 1, 81, STATE_UNCOMPRESSED);
+		replay_table_sort(t);
+		mapping_page_put(first, slot, to);
+		memset(first + cut, 0, sizeof(first) - cut);
+		mapping_page_put(last, slot, to);
+		memset(last, 0, cut);
+		ck_assert_ptr_null(misfit(t, 6, first, 0));
+		ck_assert_ptr_null(misfit(t, 6, last, 0));
+		ck_assert_uint_eq(replay_table_apply(t, 6, first, ANY), 1);
+		ck_assert_uint_eq(replay_table_apply(t, 6, last, ANY), 1);
+		ck_assert(mapping_equal(mapping_page_get(first, slot), to));
+		ck_assert(mapping_equal(mapping_page_get(last, slot), to));
+		/* Parts of something else are no part of it. */
+		mapping_page_put(first, slot, fragment);
+		memset(first + cut, 0, sizeof(first) - cut);
+		ck_assert_uint_eq(replay_table_apply(t, 6, first, ANY), 0);
+		/* Nor does it tell what kind of page this is. */
+		mapping_page_put(first, slot, page_70);
+		ck_assert_ptr_null(misfit(t, 5, first, 0));
+		replay_table_destroy(t);
+	}
+	ck_assert_uint_ge(found, 4);
+}
+END_TEST
+
 /* Notes on pages, and pages that are none. */
 START_TEST(notes)
 {
@@ -783,6 +831,7 @@ int main(void)
 	tcase_add_test(tc, table);
 	tcase_add_test(tc, entries_that_clash);
 	tcase_add_test(tc, entries_that_do_not_fit);
+	tcase_add_test(tc, torn_slots);
 	tcase_add_test(tc, notes);
 	tcase_add_test(tc, made_pages);
 	return unit_run();
