@@ -118,6 +118,7 @@ int check_journal_load(
 void check_journal_free(struct check_journal *j)
 {
 	replay_table_destroy(j->table);
+	replay_made_fini(&j->made);
 	replay_scan_destroy(j->scan);
 	alloc_free(j->ahead);
 	alloc_free(j->odd);
@@ -194,7 +195,14 @@ int check_journal_each(struct check_journal *j, seq_t first,
 static int put(void *arg, const struct replay_entry *e)
 {
 	struct check_journal *j = arg;
+	int result;
 
+	if (j->clash == NULL) {
+		result = replay_made_take(&j->made, &e->entry, &j->clash);
+		if (result != 0)
+			return result;
+		j->clash_block = e->entry.new_mapping.pbn;
+	}
 	/* It has room for all that the scan has counted. */
 	if (!replay_table_add(j->table, &e->entry))
 		return -ENOMEM;

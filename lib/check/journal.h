@@ -13,6 +13,7 @@
 #define CHECK_JOURNAL_H
 
 #include "format/superblock.h"
+#include "replay/made.h"
 #include "replay/scan.h"
 #include "replay/table.h"
 
@@ -34,6 +35,9 @@ struct check_journal {
 	uint64_t invalid; /* entries that cannot be; left out */
 	struct journal_point first_invalid;
 	const char *why_invalid;
+	struct replay_made made;
+	const char *clash; /* the first of entries in turn; NULL */
+	pbn_t clash_block;
 	struct replay_table *table; /* sorted; NULL: nothing to be replayed */
 };
 

@@ -150,6 +150,10 @@ int check_strays(struct check *c)
 	if (c->journal.table == NULL)
 		return 0;
 	wrong = replay_table_clash(c->journal.table, &pbn);
+	if (wrong == NULL) {
+		wrong = c->journal.clash;
+		pbn = c->journal.clash_block;
+	}
 	if (wrong != NULL)
 		tell_entries(c, pbn, wrong);
 	block = alloc_aligned(BLOCK_SIZE, 1, BLOCK_SIZE);

@@ -105,6 +105,7 @@ static void free_memory(struct recovery *r)
 	r->entries = NULL;
 	replay_table_destroy(r->table);
 	r->table = NULL;
+	replay_made_fini(&r->made);
 	replay_scan_destroy(r->scan);
 	r->scan = NULL;
 }
@@ -355,6 +356,25 @@ static bool gather(struct recovery *r, seq_t seq, int n,
 	return true;
 }
 
+/* No entry of block @seq contradicts those before it in what is a page. */
+static int compare(struct recovery *r, seq_t seq, int n,
+		   const struct replay_entry *entries)
+{
+	int result = 0;
+
+	VDO_ASSERT(n >= 0);
+	for (int i = 0; seq >= r->bounds.map_head && result == 0 && i < n; i++) {
+		const struct journal_entry *e = &entries[i].entry;
+		const char *wrong;
+
+		result = replay_made_take(&r->made, e, &wrong);
+		if (result == 0 && wrong != NULL)
+			result = recovery_page_wrong(r, e->new_mapping.pbn,
+						     wrong);
+	}
+	return result;
+}
+
 static int recover_check(struct flow *f)
 {
 	struct recovery *r = recovery_of(f);
@@ -368,9 +388,13 @@ static int recover_check(struct flow *f)
 	for (unsigned i = 0; i < k->count; i++) {
 		int n = decode(r, k->first + i,
 			       k->bytes + (size_t)i * BLOCK_SIZE, r->entries);
+		int result;
 
 		if (n < 0)
 			return R_END;
+		result = compare(r, k->first + i, n, r->entries);
+		if (result != 0)
+			return flow_fail(f, result);
 		r->result.entries += (unsigned)n;
 		(void)gather(r, k->first + i, n, r->entries);
 	}
@@ -404,6 +428,8 @@ int recovery_page_wrong(struct recovery *r, pbn_t page, const char *wrong)
 static int recover_pages(struct flow *f)
 {
 	struct recovery *r = recovery_of(f);
+	bool is_last = r->batch_next == r->bounds.last + 1;
+	int result = 0;
 	const char *wrong;
 	pbn_t page;
 
@@ -411,6 +437,11 @@ static int recover_pages(struct flow *f)
 		return R_SYNC;
 	replay_table_sort(r->table);
 	wrong = replay_table_clash(r->table, &page);
+	if (wrong == NULL)
+		result = replay_made_batch(&r->made, r->table, is_last, &page,
+					   &wrong);
+	if (result != 0)
+		return flow_fail(f, result);
 	if (wrong != NULL)
 		return flow_fail(f, recovery_page_wrong(r, page, wrong));
 	r->late = false;
@@ -512,6 +543,7 @@ static int recover_depot(struct flow *f)
 	pages_fini(r);
 	replay_table_destroy(r->table);
 	r->table = NULL;
+	replay_made_fini(&r->made);
 	begin_phase(r, load_phase, 0);
 	flow_await(f, &r->step, R_MERGED);
 	depot_set_points_end(r->c.depot, r->bounds.points_end);

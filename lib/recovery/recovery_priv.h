@@ -15,6 +15,7 @@
 #include "base/counter.h"
 #include "exec/flow.h"
 #include "recovery/reader.h"
+#include "replay/made.h"
 #include "replay/scan.h"
 #include "replay/table.h"
 
@@ -71,6 +72,7 @@ struct recovery {
 	/* The batch. */
 	struct replay_table *table;
 	uint64_t table_size; /* entries */
+	struct replay_made made; /* in all batches */
 	seq_t batch_first; /* blocks before it are in pages */
 	seq_t batch_next;  /* those from batch_first on to here in the table */
 	size_t position;   /* in the table; beyond the pages that were taken */

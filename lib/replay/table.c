@@ -305,6 +305,35 @@ unsigned replay_table_kinds(const struct replay_table *t, pbn_t page)
 	return kinds;
 }
 
+bool replay_table_has(const struct replay_table *t, pbn_t page, unsigned slot)
+{
+	VDO_ASSERT(t->sorted);
+	for (size_t i = find(t, page); is_item_of(t, i, page); i++)
+		if (slot_code_of(t, i) == slot + 1)
+			return true;
+	return false;
+}
+
+bool replay_table_data(const struct replay_table *t, size_t *at,
+		       struct replay_place *place)
+{
+	VDO_ASSERT(t->sorted);
+	for (; *at < t->count; ++*at) {
+		pbn_t to = mapping_of(t, *at).pbn;
+
+		if (kind_of(t, *at) != REPLAY_LEAF || to == ZERO_BLOCK)
+			continue;
+		*place = (struct replay_place){
+			.page = page_of(t, *at),
+			.slot = slot_code_of(t, *at) - 1,
+			.to = to,
+		};
+		++*at;
+		return true;
+	}
+	return false;
+}
+
 unsigned replay_table_notes(const struct replay_table *t, pbn_t page)
 {
 	VDO_ASSERT(t->sorted);
@@ -397,7 +426,7 @@ unsigned replay_table_apply(const struct replay_table *t, pbn_t page,
 
 /* ----------------------------------------------------------------- the lies */
 
-static const char page_and_data[] =
+const char replay_page_and_data[] =
 	"entries take a block for a page of the block map and for data";
 static const char both_kinds[] =
 	"entries have a page lead both to pages and to data";
@@ -419,7 +448,7 @@ const char *replay_table_clash(const struct replay_table *t, pbn_t *page)
 		    !is_named(t, to))
 			continue;
 		*page = to;
-		return page_and_data;
+		return replay_page_and_data;
 	}
 	*page = 0;
 	return NULL;
@@ -514,7 +543,7 @@ const char *replay_table_misfit(const struct replay_table *t, pbn_t page,
 	    l.child == ZERO_BLOCK)
 		return NULL;
 	*which = l.child;
-	return page_and_data;
+	return replay_page_and_data;
 }
 
 bool replay_table_doubts(const struct replay_table *t, pbn_t page,

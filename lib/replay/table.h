@@ -70,6 +70,20 @@ enum { REPLAY_LEAF = 1, REPLAY_INTERIOR = 2 };
 /* What the entries of page @page take it for; 0: it has none. */
 unsigned replay_table_kinds(const struct replay_table *t, pbn_t page);
 
+/* Has an entry a mapping for this slot? */
+bool replay_table_has(const struct replay_table *t, pbn_t page, unsigned slot);
+
+/* A place of a logical block, and the block that an entry has it lead to. */
+struct replay_place {
+	pbn_t page;
+	unsigned slot;
+	pbn_t to;
+};
+
+/* The next one that leads to a block, if it is sorted; begin with *@at 0. */
+bool replay_table_data(const struct replay_table *t, size_t *at,
+		       struct replay_place *place);
+
 /* What whoever has the table notes of page @page, which has items: a number of
  * 23 bits, which is 0 when it was sorted, and of other blocks. */
 unsigned replay_table_notes(const struct replay_table *t, pbn_t page);
@@ -86,6 +100,9 @@ unsigned replay_table_apply(const struct replay_table *t, pbn_t page,
 /* Page @page, which is made, is none: nothing makes it, or leads to it. */
 void replay_table_refute(struct replay_table *t, pbn_t page);
 bool replay_table_refuted(const struct replay_table *t, pbn_t page);
+
+/* Said of a block. */
+extern const char replay_page_and_data[];
 
 /*
  * What is wrong with the entries, all of which from some block of the journal

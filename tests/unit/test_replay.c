@@ -5,6 +5,7 @@
  */
 #include "build.h"
 
+#include "replay/made.h"
 #include "replay/scan.h"
 #include "replay/table.h"
 
@@ -746,6 +747,99 @@ START_TEST(notes)
 }
 END_TEST
 
+static const char *take(struct replay_made *m, enum journal_operation operation,
+			pbn_t to)
+{
+	struct journal_entry e = {
+		.operation = operation,
+		.page = 5,
+		.new_mapping = {to, STATE_UNCOMPRESSED},
+	};
+	const char *wrong;
+
+	ck_assert_int_eq(replay_made_take(m, &e, &wrong), 0);
+	return wrong;
+}
+
+/* A block is made a page once, and has no data ever after; of as many as there is
+ * room for. */
+START_TEST(made_once)
+{
+	const unsigned n = REPLAY_MADE_PAGES_MAX;
+	struct replay_made m = {0};
+
+	ck_assert_ptr_null(take(&m, JOURNAL_DATA, 100));
+	for (unsigned i = 0; i <= n; i++)
+		ck_assert_ptr_null(take(&m, JOURNAL_BLOCK_MAP, 100 + i));
+	ck_assert_ptr_null(take(&m, JOURNAL_DATA, 0));
+	ck_assert_ptr_null(take(&m, JOURNAL_DATA, 99));
+	ck_assert_ptr_nonnull(take(&m, JOURNAL_DATA, 100));
+	ck_assert_ptr_nonnull(take(&m, JOURNAL_BLOCK_MAP, 163));
+	ck_assert_ptr_nonnull(take(&m, JOURNAL_DATA, 164));
+	ck_assert_ptr_nonnull(take(&m, JOURNAL_BLOCK_MAP, 100 + n - 1));
+	ck_assert_ptr_null(take(&m, JOURNAL_DATA, 100 + n));
+	ck_assert_ptr_null(take(&m, JOURNAL_BLOCK_MAP, 100 + n));
+	replay_made_fini(&m);
+}
+END_TEST
+
+static const char *put_batch(struct replay_made *m, struct replay_table *t,
+			     bool is_last, pbn_t wanted)
+{
+	const char *wrong;
+	pbn_t page;
+
+	replay_table_sort(t);
+	ck_assert_int_eq(replay_made_batch(m, t, is_last, &page, &wrong), 0);
+	ck_assert_uint_eq(page, wanted);
+	replay_table_clear(t);
+	return wrong;
+}
+
+/* Places that lead to what a later batch makes a page, as many as there is room
+ * for, and until they lead elsewhere. */
+START_TEST(made_of_data)
+{
+	const unsigned n = REPLAY_MADE_PLACES_MAX;
+	struct replay_made m = {0};
+	struct replay_table *t;
+
+	ck_assert_int_eq(replay_table_create(n + 1, &t), 0);
+	ck_assert_ptr_null(take(&m, JOURNAL_BLOCK_MAP, 7));
+	ck_assert_ptr_null(take(&m, JOURNAL_BLOCK_MAP, 9));
+	add(t, JOURNAL_DATA, 1000, 3, 7, STATE_FRAGMENT_0);
+	add(t, JOURNAL_DATA, 1000, 4, 8, STATE_UNCOMPRESSED);
+	add(t, JOURNAL_DATA, 1001, 4, 9, STATE_UNCOMPRESSED);
+	ck_assert_ptr_null(put_batch(&m, t, false, 0));
+	ck_assert_uint_eq(m.place_count, 2);
+	add(t, JOURNAL_DATA, 1001, 4, 9, STATE_UNCOMPRESSED);
+	add(t, JOURNAL_DATA, 1001, 5, 9, STATE_UNCOMPRESSED);
+	ck_assert_ptr_null(put_batch(&m, t, false, 0));
+	ck_assert_uint_eq(m.place_count, 3);
+	add(t, JOURNAL_DATA, 1000, 3, 0, STATE_UNMAPPED);
+	add(t, JOURNAL_BLOCK_MAP, 6, 1, 7, STATE_UNCOMPRESSED);
+	ck_assert_ptr_null(put_batch(&m, t, false, 0));
+	ck_assert_uint_eq(m.place_count, 2);
+	add(t, JOURNAL_DATA, 1001, 5, 0, STATE_UNMAPPED);
+	add(t, JOURNAL_BLOCK_MAP, 6, 2, 9, STATE_UNCOMPRESSED);
+	ck_assert_ptr_nonnull(put_batch(&m, t, true, 9));
+	for (unsigned i = 0; i <= n; i++)
+		add(t, JOURNAL_DATA, 1000 + i / 812, i % 812, 9,
+		    STATE_UNCOMPRESSED);
+	ck_assert_ptr_null(put_batch(&m, t, true, 0));
+	ck_assert_uint_eq(m.place_count, 0);
+	for (unsigned i = 0; i <= n; i++)
+		add(t, JOURNAL_DATA, 1000 + i / 812, i % 812, 9,
+		    STATE_UNCOMPRESSED);
+	ck_assert_ptr_null(put_batch(&m, t, false, 0));
+	ck_assert_uint_eq(m.place_count, n);
+	add(t, JOURNAL_BLOCK_MAP, 6, 2, 9, STATE_UNCOMPRESSED);
+	ck_assert_ptr_nonnull(put_batch(&m, t, true, 9));
+	replay_table_destroy(t);
+	replay_made_fini(&m);
+}
+END_TEST
+
 START_TEST(table)
 {
 	static uint8_t page[BLOCK_SIZE];
@@ -834,5 +928,7 @@ int main(void)
 	tcase_add_test(tc, torn_slots);
 	tcase_add_test(tc, notes);
 	tcase_add_test(tc, made_pages);
+	tcase_add_test(tc, made_once);
+	tcase_add_test(tc, made_of_data);
 	return unit_run();
 }

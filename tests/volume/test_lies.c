@@ -130,14 +130,14 @@ static void append(struct bed *b, const struct journal_entry *e)
 	b->entries++;
 }
 
-/* A write of @lbn, whose leaf page is @leaf. */
-static void write_in(struct bed *b, pbn_t leaf, lbn_t lbn)
+/* A write of @lbn, whose leaf page is @leaf, to block @pbn. */
+static void write_to(struct bed *b, pbn_t leaf, lbn_t lbn, pbn_t pbn)
 {
 	struct journal_entry e = {
 		.operation = JOURNAL_DATA,
 		.page = leaf,
 		.slot = (uint16_t)(lbn % MAP_PAGE_ENTRIES),
-		.new_mapping = {free_block(b), STATE_UNCOMPRESSED},
+		.new_mapping = {pbn, STATE_UNCOMPRESSED},
 		.old_mapping = b->at[lbn],
 	};
 	uint8_t data[B];
@@ -147,6 +147,11 @@ static void write_in(struct bed *b, pbn_t leaf, lbn_t lbn)
 	pattern_fill(b->f.expect[lbn], data);
 	poke(b, e.new_mapping.pbn, data);
 	append(b, &e);
+}
+
+static void write_in(struct bed *b, pbn_t leaf, lbn_t lbn)
+{
+	write_to(b, leaf, lbn, free_block(b));
 }
 
 static void write_some(struct bed *b, lbn_t lbn, unsigned count)
@@ -488,6 +493,24 @@ static void new_page_replaces_another(struct bed *b)
 		  });
 }
 
+static void page_is_made_twice(struct bed *b)
+{
+	pbn_t page = free_block(b);
+
+	append_page(b, page_of(b, ONE, 1), 7, page);
+	append_page(b, page_of(b, ONE, 1), 8, page);
+}
+
+/* The last mapping of the place is another one. */
+static void data_were_new_page(struct bed *b)
+{
+	pbn_t page = free_block(b);
+
+	append_page(b, page_of(b, ONE, 1), 7, page);
+	lie(b, JOURNAL_DATA, page_of(b, ONE, 0), 700, page);
+	lie(b, JOURNAL_DATA, page_of(b, ONE, 0), 700, free_block(b));
+}
+
 #define LIE(name)           \
 	{                   \
 #name, name \
@@ -536,6 +559,8 @@ static const struct {
 	LIE(slot_is_812),
 	LIE(unmapped_to_a_block),
 	LIE(fragment_of_zeroes),
+	LIE(page_is_made_twice),
+	LIE(data_were_new_page),
 };
 
 #define PAGE_IS_FREE 0
@@ -648,33 +673,105 @@ static void rebuild_and_verify(struct bed *b)
 
 /* A recovery refuses it, each time, and has overwritten nothing; who only reads
  * finds what is true, and so does who rebuilds the volume. */
+static void expect_refused(struct bed *b, const char *name)
+{
+	uint8_t *before = copy_storage(b);
+
+	for (unsigned again = 0; again < 2; again++) {
+		int result = fixture_try_open(&b->f, "");
+
+		ck_assert_msg(result == -VDO_ECORRUPT, "%s: %s: %s", name,
+			      vdo_error_name(result), b->f.error.message);
+		ck_assert_ptr_nonnull(
+			strstr(b->f.error.message, "vdoctl check"));
+		ck_assert_ptr_nonnull(
+			strstr(b->f.error.message, "vdoctl rebuild --force"));
+		ck_assert_uint_eq(fixture_state(&b->f), VOLUME_DIRTY);
+		expect_only_pages(b, before, name);
+	}
+	free(before);
+	expect_told(b, name);
+	fixture_open(&b->f, "read-only=on");
+	fixture_verify_all(&b->f);
+	ck_assert_int_eq(fixture_try_close(&b->f), 0);
+	rebuild_and_verify(b);
+}
+
 START_TEST(test_lies)
 {
-	const char *name = lies[_i].name;
-	uint8_t *before;
 	struct bed b;
 
 	make_lie(&b, _i, KIND_INLINE);
-	before = copy_storage(&b);
-	for (unsigned again = 0; again < 2; again++) {
-		int result = fixture_try_open(&b.f, "");
-
-		ck_assert_msg(result == -VDO_ECORRUPT, "%s: %s: %s", name,
-			      vdo_error_name(result), b.f.error.message);
-		ck_assert_ptr_nonnull(
-			strstr(b.f.error.message, "vdoctl check"));
-		ck_assert_ptr_nonnull(
-			strstr(b.f.error.message, "vdoctl rebuild --force"));
-		ck_assert_uint_eq(fixture_state(&b.f), VOLUME_DIRTY);
-		expect_only_pages(&b, before, name);
-	}
-	free(before);
-	expect_told(&b, name);
-	fixture_open(&b.f, "read-only=on");
-	fixture_verify_all(&b.f);
-	ck_assert_int_eq(fixture_try_close(&b.f), 0);
-	rebuild_and_verify(&b);
+	expect_refused(&b, lies[_i].name);
 	bed_fini(&b);
+}
+END_TEST
+
+/* Lies that entries of two blocks of the journal tell. The first block is full. */
+static void fill_block(struct bed *b)
+{
+	write_some(b, TWO + 100, JOURNAL_ENTRIES_PER_BLOCK -
+					 b->entries % JOURNAL_ENTRIES_PER_BLOCK);
+}
+
+/* The page of the first block is written before the second is replayed. */
+static void new_page_is_later_data(struct bed *b)
+{
+	pbn_t pbn = free_block(b);
+
+	lie(b, JOURNAL_BLOCK_MAP, page_of(b, ONE, 1), 7, pbn);
+	fill_block(b);
+	write_to(b, page_of(b, ONE, 0), ONE + 100, pbn);
+}
+
+static void new_page_is_earlier_data(struct bed *b)
+{
+	write_some(b, ONE + 100, 20);
+	fill_block(b);
+	lie(b, JOURNAL_BLOCK_MAP, page_of(b, TWO, 1), 7, b->at[ONE + 107].pbn);
+}
+
+/* One block is between them. */
+static void new_page_is_data_of_long_ago(struct bed *b)
+{
+	write_some(b, ONE + 100, 20);
+	fill_block(b);
+	write_some(b, TWO + 400, JOURNAL_ENTRIES_PER_BLOCK);
+	lie(b, JOURNAL_BLOCK_MAP, page_of(b, TWO, 1), 7, b->at[ONE + 107].pbn);
+}
+
+static void page_is_made_again(struct bed *b)
+{
+	pbn_t page = free_block(b);
+
+	append_page(b, page_of(b, ONE, 1), 7, page);
+	fill_block(b);
+	append_page(b, page_of(b, ONE, 1), 8, page);
+}
+
+static const struct {
+	const char *name;
+	void (*tell)(struct bed *b);
+} spread[] = {
+	LIE(new_page_is_later_data),
+	LIE(new_page_is_earlier_data),
+	LIE(new_page_is_data_of_long_ago),
+	LIE(page_is_made_again),
+};
+
+/* So it is with memory for a block of the journal alone. */
+START_TEST(test_lies_over_batches)
+{
+	for (unsigned batch = 0; batch < 2; batch++) {
+		struct bed b;
+
+		bed_init(&b, KIND_SIM);
+		spread[_i].tell(&b);
+		store(&b);
+		b.f.recovery_batch = batch;
+		expect_refused(&b, spread[_i].name);
+		bed_fini(&b);
+	}
 }
 END_TEST
 
@@ -689,6 +786,24 @@ START_TEST(test_rebuild_keeps_data)
 	new_tree_is_old_data(&b);
 	store(&b);
 	ck_assert_int_eq(fixture_try_open(&b.f, ""), -VDO_ECORRUPT);
+	rebuild_and_verify(&b);
+	bed_fini(&b);
+}
+END_TEST
+
+/* No entry leads to the data or is of their page, so that a recovery would believe
+ * this one. Who walks over the map does not. */
+START_TEST(test_only_the_map_knows)
+{
+	struct bed b;
+
+	bed_init(&b, KIND_INLINE);
+	write_some(&b, TWO + 100, 20);
+	new_tree_is_old_data(&b);
+	store(&b);
+	ck_assert_int_eq(try_check(&b, 0, NULL), 0);
+	ck_assert_uint_eq(b.found[VDO_CHECK_JOURNAL_ENTRY], 0);
+	ck_assert_uint_eq(b.found[VDO_CHECK_PAGE_AND_DATA], 1);
 	rebuild_and_verify(&b);
 	bed_fini(&b);
 }
@@ -840,6 +955,23 @@ static void page_was_data(struct bed *b)
 	write_some(b, TWO, 5);
 }
 
+/* The same of data that were written before it, with a block of the journal for
+ * each step; and of some that are given up with the page. */
+static void page_was_new_data(struct bed *b)
+{
+	pbn_t pbn[2];
+
+	write_some(b, ONE + 100, 2);
+	pbn[0] = b->at[ONE + 100].pbn;
+	pbn[1] = b->at[ONE + 101].pbn;
+	fill_block(b);
+	write_some(b, ONE + 100, 1);
+	write_some(b, TWO + 400, JOURNAL_ENTRIES_PER_BLOCK - 1);
+	append_page(b, page_of(b, TWO, 1), 7, pbn[0]);
+	write_some(b, ONE + 101, 1);
+	append_page(b, page_of(b, TWO, 1), 8, pbn[1]);
+}
+
 /* The entry that leads to a page is the last one that is left: nothing is in
  * the page. Its parent has no sign of what it is. */
 static void page_without_entries(struct bed *b)
@@ -858,6 +990,7 @@ static const struct {
 	{"lost way", lost_way},
 	{"lost both", lost_both},
 	{"page was data", page_was_data},
+	{"page was new data", page_was_new_data},
 	{"page without entries", page_without_entries},
 };
 
@@ -1037,7 +1170,9 @@ int main(void)
 	TCase *tc = unit_case("lies");
 
 	tcase_add_loop_test(tc, test_lies, 0, LIES);
+	tcase_add_loop_test(tc, test_lies_over_batches, 0, ARRAY_SIZE(spread));
 	tcase_add_test(tc, test_rebuild_keeps_data);
+	tcase_add_test(tc, test_only_the_map_knows);
 	tcase_add_loop_test(tc, test_rebuild_empties_slot, 0, 2);
 	tcase_add_test(tc, test_lie_is_logged);
 	tcase_add_loop_test(tc, test_lost_first_writes, 0, TRUTHS);
