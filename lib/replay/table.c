@@ -469,7 +469,7 @@ static bool replaces_child(const struct replay_table *t, pbn_t page,
 /* What the slots of a page tell of it. */
 struct look {
 	bool leads_to_data; /* what only a leaf page has */
-	pbn_t child; /* else: a page that has entries of its own; 0: none */
+	pbn_t child; /* a page that has entries or is made; 0: none */
 };
 
 /* The slots of @bytes that may lead to a page with items, which are few. What
@@ -507,7 +507,8 @@ static bool is_replaced(const struct replay_table *t, pbn_t page, unsigned slot)
 }
 
 /* A mapping that an entry replaces may be to what was data then, and was made a
- * page since. */
+ * page since. In a page that may be an interior one only a page that is made can
+ * be that. */
 static struct look look_at(const struct replay_table *t, pbn_t page,
 			   const uint8_t *bytes)
 {
@@ -515,13 +516,15 @@ static struct look look_at(const struct replay_table *t, pbn_t page,
 	struct look l = {0};
 	unsigned n = find_named(t, bytes, slots, &l.leads_to_data);
 
-	for (unsigned i = 0; !l.leads_to_data && i < n; i++) {
-		pbn_t to = mapping_page_get(bytes, slots[i]).pbn;
+	for (unsigned i = 0; i < n; i++) {
+		struct mapping m = mapping_page_get(bytes, slots[i]);
+		bool may_be_old =
+			l.leads_to_data || replay_table_makes(t, m.pbn);
 
-		if (to != ZERO_BLOCK && is_named(t, to) &&
-		    !(replay_table_makes(t, to) &&
-		      is_replaced(t, page, slots[i])))
-			l.child = to;
+		if (m.state != STATE_UNMAPPED && m.pbn != ZERO_BLOCK &&
+		    is_named(t, m.pbn) &&
+		    !(may_be_old && is_replaced(t, page, slots[i])))
+			l.child = m.pbn;
 	}
 	return l;
 }
@@ -539,8 +542,7 @@ const char *replay_table_misfit(const struct replay_table *t, pbn_t page,
 		return "an entry has a page lead to another page than it does";
 	if ((kinds & REPLAY_INTERIOR) != 0 && l.leads_to_data)
 		return "an entry has a page that leads to data lead to a page";
-	if ((kinds & REPLAY_LEAF) == 0 || l.leads_to_data ||
-	    l.child == ZERO_BLOCK)
+	if ((kinds & REPLAY_LEAF) == 0 || l.child == ZERO_BLOCK)
 		return NULL;
 	*which = l.child;
 	return replay_page_and_data;

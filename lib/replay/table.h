@@ -116,8 +116,8 @@ const char *replay_table_clash(const struct replay_table *t, pbn_t *page);
 /*
  * The same of page @page, which is not made, and is on the storage as @bytes,
  * without its entries; *@which is the block. A page with entries of data that
- * has nothing that only a leaf page can have, and leads to a page with entries,
- * is an interior page, or those are wrong.
+ * leads to a page with entries, or that is made, is an interior page, or those
+ * are wrong.
  */
 const char *replay_table_misfit(const struct replay_table *t, pbn_t page,
 				const uint8_t *bytes, pbn_t *which);

@@ -650,8 +650,12 @@ START_TEST(entries_that_do_not_fit)
 	mapping_page_put(page, 4, leaf);
 	ck_assert_ptr_nonnull(misfit(t, 5, page, 70));
 	ck_assert(!replay_table_doubts(t, 7, page));
-	/* A leaf page. */
+	/* A leaf page that has what is made a page, until an entry replaces it. */
 	mapping_page_put(page, 9, fragment);
+	ck_assert_ptr_nonnull(misfit(t, 5, page, 70));
+	mapping_page_put(page, 4, one);
+	ck_assert_ptr_null(misfit(t, 5, page, 0));
+	mapping_page_put(page, 1, leaf);
 	ck_assert_ptr_null(misfit(t, 5, page, 0));
 	ck_assert_ptr_nonnull(misfit(t, 6, page, 6));
 	/* What leads to another page. */

@@ -282,6 +282,13 @@ static void new_page_is_old_data(struct bed *b)
 	lie(b, JOURNAL_DATA, page, 7, free_block(b));
 }
 
+/* The leaf page on the storage leads to it, and to zeroes as none else does. */
+static void new_page_is_old_data_beside_zeroes(struct bed *b)
+{
+	write_some(b, TWO + 100, 1);
+	lie(b, JOURNAL_BLOCK_MAP, page_of(b, ONE, 1), 7, b->at[TWO + 3].pbn);
+}
+
 static void data_in_interior_page(struct bed *b)
 {
 	lie(b, JOURNAL_DATA, page_of(b, ONE, 1), 7, old_data(b));
@@ -528,6 +535,7 @@ static const struct {
 	LIE(new_page_is_new_data_beside_zeroes),
 	LIE(new_tree_is_new_data),
 	LIE(new_page_is_old_data),
+	LIE(new_page_is_old_data_beside_zeroes),
 	LIE(data_in_interior_page),
 	LIE(data_in_place_of_page),
 	LIE(pages_in_leaf_page),
@@ -940,19 +948,28 @@ static void lost_both(struct bed *b)
 
 /* What was data becomes a page, of which the leaf page on the storage does not
  * know yet. */
-static void page_was_data(struct bed *b)
+static void make_page_of(struct bed *b, lbn_t lbn)
 {
-	pbn_t was = b->at[ONE + 3].pbn, leaf = page_of(b, ONE, 0);
-
 	append(b, &(struct journal_entry){
 			  .operation = JOURNAL_DATA,
-			  .page = leaf,
-			  .slot = ONE + 3,
-			  .old_mapping = b->at[ONE + 3],
+			  .page = page_of(b, lbn, 0),
+			  .slot = (uint16_t)(lbn % MAP_PAGE_ENTRIES),
+			  .old_mapping = b->at[lbn],
 		  });
-	b->f.expect[ONE + 3] = V_ZERO;
-	append_page(b, page_of(b, ONE, 1), 7, was);
+	b->f.expect[lbn] = V_ZERO;
+	append_page(b, page_of(b, ONE, 1), 7, b->at[lbn].pbn);
+}
+
+static void page_was_data(struct bed *b)
+{
+	make_page_of(b, ONE + 3);
 	write_some(b, TWO, 5);
+}
+
+static void page_was_data_beside_zeroes(struct bed *b)
+{
+	make_page_of(b, TWO + 3);
+	write_some(b, ONE, 5);
 }
 
 /* The same of data that were written before it, with a block of the journal for
@@ -990,6 +1007,7 @@ static const struct {
 	{"lost way", lost_way},
 	{"lost both", lost_both},
 	{"page was data", page_was_data},
+	{"page was data beside zeroes", page_was_data_beside_zeroes},
 	{"page was new data", page_was_new_data},
 	{"page without entries", page_without_entries},
 };
