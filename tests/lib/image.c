@@ -120,20 +120,37 @@ void image_keep(struct image *im)
 	im->leaf_end = 0;
 }
 
-/* Most times it is that of the last one. */
-const uint8_t *image_leaf(struct image *im, lbn_t lbn)
+pbn_t image_page_of(struct image *im, lbn_t lbn, unsigned level)
 {
 	struct tree_place place;
 	pbn_t pbn;
 
-	if (im->leaf_end == lbn / MAP_PAGE_ENTRIES + 1)
-		return im->leaf;
 	mapping_tree_place(lbn, (unsigned)im->sb.root_count, &place);
 	pbn = im->sb.root_origin + place.root;
-	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != ZERO_BLOCK;
-	     level--)
-		pbn = mapping_page_get(image_page(im, pbn), place.slot[level])
-			      .pbn;
+	for (unsigned i = MAP_LEVELS - 1; i > level && pbn != ZERO_BLOCK; i--)
+		pbn = mapping_page_get(image_page(im, pbn), place.slot[i]).pbn;
+	return pbn;
+}
+
+uint8_t *image_used(const struct image *im)
+{
+	const struct slab_geometry *g = &im->slabs;
+	uint8_t *used = must(calloc(im->sb.physical_blocks, 1));
+
+	for (uint64_t i = 0; i < g->slab_count * g->data_blocks; i++)
+		used[slab_start(g, i / g->data_blocks) + i % g->data_blocks] =
+			im->counts[i] != 0;
+	return used;
+}
+
+/* Most times it is that of the last one. */
+const uint8_t *image_leaf(struct image *im, lbn_t lbn)
+{
+	pbn_t pbn;
+
+	if (im->leaf_end == lbn / MAP_PAGE_ENTRIES + 1)
+		return im->leaf;
+	pbn = image_page_of(im, lbn, 0);
 	im->leaf = pbn == ZERO_BLOCK ? NULL : image_page(im, pbn);
 	im->leaf_end = lbn / MAP_PAGE_ENTRIES + 1;
 	return im->leaf;

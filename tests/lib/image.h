@@ -106,6 +106,12 @@ const uint8_t *image_block(struct image *im, pbn_t pbn, void *buf);
 /* The leaf page of @lbn, or NULL. */
 const uint8_t *image_leaf(struct image *im, lbn_t lbn);
 
+/* The page of @level on the way to @lbn; 0: there is none. */
+pbn_t image_page_of(struct image *im, lbn_t lbn, unsigned level);
+
+/* By PBN: is it a block for data that is not free? The caller's to be freed. */
+uint8_t *image_used(const struct image *im);
+
 /* The page of the map that is block @pbn. */
 const uint8_t *image_page(struct image *im, pbn_t pbn);
 

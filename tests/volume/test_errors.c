@@ -41,9 +41,7 @@ struct places {
 
 static void find_places(struct fixture *f, struct places *p)
 {
-	struct tree_place t;
 	struct image im;
-	pbn_t pbn;
 
 	image_open_sim(&im, f->sd, f->block_count);
 	image_recover(&im);
@@ -51,11 +49,7 @@ static void find_places(struct fixture *f, struct places *p)
 	p->sb = im.sb;
 	p->slabs = im.slabs;
 	p->lbn0 = image_lookup(&im, 0);
-	mapping_tree_place(0, (unsigned)im.sb.root_count, &t);
-	pbn = im.sb.root_origin + t.root;
-	for (unsigned level = MAP_LEVELS - 1; level > 0 && pbn != 0; level--)
-		pbn = mapping_page_get(im.pages[pbn], t.slot[level]).pbn;
-	p->leaf0 = pbn;
+	p->leaf0 = image_page_of(&im, 0, 0);
 	image_close(&im);
 }
 

@@ -54,17 +54,13 @@ static void poke(struct bed *b, pbn_t pbn, const void *block)
 /* The page of @level on the way to @lbn. */
 static pbn_t page_of(struct bed *b, lbn_t lbn, unsigned level)
 {
-	struct tree_place t;
-	uint8_t page[B];
+	struct image im;
 	pbn_t pbn;
 
-	mapping_tree_place(lbn, (unsigned)b->sb.root_count, &t);
-	pbn = b->sb.root_origin + t.root;
-	for (unsigned i = MAP_LEVELS - 1; i > level; i--) {
-		peek(b, pbn, page);
-		pbn = mapping_page_get(page, t.slot[i]).pbn;
-		ck_assert_uint_ne(pbn, 0);
-	}
+	image_open_sim(&im, b->f.sd, b->f.block_count);
+	pbn = image_page_of(&im, lbn, level);
+	ck_assert_uint_ne(pbn, 0);
+	image_close(&im);
 	return pbn;
 }
 
@@ -84,12 +80,7 @@ static void load(struct bed *b)
 	b->geometry = im.geometry;
 	b->sb = im.sb;
 	b->slabs = im.slabs;
-	b->used = calloc(im.sb.physical_blocks, 1);
-	ck_assert_ptr_nonnull(b->used);
-	for (uint64_t i = 0; i < im.slabs.slab_count * im.slabs.data_blocks;
-	     i++)
-		b->used[slab_start(&im.slabs, i / im.slabs.data_blocks) +
-			i % im.slabs.data_blocks] = im.counts[i];
+	b->used = image_used(&im);
 	for (lbn_t lbn = 0; lbn < ARRAY_SIZE(b->at); lbn++)
 		b->at[lbn] = image_lookup(&im, lbn);
 	image_close(&im);

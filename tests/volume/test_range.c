@@ -406,17 +406,12 @@ static void fault(struct fixture *f, enum vdo_device_op op, uint64_t block,
 
 static pbn_t leaf_of(struct fixture *f, uint64_t lbn)
 {
-	struct tree_place t;
 	struct image im;
 	pbn_t pbn;
 
 	image_open_sim(&im, f->sd, f->block_count);
 	image_recover(&im);
-	(void)image_lookup(&im, lbn); /* reads the pages on the way */
-	mapping_tree_place(lbn, (unsigned)im.sb.root_count, &t);
-	pbn = im.sb.root_origin + t.root;
-	for (unsigned level = MAP_LEVELS - 1; level > 0; level--)
-		pbn = mapping_page_get(im.pages[pbn], t.slot[level]).pbn;
+	pbn = image_page_of(&im, lbn, 0);
 	image_close(&im);
 	return pbn;
 }

@@ -332,7 +332,6 @@ struct places {
 
 static void find_places(struct fixture *f, lbn_t lbn, struct places *p)
 {
-	struct tree_place t;
 	struct image im;
 
 	image_open_sim(&im, f->sd, f->block_count);
@@ -341,13 +340,8 @@ static void find_places(struct fixture *f, lbn_t lbn, struct places *p)
 	p->sb = im.sb;
 	p->slabs = im.slabs;
 	p->first = image_lookup(&im, lbn);
-	mapping_tree_place(lbn, (unsigned)im.sb.root_count, &t);
-	p->page[MAP_LEVELS - 1] = im.sb.root_origin + t.root;
-	for (unsigned level = MAP_LEVELS - 1; level > 0; level--)
-		p->page[level - 1] =
-			mapping_page_get(im.pages[p->page[level]],
-					 t.slot[level])
-				.pbn;
+	for (unsigned level = 0; level < MAP_LEVELS; level++)
+		p->page[level] = image_page_of(&im, lbn, level);
 	image_close(&im);
 }
 

@@ -40,19 +40,6 @@ static void poke(struct forge *g, pbn_t pbn, const void *block)
 	sim_device_poke(g->f.sd, pbn - g->geometry.bio_offset, block);
 }
 
-static pbn_t find_leaf(struct image *im)
-{
-	struct tree_place place;
-	pbn_t page;
-
-	mapping_tree_place(0, (unsigned)im->sb.root_count, &place);
-	page = im->sb.root_origin + place.root;
-	(void)image_lookup(im, 0); /* has the pages in memory */
-	for (unsigned level = MAP_LEVELS; --level > 0;)
-		page = mapping_page_get(im->pages[page], place.slot[level]).pbn;
-	return page;
-}
-
 static pbn_t free_block(struct forge *g)
 {
 	while (!is_data_block(&g->slabs, g->next) || g->used[g->next])
@@ -119,12 +106,8 @@ static void forge_init(struct forge *g, int kind)
 	g->geometry = im.geometry;
 	g->sb = im.sb;
 	g->slabs = im.slabs;
-	g->leaf = find_leaf(&im);
-	g->used = calloc(im.sb.physical_blocks, 1);
-	ck_assert_ptr_nonnull(g->used);
-	for (uint64_t i = 0; i < im.slabs.slab_count * im.slabs.data_blocks; i++)
-		g->used[slab_start(&im.slabs, i / im.slabs.data_blocks) +
-			i % im.slabs.data_blocks] = im.counts[i];
+	g->leaf = image_page_of(&im, 0, 0);
+	g->used = image_used(&im);
 	image_close(&im);
 	for (unsigned n = 0; n < BLOCKS; n++)
 		put_block(g, n,
