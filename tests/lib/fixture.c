@@ -379,6 +379,20 @@ uint32_t fixture_state(struct fixture *f)
 	return state;
 }
 
+void fixture_set_state(struct fixture *f, enum volume_state state)
+{
+	uint8_t block[BLOCK_SIZE];
+	struct image im;
+
+	ck_assert_ptr_null(f->volume);
+	image_open_sim(&im, f->sd, f->block_count);
+	im.sb.state = state;
+	superblock_encode(&im.sb, block);
+	sim_device_poke(f->sd, im.geometry.data_start - im.geometry.bio_offset,
+			block);
+	image_close(&im);
+}
+
 /* --------------------------------------------------------------------- I/O */
 
 void fixture_write(struct fixture *f, uint64_t lbn, uint64_t count, value_t v,

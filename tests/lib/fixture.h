@@ -126,6 +126,8 @@ void fixture_check_lbn(const struct fixture *f, struct image *im, uint64_t lbn);
 /* Carry a read or write out on @bytes, a host's storage. */
 void fixture_transfer(const struct vdo_device_io *io, uint8_t *bytes);
 uint32_t fixture_state(struct fixture *f);
+/* Of a volume that is not open: as if it had been left so. */
+void fixture_set_state(struct fixture *f, enum volume_state state);
 
 /* The power fails, or has failed, and comes back: the volume is gone. */
 void fixture_lose_power(struct fixture *f);

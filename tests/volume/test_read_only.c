@@ -77,21 +77,6 @@ START_TEST(first_session)
 }
 END_TEST
 
-static void change_state(struct fixture *f, enum volume_state state)
-{
-	struct geometry g;
-	struct superblock sb;
-	uint8_t block[B];
-
-	sim_device_peek(f->sd, 0, block);
-	ck_assert_int_eq(geometry_decode(block, &g), 0);
-	sim_device_peek(f->sd, g.data_start, block);
-	ck_assert_int_eq(superblock_decode(block, g.data_start, &sb), 0);
-	sb.state = state;
-	superblock_encode(&sb, block);
-	sim_device_poke(f->sd, g.data_start, block);
-}
-
 START_TEST(each_state_is_shown)
 {
 	static const enum volume_state states[] = {
@@ -106,7 +91,7 @@ START_TEST(each_state_is_shown)
 	fixture_write_much(&f);
 	fixture_lose_power(&f);
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-		change_state(&f, states[i]);
+		fixture_set_state(&f, states[i]);
 		expect_shown(&f);
 	}
 	f.no_check = true;

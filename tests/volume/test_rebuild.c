@@ -31,18 +31,6 @@ static void read_super(struct fixture *f, struct geometry *g,
 	ck_assert_int_eq(superblock_decode(block, g->data_start, sb), 0);
 }
 
-static void change_state(struct fixture *f, enum volume_state state)
-{
-	struct geometry g;
-	struct superblock sb;
-	uint8_t block[B];
-
-	read_super(f, &g, &sb);
-	sb.state = state;
-	superblock_encode(&sb, block);
-	sim_device_poke(f->sd, g.data_start, block);
-}
-
 static void mark_read_only(struct fixture *f)
 {
 	struct vdo_device *d = sim_device_open(f->sd, NULL);
@@ -232,7 +220,7 @@ START_TEST(each_state)
 		int result;
 
 		make_read_only(&f, KIND_INLINE);
-		change_state(&f, cases[i].state);
+		fixture_set_state(&f, cases[i].state);
 		writes = sim_device_count(f.sd, VDO_DEVICE_WRITE);
 		result = try_rebuild(&f, cases[i].flags, NULL);
 		ck_assert_msg(result == cases[i].want, "%zu: %s", i,
