@@ -367,12 +367,13 @@ crashed()
 	test "$state" = dirty || fail "$1 is $state, not dirty"
 }
 
-# power NAME WRITE [OPTION...]: it fails with this write to the disk
+# power NAME WRITE [OPTION...]: it fails with this write to the disk. The more
+# neighbours are written as one, the fewer writes a plan needs; it is long enough.
 power()
 {
 	name=$1 write=$2
 	shift 2
-	invent "$name" $crash_plan 300
+	invent "$name" $crash_plan $((write / 2 + 200))
 	"$vdoplay" play "share/$name.$crash_plan" "$name.img" alignment=512 \
 		--lossy $((seed * 100 + number)) --writes "$write" "$@" >log 2>out
 	test $? -eq 99 || fail "$name: the power did not fail"
