@@ -145,6 +145,21 @@ void alloc_free(void *p)
 		free(h->base);
 }
 
+void *alloc_more(void *array, size_t *room, size_t size)
+{
+	size_t count = *room > 0 ? 2 * *room : 64;
+	void *more = alloc_zeroed(count, size);
+
+	VDO_ASSERT((array == NULL) == (*room == 0));
+	if (more == NULL)
+		return NULL;
+	if (array != NULL)
+		memcpy(more, array, *room * size);
+	alloc_free(array);
+	*room = count;
+	return more;
+}
+
 void *alloc_table(size_t bytes)
 {
 	void *p = NULL;

@@ -28,6 +28,14 @@ void *alloc_zeroed(size_t count, size_t size) MUST_CHECK;
 void *alloc_aligned(size_t align, size_t count, size_t size) MUST_CHECK;
 
 /*
+ * Twice as many objects of @size bytes as the *@room that @array has, or 64
+ * where it is NULL; what it had comes first, and the rest is zeroed. @array is
+ * freed, and
+ * *@room set. NULL: all is as it was.
+ */
+void *alloc_more(void *array, size_t *room, size_t size) MUST_CHECK;
+
+/*
  * Zeroed bytes for a large table that is used all over: from fresh pages, huge
  * ones where the kernel has them, so what is never touched costs little.
  * Aligned to pages. Freed with alloc_table_free().

@@ -60,6 +60,24 @@ int intmap_init(struct intmap *m, size_t entries_max)
 	return m->slots != NULL ? 0 : -ENOMEM;
 }
 
+int intmap_grow(struct intmap *m)
+{
+	struct intmap old = *m;
+	int result = intmap_init(m, MAX(2 * old.entries_max, (size_t)64));
+
+	if (result != 0) {
+		*m = old;
+		return result;
+	}
+	for (uint64_t i = 0; old.slots != NULL && i <= old.mask; i++)
+		if (old.slots[i].value != NULL)
+			fill(m, find(m, old.slots[i].key), old.slots[i].key,
+			     old.slots[i].value);
+	VDO_ASSERT(m->count == old.count);
+	intmap_fini(&old);
+	return 0;
+}
+
 void intmap_fini(struct intmap *m)
 {
 	VDO_CHECK(m->slots == NULL || intmap_sane(m));

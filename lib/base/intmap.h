@@ -4,8 +4,8 @@
  *
  * Invariants
  *  (1) At most half of the slots are in use, so probes are short.
- *  (2) Its capacity is fixed at init: put never allocates; the owner puts no
- *      more than @entries_max entries.
+ *  (2) Put never allocates: the owner puts no more than @entries_max entries,
+ *      or has the map grow before.
  *  (3) A value is never NULL.
  *
  * Runs on: whoever owns the map; no locks.
@@ -33,6 +33,10 @@ struct intmap {
 
 int intmap_init(struct intmap *m, size_t entries_max) MUST_CHECK;
 void intmap_fini(struct intmap *m);
+
+/* Room for twice as many entries, and some for a map that is zeroed. -ENOMEM:
+ * it is as it was. */
+int intmap_grow(struct intmap *m) MUST_CHECK;
 
 void *intmap_get(const struct intmap *m, uint64_t key);
 

@@ -160,7 +160,7 @@ struct undoing {
 	struct geometry geometry;
 	struct superblock sb; /* as it is now */
 	uint64_t *groups;     /* where they begin */
-	uint64_t count, max;
+	size_t count, max;
 	bool ended;
 	uint32_t mark;	     /* of the super block that the repair left */
 	uint32_t first_mark; /* of the one that it found */
@@ -200,16 +200,11 @@ static int read_group(struct undoing *u, uint64_t at, uint64_t number)
 static int keep_group(struct undoing *u, uint64_t at)
 {
 	if (u->count == u->max) {
-		uint64_t max = 2 * u->max + 64;
-		uint64_t *more = alloc_zeroed(max, sizeof(*more));
+		uint64_t *more = alloc_more(u->groups, &u->max, sizeof(*more));
 
 		if (more == NULL)
 			return -ENOMEM;
-		if (u->count > 0)
-			memcpy(more, u->groups, u->count * sizeof(*more));
-		alloc_free(u->groups);
 		u->groups = more;
-		u->max = max;
 	}
 	u->groups[u->count++] = at;
 	return 0;

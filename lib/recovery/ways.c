@@ -35,8 +35,7 @@
 
 #include "base/alloc.h"
 
-#define TOP  (MAP_LEVELS - 1)
-#define ROOM 64u
+#define TOP (MAP_LEVELS - 1)
 
 void ways_set_aside(struct recovery *r, pbn_t page, bool is_there)
 {
@@ -57,29 +56,19 @@ void ways_clear(struct recovery *r)
 
 /* ----------------------------------------------------------------- the walk */
 
-static int grow(struct recovery *r)
-{
-	size_t room = 2 * r->way_room + ROOM;
-	struct way *ways = alloc_zeroed(room, sizeof(*ways));
-
-	if (ways == NULL)
-		return -ENOMEM;
-	if (r->way_count > 0)
-		memcpy(ways, r->ways, r->way_count * sizeof(*ways));
-	alloc_free(r->ways);
-	r->ways = ways;
-	r->way_room = room;
-	return 0;
-}
-
 static int push(struct recovery *r, struct way way)
 {
-	int result = r->way_count == r->way_room ? grow(r) : 0;
-
 	VDO_ASSERT(way.level > 0);
-	if (result == 0)
-		r->ways[r->way_count++] = way;
-	return result;
+	if (r->way_count == r->way_room) {
+		struct way *more =
+			alloc_more(r->ways, &r->way_room, sizeof(*more));
+
+		if (more == NULL)
+			return -ENOMEM;
+		r->ways = more;
+	}
+	r->ways[r->way_count++] = way;
+	return 0;
 }
 
 /* Pages of @level in a tree. */

@@ -4,11 +4,8 @@
 #include "replay/made.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/alloc.h"
-
-#define ROOM 64u
 
 void replay_made_fini(struct replay_made *m)
 {
@@ -20,25 +17,6 @@ void replay_made_fini(struct replay_made *m)
 static bool is_made(const struct replay_made *m, pbn_t pbn)
 {
 	return m->pages.count > 0 && intmap_get(&m->pages, pbn) != NULL;
-}
-
-static int grow_pages(struct replay_made *m)
-{
-	struct intmap old = m->pages;
-	size_t room = old.entries_max > 0 ? 2 * old.entries_max : ROOM;
-	int result = intmap_init(&m->pages, room);
-
-	if (result != 0) {
-		m->pages = old;
-		return result;
-	}
-	for (uint64_t i = 0; old.slots != NULL && i <= old.mask; i++)
-		if (old.slots[i].value != NULL)
-			(void)intmap_put_new(&m->pages, old.slots[i].key,
-					     old.slots[i].value);
-	VDO_ASSERT(m->pages.count == old.count);
-	intmap_fini(&old);
-	return 0;
 }
 
 int replay_made_take(struct replay_made *m, const struct journal_entry *e,
@@ -59,7 +37,7 @@ int replay_made_take(struct replay_made *m, const struct journal_entry *e,
 	    m->pages.count == REPLAY_MADE_PAGES_MAX)
 		return 0;
 	if (m->pages.count == m->pages.entries_max)
-		result = grow_pages(m);
+		result = intmap_grow(&m->pages);
 	if (result == 0)
 		(void)intmap_put_new(&m->pages, to, m);
 	return result;
@@ -72,16 +50,12 @@ static int remember(struct replay_made *m, struct replay_place p)
 	if (m->place_count == REPLAY_MADE_PLACES_MAX)
 		return 0;
 	if (m->place_count == m->place_room) {
-		size_t room = m->place_room > 0 ? 2 * m->place_room : ROOM;
-		struct replay_place *more = alloc_zeroed(room, sizeof(*more));
+		struct replay_place *more =
+			alloc_more(m->places, &m->place_room, sizeof(*more));
 
 		if (more == NULL)
 			return -ENOMEM;
-		if (m->place_count > 0)
-			memcpy(more, m->places, m->place_count * sizeof(*more));
-		alloc_free(m->places);
 		m->places = more;
-		m->place_room = room;
 	}
 	m->places[m->place_count++] = p;
 	return 0;

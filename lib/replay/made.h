@@ -2,17 +2,18 @@
 /*
  * Blocks that entries make pages, over all batches of a journal.
  *
- * A table (table.h) compares the entries of its batch. But an entry can tell that
- * one of another batch is not true: a block is made a page once, after the last
- * mapping to it is gone, and it has no data ever after. A page of an earlier
- * batch would be written by the time that a later one says that it is none. So
- * all entries are looked at in order before anything is written, and the places
- * of a batch that lead to what a later one makes a page are remembered until
- * they are given another mapping.
+ * A table (table.h) compares the entries of its batch. But an entry can tell
+ * that one of another batch is not true: a block is made a page once, after the
+ * last mapping to it is gone, and it has no data ever after. A page of an
+ * earlier batch would be written by the time that a later one says that it is
+ * none. So all entries are looked at in order before anything is written, and
+ * the places of a batch that lead to what a later one makes a page are
+ * remembered until they are given another mapping.
  *
- * Memory: 32 to 64 bytes a page, 24 to 48 a place; 16 and 12 MiB at most. A page
- * or a place that there is no room for is not known here: then only entries of
- * one batch are compared.
+ * Memory: 32 to 64 bytes a page, 24 to 48 a place; 16 and 12 MiB at most, and
+ * half of that more of one of them while it grows. A page or a place that there
+ * is no room for is not known here: then only entries of one batch are
+ * compared.
  *
  * Runs on: one thread. Lifetime: zeroed, or replay_made_fini().
  */

@@ -279,12 +279,21 @@ static bool is_named(const struct replay_table *t, pbn_t page)
 	       is_item_of(t, find(t, page), page);
 }
 
-/* The item that makes @page; false: there is none. */
-static bool find_made(const struct replay_table *t, pbn_t page, size_t *i)
+/* The item of @page that has @slot_code; false: there is none. */
+static bool find_item(const struct replay_table *t, pbn_t page,
+		      unsigned slot_code, size_t *i)
 {
 	VDO_ASSERT(t->sorted);
 	*i = find(t, page);
-	return is_item_of(t, *i, page) && slot_code_of(t, *i) == MAKES_PAGE;
+	while (is_item_of(t, *i, page) && slot_code_of(t, *i) < slot_code)
+		++*i;
+	return is_item_of(t, *i, page) && slot_code_of(t, *i) == slot_code;
+}
+
+/* The item that makes @page; false: there is none. */
+static bool find_made(const struct replay_table *t, pbn_t page, size_t *i)
+{
+	return find_item(t, page, MAKES_PAGE, i);
 }
 
 bool replay_table_makes(const struct replay_table *t, pbn_t page)
@@ -307,11 +316,9 @@ unsigned replay_table_kinds(const struct replay_table *t, pbn_t page)
 
 bool replay_table_has(const struct replay_table *t, pbn_t page, unsigned slot)
 {
-	VDO_ASSERT(t->sorted);
-	for (size_t i = find(t, page); is_item_of(t, i, page); i++)
-		if (slot_code_of(t, i) == slot + 1)
-			return true;
-	return false;
+	size_t i;
+
+	return find_item(t, page, slot + 1, &i);
 }
 
 bool replay_table_data(const struct replay_table *t, size_t *at,
@@ -500,10 +507,9 @@ static unsigned find_named(const struct replay_table *t, const uint8_t *bytes,
 /* Does an entry replace the mapping in slot @slot of page @page? */
 static bool is_replaced(const struct replay_table *t, pbn_t page, unsigned slot)
 {
-	for (size_t i = find(t, page); is_item_of(t, i, page); i++)
-		if (slot_code_of(t, i) == slot + 1)
-			return kind_of(t, i) == REPLAY_LEAF;
-	return false;
+	size_t i;
+
+	return find_item(t, page, slot + 1, &i) && kind_of(t, i) == REPLAY_LEAF;
 }
 
 /* A mapping that an entry replaces may be to what was data then, and was made a

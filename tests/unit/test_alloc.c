@@ -99,6 +99,32 @@ START_TEST(fails_on_purpose)
 }
 END_TEST
 
+START_TEST(more)
+{
+	uint32_t *a = NULL;
+	size_t room = 0, before = 0;
+
+	for (unsigned times = 0; times < 12; times++) {
+		uint32_t *b;
+
+		alloc_fail_at(1);
+		ck_assert_ptr_null(alloc_more(a, &room, sizeof(*a)));
+		alloc_fail_at(0);
+		ck_assert_uint_eq(room, before);
+		b = alloc_more(a, &room, sizeof(*a));
+		ck_assert_ptr_nonnull(b);
+		ck_assert_uint_gt(room, before);
+		for (uint32_t i = 0; i < room; i++) {
+			ck_assert_uint_eq(b[i], i < before ? i + 1 : 0);
+			b[i] = i + 1;
+		}
+		a = b;
+		before = room;
+	}
+	alloc_free(a);
+}
+END_TEST
+
 #ifndef UNIT_SANITIZED
 #define AREAS	 2000
 #define EACH	 ((size_t)40 << 10)
@@ -138,6 +164,7 @@ int main(void)
 	tcase_add_test(tc, all_sizes_and_alignments);
 	tcase_add_test(tc, too_much);
 	tcase_add_test(tc, fails_on_purpose);
+	tcase_add_test(tc, more);
 #ifndef UNIT_SANITIZED
 	tcase_add_test(tc, goes_back);
 #endif

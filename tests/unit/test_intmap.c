@@ -115,6 +115,31 @@ START_TEST(fill_to_limit)
 }
 END_TEST
 
+/* From nothing on; what does not get memory is as it was. */
+START_TEST(grow)
+{
+	struct intmap m = {0};
+	char value;
+
+	for (uint64_t i = 0; i < 1000; i++) {
+		if (m.count == m.entries_max) {
+			alloc_fail_at(1);
+			ck_assert_int_eq(intmap_grow(&m), -ENOMEM);
+			alloc_fail_at(0);
+			ck_assert_uint_eq(m.count, i);
+			ck_assert_int_eq(intmap_grow(&m), 0);
+			ck_assert(intmap_sane(&m));
+		}
+		ck_assert_ptr_null(intmap_put_new(&m, i * 3, &value));
+	}
+	for (uint64_t i = 0; i < 1000; i++) {
+		ck_assert_ptr_eq(intmap_get(&m, i * 3), &value);
+		ck_assert_ptr_null(intmap_get(&m, i * 3 + 1));
+	}
+	intmap_fini(&m);
+}
+END_TEST
+
 START_TEST(no_memory)
 {
 	struct intmap m;
@@ -132,6 +157,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, like_an_array, 0, ARRAY_SIZE(patterns));
 	tcase_add_loop_test(tc, fill_to_limit, 0, 70);
+	tcase_add_test(tc, grow);
 	tcase_add_test(tc, no_memory);
 	return unit_run();
 }

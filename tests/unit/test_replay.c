@@ -800,6 +800,13 @@ static const char *put_batch(struct replay_made *m, struct replay_table *t,
 	return wrong;
 }
 
+static void fill_with_data(struct replay_table *t, unsigned n, pbn_t to)
+{
+	for (unsigned i = 0; i < n; i++)
+		add(t, JOURNAL_DATA, 1000 + i / MAP_PAGE_ENTRIES,
+		    i % MAP_PAGE_ENTRIES, to, STATE_UNCOMPRESSED);
+}
+
 /* Places that lead to what a later batch makes a page, as many as there is room
  * for, and until they lead elsewhere. */
 START_TEST(made_of_data)
@@ -827,14 +834,10 @@ START_TEST(made_of_data)
 	add(t, JOURNAL_DATA, 1001, 5, 0, STATE_UNMAPPED);
 	add(t, JOURNAL_BLOCK_MAP, 6, 2, 9, STATE_UNCOMPRESSED);
 	ck_assert_ptr_nonnull(put_batch(&m, t, true, 9));
-	for (unsigned i = 0; i <= n; i++)
-		add(t, JOURNAL_DATA, 1000 + i / 812, i % 812, 9,
-		    STATE_UNCOMPRESSED);
+	fill_with_data(t, n + 1, 9);
 	ck_assert_ptr_null(put_batch(&m, t, true, 0));
 	ck_assert_uint_eq(m.place_count, 0);
-	for (unsigned i = 0; i <= n; i++)
-		add(t, JOURNAL_DATA, 1000 + i / 812, i % 812, 9,
-		    STATE_UNCOMPRESSED);
+	fill_with_data(t, n + 1, 9);
 	ck_assert_ptr_null(put_batch(&m, t, false, 0));
 	ck_assert_uint_eq(m.place_count, n);
 	add(t, JOURNAL_BLOCK_MAP, 6, 2, 9, STATE_UNCOMPRESSED);

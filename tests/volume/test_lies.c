@@ -514,10 +514,12 @@ static void data_were_new_page(struct bed *b)
 #name, name \
 	}
 
-static const struct {
+struct lie {
 	const char *name;
 	void (*tell)(struct bed *b);
-} lies[] = {
+};
+
+static const struct lie lies[] = {
 	LIE(page_is_free),
 	LIE(page_is_data),
 	LIE(parent_is_data),
@@ -748,10 +750,7 @@ static void page_is_made_again(struct bed *b)
 	append_page(b, page_of(b, ONE, 1), 8, page);
 }
 
-static const struct {
-	const char *name;
-	void (*tell)(struct bed *b);
-} spread[] = {
+static const struct lie spread[] = {
 	LIE(new_page_is_later_data),
 	LIE(new_page_is_earlier_data),
 	LIE(new_page_is_data_of_long_ago),
