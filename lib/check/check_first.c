@@ -254,12 +254,14 @@ int check_journal(struct check *c)
 	struct vdo_check_finding f;
 	int result;
 
-	if (c->sb.state == VOLUME_NEW) /* what lies there is somebody else's */
-		return 0;
 	check_phase(c, "reading the journal", c->sb.recovery_journal_size);
 	result = check_journal_load(j, &c->sb, is_void, check_read, c);
 	if (result != 0)
 		return result;
+	if (c->sb.state == VOLUME_NEW) { /* what is not ours does not count */
+		j->why = 0;
+		return check_saved_journal(c);
+	}
 	if (j->unreadable > 0) {
 		f = finding_make(c, VDO_CHECK_JOURNAL_UNREADABLE);
 		f.block = check_block(c, j->first_unreadable);
