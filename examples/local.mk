@@ -18,7 +18,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 examples_vdoctl_vdoctl_LDADD = lib/libvdo.la
 
 noinst_PROGRAMS += examples/callbacks examples/epoll examples/hello \
-	examples/poll examples/pool
+	examples/poll examples/pool examples/snapshot
 examples_callbacks_SOURCES = %D%/callbacks.c
 examples_callbacks_LDADD = lib/libvdo.la -lpthread
 examples_epoll_SOURCES = %D%/epoll.c
@@ -29,6 +29,8 @@ examples_poll_SOURCES = %D%/poll.c
 examples_poll_LDADD = lib/libvdo.la
 examples_pool_SOURCES = %D%/pool.c
 examples_pool_LDADD = lib/libvdo.la -lpthread
+examples_snapshot_SOURCES = %D%/snapshot.c
+examples_snapshot_LDADD = lib/libvdo.la
 
 # A crash test on simulated storage, as somebody else would write it.
 check_PROGRAMS += examples/kvstore/crash-test

@@ -21,6 +21,7 @@ dist_man_MANS += \
 	%D%/vdo_sim_new.3 \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
+	%D%/vdo_suspend.3 \
 	%D%/vdo_usage_inspect.3 \
 	%D%/vdo_version.3 \
 	%D%/vdoctl.1 \
@@ -130,6 +131,8 @@ links_vdo_stats_get = \
 	%D%/links/vdo_stats_value.3
 links_vdo_strerror = \
 	%D%/links/vdo_error_name.3
+links_vdo_suspend = \
+	%D%/links/vdo_resume.3
 links_vdo_usage_inspect = \
 	%D%/links/vdo_usage_inspect_device.3 \
 	%D%/links/vdo_usage_count.3 \
@@ -152,6 +155,7 @@ man_links = \
 	$(links_vdo_sim_new) \
 	$(links_vdo_stats_get) \
 	$(links_vdo_strerror) \
+	$(links_vdo_suspend) \
 	$(links_vdo_usage_inspect)
 
 man_MANS = $(man_links)
@@ -187,6 +191,8 @@ $(links_vdo_stats_get):
 	$(man_link)/vdo_stats_get.3 >$@
 $(links_vdo_strerror):
 	$(man_link)/vdo_strerror.3 >$@
+$(links_vdo_suspend):
+	$(man_link)/vdo_suspend.3 >$@
 $(links_vdo_usage_inspect):
 	$(man_link)/vdo_usage_inspect.3 >$@
 

@@ -120,6 +120,28 @@ int vdo_close(struct vdo_volume *volume);
 /* Drop a volume as a crash would: wait for I/O under way, save nothing. */
 void vdo_abandon(struct vdo_volume *volume);
 
+/*
+ * Bring the volume to rest: what is under way ends, and from then on calls wait
+ * until vdo_resume(); those with VDO_IO_NOWAIT get -EAGAIN. With @save all is
+ * written first, as vdo_close() does, so that the storage is a volume that was
+ * closed in good order, and a copy of it can be opened. Without, a copy is as
+ * after a crash, with all that was flushed, and neither takes as long.
+ *
+ * The host must not write to the storage meanwhile. Closing a suspended volume
+ * resumes it first, and so does vdo_abandon(). The two calls, vdo_volume_set() and
+ * vdo_stats_get() wait for each other; which thread resumes does not matter, but
+ * it must not be one that waits for a call. With executor=inline the log says so
+ * when a synchronous call begins to wait.
+ *
+ * An error of vdo_suspend() means that the volume is not suspended, and serves:
+ * what could not be saved is an error as of vdo_close(); -EALREADY if it is
+ * suspended (vdo_resume(): if it is not); -EDEADLK from a callback; -VDO_EFORKED.
+ * Once vdo_resume() has returned 0 calls are carried out; if the storage could not
+ * be marked as in use, in read-only mode.
+ */
+int vdo_suspend(struct vdo_volume *volume, bool save);
+int vdo_resume(struct vdo_volume *volume);
+
 /* Bytes that can be addressed; a multiple of 4096. */
 uint64_t vdo_volume_size(const struct vdo_volume *volume);
 

@@ -67,6 +67,21 @@ int handle_check(const struct vdo_volume *v, bool waits)
 	return 0;
 }
 
+int handle_enter(struct vdo_volume *v)
+{
+	int result = handle_check(v, true);
+
+	if (result == 0)
+		pthread_mutex_lock(&v->lock);
+	return result;
+}
+
+void handle_leave(struct vdo_volume *v)
+{
+	VDO_ASSERT(queue_running == NULL);
+	pthread_mutex_unlock(&v->lock);
+}
+
 int handle_create(struct vdo_device *device, struct executor *x,
 		  const struct settings *s, struct vdo_volume **volume,
 		  struct vdo_error *error)
@@ -91,6 +106,7 @@ int handle_create(struct vdo_device *device, struct executor *x,
 	v->alignment = s->open.alignment;
 	VDO_ASSERT(v->alignment == 512 || v->alignment == BLOCK_SIZE);
 	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
+	pthread_mutex_init(&v->lock, NULL);
 	mark_here(v);
 	*volume = v;
 	return 0;
@@ -137,5 +153,6 @@ void handle_free(struct vdo_volume *v)
 	executor_destroy(v->executor);
 	vdo_device_close(v->own_device);
 	unmark_here(v);
+	pthread_mutex_destroy(&v->lock);
 	alloc_free(v);
 }

@@ -7,6 +7,7 @@
 #ifndef API_HANDLE_H
 #define API_HANDLE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
@@ -21,6 +22,9 @@ struct vdo_volume {
 	struct vdo_device *own_device; /* opened by us: to be closed */
 	uint64_t size_bytes;
 	unsigned alignment;
+	pthread_mutex_t lock;	/* of who asks for, or changes, all of it */
+	atomic_bool suspended;	/* changes under the lock */
+	atomic_bool said_waits; /* since it was suspended */
 	/* A page that reads as zeroes in a child process, or NULL; then the
 	 * process is compared. */
 	atomic_uint *here;
@@ -54,5 +58,10 @@ void handle_free(struct vdo_volume *v);
  * also -EDEADLK from inside of a callback.
  */
 int handle_check(const struct vdo_volume *v, bool waits) MUST_CHECK;
+
+/* The same with @waits; then the calling thread alone asks for, or changes, what
+ * the whole volume is, until handle_leave(). */
+int handle_enter(struct vdo_volume *v) MUST_CHECK;
+void handle_leave(struct vdo_volume *v);
 
 #endif

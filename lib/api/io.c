@@ -281,6 +281,14 @@ int vdo_aio_submit(struct vdo_volume *v, const struct vdo_op *ops, unsigned n)
 /* A larger call is more than one thread should do. */
 #define HELP_BYTES UINT64_C(16384)
 
+/* It will be over once somebody else resumes the volume. Without threads there
+ * may be nobody. */
+static void __attribute__((noinline)) say_waits(struct vdo_volume *v)
+{
+	if (v->executor->ops->fd != NULL && !atomic_exchange(&v->said_waits, true))
+		volume_say_waits(v->volume);
+}
+
 /* Carry @q out, of @count vectors. The thread helps (exec/help.h): on an idle
  * volume no other one is needed. */
 static int carry_out(struct vdo_volume *v, struct io_request q, int count)
@@ -301,6 +309,8 @@ static int carry_out(struct vdo_volume *v, struct io_request q, int count)
 	result = check(v, &q);
 	if (result != 0)
 		return result;
+	if (unlikely(atomic_load_explicit(&v->suspended, memory_order_relaxed)))
+		say_waits(v);
 	if (q.length <= HELP_BYTES)
 		help_begin(&h, v->executor);
 	result = front_submit(volume_front(v->volume), &q);

@@ -105,7 +105,13 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 	s = alloc_zeroed(1, sizeof(*s));
 	if (s == NULL)
 		return -ENOMEM;
+	result = handle_enter(v);
+	if (result != 0) {
+		alloc_free(s);
+		return result;
+	}
 	volume_get_stats(v->volume, &values);
+	handle_leave(v);
 	add(s, "mode", "operating mode", "normal or read-only", 0);
 	s->stats[0].text = values.mode;
 	add(s, "path.index", "index",

@@ -157,6 +157,50 @@ void vdo_abandon(struct vdo_volume *v)
 	handle_free(v);
 }
 
+/* ------------------------------------------------------- suspend and resume */
+
+static void resume(struct vdo_volume *v)
+{
+	atomic_store(&v->suspended, false);
+	/* Without its super block it is read-only: calls hear of that. */
+	(void)volume_resume(v->volume);
+}
+
+int vdo_suspend(struct vdo_volume *v, bool save)
+{
+	int result = handle_enter(v);
+
+	if (result != 0)
+		return result;
+	if (atomic_load(&v->suspended)) {
+		result = -EALREADY;
+	} else {
+		atomic_store(&v->said_waits, false);
+		atomic_store(&v->suspended, true);
+		result = volume_suspend(v->volume, save);
+		if (save)
+			result = volume_saved(v->volume, result);
+		if (result != 0)
+			resume(v);
+	}
+	handle_leave(v);
+	return result;
+}
+
+int vdo_resume(struct vdo_volume *v)
+{
+	int result = handle_enter(v);
+
+	if (result != 0)
+		return result;
+	if (atomic_load(&v->suspended))
+		resume(v);
+	else
+		result = -EALREADY;
+	handle_leave(v);
+	return result;
+}
+
 /* ----------------------------------------------------------------- the rest */
 
 uint64_t vdo_volume_size(const struct vdo_volume *v)
@@ -202,15 +246,18 @@ int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
 	result = handle_check(v, true);
 	if (result == 0)
 		result = options_set_online(name, value, &s, error);
+	if (result == 0)
+		result = handle_enter(v);
 	if (result != 0)
 		return error_finish(error, result);
+	/* There are these two. */
 	if (strcmp(name, "compression") == 0) {
 		volume_set_compression(v->volume, s.open.compression);
-		return 0;
+	} else {
+		VDO_ASSERT(strcmp(name, "deduplication") == 0);
+		volume_set_deduplication(v->volume, s.open.deduplication);
 	}
-	/* There are these two. */
-	VDO_ASSERT(strcmp(name, "deduplication") == 0);
-	volume_set_deduplication(v->volume, s.open.deduplication);
+	handle_leave(v);
 	return 0;
 }
 

@@ -71,12 +71,25 @@ static int end(struct volume *v, bool keep)
 {
 	int result;
 
-	VDO_ASSERT(v->closing.done == NULL && v->service == SERVICE_ON);
+	VDO_ASSERT(v->closing.done == NULL);
+	if (v->service == SERVICE_STOPPED) /* calls wait, and are carried out */
+		(void)volume_resume(v);
+	VDO_ASSERT(v->service == SERVICE_ON);
 	v->keep = keep;
 	path_end_ranges(v->path);
 	result = life_run(&v->closing);
 	front_join(v->front);
 	return result;
+}
+
+int volume_saved(struct volume *v, int result)
+{
+	VDO_ASSERT(v->service == SERVICE_STOPPED);
+	if (result == 0 && !v->opened_read_only)
+		result = path_lost_data(v->path); /* saved, but for that */
+	if (readonly_for_space(&v->readonly))
+		result = readonly_reason(&v->readonly);
+	return device_is_cut(v->device) ? -VDO_EGONE : result;
 }
 
 int volume_close(struct volume *v)
@@ -85,14 +98,9 @@ int volume_close(struct volume *v)
 
 	if (result == 0 && !v->opened_read_only)
 		result = still_named(v);
-	if (result == 0 && !v->opened_read_only) {
+	if (result == 0 && !v->opened_read_only)
 		log_info(&v->log, "volume: closed clean");
-		result = path_lost_data(v->path); /* saved, but for that */
-	}
-	if (readonly_for_space(&v->readonly))
-		result = readonly_reason(&v->readonly);
-	if (device_is_cut(v->device))
-		result = -VDO_EGONE;
+	result = volume_saved(v, result);
 	volume_destroy(v);
 	return result;
 }

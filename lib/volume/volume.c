@@ -32,6 +32,13 @@ int volume_read_only_reason(const struct volume *v, const char **text)
 	return reason;
 }
 
+void volume_say_waits(const struct volume *v)
+{
+	VDO_ASSERT(queue_running == NULL);
+	log_warning(&v->log, "volume: a call waits, as it is suspended; another "
+			     "thread must resume it");
+}
+
 static void compression_on(void *arg, struct completion *done)
 {
 	VDO_ASSERT(arg != NULL);

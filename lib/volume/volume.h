@@ -6,7 +6,8 @@
  *	                                              |                 |
  *	                               volume_suspend |  volume_resume  |
  *	                                              v                 |
- *	          gone <-- volume_close (from on)  stopped -------------'
+ *	          gone <-- volume_close            stopped -------------'
+ *	                   (from on or stopped)
  *
  * Each of the four is a flow, a table of rows that run on the volume's queues;
  * the caller waits once, for its end. While the volume is on it serves requests
@@ -91,6 +92,10 @@ void volume_abandon(struct volume *v);
  */
 int volume_suspend(struct volume *v, bool save) MUST_CHECK;
 
+/* What to tell whoever had it saved with @result: what was acknowledged may be
+ * lost though all else is saved. While it is suspended. */
+int volume_saved(struct volume *v, int result) MUST_CHECK;
+
 /*
  * Serve again, the calls that wait first (load.c). This never fails; an error
  * says that the super block could not be written, so that the volume is in
@@ -104,6 +109,9 @@ uint64_t volume_logical_blocks(const struct volume *v);
 bool volume_is_read_only(const struct volume *v);
 /* 0, or the first reason for which it is read-only, and its text. */
 int volume_read_only_reason(const struct volume *v, const char **text);
+
+/* Have the log say that a call waits until it is resumed. Any thread. */
+void volume_say_waits(const struct volume *v);
 
 /* Switches; from outside of the queues. */
 void volume_set_compression(struct volume *v, bool on);

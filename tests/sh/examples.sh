@@ -34,6 +34,8 @@ expect 'hello, world' hello volume
 expect '2000 blocks written, 200 stored' callbacks
 expect 'the pool ran [1-9]' pool
 expect '64 of 64 requests done, 0 failed' poll
+expect '^original: the second version' snapshot original copy
+expect '^copy: the first version' snapshot original copy
 printf '1\n2\n3' >lines
 expect '^3 lines stored, 0 failed' sh -c "cat lines | $examples/epoll"
 seq 1000 >lines 2>/dev/null || yes | head -1000 >lines

@@ -322,7 +322,7 @@ static bool cycle(struct run *r)
 {
 	bool go_on;
 
-	r->faulty = r->lossy = false;
+	r->faulty = r->lossy = r->asleep = false;
 	r->is_long = percent(r, 10);
 	totals.cycles++;
 	kinds_choose_delays(r);

@@ -99,6 +99,9 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       " of them refused or read-only; short storage: %" PRIu64 "\n",
 	       totals.rebuilds_open, totals.pools, totals.rots,
 	       totals.rots_open, totals.rots_found, totals.short_devices);
+	printf("sim: %" PRIu64 " were suspended, %" PRIu64
+	       " copies of them opened\n",
+	       totals.suspended, totals.copies);
 	printf("sim: the storage failed %" PRIu64 " reads, %" PRIu64
 	       " writes, %" PRIu64 " flushes, %" PRIu64 " discards; %" PRIu64
 	       " openings with them\n",

@@ -50,6 +50,7 @@ struct totals {
 	uint64_t rots, rots_open; /* of volumes that were closed, and not */
 	uint64_t rots_found;	 /* of these, refused or read-only */
 	uint64_t short_devices;
+	uint64_t suspended, copies; /* that were opened */
 	uint64_t failed[4];	 /* operations of the storage that failed */
 	uint64_t failed_opening; /* while a volume was opened */
 };
@@ -165,6 +166,7 @@ struct run {
 	bool lossy;  /* a write or flush may fail: read-only mode is fine */
 	bool rotten; /* the metadata was damaged */
 	bool was_recovering; /* it was opened with slabs left to be scrubbed */
+	bool asleep; /* it was suspended, and is to end so */
 	bool useless; /* no more cycles: something cannot be read */
 	uint64_t retry_lbn, retry_count; /* a read that failed; 0: none */
 	bool super_written; /* since the volume was opened, in read-only mode */
@@ -262,6 +264,14 @@ uint64_t kinds_slab_of(const struct run *r, uint64_t block);
 void work_fill(struct run *r);
 void work_some(struct run *r);
 void work_wait(struct run *r);
+/* One more operation. */
+void work_start(struct run *r);
+/* Power fails at the very step at which a trap is sprung, or soon after. False:
+ * nothing is left to be done. */
+bool work_run(struct run *r, uint64_t steps);
+
+/* rest.c: all comes to rest, calls wait, and it goes on */
+void rest_suspend(struct run *r);
 
 /* clock.c */
 void clock_begin(uint64_t seed);

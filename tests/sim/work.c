@@ -360,7 +360,7 @@ static void choose_op(struct run *r, struct op *op)
 	r->retry_count = 0;
 }
 
-static void start_op(struct run *r)
+void work_start(struct run *r)
 {
 	struct op *op = calloc(1, sizeof(*op));
 	int result;
@@ -404,9 +404,7 @@ static uint64_t run_freely(struct run *r, uint64_t steps)
 		       : sim_executor_run(r->v->executor, steps);
 }
 
-/* Power fails at the very step at which a trap is sprung, or soon after. False:
- * nothing is left to be done. */
-static bool run_steps(struct run *r, uint64_t steps)
+bool work_run(struct run *r, uint64_t steps)
 {
 	for (; steps > 0; steps--) {
 		if (run_freely(r, 1) == 0)
@@ -420,8 +418,8 @@ void work_wait(struct run *r)
 {
 	uint64_t rounds = 0;
 
-	while (r->under_way > 0) {
-		if (!run_steps(r, 10000) && r->under_way > 0)
+	while (r->under_way > 0 && !r->asleep) {
+		if (!work_run(r, 10000) && r->under_way > 0)
 			die(r, "%u operations hang", r->under_way);
 		if (++rounds > 10000)
 			die(r, "%u operations do not end", r->under_way);
@@ -436,7 +434,7 @@ void work_fill(struct run *r)
 	     i += FILL_BLOCKS) {
 		write_some(r, i, MIN(FILL_BLOCKS, r->lbns - i));
 		if (r->under_way > 10)
-			(void)run_steps(r, 2000);
+			(void)work_run(r, 2000);
 	}
 	work_wait(r);
 }
@@ -450,32 +448,6 @@ static void switch_something(struct run *r)
 	if (vdo_volume_set(r->v, name, value, NULL) != 0)
 		die(r, "switching %s", name);
 	pool_hold(r->how == OPEN_POOL);
-}
-
-/* All comes to rest, calls wait, and it goes on. */
-static void suspend_and_resume(struct run *r)
-{
-	bool save = percent(r, 70);
-	int result;
-
-	pool_hold(false);
-	result = volume_suspend(r->v->volume, save);
-	pool_hold(r->how == OPEN_POOL);
-	say(r, "  suspended%s: %s", save ? ", saved" : "",
-	    vdo_error_name(result));
-	if (result != 0 && !sim_device_crashed(r->sd) && !run_read_only(r) &&
-	    !r->faulty)
-		die(r, "suspend: %s", vdo_error_name(result));
-	if (result == 0 && save && !sim_device_crashed(r->sd))
-		check_at_rest(r);
-	for (uint64_t i = dice(r, 4); i > 0; i--)
-		start_op(r);
-	(void)run_steps(r, dice(r, 40));
-	pool_hold(false);
-	result = volume_resume(r->v->volume);
-	pool_hold(r->how == OPEN_POOL);
-	if (result != 0 && !sim_device_crashed(r->sd) && !r->faulty)
-		die(r, "resume: %s", vdo_error_name(result));
 }
 
 static uint64_t choose_work(struct run *r)
@@ -537,14 +509,16 @@ void work_some(struct run *r)
 		if (percent(r, 1))
 			switch_something(r);
 		if (dice(r, 300) == 0)
-			suspend_and_resume(r);
+			rest_suspend(r);
+		if (r->asleep)
+			return;
 		while (r->under_way >= r->under_way_max)
-			if (!run_steps(r, 1 + dice(r, 50)) &&
+			if (!work_run(r, 1 + dice(r, 50)) &&
 			    r->under_way >= r->under_way_max)
 				die(r, "%u operations hang", r->under_way);
-		start_op(r);
+		work_start(r);
 		if (!r->burst)
-			(void)run_steps(r, dice(r, 40));
+			(void)work_run(r, dice(r, 40));
 		if (sim_device_crashed(r->sd) ||
 		    (run_read_only(r) && percent(r, 3)))
 			break;
@@ -554,6 +528,6 @@ void work_some(struct run *r)
 			check_walk(r);
 	}
 	if (r->burst)
-		(void)run_steps(r, dice(r, 8000));
+		(void)work_run(r, dice(r, 8000));
 	check_walk(r);
 }

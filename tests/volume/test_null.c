@@ -188,6 +188,8 @@ START_TEST(test_volume)
 	REFUSED(vdo_volume_fd(NULL));
 	REFUSED_SAYING("volume", vdo_volume_set(NULL, "compression", "on", e));
 	REFUSED(vdo_stats_get(NULL, &stats));
+	REFUSED(vdo_suspend(NULL, true));
+	REFUSED(vdo_resume(NULL));
 	ck_assert_uint_eq(vdo_stats_count(NULL), 0);
 	ck_assert_ptr_null(vdo_stats_at(NULL, 0));
 	ck_assert_uint_eq(vdo_stats_value(NULL, "mode"), 0);

@@ -620,6 +620,253 @@ START_TEST(test_index_is_being_rebuilt)
 }
 END_TEST
 
+/* --------------------------------------------------------- the public calls */
+
+START_TEST(test_once_at_a_time)
+{
+	bool save = _i / FIXTURE_KINDS == 0;
+	struct pending p;
+	struct fixture f;
+
+	fixture_init(&f, _i % FIXTURE_KINDS, "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 10, V_UNIQUE(1), 0);
+	ck_assert_int_eq(vdo_resume(f.volume), -EALREADY);
+	for (unsigned i = 0; i < 3; i++) {
+		ck_assert_int_eq(vdo_suspend(f.volume, save), 0);
+		ck_assert_int_eq(vdo_suspend(f.volume, !save), -EALREADY);
+		ck_assert_int_eq(fixture_state(&f),
+				 save ? VOLUME_CLEAN : VOLUME_DIRTY);
+		pending_write(&p, &f, 5, V_UNIQUE(20 + i), 0);
+		for (unsigned k = 0; k < 20; k++)
+			fixture_poll(&f);
+		ck_assert(!pending_is_done(&p));
+		ck_assert_uint_eq(vdo_volume_size(f.volume),
+				  f.logical_blocks * B);
+		ck_assert_int_eq(vdo_resume(f.volume), 0);
+		ck_assert_int_eq(pending_wait(&p), 0);
+		ck_assert_int_eq(vdo_resume(f.volume), -EALREADY);
+		ck_assert_int_eq(fixture_state(&f), VOLUME_DIRTY);
+	}
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* It ends as it would have otherwise, with the calls that wait. */
+START_TEST(test_closed_while_suspended)
+{
+	bool save = _i / FIXTURE_KINDS == 0;
+	struct pending p[3];
+	struct fixture f;
+
+	fixture_init(&f, _i % FIXTURE_KINDS, "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 100, V_UNIQUE(1), 0);
+	ck_assert_int_eq(vdo_suspend(f.volume, save), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(p); i++)
+		pending_write(&p[i], &f, 50 + i, V_UNIQUE(500 + i), 0);
+	ck_assert_int_eq(fixture_try_close(&f), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(p); i++) {
+		ck_assert_uint_eq(p[i].calls, 1);
+		ck_assert_int_eq(p[i].result, 0);
+		free(p[i].buf);
+		p[i].buf = NULL;
+	}
+	check_storage(&f);
+	fixture_open(&f, "");
+	fixture_verify_all(&f);
+	ck_assert_int_eq(vdo_suspend(f.volume, save), 0);
+	fixture_close(&f);
+	fixture_open(&f, "");
+	fixture_flush(&f);
+	ck_assert_int_eq(vdo_suspend(f.volume, save), 0);
+	fixture_abandon(&f);
+	ck_assert_int_eq(fixture_state(&f), VOLUME_DIRTY);
+	fixture_open(&f, "");
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Whoever cannot have it saved has a volume that serves. */
+START_TEST(test_serves_after_an_error)
+{
+	struct sim_fault fault = {.ops = SIM_OP(VDO_DEVICE_WRITE),
+				  .block_count = 1,
+				  .times = 1};
+	struct fixture f;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 100, V_UNIQUE(1), 0);
+	fault.first_block = super_block_of(&f);
+	sim_device_fault(f.sd, &fault);
+	ck_assert_int_eq(vdo_suspend(f.volume, true), -EIO);
+	ck_assert_int_eq(vdo_resume(f.volume), -EALREADY);
+	fixture_write(&f, 50, 100, V_UNIQUE(200), 0);
+	ck_assert_int_eq(vdo_suspend(f.volume, true), 0);
+	check_storage(&f);
+	ck_assert_int_eq(vdo_resume(f.volume), 0);
+	readonly_enter(&inside(&f)->readonly, -EIO, "the test");
+	ck_assert_int_eq(vdo_suspend(f.volume, true), -VDO_EREADONLY);
+	fixture_verify_all(&f);
+	ck_assert_int_eq(vdo_suspend(f.volume, false), 0);
+	ck_assert_int_eq(vdo_resume(f.volume), 0);
+	fixture_verify_all(&f);
+	ck_assert_int_eq(fixture_try_close(&f), -VDO_EREADONLY);
+	fixture_fini(&f);
+}
+END_TEST
+
+struct inner {
+	struct fixture *f;
+	atomic_int calls;
+	int suspended, resumed;
+};
+
+static void suspend_inside(void *arg, int result)
+{
+	struct inner *i = arg;
+
+	ck_assert_int_eq(result, 0);
+	i->suspended = vdo_suspend(i->f->volume, true);
+	i->resumed = vdo_resume(i->f->volume);
+	atomic_fetch_add(&i->calls, 1);
+}
+
+START_TEST(test_not_in_callbacks)
+{
+	struct fixture f;
+	struct inner inner = {.f = &f};
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "");
+	ck_assert_int_eq(vdo_aio_flush(f.volume, suspend_inside, &inner, 0),
+			 0);
+	fixture_until(&f, atomic_load(&inner.calls) == 1);
+	ck_assert_int_eq(inner.suspended, -EDEADLK);
+	ck_assert_int_eq(inner.resumed, -EDEADLK);
+	fixture_fini(&f);
+}
+END_TEST
+
+#define TURNS 200u
+
+static void *suspend_often(void *arg)
+{
+	struct thread *w = arg;
+	uint64_t random = w->first;
+
+	for (unsigned i = 0; i < TURNS; i++) {
+		struct vdo_stats *s;
+		int result = 0;
+
+		switch (pattern_random(&random, 6)) {
+		case 0:
+		case 1:
+			result = vdo_suspend(w->f->volume, i % 2 == 0);
+			break;
+		case 2:
+			ck_assert_int_eq(vdo_stats_get(w->f->volume, &s), 0);
+			vdo_stats_free(s);
+			break;
+		default:
+			result = vdo_resume(w->f->volume);
+			break;
+		}
+		ck_assert(result == 0 || result == -EALREADY);
+	}
+	return NULL;
+}
+
+/* Several threads suspend and resume, others write. */
+START_TEST(test_many_suspend)
+{
+	struct thread w[2], s[3];
+	atomic_bool stop = false;
+	struct fixture f;
+	int result;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "depth=16 era=2");
+	for (unsigned i = 0; i < ARRAY_SIZE(w); i++) {
+		w[i] = (struct thread){.f = &f,
+				       .first = 500 * i,
+				       .count = 500,
+				       .stop = &stop};
+		ck_assert_int_eq(pthread_create(&w[i].thread, NULL, write_on,
+						&w[i]),
+				 0);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(s); i++) {
+		s[i] = (struct thread){.f = &f, .first = 77 + i};
+		ck_assert_int_eq(pthread_create(&s[i].thread, NULL,
+						suspend_often, &s[i]),
+				 0);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(s); i++)
+		pthread_join(s[i].thread, NULL);
+	result = vdo_resume(f.volume);
+	ck_assert(result == 0 || result == -EALREADY);
+	see_progress(w, ARRAY_SIZE(w));
+	atomic_store(&stop, true);
+	for (unsigned i = 0; i < ARRAY_SIZE(w); i++)
+		pthread_join(w[i].thread, NULL);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+static atomic_uint lines_of_waiting;
+
+static void count_waits(void *arg, enum vdo_log_level level, const char *line)
+{
+	(void)arg;
+	if (level == VDO_LOG_WARNING && strstr(line, "a call waits") != NULL)
+		atomic_fetch_add(&lines_of_waiting, 1);
+}
+
+static void *read_one(void *arg)
+{
+	struct thread *w = arg;
+
+	fixture_verify(w->f, w->first, 1);
+	return NULL;
+}
+
+/* Without threads a call may wait for nobody: the log says so, once. */
+START_TEST(test_says_that_it_waits)
+{
+	struct thread r[2];
+	struct fixture f;
+
+	fixture_init(&f, _i, "");
+	f.log = count_waits;
+	atomic_store(&lines_of_waiting, 0);
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 100, V_UNIQUE(1), 0);
+	for (unsigned round = 1; round < 3; round++) {
+		ck_assert_int_eq(vdo_suspend(f.volume, true), 0);
+		for (unsigned i = 0; i < ARRAY_SIZE(r); i++) {
+			r[i] = (struct thread){.f = &f, .first = i};
+			ck_assert_int_eq(pthread_create(&r[i].thread, NULL,
+							read_one, &r[i]),
+					 0);
+		}
+		while (_i == KIND_INLINE &&
+		       atomic_load(&lines_of_waiting) < round)
+			sched_yield();
+		ck_assert_int_eq(vdo_resume(f.volume), 0);
+		for (unsigned i = 0; i < ARRAY_SIZE(r); i++)
+			pthread_join(r[i].thread, NULL);
+	}
+	ck_assert_uint_eq(atomic_load(&lines_of_waiting),
+			  _i == KIND_INLINE ? 2 : 0);
+	fixture_fini(&f);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("suspend");
@@ -637,5 +884,12 @@ int main(void)
 	tcase_add_loop_test(tc, test_index_goes_on, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_index_is_being_loaded, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_index_is_being_rebuilt, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_once_at_a_time, 0, 2 * FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_closed_while_suspended, 0,
+			    2 * FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_serves_after_an_error, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_not_in_callbacks, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_many_suspend, 0, KIND_SIM);
+	tcase_add_loop_test(tc, test_says_that_it_waits, 0, KIND_SIM);
 	return unit_run();
 }

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A volume at rest: it is suspended in the middle of its work, what is on the
+ * storage then is looked at, copied and opened, and it goes on.
+ */
+#include "build.h"
+
+#include "tests/sim/sim.h"
+
+#include "volume/volume_priv.h"
+
+/* Whoever copies the storage now has a volume of its own, that holds all that was
+ * acknowledged. */
+static void open_copy(struct run *r)
+{
+	struct sim_device_config config = {.seed = r->seed,
+					   .block_count = r->block_count};
+	struct sim_device *sd = sim_device_create(&config);
+	struct vdo_device *d = sim_device_open(sd, NULL);
+	struct vdo_volume *original = r->v;
+	enum opening how = r->how;
+	uint8_t block[BLOCK_SIZE];
+	struct vdo_config *c;
+	struct vdo_error error;
+
+	for (uint64_t i = 0; i < r->block_count; i++) {
+		sim_device_peek(r->sd, i, block);
+		sim_device_poke(sd, i, block);
+	}
+	if (vdo_config_new(&c) != 0)
+		abort();
+	vdo_config_set(c, "executor", "inline", NULL);
+	vdo_config_set(c, "cache", "1M", NULL);
+	if (vdo_open_device(d, c, &r->v, &error) != 0)
+		die(r, "a copy cannot be opened: %s", error.message);
+	r->how = OPEN_INLINE;
+	check_reads(r);
+	if (vdo_close(r->v) != 0)
+		die(r, "a copy cannot be closed");
+	r->v = original;
+	r->how = how;
+	vdo_config_free(c);
+	vdo_device_close(d);
+	sim_device_destroy(sd);
+	totals.copies++;
+}
+
+/* Public calls wait, and run whatever there is meanwhile. */
+static int suspend(struct run *r, bool save)
+{
+	int result;
+
+	pool_hold(false);
+	result = vdo_suspend(r->v, save);
+	pool_hold(r->how == OPEN_POOL);
+	say(r, "  suspended%s: %s", save ? ", saved" : "",
+	    vdo_error_name(result));
+	if (result != 0 && !sim_device_crashed(r->sd) && !run_read_only(r) &&
+	    !r->faulty)
+		die(r, "suspend: %s", vdo_error_name(result));
+	return result;
+}
+
+void rest_suspend(struct run *r)
+{
+	bool save = percent(r, 70);
+
+	if (suspend(r, save) != 0)
+		return;
+	totals.suspended++;
+	if (save && !sim_device_crashed(r->sd))
+		check_at_rest(r);
+	if (!sim_device_crashed(r->sd) && !run_read_only(r) && percent(r, 20))
+		open_copy(r);
+	for (uint64_t i = dice(r, 4); i > 0; i--)
+		work_start(r);
+	(void)work_run(r, dice(r, 40));
+	pool_hold(false);
+	r->asleep = percent(r, 5);
+	if (r->asleep)
+		return;
+	if (vdo_resume(r->v) != 0)
+		die(r, "it is not resumed");
+	pool_hold(r->how == OPEN_POOL);
+}
