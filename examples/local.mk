@@ -13,6 +13,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/vdoctl/main.c \
 	%D%/vdoctl/rebuild.c \
 	%D%/vdoctl/show.c \
+	%D%/vdoctl/trim.c \
 	%D%/vdoctl/usage.c \
 	%D%/vdoctl/vdoctl.h
 examples_vdoctl_vdoctl_LDADD = lib/libvdo.la

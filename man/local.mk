@@ -22,6 +22,7 @@ dist_man_MANS += \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
 	%D%/vdo_suspend.3 \
+	%D%/vdo_trim.3 \
 	%D%/vdo_usage_inspect.3 \
 	%D%/vdo_version.3 \
 	%D%/vdoctl.1 \
@@ -133,6 +134,9 @@ links_vdo_strerror = \
 	%D%/links/vdo_error_name.3
 links_vdo_suspend = \
 	%D%/links/vdo_resume.3
+links_vdo_trim = \
+	%D%/links/vdo_trim_device.3 \
+	%D%/links/vdo_trimmed_get.3
 links_vdo_usage_inspect = \
 	%D%/links/vdo_usage_inspect_device.3 \
 	%D%/links/vdo_usage_count.3 \
@@ -156,6 +160,7 @@ man_links = \
 	$(links_vdo_stats_get) \
 	$(links_vdo_strerror) \
 	$(links_vdo_suspend) \
+	$(links_vdo_trim) \
 	$(links_vdo_usage_inspect)
 
 man_MANS = $(man_links)
@@ -193,6 +198,8 @@ $(links_vdo_strerror):
 	$(man_link)/vdo_strerror.3 >$@
 $(links_vdo_suspend):
 	$(man_link)/vdo_suspend.3 >$@
+$(links_vdo_trim):
+	$(man_link)/vdo_trim.3 >$@
 $(links_vdo_usage_inspect):
 	$(man_link)/vdo_usage_inspect.3 >$@
 

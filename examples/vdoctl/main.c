@@ -20,6 +20,7 @@ static const struct {
 	{"index", command_index, "look at, verify or rebuild the index"},
 	{"read-only", command_read_only, "have nobody write to a volume"},
 	{"rebuild", command_rebuild, "make a volume that is read-only writable"},
+	{"trim", command_trim, "give free blocks back to the storage"},
 	{"stats", command_stats, "show the statistics of a volume"},
 	{"write", command_write, "copy standard input into a volume"},
 	{"read", command_read, "copy a part of a volume to standard output"},

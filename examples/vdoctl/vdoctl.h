@@ -18,6 +18,7 @@ int command_check(int argc, char **argv);
 int command_index(int argc, char **argv);
 int command_read_only(int argc, char **argv);
 int command_rebuild(int argc, char **argv);
+int command_trim(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_write(int argc, char **argv);
 int command_read(int argc, char **argv);

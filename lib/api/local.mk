@@ -12,6 +12,7 @@ lib_libcore_la_SOURCES += \
 	%D%/rebuild.c \
 	%D%/size.c \
 	%D%/stats.c %D%/stats_rows.h \
+	%D%/trim.c \
 	%D%/usage.c \
 	%D%/version.c \
 	%D%/volume.c

@@ -6,5 +6,6 @@ lib_libcore_la_SOURCES += \
 	%D%/journal.c %D%/journal.h \
 	%D%/rebuild.c %D%/rebuild.h %D%/rebuild_map.c %D%/rebuild_priv.h \
 	%D%/rebuild_slabs.c %D%/strays.c \
+	%D%/trim.c %D%/trim.h \
 	%D%/usage.c %D%/usage.h %D%/usage_map.c %D%/usage_priv.h \
 	%D%/walk.c %D%/walk.h

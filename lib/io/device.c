@@ -214,7 +214,7 @@ static int submit_and_wait(struct vdo_device *d, struct blocking_io *b)
 }
 
 static int run_blocking(struct vdo_device *d, enum vdo_device_op op,
-			uint64_t offset, void *buf, size_t n)
+			uint64_t offset, void *buf, uint64_t n)
 {
 	struct iovec vec = {.iov_base = buf, .iov_len = n};
 	struct blocking_io b = {
@@ -223,7 +223,7 @@ static int run_blocking(struct vdo_device *d, enum vdo_device_op op,
 			.offset = offset,
 			.length = n,
 			.iov = &vec,
-			.iov_count = op == VDO_DEVICE_FLUSH ? 0 : 1,
+			.iov_count = buf == NULL ? 0 : 1,
 		},
 	};
 
@@ -301,4 +301,18 @@ int device_flush(struct vdo_device *d)
 	if (!(d->flags & VDO_DEVICE_VOLATILE_CACHE))
 		return 0;
 	return run_blocking(d, VDO_DEVICE_FLUSH, 0, NULL, 0);
+}
+
+int device_discard(struct vdo_device *d, uint64_t offset, uint64_t length)
+{
+	VDO_ASSERT(offset % BLOCK_SIZE == 0 && length % BLOCK_SIZE == 0);
+	if (d->flags & VDO_DEVICE_READ_ONLY)
+		return -EROFS;
+	if (!(d->flags & VDO_DEVICE_CAN_DISCARD))
+		return -EOPNOTSUPP;
+	if (offset > d->size_bytes || length > d->size_bytes - offset)
+		return -ERANGE;
+	return length == 0 ? 0
+			   : run_blocking(d, VDO_DEVICE_DISCARD, offset, NULL,
+					  length);
 }

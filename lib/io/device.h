@@ -124,6 +124,10 @@ int device_write(struct vdo_device *d, uint64_t offset, const void *buf,
 		 size_t n) MUST_CHECK;
 int device_flush(struct vdo_device *d) MUST_CHECK;
 
+/* The range, whole blocks, may lose its content. -EOPNOTSUPP: not here. */
+int device_discard(struct vdo_device *d, uint64_t offset, uint64_t length)
+	MUST_CHECK;
+
 /*
  * Read any number of bytes from any place, outside of any queue; of a host's
  * device, which knows only blocks, whole blocks.

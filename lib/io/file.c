@@ -135,9 +135,27 @@ static int run_flush(struct file *f)
 	return r == 0 ? file_flushed(f) : r;
 }
 
+/* Of a file holes are made, which keep its size. */
+static int run_discard(struct file *f, const struct vdo_device_io *io)
+{
+	uint64_t range[2] = {io->offset, io->length};
+	int r;
+
+	VDO_ASSERT(io->length > 0 && io->offset <= INT64_MAX - io->length);
+	do
+		r = f->block_device
+			    ? ioctl(f->fd, BLKDISCARD, range)
+			    : fallocate(f->fd,
+					FALLOC_FL_PUNCH_HOLE |
+						FALLOC_FL_KEEP_SIZE,
+					(off_t)io->offset, (off_t)io->length);
+	while (r != 0 && errno == EINTR);
+	return r == 0 ? 0 : -errno;
+}
+
 int file_run(struct file *f, struct vdo_device_io *io, uint64_t done)
 {
-	if (io->op == VDO_DEVICE_WRITE &&
+	if ((io->op == VDO_DEVICE_WRITE || io->op == VDO_DEVICE_DISCARD) &&
 	    (f->device->flags & VDO_DEVICE_READ_ONLY))
 		return -EROFS;
 	switch (io->op) {
@@ -147,7 +165,7 @@ int file_run(struct file *f, struct vdo_device_io *io, uint64_t done)
 	case VDO_DEVICE_FLUSH:
 		return run_flush(f);
 	case VDO_DEVICE_DISCARD:
-		break;
+		return run_discard(f, io);
 	}
 	return -EOPNOTSUPP;
 }
@@ -344,8 +362,7 @@ static int set_up(struct file *f, const char *path, bool read_only,
 	direct_set_up(f, read_only);
 	d->block_device = f->block_device;
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;
-	if (read_only)
-		d->flags |= VDO_DEVICE_READ_ONLY;
+	d->flags |= read_only ? VDO_DEVICE_READ_ONLY : VDO_DEVICE_CAN_DISCARD;
 	return 0;
 }
 

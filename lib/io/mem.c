@@ -169,7 +169,7 @@ static int transfer(struct mem *m, struct vdo_device_io *io)
 	    io->length > m->size_bytes - io->offset)
 		return -ERANGE;
 	if (io->op == VDO_DEVICE_DISCARD)
-		return -EOPNOTSUPP;
+		return madvise(at, io->length, MADV_DONTNEED) ? -errno : 0;
 	for (unsigned i = 0; i < io->iov_count; i++) {
 		const struct iovec *v = &io->iov[i];
 
@@ -254,6 +254,7 @@ int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device)
 		goto fail;
 	d->submit = mem_submit;
 	d->immediate = true;
+	d->flags = VDO_DEVICE_CAN_DISCARD;
 	d->blocking = mem_blocking;
 	d->close = mem_close;
 	d->ctx = m;

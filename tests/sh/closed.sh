@@ -87,7 +87,7 @@ for mask in 1 2 3 4 5 6 7; do
 		}
 	}
 	for command in info stats read "index info" "index verify" \
-		"index rebuild" "discard --offset 0 --length 4096"; do
+		"index rebuild" trim "discard --offset 0 --length 4096"; do
 		without $mask "$vdoctl" $command "$v"
 		good "$command" "$v"
 	done >/dev/null

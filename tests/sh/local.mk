@@ -29,6 +29,7 @@ sh_tests = \
 	%D%/static.sh \
 	%D%/symbols.sh \
 	%D%/system.sh \
+	%D%/trim.sh \
 	%D%/vdoctl.sh
 TESTS += $(sh_tests)
 EXTRA_DIST += $(sh_tests) %D%/dedup-copy-lib.sh %D%/nbdkit-lib.sh \

@@ -334,6 +334,9 @@ static bool cycle(struct run *r)
 		mend_rebuild(r);
 	else if (r->has_found && percent(r, 10))
 		mend_check(r);
+	if (r->has_found && !r->unsure && !r->killed &&
+	    r->found.sb.state == VOLUME_CLEAN && percent(r, 20))
+		mend_trim(r);
 	r->killed = !r->fua_lies && percent(r, 20);
 	sim_device_kill_only(r->sd, r->killed);
 	go_on = percent(r, 10) ? live_elsewhere(r)

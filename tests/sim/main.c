@@ -96,9 +96,11 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	printf("sim: and %" PRIu64 " rebuilds of what was only not closed; "
 	       "%" PRIu64 " openings on a pool; rot: %" PRIu64
 	       " volumes that were closed, %" PRIu64 " that were not, %" PRIu64
-	       " of them refused or read-only; short storage: %" PRIu64 "\n",
+	       " of them refused or read-only; short storage: %" PRIu64
+	       "; trimmed: %" PRIu64 "\n",
 	       totals.rebuilds_open, totals.pools, totals.rots,
-	       totals.rots_open, totals.rots_found, totals.short_devices);
+	       totals.rots_open, totals.rots_found, totals.short_devices,
+	       totals.trims);
 	printf("sim: %" PRIu64 " were suspended, %" PRIu64
 	       " copies of them opened\n",
 	       totals.suspended, totals.copies);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the library does with volumes that are not open: a check, which must
- * find nothing in what any crash leaves, and a rebuild of what an error has made
- * read-only, which must lose nothing, however often power fails during it.
+ * find nothing in what any crash leaves; a rebuild of what an error has made
+ * read-only, which must lose nothing, however often power fails during it; and
+ * free blocks of a volume that was closed given back.
  */
 #include "build.h"
 
@@ -79,6 +80,32 @@ static int rebuild_once(struct run *r, unsigned flags,
 	totals.crashes += sim_device_crashed(r->sd);
 	totals.rebuilds_cut += sim_device_crashed(r->sd);
 	return result;
+}
+
+/* Free blocks are given back, as far as power lasts. */
+void mend_trim(struct run *r)
+{
+	struct vdo_device *d = plug(r);
+	struct vdo_error error = {0};
+	struct vdo_job *job;
+	int result;
+
+	if (percent(r, 30))
+		sim_device_crash_at(r->sd, any_size(r, 9));
+	result = vdo_trim_device(d, NULL, &job, &error);
+	if (result == 0) {
+		result = vdo_job_wait(job, -1, &error);
+		vdo_job_free(job);
+	}
+	vdo_device_close(d);
+	if (result != 0 && !sim_device_crashed(r->sd))
+		die(r, "trim: %s: %s", vdo_error_name(result), error.message);
+	if (result == 0 && !sim_device_crashed(r->sd))
+		sim_device_crash_at(r->sd, 0);
+	totals.crashes += sim_device_crashed(r->sd);
+	totals.trims++;
+	say(r, "  trimmed%s", result == 0 ? "" : ", until power failed");
+	check_survivors(r, "after a trim");
 }
 
 static uint32_t state_of(struct run *r)

@@ -45,6 +45,7 @@ struct totals {
 	uint64_t crashed_so;	/* crashes of those that were opened so */
 	uint64_t rebuilds;
 	uint64_t rebuilds_open;	 /* of volumes that were only not closed */
+	uint64_t trims;
 	uint64_t rebuilds_cut;	 /* crashes in rebuilds */
 	uint64_t read_only;	 /* crashes in read-only mode */
 	uint64_t rots, rots_open; /* of volumes that were closed, and not */
@@ -327,6 +328,7 @@ void check_forget(struct run *r);
 
 /* mend.c: jobs for volumes that are not open */
 void mend_check(struct run *r);
+void mend_trim(struct run *r);
 void mend_rebuild(struct run *r);
 /* What a crash has just left, and then the crash again. */
 void mend_by_force(struct run *r);

@@ -96,6 +96,7 @@ START_TEST(test_life)
 	struct vdo_info info;
 	struct vdo_plan plan;
 	struct vdo_check_report report;
+	struct vdo_trimmed trimmed;
 	struct vdo_usage usage;
 	struct vdo_rebuilt rebuilt;
 	struct vdo_job *job;
@@ -148,6 +149,11 @@ START_TEST(test_life)
 	ck_assert_int_eq(vdo_check_mend((enum vdo_check_code)1000), 0);
 	ck_assert_ptr_null(vdo_check_severity_name(
 		(enum vdo_check_severity)1000));
+	REFUSED_SAYING("job", vdo_trim("/dev/null", NULL, NULL, e));
+	REFUSED_SAYING("path", vdo_trim(NULL, NULL, &job, e));
+	REFUSED_SAYING("job", vdo_trim_device(d, NULL, NULL, e));
+	REFUSED_SAYING("device", vdo_trim_device(NULL, NULL, &job, e));
+	REFUSED(vdo_trimmed_get(NULL, &trimmed, sizeof(trimmed)));
 	REFUSED_SAYING("path", vdo_usage_inspect(NULL, &usage, 8, e));
 	REFUSED_SAYING("usage", vdo_usage_inspect("/dev/null", NULL, 8, e));
 	REFUSED_SAYING("device", vdo_usage_inspect_device(NULL, &usage, 8, e));
