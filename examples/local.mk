@@ -19,13 +19,15 @@ examples_vdoctl_vdoctl_SOURCES = \
 examples_vdoctl_vdoctl_LDADD = lib/libvdo.la
 
 noinst_PROGRAMS += examples/callbacks examples/epoll examples/hello \
-	examples/poll examples/pool examples/snapshot
+	examples/map examples/poll examples/pool examples/snapshot
 examples_callbacks_SOURCES = %D%/callbacks.c
 examples_callbacks_LDADD = lib/libvdo.la -lpthread
 examples_epoll_SOURCES = %D%/epoll.c
 examples_epoll_LDADD = lib/libvdo.la
 examples_hello_SOURCES = %D%/hello.c
 examples_hello_LDADD = lib/libvdo.la
+examples_map_SOURCES = %D%/map.c
+examples_map_LDADD = lib/libvdo.la
 examples_poll_SOURCES = %D%/poll.c
 examples_poll_LDADD = lib/libvdo.la
 examples_pool_SOURCES = %D%/pool.c

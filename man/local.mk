@@ -14,6 +14,7 @@ dist_man_MANS += \
 	%D%/vdo_index_inspect.3 \
 	%D%/vdo_inspect.3 \
 	%D%/vdo_job.3 \
+	%D%/vdo_map_extents.3 \
 	%D%/vdo_open.3 \
 	%D%/vdo_poll.3 \
 	%D%/vdo_pread.3 \
@@ -79,6 +80,8 @@ links_vdo_job = \
 	%D%/links/vdo_job_free.3 \
 	%D%/links/vdo_job_progress.3 \
 	%D%/links/vdo_job_wait.3
+links_vdo_map_extents = \
+	%D%/links/vdo_map_kind_name.3
 links_vdo_open = \
 	%D%/links/vdo_open_start.3 \
 	%D%/links/vdo_open_device_start.3 \
@@ -152,6 +155,7 @@ man_links = \
 	$(links_vdo_index_inspect) \
 	$(links_vdo_inspect) \
 	$(links_vdo_job) \
+	$(links_vdo_map_extents) \
 	$(links_vdo_open) \
 	$(links_vdo_poll) \
 	$(links_vdo_pread) \
@@ -182,6 +186,8 @@ $(links_vdo_inspect):
 	$(man_link)/vdo_inspect.3 >$@
 $(links_vdo_job):
 	$(man_link)/vdo_job.3 >$@
+$(links_vdo_map_extents):
+	$(man_link)/vdo_map_extents.3 >$@
 $(links_vdo_open):
 	$(man_link)/vdo_open.3 >$@
 $(links_vdo_poll):

@@ -17,6 +17,7 @@
 #include <vdo/io.h>
 #include <vdo/job.h>
 #include <vdo/log.h>
+#include <vdo/map.h>
 #include <vdo/rebuild.h>
 #include <vdo/stats.h>
 #include <vdo/trim.h>

@@ -7,12 +7,15 @@
 #ifndef API_HANDLE_H
 #define API_HANDLE_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
 #include <vdo/vdo.h>
 
+#include "base/assert.h"
+#include "format/types.h"
 #include "volume/volume.h"
 
 struct vdo_volume {
@@ -63,5 +66,17 @@ int handle_check(const struct vdo_volume *v, bool waits) MUST_CHECK;
  * the whole volume is, until handle_leave(). */
 int handle_enter(struct vdo_volume *v) MUST_CHECK;
 void handle_leave(struct vdo_volume *v);
+
+/* Is this an aligned range of @v? -EINVAL, -ERANGE. */
+static inline int handle_check_range(const struct vdo_volume *v,
+				     uint64_t offset, uint64_t length)
+{
+	VDO_CHECK(v->alignment == 512 || v->alignment == BLOCK_SIZE);
+	if ((offset | length) % v->alignment != 0)
+		return -EINVAL;
+	if (offset > v->size_bytes || length > v->size_bytes - offset)
+		return -ERANGE;
+	return 0;
+}
 
 #endif

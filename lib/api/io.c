@@ -20,17 +20,6 @@
 #define KNOWN_FLAGS                                                            \
 	(VDO_IO_FUA | VDO_IO_NO_DEDUPE | VDO_IO_NO_COMPRESS | VDO_IO_NOWAIT)
 
-static int check_range(const struct vdo_volume *v, uint64_t offset,
-		       uint64_t length)
-{
-	VDO_CHECK(is_power_of_two(v->alignment));
-	if ((offset | length) % v->alignment != 0)
-		return -EINVAL;
-	if (offset > v->size_bytes || length > v->size_bytes - offset)
-		return -ERANGE;
-	return 0;
-}
-
 static int sum_vectors(const struct iovec *iov, int count, uint64_t *length)
 {
 	uint64_t sum = 0;
@@ -55,7 +44,8 @@ static int check(const struct vdo_volume *v, const struct io_request *q)
 	if ((q->flags & ~KNOWN_FLAGS) != 0 || q->callback == NULL)
 		return -EINVAL;
 	result = q->kind == IO_FLUSH ? 0
-				     : check_range(v, q->offset, q->length);
+				     : handle_check_range(v, q->offset,
+							  q->length);
 	VDO_CHECK(result != 0 || q->kind == IO_FLUSH ||
 		  q->offset + q->length <= v->size_bytes);
 	return result;

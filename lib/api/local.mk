@@ -6,6 +6,7 @@ lib_libcore_la_SOURCES += \
 	%D%/index.c \
 	%D%/io.c \
 	%D%/job.c %D%/job.h \
+	%D%/map.c \
 	%D%/offline.c %D%/offline.h \
 	%D%/open.c \
 	%D%/options.c %D%/options.h \

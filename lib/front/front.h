@@ -37,6 +37,7 @@ struct executor;
 struct front;
 struct io;
 struct queue;
+struct survey;
 
 enum io_kind {
 	IO_READ,
@@ -44,6 +45,7 @@ enum io_kind {
 	IO_DISCARD,
 	IO_ZERO,
 	IO_FLUSH,
+	IO_SURVEY,
 };
 
 /* Runs once, on some queue of the volume; where a thread helps that queue
@@ -61,6 +63,7 @@ struct io_request {
 	uint64_t length; /* bytes; reads and writes: of all iov together */
 	const struct iovec *iov;
 	unsigned iov_count;
+	struct survey *survey; /* the engine's, of an IO_SURVEY */
 	io_callback callback;
 	void *arg;
 };

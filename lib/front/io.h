@@ -66,6 +66,7 @@ struct io {
 	/* The engine's. */
 	void *engine;    /* flushes: which one it is */
 	lbn_t range_next; /* discards, zeroes: where their walk goes on */
+	struct survey *survey; /* surveys: what goes on */
 	void *reserved;  /* NOWAIT: requests for all blocks to come */
 } __attribute__((aligned(CACHE_LINE)));
 

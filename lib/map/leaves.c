@@ -202,6 +202,15 @@ static void collect(struct map_zone *z, struct page *p, struct map_op *op)
 	op->slot = (uint16_t)slot;
 }
 
+static void copy(struct map_zone *z, const struct page *p,
+		 const struct map_op *op)
+{
+	VDO_CHECK(p->pbn == op->page && p->level == 0);
+	if (p->state == PAGE_OUTGOING)
+		counter_inc(&z->stats.read_outgoing);
+	memcpy(op->copy, p->bytes, BLOCK_SIZE);
+}
+
 static void write_run(struct map_zone *z, struct page *p, struct map_op *op)
 {
 	const struct map_run *run = &op->run;
@@ -230,6 +239,10 @@ static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 		collect(z, p, op);
 	else if (op->operation == MAP_PUT_RUN)
 		write_run(z, p, op);
+	else if (op->operation == MAP_COPY) {
+		copy(z, p, op);
+		p->referenced = false; /* it goes first, if that was all */
+	}
 	op_finish(op, r);
 }
 
@@ -443,6 +456,23 @@ bool map_collect(struct map *m, unsigned zone, struct map_op *op)
 		return true;
 	}
 	op_wait(z, op, MAP_COLLECT);
+	fetch(z, op, p);
+	return false;
+}
+
+bool map_copy(struct map *m, unsigned zone, struct map_op *op)
+{
+	struct map_zone *z = &m->zones[zone];
+	struct page *p = intmap_get(&z->leaves, op->page);
+
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(op->page != 0 && op->copy != NULL);
+	counter_inc(&z->stats.read_count);
+	if (likely(p != NULL && page_loaded(p))) {
+		copy(z, p, op);
+		return true;
+	}
+	op_wait(z, op, MAP_COPY);
 	fetch(z, op, p);
 	return false;
 }

@@ -128,6 +128,12 @@ void map_restart(struct map *m, seq_t tail)
 		eras_restart(&m->zones[i], tail);
 }
 
+unsigned map_tree_count(const struct map *m)
+{
+	VDO_ASSERT(m->forest.root_count <= ROOT_COUNT);
+	return m->forest.root_count;
+}
+
 uint64_t map_leaf_count(const struct map *m)
 {
 	VDO_ASSERT(m->forest.root_count > 0);

@@ -69,6 +69,9 @@ void map_restart(struct map *m, seq_t tail);
 
 unsigned map_zone_of(const struct map *m, lbn_t lbn);
 
+/* Trees; leaf page n is in tree n modulo this. ROOT_COUNT at most. */
+unsigned map_tree_count(const struct map *m);
+
 /* Leaf pages of which all blocks exist. */
 uint64_t map_leaf_count(const struct map *m);
 
@@ -91,6 +94,7 @@ struct map_run {
  * One operation on the map. find: lbn, allocate -> page, slot. next: lbn, end ->
  * lbn, page, slot. get: page, slot -> value. put: page, slot, value, seq.
  * collect: page, slot, value, run -> slot, run. put run: page, value, seq, run.
+ * copy: page, copy.
  */
 struct map_op {
 	struct completion done;
@@ -112,6 +116,7 @@ struct map_op {
 	union {
 		struct tree_place place;
 		struct map_run run; /* collect and put run: not private */
+		uint8_t *copy;	    /* copy: not private */
 	};
 	unsigned level;
 	unsigned operation;
@@ -147,6 +152,13 @@ bool map_collect(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
  * and no buffer can become free any more, -VDO_EREADONLY.
  */
 bool map_get(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/*
+ * Copy all of the page, as it is at one moment, to op->copy. It is not taken for a
+ * use of the page, which so is no reason to keep it in memory. Results as
+ * map_get(), but that nothing is said of its entries.
+ */
+bool map_copy(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 
 /*
  * Store an entry that is durable in journal block op->seq. The page takes over

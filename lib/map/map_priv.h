@@ -199,6 +199,7 @@ enum map_operation {
 	MAP_MAKE, /* the end of a find that created the leaf */
 	MAP_GET,
 	MAP_COLLECT,
+	MAP_COPY,
 	MAP_PUT,
 	MAP_PUT_RUN,
 };

@@ -32,6 +32,7 @@
 #include <vdo/io.h>
 
 #include "base/zero.h"
+#include "path/survey.h"
 
 /* -------------------------------------------------------------- the pool */
 
@@ -131,6 +132,10 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 	bool last, more = true; /* there is a hold for another one */
 
 	VDO_CHECK(io->kind != IO_FLUSH && max > 0);
+	if (unlikely(io->kind == IO_SURVEY)) {
+		survey_start(p, io);
+		return true;
+	}
 	do {
 		struct request *r = take(p, io);
 

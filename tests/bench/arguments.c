@@ -17,7 +17,7 @@
 #include "base/compiler.h"
 
 static const char *const rw_names[] = {"write", "randwrite", "read",
-				       "randread", "discard"};
+				       "randread", "discard", "map"};
 
 static const struct arguments defaults = {
 	.rw = RW_WRITE,
@@ -36,7 +36,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: vdo-bench [OPTION]...\n"
 	      "Work:\n"
-	      "  --rw=write|randwrite|read|randread|discard\n"
+	      "  --rw=write|randwrite|read|randread|discard|map\n"
 	      "  --bs=BYTES               size of an operation (4096)\n"
 	      "  --iodepth=N              operations at a time (256)\n"
 	      "  --size=BYTES             part of the volume in use (256M)\n"
@@ -266,7 +266,7 @@ static bool depth_is_fine(uint64_t depth)
 static bool bs_is_fine(const struct arguments *o, uint64_t bs)
 {
 	return bs > 0 && bs % BENCH_BLOCK == 0 && bs <= o->size &&
-	       (o->rw == RW_DISCARD || bs <= UINT64_C(1) << 30);
+	       (o->rw >= RW_DISCARD || bs <= UINT64_C(1) << 30);
 }
 
 static void complete_table(struct arguments *o)
@@ -275,9 +275,9 @@ static void complete_table(struct arguments *o)
 	default_list(&o->sizes, BENCH_BLOCK, UINT64_C(1) << 20, 4);
 	if (o->runtime_ns == 0)
 		o->runtime_ns = UINT64_C(1000000000);
-	if (o->rw == RW_DISCARD || o->sync || o->json)
+	if (o->rw >= RW_DISCARD || o->sync || o->json)
 		refuse("--table",
-		       "not with --rw=discard, --sync or --json");
+		       "not with --rw=discard or map, --sync or --json");
 	for (unsigned i = 0; i < o->depths.count; i++)
 		if (!depth_is_fine(o->depths.values[i]))
 			refuse("--depths", "each from 1 to 65536");
@@ -300,8 +300,10 @@ static void complete(struct arguments *o)
 		refuse("--originals", "there must be one");
 	if (o->batch > 0 && o->sync)
 		refuse("--batch", "not with --sync");
-	if (o->raw && o->rw == RW_DISCARD)
-		refuse("--raw", "not with --rw=discard");
+	if (o->raw && o->rw >= RW_DISCARD)
+		refuse("--raw", "not with --rw=discard or map");
+	if (o->rw == RW_MAP && !o->sync)
+		refuse("--rw=map", "with --sync only");
 	o->mapped = MIN(o->mapped, o->size);
 	pass = o->size / o->bs;
 	if (o->ops == 0 && o->runtime_ns > 0)

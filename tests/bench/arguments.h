@@ -19,7 +19,9 @@ enum bench_rw {
 	RW_RANDWRITE,
 	RW_READ,
 	RW_RANDREAD,
+	/* of ranges, of any size, without data */
 	RW_DISCARD,
+	RW_MAP, /* with --sync only */
 };
 
 /* The most depths and sizes of a table. */

@@ -128,6 +128,8 @@ static int op_start(struct slot *s, uint64_t n)
 				     0);
 	case RW_DISCARD:
 		return vdo_aio_discard(load->volume, bs, at, op_done, s, 0);
+	case RW_MAP:
+		break; /* arguments.c */
 	}
 	return -EINVAL;
 }
@@ -185,6 +187,13 @@ static void op_done(void *arg, int result)
 	op_next(s, now);
 }
 
+static int extent_done(void *arg, const struct vdo_extent *extent)
+{
+	(void)arg;
+	(void)extent;
+	return 0;
+}
+
 static int sync_op(struct load *load, struct slot *s, uint64_t n)
 {
 	size_t bs = load->work.bs;
@@ -197,6 +206,11 @@ static int sync_op(struct load *load, struct slot *s, uint64_t n)
 	if (load->work.rw == RW_DISCARD) {
 		s->begun_ns = bench_now();
 		return vdo_discard(load->volume, bs, at, 0);
+	}
+	if (load->work.rw == RW_MAP) {
+		s->begun_ns = bench_now();
+		return vdo_map_extents(load->volume, at, bs, 0, extent_done,
+				       NULL);
 	}
 	fill(load, s, n);
 	s->begun_ns = bench_now();
@@ -391,7 +405,7 @@ static void slot_init(struct load *load, unsigned i)
 		.next = i,
 		.random = (w->seed + i + 1) * UINT64_C(0x9e3779b97f4a7c15),
 	};
-	if (w->rw == RW_DISCARD)
+	if (w->rw >= RW_DISCARD)
 		return;
 	s->buf = must(aligned_alloc(BENCH_BLOCK, w->bs));
 	if (w->zeroes)

@@ -316,7 +316,7 @@ static uint64_t device_bytes(const struct arguments *o)
 
 	if (o->device_size != 0)
 		return o->device_size;
-	if (o->rw != RW_DISCARD)
+	if (o->rw < RW_DISCARD)
 		written = o->size;
 	return 3 * written + (UINT64_C(512) << 20);
 }

@@ -122,7 +122,7 @@ static void write_before(void)
 		return;
 	w = work(RW_WRITE, bs, o.mapped, o.mapped / bs);
 	w.depth = MIN(o.iodepth, 256);
-	if (o.rw == RW_DISCARD)
+	if (o.rw >= RW_DISCARD)
 		w.depth = 8;
 	run_unmeasured(&w);
 }
@@ -148,7 +148,7 @@ static void prepare(struct vdo_device *d)
 {
 	struct load_work w;
 
-	if (arguments_reads(&o) || o.overwrite || o.rw == RW_DISCARD)
+	if (arguments_reads(&o) || o.overwrite || o.rw >= RW_DISCARD)
 		write_before();
 	if (o.data.duplicates > 0)
 		write_originals();
@@ -283,7 +283,7 @@ static void measure_limit(struct bench_result *r)
 		.data = o.data,
 	};
 
-	if (o.no_limit || o.zeroes || o.rw == RW_DISCARD)
+	if (o.no_limit || o.zeroes || o.rw >= RW_DISCARD)
 		return;
 	r->limit_iops = bench_limit(&limit) / (double)(o.bs / BENCH_BLOCK);
 }

@@ -32,6 +32,8 @@ expect()
 expect 'hello, world' hello volume
 expect 'hello, world' hello volume
 expect '2000 blocks written, 200 stored' callbacks
+expect '^4096 bytes copied, [1-9][0-9]* bytes of holes' map volume copy
+expect '^hello, world' sh -c 'head -n 1 copy'
 expect 'the pool ran [1-9]' pool
 expect '64 of 64 requests done, 0 failed' poll
 expect '^original: the second version' snapshot original copy

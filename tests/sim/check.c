@@ -460,4 +460,5 @@ void check_reads(struct run *r)
 
 	for (uint64_t i = 0; i < r->lbns; i += step)
 		check_chunk(r, i, MIN(CHUNK, in_a_row(r, i)));
+	maps_look(r);
 }

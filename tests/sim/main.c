@@ -97,10 +97,11 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       "%" PRIu64 " openings on a pool; rot: %" PRIu64
 	       " volumes that were closed, %" PRIu64 " that were not, %" PRIu64
 	       " of them refused or read-only; short storage: %" PRIu64
-	       "; trimmed: %" PRIu64 "\n",
+	       "; trimmed: %" PRIu64
+	       "; %" PRIu64 " maps\n",
 	       totals.rebuilds_open, totals.pools, totals.rots,
 	       totals.rots_open, totals.rots_found, totals.short_devices,
-	       totals.trims);
+	       totals.trims, totals.maps);
 	printf("sim: %" PRIu64 " were suspended, %" PRIu64
 	       " copies of them opened\n",
 	       totals.suspended, totals.copies);

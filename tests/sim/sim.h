@@ -52,6 +52,7 @@ struct totals {
 	uint64_t rots_found;	 /* of these, refused or read-only */
 	uint64_t short_devices;
 	uint64_t suspended, copies; /* that were opened */
+	uint64_t maps;
 	uint64_t failed[4];	 /* operations of the storage that failed */
 	uint64_t failed_opening; /* while a volume was opened */
 };
@@ -325,6 +326,10 @@ void check_forced(struct run *r);
 /* Blocks as the volume reads them, now that nothing is under way. */
 void check_reads(struct run *r);
 void check_forget(struct run *r);
+
+/* maps.c */
+/* Ask for the map of a part, whatever is under way; what is certain is told. */
+void maps_look(struct run *r);
 
 /* mend.c: jobs for volumes that are not open */
 void mend_check(struct run *r);

@@ -512,6 +512,11 @@ void work_some(struct run *r)
 			rest_suspend(r);
 		if (r->asleep)
 			return;
+		if (percent(r, 2)) {
+			pool_hold(false); /* it waits */
+			maps_look(r);
+			pool_hold(r->how == OPEN_POOL);
+		}
 		while (r->under_way >= r->under_way_max)
 			if (!work_run(r, 1 + dice(r, 50)) &&
 			    r->under_way >= r->under_way_max)

@@ -24,6 +24,7 @@ VOLUME_TESTS = \
 	tests/volume/test_index \
 	tests/volume/test_io \
 	tests/volume/test_lies \
+	tests/volume/test_map \
 	tests/volume/test_memory \
 	tests/volume/test_nth \
 	tests/volume/test_null \
@@ -57,6 +58,8 @@ tests_volume_test_dedupe_SOURCES = %D%/test_dedupe.c
 tests_volume_test_dedupe_LDADD = $(UNIT_LIBS)
 tests_volume_test_lies_SOURCES = %D%/test_lies.c
 tests_volume_test_lies_LDADD = $(UNIT_LIBS)
+tests_volume_test_map_SOURCES = %D%/test_map.c
+tests_volume_test_map_LDADD = $(UNIT_LIBS)
 tests_volume_test_check_SOURCES = %D%/test_check.c
 tests_volume_test_check_LDADD = $(UNIT_LIBS)
 tests_volume_test_compress_SOURCES = %D%/test_compress.c

@@ -90,6 +90,18 @@ START_TEST(test_device)
 }
 END_TEST
 
+static int no_extent(void *arg, const struct vdo_extent *e)
+{
+	return 0;
+}
+
+START_TEST(test_map)
+{
+	REFUSED(vdo_map_extents(NULL, 0, 0, 0, no_extent, NULL));
+	ck_assert_str_eq(vdo_map_kind_name((enum vdo_map_kind)-1), "unknown");
+}
+END_TEST
+
 START_TEST(test_life)
 {
 	struct vdo_volume *v = (struct vdo_volume *)&said;
@@ -372,6 +384,7 @@ int main(void)
 
 	tcase_add_test(tc, test_config);
 	tcase_add_test(tc, test_device);
+	tcase_add_test(tc, test_map);
 	tcase_add_test(tc, test_life);
 	tcase_add_test(tc, test_volume);
 	tcase_add_test(tc, test_io);

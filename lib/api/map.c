@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Maps: the calling thread has the engine copy leaf pages (path/survey.h), a few
+ * at a time, and makes extents of them, outside of all queues.
+ *
+ *	walk_next()   the next blocks of one page, or of none
+ *	add()         neighbours become one extent, which is told when it ends
+ */
+#include "build.h"
+
+#include "api/handle.h"
+
+#include <errno.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/bytes.h"
+#include "exec/await.h"
+#include "format/layout.h"
+#include "front/front.h"
+#include "path/survey.h"
+
+#define KNOWN_FLAGS VDO_MAP_PLACES
+
+const char *vdo_map_kind_name(enum vdo_map_kind kind)
+{
+	static const char *const names[] = {
+		[VDO_MAP_HOLE] = "hole",
+		[VDO_MAP_ZERO] = "zero",
+		[VDO_MAP_DATA] = "data",
+		[VDO_MAP_COMPRESSED] = "compressed",
+	};
+
+	return (unsigned)kind < ARRAY_SIZE(names) ? names[kind] : "unknown";
+}
+
+/* ----------------------------------------------------------------- the walk */
+
+struct walk {
+	struct vdo_volume *volume;
+	struct survey *survey;
+	lbn_t at;
+	unsigned page; /* of the survey; those before it are over */
+	int result;    /* of the survey; what it found before holds */
+};
+
+/* Blocks that are in one page, or (NULL) in none. */
+struct part {
+	lbn_t first, end;
+	const struct survey_page *page;
+};
+
+/* Submit @q and wait; *@result is how it ended. */
+static int carry_out(struct vdo_volume *v, struct io_request *q, int *result)
+{
+	struct await w;
+	int refused;
+
+	VDO_CHECK(queue_running == NULL);
+	await_init(&w, v->executor);
+	q->callback = front_call_over;
+	q->arg = &w;
+	refused = front_submit(volume_front(v->volume), q);
+	if (refused == 0)
+		*result = await_end(&w);
+	return refused;
+}
+
+/*
+ * What was acknowledged is in the map after a flush. One that fails says that
+ * something was lost, which then is in no map and no read, and what is left is
+ * told.
+ */
+static int settle(struct vdo_volume *v)
+{
+	struct io_request q = {.kind = IO_FLUSH};
+	int lost = 0;
+
+	return carry_out(v, &q, &lost);
+}
+
+/* Blocks @first to @end, of which there are some. */
+static int walk_begin(struct walk *w, struct vdo_volume *v, lbn_t first,
+		      lbn_t end)
+{
+	VDO_ASSERT(first < end);
+	*w = (struct walk){.volume = v, .at = first};
+	w->survey = alloc_zeroed(1, sizeof(*w->survey));
+	if (w->survey == NULL)
+		return -ENOMEM;
+	w->survey->first = first;
+	w->survey->end = end;
+	w->survey->done = first;
+	return 0;
+}
+
+static void walk_end(struct walk *w)
+{
+	alloc_free(w->survey);
+}
+
+static void survey_on(struct walk *w)
+{
+	struct survey *s = w->survey;
+	struct io_request q = {
+		.kind = IO_SURVEY,
+		.offset = s->done * BLOCK_SIZE,
+		.length = (s->end - s->done) * BLOCK_SIZE,
+		.survey = s,
+	};
+	int refused = carry_out(w->volume, &q, &w->result);
+
+	if (refused != 0) {
+		s->count = 0;
+		w->result = refused;
+	}
+	w->page = 0;
+}
+
+/* What comes at w->at; the caller moves that. False: nothing, or w->result. */
+static bool walk_next(struct walk *w, struct part *part)
+{
+	const struct survey *s = w->survey;
+
+	for (;;) {
+		const struct survey_page *p = &s->pages[w->page];
+		bool any = w->page < s->count;
+
+		*part = (struct part){w->at, any ? p->lbn : s->done, NULL};
+		if (part->first < part->end)
+			return true;
+		if (any && w->at < p->lbn + MAP_PAGE_ENTRIES) {
+			part->end = MIN(p->lbn + MAP_PAGE_ENTRIES, s->end);
+			part->page = p;
+			return w->at < part->end;
+		}
+		if (any)
+			w->page++;
+		else if (w->at == s->end || w->result != 0)
+			return false;
+		else
+			survey_on(w);
+	}
+}
+
+/* ------------------------------------------------------------------ extents */
+
+struct telling {
+	uint64_t begin, end; /* bytes of the range */
+	unsigned flags;
+	vdo_map_callback callback;
+	void *arg;
+	struct vdo_extent extent; /* may go on; none: its length is 0 */
+	int stopped;		  /* what the callback ended it with */
+};
+
+static enum vdo_map_kind kind_of(struct mapping m)
+{
+	if (m.pbn == ZERO_BLOCK)
+		return m.state == STATE_UNMAPPED ? VDO_MAP_HOLE : VDO_MAP_ZERO;
+	return mapping_is_compressed(m) ? VDO_MAP_COMPRESSED : VDO_MAP_DATA;
+}
+
+/* Tell the extent that ended. False: the callback wants no more. */
+static bool tell(struct telling *t)
+{
+	struct vdo_extent e = t->extent;
+
+	VDO_CHECK(t->stopped == 0);
+	t->extent.length = 0;
+	if (e.length > 0)
+		t->stopped = t->callback(t->arg, &e);
+	return t->stopped == 0;
+}
+
+/* Do the blocks of @n go on where those of @e end? */
+static bool goes_on(const struct vdo_extent *e, const struct vdo_extent *n)
+{
+	if (e->length == 0 || e->kind != n->kind)
+		return false;
+	return n->physical == (e->kind == VDO_MAP_DATA && e->physical != 0
+				       ? e->physical + e->length
+				       : e->physical);
+}
+
+/* The blocks @first to @end have the mapping @m, or are of no page. */
+static bool add(struct telling *t, lbn_t first, lbn_t end, struct mapping m,
+		uint64_t physical)
+{
+	uint64_t from = MAX(first * BLOCK_SIZE, t->begin);
+	struct vdo_extent n = {
+		.offset = from,
+		.length = MIN(end * BLOCK_SIZE, t->end) - from,
+		.kind = kind_of(m),
+		.physical = physical,
+	};
+	bool more = true;
+
+	VDO_CHECK(first < end && from < t->end);
+	if (n.kind == VDO_MAP_DATA && physical != 0)
+		n.physical += from - first * BLOCK_SIZE;
+	if (goes_on(&t->extent, &n)) {
+		t->extent.length += n.length;
+		return true;
+	}
+	more = tell(t);
+	t->extent = n;
+	return more;
+}
+
+/* The slots of @part. False: the callback wants no more, or one is damaged. */
+static bool add_page(struct telling *t, const struct part *part,
+		     struct walk *w)
+{
+	const uint8_t *page = part->page->bytes;
+	lbn_t lbn = part->page->lbn;
+	unsigned slot = (unsigned)(part->first - lbn);
+	unsigned end = (unsigned)(part->end - lbn);
+	bool more = true;
+
+	VDO_CHECK(slot < end && end <= MAP_PAGE_ENTRIES);
+	while (more && slot < end) {
+		struct mapping m = mapping_page_get(page, slot);
+		uint64_t physical = 0;
+		unsigned next = slot + 1;
+
+		if (unlikely(!mapping_plausible(w->survey->slabs, m))) {
+			w->result = -VDO_EMAPPING;
+			return false;
+		}
+		if (m.pbn == ZERO_BLOCK)
+			next = mapping_page_skip(page, next, end, m);
+		else if (t->flags & VDO_MAP_PLACES)
+			physical = (m.pbn - w->survey->origin) * BLOCK_SIZE;
+		more = add(t, lbn + slot, lbn + next, m, physical);
+		slot = next;
+	}
+	return more;
+}
+
+static int tell_all(struct telling *t, struct walk *w)
+{
+	static const struct mapping none = {ZERO_BLOCK, STATE_UNMAPPED};
+	struct part part;
+	bool more = true;
+
+	while (more && walk_next(w, &part)) {
+		more = part.page == NULL
+			       ? add(t, part.first, part.end, none, 0)
+			       : add_page(t, &part, w);
+		w->at = part.end;
+	}
+	if (t->stopped == 0)
+		(void)tell(t);
+	return t->stopped != 0 ? t->stopped : w->result;
+}
+
+int vdo_map_extents(struct vdo_volume *v, uint64_t offset, uint64_t length,
+		    unsigned flags, vdo_map_callback callback, void *arg)
+{
+	struct telling t = {
+		.begin = offset,
+		.end = offset + length,
+		.flags = flags,
+		.callback = callback,
+		.arg = arg,
+	};
+	int result = handle_check(v, true);
+	struct walk w;
+
+	if (result == 0 && (callback == NULL || (flags & ~KNOWN_FLAGS) != 0))
+		result = -EINVAL;
+	if (result == 0)
+		result = handle_check_range(v, offset, length);
+	if (result != 0 || length == 0)
+		return result;
+	result = settle(v);
+	if (result == 0)
+		result = walk_begin(&w, v, offset / BLOCK_SIZE,
+				    div_up(offset + length, BLOCK_SIZE));
+	if (result != 0)
+		return result;
+	result = tell_all(&t, &w);
+	walk_end(&w);
+	return result;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Maps at random times: of blocks of which only one thing can be read, whatever is
+ * under way, it is told whether they are zeroes.
+ */
+#include "build.h"
+
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+
+#include "base/zero.h"
+
+enum truth { UNSURE, ZEROES, DATA };
+
+struct look {
+	struct run *r;
+	uint64_t lbn, count;
+	uint64_t next; /* byte of the volume that is to be told next */
+	unsigned extents, stop_at;
+	enum truth *truth; /* of each block, before the call */
+};
+
+static enum truth truth_of(struct run *r, uint64_t lbn)
+{
+	const void *only = model_only(r->model, lbn);
+
+	/* What was acknowledged and is lost makes it read-only. */
+	if (only == NULL || r->writes[lbn] > 0 || r->rotten ||
+	    run_read_only(r))
+		return UNSURE;
+	return zero_test(only, BLOCK_SIZE) ? ZEROES : DATA;
+}
+
+static int tell(void *arg, const struct vdo_extent *e)
+{
+	struct look *l = arg;
+	struct run *r = l->r;
+	uint64_t first = place_of(r, l->lbn) * BLOCK_SIZE;
+	uint64_t i = (e->offset - first) / BLOCK_SIZE;
+	enum truth told = e->kind >= VDO_MAP_DATA ? DATA : ZEROES;
+
+	if (e->offset != l->next || e->length == 0 ||
+	    e->length > l->count * BLOCK_SIZE - (e->offset - first))
+		die(r, "a map tells of %" PRIu64 "+%" PRIu64, e->offset,
+		    e->length);
+	l->next += e->length;
+	for (; i < (l->next - first) / BLOCK_SIZE; i++)
+		if (l->truth[i] != UNSURE && l->truth[i] != told &&
+		    !run_read_only(r))
+			die(r, "lbn %" PRIu64 " is said to be %s", l->lbn + i,
+			    vdo_map_kind_name(e->kind));
+	return ++l->extents == l->stop_at;
+}
+
+static bool error_is_fine(struct run *r, int result)
+{
+	if (sim_device_crashed(r->sd) || r->rotten)
+		return true;
+	if (result == -EIO)
+		return r->faulty;
+	return result == -VDO_EREADONLY && r->lossy && run_read_only(r);
+}
+
+static void look_at(struct run *r, uint64_t lbn, uint64_t count,
+		    unsigned stop_at)
+{
+	struct look l = {.r = r, .lbn = lbn, .count = count,
+			 .stop_at = stop_at};
+	uint64_t at = place_of(r, lbn) * BLOCK_SIZE;
+	int result;
+
+	l.next = at;
+	l.truth = calloc(count, sizeof(*l.truth));
+	for (uint64_t i = 0; i < count; i++)
+		l.truth[i] = truth_of(r, lbn + i);
+	result = vdo_map_extents(r->v, at, count * BLOCK_SIZE, 0, tell, &l);
+	say(r, "  map of %" PRIu64 "+%" PRIu64 ": %u extents, %s", lbn, count,
+	    l.extents, result == 1 ? "enough" : vdo_error_name(result));
+	if (result < 0 && !error_is_fine(r, result))
+		die(r, "map of %" PRIu64 "+%" PRIu64 ": %s", lbn, count,
+		    vdo_error_name(result));
+	if (result == 0 && l.next != at + count * BLOCK_SIZE)
+		die(r, "a map ends at %" PRIu64, l.next);
+	totals.maps++;
+	free(l.truth);
+}
+
+void maps_look(struct run *r)
+{
+	uint64_t lbn = percent(r, 30) ? 0 : dice(r, r->lbns);
+	uint64_t room = in_a_row(r, lbn);
+	uint64_t count = percent(r, 50) ? room : 1 + dice(r, room);
+
+	look_at(r, lbn, count, percent(r, 20) ? 1 + (unsigned)dice(r, 5) : 0);
+}
