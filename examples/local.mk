@@ -11,6 +11,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/vdoctl/format.c \
 	%D%/vdoctl/index.c \
 	%D%/vdoctl/main.c \
+	%D%/vdoctl/map.c \
 	%D%/vdoctl/rebuild.c \
 	%D%/vdoctl/show.c \
 	%D%/vdoctl/trim.c \

@@ -325,6 +325,13 @@ static int finish(const char *what, uint64_t offset, int result)
 	return -1;
 }
 
+/* Who is told of extents. */
+struct told {
+	struct nbdkit_extents *extents;
+	uint64_t offset; /* from here on */
+	bool one;	 /* one is enough */
+};
+
 static unsigned fua(uint32_t flags)
 {
 	return flags & NBDKIT_FLAG_FUA ? VDO_IO_FUA : 0;
@@ -375,6 +382,36 @@ static int volume_zero(void *handle, uint32_t count, uint64_t offset,
 	return finish("zero", offset, r);
 }
 
+/* nbdkit merges extents of one type. */
+static int add_extent(void *arg, const struct vdo_extent *e)
+{
+	static const uint32_t types[] = {
+		[VDO_MAP_HOLE] = NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO,
+		[VDO_MAP_ZERO] = NBDKIT_EXTENT_ZERO,
+		[VDO_MAP_DATA] = 0,
+		[VDO_MAP_COMPRESSED] = 0,
+	};
+	struct told *t = arg;
+
+	if (nbdkit_add_extent(t->extents, e->offset, e->length,
+			      types[e->kind]) != 0)
+		return -EIO; /* it has said why */
+	return t->one && e->offset + e->length > t->offset;
+}
+
+/* Whole units around the range: nbdkit cuts off what was not asked for. */
+static int volume_extents(void *handle, uint32_t count, uint64_t offset,
+			  uint32_t flags, struct nbdkit_extents *extents)
+{
+	uint64_t unit = vdo_volume_alignment(volume);
+	uint64_t start = offset / unit * unit;
+	uint64_t end = (offset + count + unit - 1) / unit * unit;
+	struct told t = {extents, offset, flags & NBDKIT_FLAG_REQ_ONE};
+	int r = vdo_map_extents(volume, start, end - start, 0, add_extent, &t);
+
+	return finish("extents", offset, r > 0 ? 0 : r);
+}
+
 static struct nbdkit_plugin plugin = {
 	.name = "vdo",
 	.longname = "nbdkit VDO plugin",
@@ -400,11 +437,13 @@ static struct nbdkit_plugin plugin = {
 	.can_fast_zero = can,
 	.can_multi_conn = can,
 	.can_fua = can_fua,
+	.can_extents = can,
 	.pread = volume_pread,
 	.pwrite = volume_pwrite,
 	.flush = volume_flush,
 	.trim = volume_trim,
 	.zero = volume_zero,
+	.extents = volume_extents,
 };
 
 /* The header defines it without having declared it, which clang reports. */

@@ -22,6 +22,7 @@ static const struct {
 	{"rebuild", command_rebuild, "make a volume that is read-only writable"},
 	{"trim", command_trim, "give free blocks back to the storage"},
 	{"stats", command_stats, "show the statistics of a volume"},
+	{"map", command_map, "show what of a volume is mapped"},
 	{"write", command_write, "copy standard input into a volume"},
 	{"read", command_read, "copy a part of a volume to standard output"},
 	{"discard", command_discard, "forget a part of a volume"},
@@ -45,6 +46,7 @@ static const struct option argument_table[] = {
 	{"offset", required_argument, NULL, 'o' + 256},
 	{"length", required_argument, NULL, 'l' + 256},
 	{"json", no_argument, NULL, 'j' + 256},
+	{"svg", no_argument, NULL, 's' + 256},
 	{"unlocked", no_argument, NULL, 'U' + 256},
 	{"exact", no_argument, NULL, 'x' + 256},
 	{"repair", no_argument, NULL, 'R' + 256},
@@ -64,6 +66,7 @@ static void set_switch(struct arguments *a, int letter)
 	a->unlocked |= letter == 'U';
 	a->exact |= letter == 'x';
 	a->json |= letter == 'j';
+	a->svg |= letter == 's';
 	a->repair |= letter == 'R';
 	a->data |= letter == 'd';
 	a->no_index |= letter == 'n';

@@ -13,6 +13,7 @@ dir=$PWD/$dir
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
 v=$dir/volume
+vdoctl=$(cd "${top_builddir:-.}/examples/vdoctl" && pwd)/vdoctl
 
 fail()
 {
@@ -46,6 +47,18 @@ serve()
 	END
 	# a directory has no spaces that we did not bring in
 	nbdkit -U - "$plugin" "$v" $parameters --run ". '$dir/run'"
+}
+
+# serve_on VOLUME [PARAMETER...] COMMANDS
+serve_on()
+{
+	other=$v
+	v=$1
+	shift
+	serve "$@"
+	status=$?
+	v=$other
+	return $status
 }
 
 random()
@@ -111,6 +124,58 @@ if have qemu-img; then
 	serve 'qemu-img compare -q -f raw -F raw sparse "$uri"' ||
 		fail "qemu-img: differs after closing the volume"
 fi
+
+# Where there is data, by clients that ask for it. Holes and zeroes are told
+# apart.
+mapped=$dir/mapped
+put()
+{
+	"$vdoctl" write "$mapped" --offset "$1" >&2 || fail "vdoctl write failed"
+}
+serve_on "$mapped" format=on size=600M logical-size=512M true
+head -c 196608 "$dir/data" >"$dir/piece"
+put 1M <"$dir/piece"
+head -c 131072 /dev/zero | put 3M
+head -c 512 "$dir/data" | put $((7340032 + 512))
+head -c 65536 "$dir/data" | put $((536870912 - 65536))
+"$vdoctl" discard "$mapped" --offset 1M --length 64K || fail "no discard"
+if have nbdinfo; then
+	cat >"$dir/want" <<-END
+		0 1114112 3 hole,zero
+		1114112 131072 0 data
+		1245184 1900544 3 hole,zero
+		3145728 131072 2 zero
+		3276800 4063232 3 hole,zero
+		7340032 4096 0 data
+		7344128 529461248 3 hole,zero
+		536805376 65536 0 data
+	END
+	for how in read-only=off read-only=on alignment=4096; do
+		serve_on "$mapped" $how 'nbdinfo --map "$uri"' |
+			awk '{ $1 = $1; print }' >"$dir/got"
+		diff "$dir/want" "$dir/got" >&2 || fail "nbdinfo --map: $how"
+	done
+fi
+
+if have qemu-img nbdcopy; then
+	serve_on "$mapped" 'qemu-img map --output=json -f raw "$uri"' >"$dir/out"
+	test "$(grep -c '"zero": false, "data": true' "$dir/out")" -eq 3 ||
+		fail "qemu-img map: $(cat "$dir/out")"
+	# what was only just acknowledged is copied, too
+	serve_on "$mapped" 'nbdcopy piece "$uri"
+		nbdcopy "$uri" copy1
+		qemu-img convert -f raw -O raw "$uri" copy2
+		nbdcopy --no-extents "$uri" copy3' || fail "no copies"
+	cmp -n 196608 "$dir/copy1" "$dir/piece" >&2 || fail "copy1 lacks data"
+	for copy in copy1 copy2; do
+		cmp "$dir/$copy" "$dir/copy3" >&2 ||
+			fail "a sparse copy differs: $copy"
+		test "$(du -k "$dir/$copy" | cut -f1)" -lt 2000 ||
+			fail "$copy is not sparse"
+	done
+	rm -f "$dir"/copy?
+fi
+rm -f "$mapped"
 
 if have fio && fio --enghelp 2>/dev/null | grep -qw nbd; then
 	for size in 4k 512; do

@@ -22,7 +22,7 @@ expect 2 "$vdoctl" discard "$volume"
 expect 2 "$vdoctl" info "$volume" --offset 1
 expect 2 "$vdoctl" info "$volume" "$volume"
 test ! -e "$volume" || failed=1
-for command in check format info index read-only rebuild trim stats write read discard options; do
+for command in check format info index read-only rebuild trim stats map write read discard options; do
 	expect 0 "$vdoctl" "$command" --help
 	has "$dir/out" "Usage: vdoctl $command"
 done
@@ -127,6 +127,47 @@ has "$dir/err" '^vdoctl write: .*volume'
 expect 0 "$vdoctl" read --verbose "$volume" --length 10
 has "$dir/err" 'reading: 10 bytes from byte 0 on'
 expect 0 "$vdoctl" format -v "$dir/verbose" --size 64M
+
+# Maps: text, JSON and a picture say the same.
+map=$dir/map
+expect 0 "$vdoctl" format "$map" --size 64M --logical-size 1G
+head -c 102400 /dev/urandom >"$dir/random"
+expect 0 "$vdoctl" write "$map" --offset 1M <"$dir/random"
+head -c 40960 /dev/zero >"$dir/zeroes"
+expect 0 "$vdoctl" write "$map" --offset 8M <"$dir/zeroes"
+expect 0 "$vdoctl" write "$map" --offset 512M -o compression=on <"$dir/data"
+expect 0 "$vdoctl" map "$map" --length 10M
+awk '{ $1 = $1; print }' >"$dir/want" <<-END
+	0 1048576 hole
+	1048576 102400 data
+	1150976 7237632 hole
+	8388608 40960 zero
+	8429568 2056192 hole
+
+	hole 3 extents, 9.86 MiB
+	zero 1 extents, 40.00 KiB
+	data 1 extents, 100.00 KiB
+	compressed 0 extents, 0 B
+END
+awk '{ $1 = $1; print }' "$dir/out" | diff "$dir/want" - >&2 || failed=1
+expect 0 "$vdoctl" map "$map"
+has "$dir/out" '^ *536870912 *[0-9]*  compressed$'
+expect 0 "$vdoctl" map "$map" --json --offset 1M --length 100K
+has "$dir/out" '"kind": "data"'
+has "$dir/out" '"bytes": 102400'
+has "$dir/out" '"complete": true'
+expect 0 "$vdoctl" map "$map" --svg
+test "$(grep -c '#c8502d' "$dir/out")" -ge 2 || failed=1
+test "$(grep -c '#5a8f3c' "$dir/out")" -ge 2 || failed=1
+has "$dir/out" '^</svg>$'
+has "$dir/out" 'a square is 256.00 KiB'
+expect 2 "$vdoctl" map "$map" --svg --json
+expect 1 "$vdoctl" map "$map" --offset 1000
+has "$dir/err" EINVAL
+expect 1 "$vdoctl" map "$map" --length 2G
+expect 0 "$vdoctl" map "$map" --offset 1G
+expect 0 "$vdoctl" map "$map" --svg --length 0
+rm "$map"
 
 # How full it is: 100 blocks that differ, 50 of them twice, and zeroes
 sum()
