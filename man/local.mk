@@ -19,6 +19,7 @@ dist_man_MANS += \
 	%D%/vdo_poll.3 \
 	%D%/vdo_pread.3 \
 	%D%/vdo_rebuild.3 \
+	%D%/vdo_savings.3 \
 	%D%/vdo_sim_new.3 \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
@@ -116,6 +117,9 @@ links_vdo_rebuild = \
 	%D%/links/vdo_mark_read_only_device.3 \
 	%D%/links/vdo_rebuild_device.3 \
 	%D%/links/vdo_rebuilt_get.3
+links_vdo_savings = \
+	%D%/links/vdo_savings_device.3 \
+	%D%/links/vdo_savings_get.3
 links_vdo_sim_new = \
 	%D%/links/vdo_sim_device.3 \
 	%D%/links/vdo_sim_fail_io.3 \
@@ -160,6 +164,7 @@ man_links = \
 	$(links_vdo_poll) \
 	$(links_vdo_pread) \
 	$(links_vdo_rebuild) \
+	$(links_vdo_savings) \
 	$(links_vdo_sim_new) \
 	$(links_vdo_stats_get) \
 	$(links_vdo_strerror) \
@@ -196,6 +201,8 @@ $(links_vdo_pread):
 	$(man_link)/vdo_pread.3 >$@
 $(links_vdo_rebuild):
 	$(man_link)/vdo_rebuild.3 >$@
+$(links_vdo_savings):
+	$(man_link)/vdo_savings.3 >$@
 $(links_vdo_sim_new):
 	$(man_link)/vdo_sim_new.3 >$@
 $(links_vdo_stats_get):

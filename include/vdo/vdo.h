@@ -19,6 +19,7 @@
 #include <vdo/log.h>
 #include <vdo/map.h>
 #include <vdo/rebuild.h>
+#include <vdo/savings.h>
 #include <vdo/stats.h>
 #include <vdo/trim.h>
 #include <vdo/usage.h>

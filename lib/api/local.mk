@@ -11,6 +11,7 @@ lib_libcore_la_SOURCES += \
 	%D%/open.c \
 	%D%/options.c %D%/options.h \
 	%D%/rebuild.c \
+	%D%/savings.c \
 	%D%/size.c \
 	%D%/stats.c %D%/stats_rows.h \
 	%D%/trim.c \

@@ -7,5 +7,7 @@ lib_libcore_la_SOURCES += \
 	%D%/rebuild.c %D%/rebuild.h %D%/rebuild_map.c %D%/rebuild_priv.h \
 	%D%/rebuild_slabs.c %D%/strays.c \
 	%D%/trim.c %D%/trim.h \
+	%D%/savings.c %D%/savings.h %D%/savings_map.c %D%/savings_names.c \
+	%D%/savings_priv.h %D%/savings_why.c \
 	%D%/usage.c %D%/usage.h %D%/usage_map.c %D%/usage_priv.h \
 	%D%/walk.c %D%/walk.h

@@ -136,6 +136,51 @@ static void use_usage(struct golden *g)
 	vdo_config_free(c);
 }
 
+static void expect_savings(const struct vdo_savings *s)
+{
+	uint64_t contents = s->untold;
+
+	for (unsigned i = 0; i < VDO_SAVINGS_COPIES; i++)
+		for (unsigned k = 0; k < VDO_SAVINGS_FORMS; k++)
+			contents += s->why[i][k];
+	FUZZ_CHECK(s->overhead_blocks + s->block_map_blocks + s->data_blocks +
+			   s->free_blocks ==
+		   s->physical_blocks);
+	FUZZ_CHECK(s->unmapped + s->zero + s->uncompressed + s->compressed ==
+		   s->logical_blocks);
+	FUZZ_CHECK(s->saved_by_deduplication + s->saved_by_compression +
+			   s->stored_blocks ==
+		   s->uncompressed + s->compressed);
+	FUZZ_CHECK(contents ==
+		   s->distinct_uncompressed + s->distinct_compressed);
+}
+
+/* The same of savings, for a range and against all of the volume. */
+static void use_savings(struct golden *g)
+{
+	struct vdo_savings_range range = {4096, 40 * 4096};
+	struct vdo_config *c;
+	struct vdo_error error = {0};
+	struct vdo_savings s;
+	struct vdo_job *job;
+	int r;
+
+	FUZZ_CHECK(vdo_config_new(&c) == 0 &&
+		   vdo_config_set(c, "executor", "inline", NULL) == 0);
+	r = vdo_savings_device(g->overlay.device, c, &range,
+			       VDO_SAVINGS_WHY | VDO_SAVINGS_EVERYWHERE, &job,
+			       &error);
+	if (r == 0)
+		r = vdo_job_wait(job, -1, &error);
+	FUZZ_CHECK(r == 0 || (r < 0 && error.message[0] != '\0'));
+	if (r == 0) {
+		FUZZ_CHECK(vdo_savings_get(job, &s, sizeof(s)) == 0);
+		expect_savings(&s);
+	}
+	vdo_job_free(job);
+	vdo_config_free(c);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz f = {data, size};
@@ -150,6 +195,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r = vdo_inspect_device(g->overlay.device, &info, sizeof(info), &error);
 	FUZZ_CHECK(r == 0 || (r < 0 && error.message[0] != '\0'));
 	use_usage(g);
+	use_savings(g);
 	use_read_only(g, flags, data_is_intact(damaged), r == 0 ? &info : NULL);
 	use(g, flags, damaged);
 	return 0;

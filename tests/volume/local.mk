@@ -41,6 +41,7 @@ VOLUME_TESTS = \
 	tests/volume/test_submit \
 	tests/volume/test_suspend \
 	tests/volume/test_trim \
+	tests/volume/test_savings \
 	tests/volume/test_usage \
 	tests/volume/test_threads \
 	tests/volume/test_volume_fd
@@ -117,6 +118,8 @@ tests_volume_test_recovery_journal_SOURCES = %D%/test_recovery_journal.c
 tests_volume_test_recovery_journal_LDADD = $(UNIT_LIBS)
 tests_volume_test_trim_SOURCES = %D%/test_trim.c
 tests_volume_test_trim_LDADD = $(UNIT_LIBS)
+tests_volume_test_savings_SOURCES = %D%/test_savings.c
+tests_volume_test_savings_LDADD = $(UNIT_LIBS)
 tests_volume_test_usage_SOURCES = %D%/test_usage.c
 tests_volume_test_usage_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c

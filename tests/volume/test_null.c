@@ -110,6 +110,7 @@ START_TEST(test_life)
 	struct vdo_check_report report;
 	struct vdo_trimmed trimmed;
 	struct vdo_usage usage;
+	struct vdo_savings savings;
 	struct vdo_rebuilt rebuilt;
 	struct vdo_job *job;
 	struct vdo_device *d;
@@ -178,6 +179,14 @@ START_TEST(test_life)
 	REFUSED_SAYING("flags", vdo_usage_count_device(d, NULL, 2, &job, e));
 	ck_assert_ptr_null(job);
 	REFUSED(vdo_usage_get(NULL, &usage, sizeof(usage)));
+	REFUSED_SAYING("job", vdo_savings("/dev/null", NULL, NULL, 0, NULL, e));
+	REFUSED_SAYING("path", vdo_savings(NULL, NULL, NULL, 0, &job, e));
+	REFUSED_SAYING("job", vdo_savings_device(d, NULL, NULL, 0, NULL, e));
+	REFUSED_SAYING("device",
+		       vdo_savings_device(NULL, NULL, NULL, 0, &job, e));
+	REFUSED_SAYING("flags", vdo_savings_device(d, NULL, NULL, 4, &job, e));
+	ck_assert_ptr_null(job);
+	REFUSED(vdo_savings_get(NULL, &savings, sizeof(savings)));
 	REFUSED_SAYING("job", vdo_rebuild("/dev/null", NULL, 0, NULL, e));
 	REFUSED_SAYING("path", vdo_rebuild(NULL, NULL, 0, &job, e));
 	REFUSED_SAYING("job", vdo_rebuild_device(d, NULL, 0, NULL, e));
