@@ -13,6 +13,8 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/vdoctl/main.c \
 	%D%/vdoctl/map.c \
 	%D%/vdoctl/rebuild.c \
+	%D%/vdoctl/savings.c %D%/vdoctl/savings.h \
+	%D%/vdoctl/savings_html.c \
 	%D%/vdoctl/show.c \
 	%D%/vdoctl/trim.c \
 	%D%/vdoctl/usage.c \

@@ -21,6 +21,7 @@ static const struct {
 	{"read-only", command_read_only, "have nobody write to a volume"},
 	{"rebuild", command_rebuild, "make a volume that is read-only writable"},
 	{"trim", command_trim, "give free blocks back to the storage"},
+	{"savings", command_savings, "show what a volume saves, and why not more"},
 	{"stats", command_stats, "show the statistics of a volume"},
 	{"map", command_map, "show what of a volume is mapped"},
 	{"write", command_write, "copy standard input into a volume"},
@@ -56,6 +57,9 @@ static const struct option argument_table[] = {
 	{"force", no_argument, NULL, 'F' + 256},
 	{"undo", required_argument, NULL, 'u' + 256},
 	{"undo-from", required_argument, NULL, 'f' + 256},
+	{"why", no_argument, NULL, 'w' + 256},
+	{"everywhere", no_argument, NULL, 'e' + 256},
+	{"html", required_argument, NULL, 'H' + 256},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
@@ -72,6 +76,8 @@ static void set_switch(struct arguments *a, int letter)
 	a->no_index |= letter == 'n';
 	a->yes |= letter == 'y';
 	a->force |= letter == 'F';
+	a->why |= letter == 'w';
+	a->everywhere |= letter == 'e';
 }
 
 /* A long option; @letter is that of arguments_parse(). */
@@ -91,6 +97,9 @@ static bool take_long(struct arguments *a, int letter, const char *accept,
 		return parse_size_option("--length", optarg, &a->length);
 	case 'u':
 		a->undo = optarg;
+		return true;
+	case 'H':
+		a->html = optarg;
 		return true;
 	case 'f':
 		a->undo_from = optarg;

@@ -19,6 +19,7 @@ int command_index(int argc, char **argv);
 int command_read_only(int argc, char **argv);
 int command_rebuild(int argc, char **argv);
 int command_trim(int argc, char **argv);
+int command_savings(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_map(int argc, char **argv);
 int command_write(int argc, char **argv);
@@ -34,14 +35,16 @@ struct arguments {
 	bool has_offset, has_length;
 	bool json, svg, verbose, unlocked, exact;
 	bool repair, data, no_index, yes, force;
-	const char *undo, *undo_from; /* NULL: not said */
+	bool why, everywhere;
+	const char *undo, *undo_from, *html; /* NULL: not said */
 	int code; /* of a command that ends here */
 };
 
 /*
  * Parse the options of the commands that look into a volume. @accept has the
  * letters of those that the command takes: o(ffset) l(ength) j(son) s(vg) U(nlocked)
- * (e)x(act) R(epair) d(ata) n(o-index) y(es) F(orce) u(ndo) (undo-)f(rom); with r the
+ * (e)x(act) R(epair) d(ata) n(o-index) y(es) F(orce) u(ndo) (undo-)f(rom)
+ * w(hy) e(verywhere) H(tml); with r the
  * volume is opened read-only unless -o says otherwise. False: the command ends
  * with a->code, after help or a complaint. Free @a with arguments_free() in any
  * case.

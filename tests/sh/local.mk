@@ -25,6 +25,7 @@ sh_tests = \
 	%D%/readme.sh \
 	%D%/rebuild.sh \
 	%D%/same-storage.sh \
+	%D%/savings.sh \
 	%D%/spdx.sh \
 	%D%/static.sh \
 	%D%/symbols.sh \
