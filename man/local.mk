@@ -82,6 +82,7 @@ links_vdo_job = \
 	%D%/links/vdo_job_progress.3 \
 	%D%/links/vdo_job_wait.3
 links_vdo_map_extents = \
+	%D%/links/vdo_map_changes.3 \
 	%D%/links/vdo_map_kind_name.3
 links_vdo_open = \
 	%D%/links/vdo_open_start.3 \

@@ -69,6 +69,30 @@ int vdo_map_extents(struct vdo_volume *volume, uint64_t offset,
 		    uint64_t length, unsigned flags, vdo_map_callback callback,
 		    void *arg);
 
+/* Neighbouring blocks that differ in the same way. All numbers are bytes. */
+struct vdo_change {
+	uint64_t offset; /* from the beginning of both ranges */
+	uint64_t length;
+	enum vdo_map_kind a, b; /* what they are in each */
+};
+
+/* Anything but 0 ends the call, which returns it. */
+typedef int (*vdo_change_callback)(void *arg, const struct vdo_change *change);
+
+/* A hole and zeroes differ, though both read as zeroes. */
+#define VDO_MAP_HOLES 2u
+
+/*
+ * Tell where @length bytes from @a and from @b on differ, by comparing where they
+ * are in the storage: what is at the same place is equal. All numbers are multiples
+ * of 4096; the ranges may overlap. What is not told is equal for certain, unless
+ * it is written to meanwhile. What is told may be equal all the same, where the same
+ * data was stored twice.
+ */
+int vdo_map_changes(struct vdo_volume *volume, uint64_t a, uint64_t b,
+		    uint64_t length, unsigned flags,
+		    vdo_change_callback callback, void *arg);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

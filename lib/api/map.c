@@ -5,6 +5,8 @@
  *
  *	walk_next()   the next blocks of one page, or of none
  *	add()         neighbours become one extent, which is told when it ends
+ *
+ * Changes are two walks side by side (compare_all()).
  */
 #include "build.h"
 
@@ -20,7 +22,8 @@
 #include "front/front.h"
 #include "path/survey.h"
 
-#define KNOWN_FLAGS VDO_MAP_PLACES
+#define EXTENT_FLAGS VDO_MAP_PLACES
+#define CHANGE_FLAGS VDO_MAP_HOLES
 
 const char *vdo_map_kind_name(enum vdo_map_kind kind)
 {
@@ -49,6 +52,8 @@ struct part {
 	lbn_t first, end;
 	const struct survey_page *page;
 };
+
+static const struct mapping none = {ZERO_BLOCK, STATE_UNMAPPED};
 
 /* Submit @q and wait; *@result is how it ended. */
 static int carry_out(struct vdo_volume *v, struct io_request *q, int *result)
@@ -240,7 +245,6 @@ static bool add_page(struct telling *t, const struct part *part,
 
 static int tell_all(struct telling *t, struct walk *w)
 {
-	static const struct mapping none = {ZERO_BLOCK, STATE_UNMAPPED};
 	struct part part;
 	bool more = true;
 
@@ -268,7 +272,7 @@ int vdo_map_extents(struct vdo_volume *v, uint64_t offset, uint64_t length,
 	int result = handle_check(v, true);
 	struct walk w;
 
-	if (result == 0 && (callback == NULL || (flags & ~KNOWN_FLAGS) != 0))
+	if (result == 0 && (callback == NULL || (flags & ~EXTENT_FLAGS) != 0))
 		result = -EINVAL;
 	if (result == 0)
 		result = handle_check_range(v, offset, length);
@@ -283,4 +287,154 @@ int vdo_map_extents(struct vdo_volume *v, uint64_t offset, uint64_t length,
 	result = tell_all(&t, &w);
 	walk_end(&w);
 	return result;
+}
+
+/* ------------------------------------------------------------------ changes */
+
+struct comparing {
+	unsigned flags;
+	vdo_change_callback callback;
+	void *arg;
+	struct vdo_change change; /* may go on; none: its length is 0 */
+	int stopped;		  /* what the callback ended it with */
+};
+
+static bool tell_change(struct comparing *c)
+{
+	struct vdo_change change = c->change;
+
+	VDO_CHECK(c->stopped == 0);
+	c->change.length = 0;
+	if (change.length > 0)
+		c->stopped = c->callback(c->arg, &change);
+	return c->stopped == 0;
+}
+
+/* The block at @offset is differently mapped. */
+static bool add_change(struct comparing *c, uint64_t offset, struct mapping a,
+		       struct mapping b)
+{
+	struct vdo_change n = {offset, BLOCK_SIZE, kind_of(a), kind_of(b)};
+	bool more = true;
+
+	if (c->change.length > 0 && c->change.a == n.a && c->change.b == n.b &&
+	    c->change.offset + c->change.length == offset) {
+		c->change.length += BLOCK_SIZE;
+		return true;
+	}
+	more = tell_change(c);
+	c->change = n;
+	return more;
+}
+
+/* The mapping of the block after @i others of @part. False: it is damaged. */
+static bool mapping_of(struct walk *w, const struct part *part, lbn_t i,
+		       struct mapping *m)
+{
+	*m = none;
+	if (part->page == NULL)
+		return true;
+	*m = mapping_page_get(part->page->bytes,
+			      (unsigned)(part->first + i - part->page->lbn));
+	if (likely(mapping_plausible(w->survey->slabs, *m)))
+		return true;
+	w->result = -VDO_EMAPPING;
+	return false;
+}
+
+static bool differ(const struct comparing *c, struct mapping a,
+		   struct mapping b)
+{
+	if (mapping_equal(a, b))
+		return false;
+	return a.pbn != ZERO_BLOCK || b.pbn != ZERO_BLOCK ||
+	       (c->flags & VDO_MAP_HOLES) != 0;
+}
+
+/* @n blocks of both walks, each of one page or of none. */
+static bool compare(struct comparing *c, struct walk *a, const struct part *pa,
+		    struct walk *b, const struct part *pb, lbn_t n)
+{
+	lbn_t first = pa->first - a->survey->first;
+	bool more = true;
+
+	VDO_CHECK(first == pb->first - b->survey->first);
+	if (pa->page == NULL && pb->page == NULL)
+		return true;
+	for (lbn_t i = 0; more && i < n; i++) {
+		struct mapping ma, mb;
+
+		if (!mapping_of(a, pa, i, &ma) || !mapping_of(b, pb, i, &mb))
+			return false;
+		if (differ(c, ma, mb))
+			more = add_change(c, (first + i) * BLOCK_SIZE, ma, mb);
+	}
+	return more;
+}
+
+static int compare_all(struct comparing *c, struct walk *a, struct walk *b)
+{
+	struct part pa, pb;
+	bool more = true;
+
+	while (more && walk_next(a, &pa) && walk_next(b, &pb)) {
+		lbn_t n = MIN(pa.end - pa.first, pb.end - pb.first);
+
+		more = compare(c, a, &pa, b, &pb, n);
+		a->at += n;
+		b->at += n;
+	}
+	if (c->stopped == 0)
+		(void)tell_change(c);
+	if (c->stopped != 0)
+		return c->stopped;
+	return a->result != 0 ? a->result : b->result;
+}
+
+static int check_blocks(const struct vdo_volume *v, uint64_t offset,
+			uint64_t length)
+{
+	if ((offset | length) % BLOCK_SIZE != 0)
+		return -EINVAL;
+	return handle_check_range(v, offset, length);
+}
+
+/* Both ranges are good, and not empty. */
+static int map_changes(struct vdo_volume *v, struct comparing *c, lbn_t a,
+		       lbn_t b, lbn_t blocks)
+{
+	struct walk wa, wb;
+	int result = settle(v);
+
+	if (result == 0)
+		result = walk_begin(&wa, v, a, a + blocks);
+	if (result != 0)
+		return result;
+	result = walk_begin(&wb, v, b, b + blocks);
+	if (result == 0) {
+		result = compare_all(c, &wa, &wb);
+		walk_end(&wb);
+	}
+	walk_end(&wa);
+	return result;
+}
+
+int vdo_map_changes(struct vdo_volume *v, uint64_t a, uint64_t b,
+		    uint64_t length, unsigned flags,
+		    vdo_change_callback callback, void *arg)
+{
+	struct comparing c = {
+		.flags = flags, .callback = callback, .arg = arg};
+	int result = handle_check(v, true);
+
+	if (result == 0 && (callback == NULL || (flags & ~CHANGE_FLAGS) != 0))
+		result = -EINVAL;
+	if (result == 0)
+		result = check_blocks(v, a, length);
+	if (result == 0)
+		result = check_blocks(v, b, length);
+	if (result != 0 || length == 0)
+		return result;
+	return map_changes(v, &c, a / BLOCK_SIZE, b / BLOCK_SIZE,
+			   length / BLOCK_SIZE);
 }

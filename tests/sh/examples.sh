@@ -32,6 +32,7 @@ expect()
 expect 'hello, world' hello volume
 expect 'hello, world' hello volume
 expect '2000 blocks written, 200 stored' callbacks
+expect '^12288 bytes to be saved: 12288 at 4194304$' changes
 expect '^4096 bytes copied, [1-9][0-9]* bytes of holes' map volume copy
 expect '^hello, world' sh -c 'head -n 1 copy'
 expect 'the pool ran [1-9]' pool

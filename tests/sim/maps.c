@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Maps at random times: of blocks of which only one thing can be read, whatever is
- * under way, it is told whether they are zeroes.
+ * under way, it is told whether they are zeroes; and of those that surely differ, that they do.
  */
 #include "build.h"
 
 #include "tests/sim/sim.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/zero.h"
 
@@ -86,6 +87,63 @@ static void look_at(struct run *r, uint64_t lbn, uint64_t count,
 	free(l.truth);
 }
 
+/* ----------------------------------------------------------------- changes */
+
+struct pair {
+	struct run *r;
+	uint64_t a, b, count;
+	uint64_t next; /* block that was not told of yet */
+	bool *differ;  /* for certain, before the call */
+};
+
+static void not_told(const struct pair *p, uint64_t end)
+{
+	for (uint64_t i = p->next; i < end; i++)
+		if (p->differ[i] && !run_read_only(p->r))
+			die(p->r,
+			    "lbns %" PRIu64 " and %" PRIu64
+			    " are said to be equal",
+			    p->a + i, p->b + i);
+}
+
+static int note_change(void *arg, const struct vdo_change *c)
+{
+	struct pair *p = arg;
+	uint64_t first = c->offset / BLOCK_SIZE;
+	uint64_t end = first + c->length / BLOCK_SIZE;
+
+	if (first < p->next || end <= first || end > p->count)
+		die(p->r, "a change of %" PRIu64 "+%" PRIu64, c->offset,
+		    c->length);
+	not_told(p, first);
+	p->next = end;
+	return 0;
+}
+
+/* What is surely different is told. */
+static void compare(struct run *r)
+{
+	struct pair p = {.r = r, .a = dice(r, r->lbns), .b = dice(r, r->lbns)};
+	int result;
+
+	p.count = 1 + dice(r, MIN(in_a_row(r, p.a), in_a_row(r, p.b)));
+	p.differ = calloc(p.count, sizeof(*p.differ));
+	for (uint64_t i = 0; i < p.count; i++)
+		p.differ[i] = truth_of(r, p.a + i) != UNSURE &&
+			      truth_of(r, p.b + i) != UNSURE &&
+			      memcmp(model_only(r->model, p.a + i),
+				     model_only(r->model, p.b + i),
+				     BLOCK_SIZE) != 0;
+	result = vdo_map_changes(r->v, place_of(r, p.a) * BLOCK_SIZE,
+				 place_of(r, p.b) * BLOCK_SIZE,
+				 p.count * BLOCK_SIZE, 0, note_change, &p);
+	if (result != 0 && !error_is_fine(r, result))
+		die(r, "changes: %s", vdo_error_name(result));
+	if (result == 0)
+		not_told(&p, p.count);
+	free(p.differ);
+}
+
 void maps_look(struct run *r)
 {
 	uint64_t lbn = percent(r, 30) ? 0 : dice(r, r->lbns);
@@ -93,4 +151,6 @@ void maps_look(struct run *r)
 	uint64_t count = percent(r, 50) ? room : 1 + dice(r, room);
 
 	look_at(r, lbn, count, percent(r, 20) ? 1 + (unsigned)dice(r, 5) : 0);
+	if (percent(r, 40))
+		compare(r);
 }

@@ -257,6 +257,176 @@ START_TEST(largest_volume)
 }
 END_TEST
 
+/* ----------------------------------------------------------------- changes */
+
+struct changes {
+	struct vdo_change list[512];
+	unsigned count;
+	unsigned stop_at; /* end the call at so many; 0: never */
+};
+
+static int note_change(void *arg, const struct vdo_change *c)
+{
+	struct changes *t = arg;
+
+	ck_assert_uint_lt(t->count, ARRAY_SIZE(t->list));
+	t->list[t->count++] = *c;
+	return t->count == t->stop_at ? 77 : 0;
+}
+
+static bool must_differ(struct mapping a, struct mapping b, unsigned flags)
+{
+	if (a.pbn == 0 && b.pbn == 0)
+		return a.state != b.state && flags != 0;
+	return a.pbn != b.pbn || a.state != b.state;
+}
+
+/* What is told is what is mapped to other places, and nothing else; returns the
+ * number of changes. */
+static unsigned check_changes(struct fixture *f, uint64_t a, uint64_t b,
+			      uint64_t count, unsigned flags)
+{
+	struct truth truth = learn(f);
+	struct changes t = {.count = 0};
+	unsigned at = 0;
+
+	ck_assert_int_eq(vdo_map_changes(f->volume, a * B, b * B, count * B,
+					 flags, note_change, &t),
+			 0);
+	for (uint64_t i = 0; i < count; i++) {
+		struct mapping ma = truth.mappings[a + i];
+		struct mapping mb = truth.mappings[b + i];
+		const struct vdo_change *c = &t.list[at];
+		bool told = at < t.count && i * B >= c->offset;
+
+		ck_assert_msg(told == must_differ(ma, mb, flags), "block %llu",
+			      (unsigned long long)i);
+		if (!told) {
+			ck_assert(f->expect[a + i] == f->expect[b + i]);
+			continue;
+		}
+		ck_assert_int_eq(c->a, kind_of(ma));
+		ck_assert_int_eq(c->b, kind_of(mb));
+		at += (i + 1) * B == c->offset + c->length;
+	}
+	ck_assert_uint_eq(at, t.count);
+	for (unsigned i = 1; i < t.count; i++)
+		ck_assert(t.list[i - 1].offset + t.list[i - 1].length !=
+				  t.list[i].offset ||
+			  t.list[i - 1].a != t.list[i].a ||
+			  t.list[i - 1].b != t.list[i].b);
+	free(truth.mappings);
+	return t.count;
+}
+
+/* A copy, of which some blocks are changed; its pages are not in step. */
+START_TEST(changes_are_told)
+{
+	struct fixture f;
+	unsigned same;
+
+	fixture_init(&f, _i, "logical-size=240M");
+	fixture_open(&f, "compression=off");
+	f.no_check = true; /* would take long */
+	fixture_write(&f, 100, 1000, V_UNIQUE(1), 0);
+	fixture_write(&f, 1200, 40, V_ZERO, 0);
+	fixture_flush(&f);
+	fixture_write(&f, 50100, 1000, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	/* A block that was not found to be there is told. */
+	same = check_changes(&f, 0, 50000, 2000, 0);
+	ck_assert_uint_le(check_changes(&f, 0, 50000, 2000, VDO_MAP_HOLES),
+			  same + 1);
+	fixture_write(&f, 50300, 3, V_UNIQUE(9000), 0);
+	fixture_discard(&f, 50500, 10);
+	fixture_write(&f, 50510, 10, V_ZERO, 0);
+	fixture_write(&f, 51500, 1, V_UNIQUE(9100), 0);
+	fixture_flush(&f);
+	ck_assert_uint_ge(check_changes(&f, 0, 50000, 2000, 0), 4);
+	ck_assert_uint_ge(check_changes(&f, 0, 50000, 2000, VDO_MAP_HOLES), 5);
+	(void)check_changes(&f, 50000, 0, 2000, 0);
+	(void)check_changes(&f, 50290, 290, 20, 0);
+	ck_assert_uint_eq(check_changes(&f, 0, 0, 2000, VDO_MAP_HOLES), 0);
+	ck_assert_uint_eq(check_changes(&f, 20000, 30000, 9000, 0), 0);
+	ck_assert_uint_ge(check_changes(&f, 99, 100, 100, 0), 1);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* What was acknowledged is seen, although it waits in the packer. */
+START_TEST(changes_after_acknowledged)
+{
+	struct changes t = {.count = 0};
+	struct pending p;
+	struct fixture f;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 20, V_ZERO, 0);
+	fixture_flush(&f);
+	pending_write(&p, &f, 1003, V_SQUEEZE(1, 1500), 0);
+	ck_assert_int_eq(pending_wait(&p), 0);
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, 1000 * B, 20 * B, 0,
+					 note_change, &t),
+			 0);
+	ck_assert_uint_eq(t.count, 1);
+	ck_assert_uint_eq(t.list[0].offset, 3 * B);
+	ck_assert_uint_eq(t.list[0].length, B);
+	ck_assert_int_eq(t.list[0].a, VDO_MAP_ZERO);
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(changes_stop_and_refuse)
+{
+	struct changes t = {.count = 0};
+	struct fixture f;
+	uint64_t size;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "alignment=512");
+	size = vdo_volume_size(f.volume);
+	for (unsigned i = 0; i < 5; i++)
+		fixture_write(&f, 100 * i, 2, V_UNIQUE(10 * i + 1), 0);
+	fixture_flush(&f);
+	ck_assert_uint_eq(check_changes(&f, 0, 1000, 1000, 0), 5);
+	for (unsigned i = 1; i <= 5; i++) {
+		t.count = 0;
+		t.stop_at = i;
+		ck_assert_int_eq(vdo_map_changes(f.volume, 0, 1000 * B,
+						 1000 * B, 0, note_change, &t),
+				 77);
+		ck_assert_uint_eq(t.count, i);
+	}
+	t.count = 0;
+	ck_assert_int_eq(vdo_map_changes(f.volume, 512, B, B, 0, note_change,
+					 &t),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, 512, B, 0, note_change,
+					 &t),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, B, 512, 0, note_change,
+					 &t),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, B, B, VDO_MAP_PLACES,
+					 note_change, &t),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, B, B, 0, NULL, &t),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_map_changes(f.volume, size, 0, B, 0, note_change,
+					 &t),
+			 -ERANGE);
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, B, size, 0, note_change,
+					 &t),
+			 -ERANGE);
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, size, 0, 0, note_change,
+					 &t),
+			 0);
+	ck_assert_uint_eq(t.count, 0);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* --------------------------------------------------- what is not there yet */
 
 /* A block that was acknowledged waits in the packer for company, and no page
@@ -564,6 +734,12 @@ START_TEST(no_memory)
 	fixture_open(&f, "");
 	alloc_fail_at(1);
 	ck_assert_int_eq(vdo_map_extents(f.volume, 0, B, 0, tell, &t), -ENOMEM);
+	for (unsigned n = 1; n <= 2; n++) {
+		alloc_fail_at(n);
+		ck_assert_int_eq(vdo_map_changes(f.volume, 0, B, B, 0,
+						 note_change, NULL),
+				 -ENOMEM);
+	}
 	alloc_fail_at(0);
 	ck_assert_uint_eq(t.count, 0);
 	fixture_fini(&f);
@@ -639,6 +815,7 @@ static void begin_damage(struct fixture *f, int kind)
 
 START_TEST(damaged_entry)
 {
+	struct changes c = {.count = 0};
 	uint8_t page[B];
 	struct fixture f;
 	pbn_t leaf;
@@ -650,6 +827,15 @@ START_TEST(damaged_entry)
 	sim_device_poke(f.sd, leaf, page);
 	fixture_open(&f, "");
 	ends_with(&f, -VDO_EMAPPING, PAGE + 30, PAGE + 30);
+	for (unsigned i = 0; i < 2; i++) {
+		c.count = 0;
+		ck_assert_int_eq(vdo_map_changes(f.volume, i * PAGE * B,
+						 (1 - i) * PAGE * B, PAGE * B,
+						 0, note_change, &c),
+				 -VDO_EMAPPING);
+		ck_assert_uint_eq(c.count, 1);
+		ck_assert_uint_eq(c.list[0].length, 30 * B);
+	}
 	ck_assert(!vdo_volume_is_read_only(f.volume));
 	fixture_discard(&f, PAGE + 30, 1);
 	fixture_flush(&f);
@@ -759,6 +945,9 @@ int main(void)
 	tcase_add_loop_test(tc, each_block_is_told, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, extents_end_at_the_range, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, largest_volume);
+	tcase_add_loop_test(tc, changes_are_told, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, changes_after_acknowledged, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, changes_stop_and_refuse, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, acknowledged_and_parked, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, acknowledged_and_not_stored, KIND_NATIVE,
 			    KIND_INLINE);

@@ -95,9 +95,15 @@ static int no_extent(void *arg, const struct vdo_extent *e)
 	return 0;
 }
 
+static int no_change(void *arg, const struct vdo_change *c)
+{
+	return 0;
+}
+
 START_TEST(test_map)
 {
 	REFUSED(vdo_map_extents(NULL, 0, 0, 0, no_extent, NULL));
+	REFUSED(vdo_map_changes(NULL, 0, 0, 0, 0, no_change, NULL));
 	ck_assert_str_eq(vdo_map_kind_name((enum vdo_map_kind)-1), "unknown");
 }
 END_TEST
