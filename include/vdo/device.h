@@ -70,7 +70,10 @@ struct vdo_device_ops {
 	uint64_t (*get_size)(void *ctx);  /* in bytes; constant while open */
 	unsigned (*get_flags)(void *ctx); /* VDO_DEVICE_*; constant while open */
 
-	/* Start an operation. Must not block for long. Any thread. */
+	/* Start an operation. Must not block for long. Any thread. After a
+	 * flush that failed, reads may show what it should have covered as
+	 * long as the volume stays open (it is read-only then); whoever opens
+	 * it next must read what is durable. */
 	void (*submit)(void *ctx, struct vdo_device_io *io);
 
 	/* Optional: called when the library is done with the device. */

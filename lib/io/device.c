@@ -56,9 +56,22 @@ uint64_t vdo_device_size(const struct vdo_device *device)
 	return device == NULL ? 0 : device->size_bytes;
 }
 
+int device_forget(struct vdo_device *d)
+{
+	atomic_store(&d->unsure, false);
+	return d->forget != NULL ? d->forget(d->ctx) : 0;
+}
+
+static void forget_if_unsure(struct vdo_device *d)
+{
+	if (atomic_exchange(&d->unsure, false) && d->forget != NULL)
+		(void)d->forget(d->ctx); /* was told when it failed */
+}
+
 static void destroy(struct vdo_device *d)
 {
 	VDO_ASSERT(atomic_load(&d->use) != DEVICE_IS_CLAIMED);
+	forget_if_unsure(d);
 	if (d->close != NULL)
 		d->close(d->ctx);
 	alloc_free(d);
@@ -109,6 +122,7 @@ void device_release(struct vdo_device *d)
 		d->detach(d->ctx);
 	if (d->foreign)
 		inside_wait(&d->completing);
+	forget_if_unsure(d);
 	let_go(d);
 }
 
@@ -227,10 +241,16 @@ static int run_blocking(struct vdo_device *d, enum vdo_device_op op,
 		},
 	};
 
+	int r;
+
 	VDO_ASSERT(queue_running == NULL); /* it sleeps */
 	if (d->blocking != NULL)
-		return d->blocking(d->ctx, &b.io);
-	return submit_and_wait(d, &b);
+		r = d->blocking(d->ctx, &b.io);
+	else
+		r = submit_and_wait(d, &b);
+	if (r != 0 && op != VDO_DEVICE_READ)
+		device_note_unsure(d);
+	return r;
 }
 
 /* Memory that starts anywhere goes through an aligned copy. */

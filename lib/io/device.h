@@ -65,6 +65,12 @@ struct vdo_device {
 	int (*attach)(void *ctx, struct executor *x);
 	void (*detach)(void *ctx);
 
+	/* A cache may go on showing what a failed write or flush has left
+	 * unwritten for good: have it show what the storage has, after one more
+	 * flush. In the calling thread. May be NULL: there is none. */
+	int (*forget)(void *ctx);
+	atomic_bool unsure; /* a write or a flush has failed since */
+
 	/* Carry out @io in the calling thread and return its result; works
 	 * whether attached or not. May be NULL: submit() and wait. */
 	int (*blocking)(void *ctx, struct vdo_device_io *io);
@@ -163,6 +169,18 @@ static inline void device_note_cut(struct vdo_device *d)
 {
 	atomic_store_explicit(&d->cut, true, memory_order_relaxed);
 }
+
+/* A write or a flush has failed: who uses the device next is to see what is
+ * there, not what was to be. Any thread. */
+static inline void device_note_unsure(struct vdo_device *d)
+{
+	atomic_store_explicit(&d->unsure, true, memory_order_relaxed);
+}
+
+/* What was written by whoever did not get to the end of it, and is not durable
+ * though somebody may have been told otherwise, is not seen any more. Outside of
+ * any queue; no operation runs. -errno of a flush that fails again. */
+int device_forget(struct vdo_device *d) MUST_CHECK;
 
 /* Look at the size: is it, or was it once, less than needed? */
 bool device_look_cut(struct vdo_device *d);

@@ -286,6 +286,22 @@ static int file_reserve(void *ctx, uint64_t offset, uint64_t length)
 	return r != 0 && error_is_no_space(-errno) ? -errno : 0;
 }
 
+/*
+ * When the kernel has failed to write a page of its cache it tells so once, and
+ * then takes the page for written: it goes on showing it, and no later flush
+ * writes it. Pages that are dropped are read from the storage again.
+ */
+static int file_forget(void *ctx)
+{
+	struct file *f = ctx;
+	int r;
+
+	VDO_ASSERT((f->device->flags & VDO_DEVICE_READ_ONLY) == 0);
+	r = retry_sync(f->fd); /* maybe of somebody who did not wait for it */
+	(void)posix_fadvise(file_cached_fd(f), 0, 0, POSIX_FADV_DONTNEED);
+	return r == 0 ? 0 : retry_sync(f->fd);
+}
+
 /* A file system that cannot say has data everywhere. */
 static int file_find_data(void *ctx, uint64_t *offset)
 {
@@ -403,6 +419,8 @@ int file_open(const char *path, unsigned flags,
 	d->detach = file_detach;
 	d->file = &file_ops;
 	d->close = file_close;
+	if (!(d->flags & VDO_DEVICE_READ_ONLY))
+		d->forget = file_forget;
 	d->ctx = f;
 	*device = d;
 	return 0;

@@ -37,6 +37,8 @@ static inline void finish(struct mio *m, int result)
 	struct vdo_device *d = m->storage->device;
 
 	device_enter(d);
+	if (unlikely(result != 0) && m->io.op != VDO_DEVICE_READ)
+		device_note_unsure(d);
 	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
 	device_leave(d);
 }

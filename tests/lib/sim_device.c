@@ -885,6 +885,28 @@ static int sim_blocking(void *ctx, struct vdo_device_io *io)
 	return conclude(sio);
 }
 
+/* Whatever failed flushes have lost is not shown any more. */
+static int sim_forget(void *ctx)
+{
+	struct plug *plug = ctx;
+	struct sim_device *sd = plug->sd;
+
+	lock(sd);
+	list_for_each_safe(n, &sd->dirty) {
+		struct dirty_block *b = list_entry(n, struct dirty_block, link);
+		uint64_t block = b->block;
+
+		if (plug->life != sd->life || !b->lost || !list_empty(&b->versions))
+			continue;
+		memcpy(current_at(sd, block), durable_at(sd, block),
+		       BLOCK_SIZE);
+		sd->current_stamps[block] = sd->durable_stamps[block];
+		forget_dirty(sd, block);
+	}
+	unlock(sd);
+	return 0;
+}
+
 static void sim_close(void *ctx)
 {
 	struct plug *plug = ctx;
@@ -910,6 +932,7 @@ struct vdo_device *sim_device_open(struct sim_device *sd, struct executor *sim)
 	d->submit = sim_submit;
 	d->blocking = sim_blocking;
 	d->close = sim_close;
+	d->forget = sim_forget;
 	d->size_bytes = size_of(sd);
 	if (sd->config.volatile_cache)
 		d->flags |= VDO_DEVICE_VOLATILE_CACHE;
