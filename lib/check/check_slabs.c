@@ -384,6 +384,7 @@ static int load_slab(struct slabs *w, uint32_t place)
 	struct check *c = w->c;
 	struct check_slab *s = slab_at(c, place);
 	struct summary_entry e = c->entries[s->number];
+	bool has_tail; /* else nothing can be said of points */
 	int result = 0;
 
 	s->head = s->tail = 1;
@@ -392,10 +393,11 @@ static int load_slab(struct slabs *w, uint32_t place)
 	if (!(c->slab_flags[s->number] & SLAB_UNKNOWN) &&
 	    !check_is_pristine(e)) {
 		result = load_tail(w, s, e);
+		has_tail = !(c->slab_flags[s->number] & SLAB_BAD);
 		if (result == 0 && e.load)
 			result = load_counts(w, s, place);
 		if (result == 0 && !(c->slab_flags[s->number] & SLAB_UNKNOWN)) {
-			if (!(c->slab_flags[s->number] & SLAB_BAD))
+			if (has_tail)
 				check_points(c, s, place);
 			if (e.dirty &&
 			    !(c->slab_flags[s->number] & SLAB_UNKNOWN))
