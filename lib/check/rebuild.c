@@ -335,7 +335,7 @@ int rebuild_create(struct vdo_device *device, bool force, const struct log *log,
 	result = claim(device, &r->executor, error);
 	r->claimed = result == 0;
 	if (result == 0)
-		result = super_read(device, &r->geometry, &r->sb, error);
+		result = super_read_claimed(device, &r->geometry, &r->sb, error);
 	if (result == 0)
 		result = check_state(&r->sb, force, error);
 	if (result == 0) {

@@ -26,7 +26,8 @@
 
 static int read_blocks(struct volume *v)
 {
-	int result = super_read(v->device, &v->geometry, &v->sb, v->error);
+	int result = super_read_claimed(v->device, &v->geometry, &v->sb,
+					v->error);
 
 	if (result == 0)
 		v->device->needed_bytes = v->sb.physical_blocks * BLOCK_SIZE;

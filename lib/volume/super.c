@@ -93,43 +93,15 @@ int geometry_read(struct vdo_device *device, struct geometry *g,
 	return read_geometry(device, block, g, error);
 }
 
-static int read_both(struct vdo_device *device, struct geometry *g,
-		     struct superblock *sb, struct vdo_error *error)
-{
-	uint8_t block[BLOCK_SIZE];
-	int result = read_geometry(device, block, g, error);
-
-	return result == 0 ? read_super(device, block, g, sb, error) : result;
-}
-
-/*
- * Whoever had a volume that was not closed may have met a failed flush and ended
- * there. What is built on must be on the storage (D14), so it is looked at again
- * without what only a cache shows.
- */
-static int read_uncached(struct vdo_device *device, struct geometry *g,
-			 struct superblock *sb, struct vdo_error *error)
-{
-	int result = device_forget(device);
-
-	if (result != 0)
-		return error_set(error, result,
-				 "what was written to the storage cannot be "
-				 "made durable: %s; check the storage",
-				 vdo_strerror(result));
-	return read_both(device, g, sb, error);
-}
-
 int super_read(struct vdo_device *device, struct geometry *g,
 	       struct superblock *sb, struct vdo_error *error)
 {
+	uint8_t block[BLOCK_SIZE];
 	uint64_t blocks = device->size_bytes / BLOCK_SIZE;
-	int result = read_both(device, g, sb, error);
+	int result = read_geometry(device, block, g, error);
 
-	if (result == 0 && sb->state != VOLUME_NEW &&
-	    sb->state != VOLUME_CLEAN &&
-	    !(device->flags & VDO_DEVICE_READ_ONLY))
-		result = read_uncached(device, g, sb, error);
+	if (result == 0)
+		result = read_super(device, block, g, sb, error);
 	if (result == 0 && sb->physical_blocks > blocks)
 		return error_set(error, -VDO_ESIZE,
 				 "the volume has %llu blocks, but the storage "
@@ -137,6 +109,30 @@ int super_read(struct vdo_device *device, struct geometry *g,
 				 (unsigned long long)sb->physical_blocks,
 				 (unsigned long long)blocks);
 	return result;
+}
+
+/*
+ * Whoever had a volume that was not closed may have met a failed flush and ended
+ * there. What is built on must be on the storage (D14), so it is looked at again
+ * without what only a cache shows.
+ */
+int super_read_claimed(struct vdo_device *device, struct geometry *g,
+		       struct superblock *sb, struct vdo_error *error)
+{
+	int result = super_read(device, g, sb, error);
+
+	VDO_ASSERT(device_is_claimed(device));
+	if (result != 0 || sb->state == VOLUME_NEW ||
+	    sb->state == VOLUME_CLEAN ||
+	    (device->flags & VDO_DEVICE_READ_ONLY))
+		return result;
+	result = device_forget(device);
+	if (result != 0)
+		return error_set(error, result,
+				 "what was written to the storage cannot be "
+				 "made durable: %s; check the storage",
+				 vdo_strerror(result));
+	return super_read(device, g, sb, error);
 }
 
 /* ------------------------------------------------------------------ writing */

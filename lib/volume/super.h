@@ -22,4 +22,10 @@ int geometry_read(struct vdo_device *device, struct geometry *g,
 int super_read(struct vdo_device *device, struct geometry *g,
 	       struct superblock *sb, struct vdo_error *error) MUST_CHECK;
 
+/* The same for whoever has claimed @device and builds on what it has: of a volume
+ * that was not closed nothing is seen that only a cache has. */
+int super_read_claimed(struct vdo_device *device, struct geometry *g,
+		       struct superblock *sb, struct vdo_error *error)
+	MUST_CHECK;
+
 #endif
