@@ -300,6 +300,31 @@ START_TEST(end_of_file_is_an_error)
 }
 END_TEST
 
+/* A hole reads as zeroes; its neighbours and the size stay. */
+START_TEST(discards_make_holes)
+{
+	unsigned char *buf = pages(3);
+	struct fixture fx;
+
+	make_file(BLOCKS * BLOCK_SIZE);
+	if (!start(&fx, (unsigned)_i, 0)) {
+		free(buf);
+		return;
+	}
+	memset(buf, 7, 3 * BLOCK_SIZE);
+	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_WRITE, 5, buf, 3), 0);
+	ck_assert_int_eq(device_discard(fx.d, 6 * BLOCK_SIZE, BLOCK_SIZE), 0);
+	ck_assert_int_eq(device_discard(fx.d, BLOCKS * BLOCK_SIZE, BLOCK_SIZE),
+			 -ERANGE);
+	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_READ, 5, buf, 3), 0);
+	for (unsigned i = 0; i < 3 * BLOCK_SIZE; i++)
+		ck_assert_uint_eq(buf[i], i / BLOCK_SIZE == 1 ? 0 : 7);
+	ck_assert_uint_eq(vdo_device_size(fx.d), BLOCKS * BLOCK_SIZE);
+	stop(&fx);
+	free(buf);
+}
+END_TEST
+
 START_TEST(read_only_refuses)
 {
 	unsigned char *buf = pages(1);
@@ -316,6 +341,7 @@ START_TEST(read_only_refuses)
 	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_WRITE, 0, buf, 1),
 			 -EROFS);
 	ck_assert_int_eq(device_write(fx.d, 0, buf, BLOCK_SIZE), -EROFS);
+	ck_assert_int_eq(device_discard(fx.d, 0, BLOCK_SIZE), -EROFS);
 	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_READ, 0, buf, 1), 0);
 	ck_assert_uint_eq(buf[0], 0);
 	stop(&fx);
@@ -740,6 +766,7 @@ int main(void)
 	tcase_add_loop_test(io_case, long_vectors, 0, n);
 	tcase_add_loop_test(io_case, end_of_file_is_an_error, 0, n);
 	tcase_add_loop_test(io_case, read_only_refuses, 0, n);
+	tcase_add_loop_test(io_case, discards_make_holes, 0, n);
 	tcase_add_loop_test(io_case, submitter_exits, 0, n);
 	tcase_add_loop_test(io_case, many_submitters, 0, n);
 	tcase_add_loop_test(io_case, full_file_system, 0, n);

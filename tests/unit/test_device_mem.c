@@ -51,7 +51,7 @@ START_TEST(huge_and_sparse)
 
 	ck_assert_int_eq(vdo_device_open_memory(size, &d), 0);
 	ck_assert_uint_eq(vdo_device_size(d), size);
-	ck_assert_uint_eq(d->flags, 0);
+	ck_assert_uint_eq(d->flags, VDO_DEVICE_CAN_DISCARD);
 	for (unsigned i = 0; i < 2 * BLOCK_SIZE; i++)
 		buf[i] = (unsigned char)(i * 7);
 	ck_assert_int_eq(run(d, VDO_DEVICE_WRITE, size - 2 * BLOCK_SIZE, iov, 2,
@@ -67,6 +67,16 @@ START_TEST(huge_and_sparse)
 	ck_assert_int_eq(run(d, VDO_DEVICE_READ, size - BLOCK_SIZE, iov, 2,
 			     2 * BLOCK_SIZE),
 			 -ERANGE);
+	ck_assert_int_eq(device_discard(d, size - BLOCK_SIZE, 2 * BLOCK_SIZE),
+			 -ERANGE);
+	ck_assert_int_eq(device_discard(d, size - BLOCK_SIZE, BLOCK_SIZE), 0);
+	ck_assert_int_eq(device_read(d, size - 2 * BLOCK_SIZE, buf,
+				     2 * BLOCK_SIZE),
+			 0);
+	for (unsigned i = 0; i < BLOCK_SIZE; i++) {
+		ck_assert_uint_eq(buf[i], (unsigned char)(i * 7));
+		ck_assert_uint_eq(buf[BLOCK_SIZE + i], 0);
+	}
 	ck_assert_int_eq(run(d, VDO_DEVICE_FLUSH, 0, NULL, 0, 0), 0);
 	ck_assert_int_eq(device_grow(d, 2 * size), -ENOTSUP);
 	vdo_device_close(d);
