@@ -17,8 +17,7 @@
 #include "format/slab.h"
 #include "io/device.h"
 
-/* Counts that are read, and blocks that are given up, at a time. */
-#define READ_BLOCKS    64u
+/* Blocks that are given up at a time. */
 #define DISCARD_BLOCKS (UINT64_C(1) << 18)
 
 struct trim {
@@ -26,7 +25,6 @@ struct trim {
 	struct vdo_device *device;
 	pbn_t free;	     /* the first block of a range that goes on */
 	uint64_t free_count; /* of it; 0: none */
-	atomic_bool stop;
 	counter_t done; /* bytes of slabs */
 	struct vdo_trimmed result;
 };
@@ -68,7 +66,6 @@ int trim_create(struct vdo_device *device, struct trim **trim,
 	if (t == NULL)
 		return -ENOMEM;
 	t->device = device;
-	atomic_init(&t->stop, false);
 	result = usage_create(device, false, &t->usage, error);
 	if (result == 0)
 		result = refuse(device, t->usage, error);
@@ -102,7 +99,7 @@ static int give_up(struct trim *t)
 
 		VDO_ASSERT(t->free > u->geometry.data_start);
 		VDO_ASSERT(t->free + n <= u->sb.physical_blocks);
-		if (atomic_load_explicit(&t->stop, memory_order_relaxed))
+		if (atomic_load_explicit(&u->stop, memory_order_relaxed))
 			return -ECANCELED;
 		result = device_discard(
 			t->device,
@@ -115,9 +112,11 @@ static int give_up(struct trim *t)
 	return result;
 }
 
-static int take(struct trim *t, pbn_t pbn, bool is_free)
+static int take(void *arg, pbn_t pbn, uint8_t count)
 {
-	if (!is_free)
+	struct trim *t = arg;
+
+	if (count != 0)
 		return t->free_count > 0 ? give_up(t) : 0;
 	if (t->free_count++ == 0)
 		t->free = pbn;
@@ -125,43 +124,10 @@ static int take(struct trim *t, pbn_t pbn, bool is_free)
 	return 0;
 }
 
-/* @count counters of @blocks, the first of which is of block @pbn. */
-static int take_counts(struct trim *t, const uint8_t *blocks, pbn_t pbn,
-		       uint64_t count)
+static int trim_used(struct trim *t, uint64_t slab, uint8_t *buf)
 {
-	int result = 0;
+	int result = usage_each_count(t->usage, slab, buf, take, t);
 
-	VDO_ASSERT(count <= READ_BLOCKS * COUNTS_PER_BLOCK);
-	for (; result == 0 && count > 0; blocks += SECTOR_SIZE) {
-		const uint8_t *c = blocks + SECTOR_SIZE - COUNTS_PER_SECTOR;
-		uint64_t n = MIN(count, COUNTS_PER_SECTOR);
-
-		for (uint64_t i = 0; result == 0 && i < n; i++)
-			result = take(t, pbn++, c[i] == 0);
-		count -= n;
-	}
-	return result;
-}
-
-static int trim_used(struct trim *t, pbn_t start, uint8_t *buf)
-{
-	const struct slab_config *c = &t->usage->sb.slab;
-	pbn_t at = start + c->data_blocks;
-	int result = 0;
-
-	for (uint64_t done = 0; result == 0 && done < c->data_blocks;) {
-		uint64_t left = c->data_blocks - done;
-		uint64_t n = MIN(READ_BLOCKS, div_up(left, COUNTS_PER_BLOCK));
-		uint64_t counts = MIN(left, n * COUNTS_PER_BLOCK);
-
-		if (atomic_load_explicit(&t->stop, memory_order_relaxed))
-			return -ECANCELED;
-		result = usage_read(t->usage, at, n, buf);
-		if (result == 0)
-			result = take_counts(t, buf, start + done, counts);
-		at += n;
-		done += counts;
-	}
 	return result == 0 ? give_up(t) : result;
 }
 
@@ -183,12 +149,12 @@ static int trim_slab(struct trim *t, uint64_t slab, uint8_t *buf)
 		t->result.slabs_left++;
 		return 0;
 	}
-	return trim_used(t, start, buf);
+	return trim_used(t, slab, buf);
 }
 
 static int trim_all(struct trim *t)
 {
-	uint8_t *buf = alloc_aligned(BLOCK_SIZE, READ_BLOCKS, BLOCK_SIZE);
+	uint8_t *buf = alloc_aligned(BLOCK_SIZE, USAGE_READ_BLOCKS, BLOCK_SIZE);
 	int result = 0;
 
 	if (buf == NULL)
@@ -206,7 +172,7 @@ int trim_run(struct trim *t, struct vdo_error *error)
 {
 	uint64_t free_bytes, before, after;
 	bool known = device_space(t->device, &free_bytes, &before);
-	int result = atomic_load(&t->stop) ? -ECANCELED : trim_all(t);
+	int result = atomic_load(&t->usage->stop) ? -ECANCELED : trim_all(t);
 
 	if (result == 0 && known &&
 	    device_space(t->device, &free_bytes, &after))
@@ -225,7 +191,7 @@ int trim_run(struct trim *t, struct vdo_error *error)
 
 void trim_stop(struct trim *t)
 {
-	atomic_store(&t->stop, true);
+	usage_stop(t->usage);
 }
 
 void trim_progress(struct trim *t, struct vdo_job_progress *p)

@@ -28,7 +28,6 @@
 #include "volume/super.h"
 
 #define COUNT_PROVISIONAL 255u /* in memory; as good as free on disk */
-#define READ_BLOCKS	  64u
 
 int usage_read(struct usage *u, pbn_t pbn, uint64_t count, void *to)
 {
@@ -204,44 +203,45 @@ int usage_inspect(struct vdo_device *device, struct vdo_usage *usage,
 
 /* ------------------------------------------------------------------- counts */
 
-/* How many of the first @count counters of @blocks are not zero? */
-static uint64_t count_used(const uint8_t *blocks, uint64_t count)
-{
-	uint64_t used = 0;
-
-	VDO_ASSERT(count <= READ_BLOCKS * COUNTS_PER_BLOCK);
-	for (; count > 0; blocks += SECTOR_SIZE) {
-		uint64_t n = MIN(count, COUNTS_PER_SECTOR);
-
-		for (uint64_t i = 0; i < n; i++) {
-			uint8_t c = blocks[SECTOR_SIZE - COUNTS_PER_SECTOR + i];
-
-			used += c != 0 && c != COUNT_PROVISIONAL;
-		}
-		count -= n;
-	}
-	return used;
-}
-
-static int count_slab(struct usage *u, uint64_t slab, uint8_t *buf,
-		      uint64_t *used)
+int usage_each_count(struct usage *u, uint64_t slab, uint8_t *buf,
+		     usage_count_fn take, void *arg)
 {
 	const struct slab_config *c = &u->sb.slab;
-	pbn_t at = slab_start(&u->slabs, slab) + c->data_blocks;
-	uint64_t left = c->data_blocks;
+	pbn_t pbn = slab_start(&u->slabs, slab);
+	pbn_t end = pbn + c->data_blocks, at = end;
+	int result = 0;
 
-	VDO_ASSERT(div_up(left, COUNTS_PER_BLOCK) <= c->reference_count_blocks);
-	while (left > 0) {
-		uint64_t n = MIN(READ_BLOCKS, div_up(left, COUNTS_PER_BLOCK));
-		uint64_t counts = MIN(left, n * COUNTS_PER_BLOCK);
-		int result = usage_read(u, at, n, buf);
+	VDO_ASSERT(div_up(c->data_blocks, COUNTS_PER_BLOCK) <=
+		   c->reference_count_blocks);
+	while (pbn < end) {
+		uint64_t n = MIN(USAGE_READ_BLOCKS,
+				 div_up(end - pbn, COUNTS_PER_BLOCK));
+		const uint8_t *sector = buf;
 
+		result = usage_read(u, at, n, buf);
 		if (result != 0)
 			return result;
-		*used += count_used(buf, counts);
-		left -= counts;
 		at += n;
+		n = MIN(end - pbn, n * COUNTS_PER_BLOCK);
+		for (uint64_t i = 0; result == 0 && i < n; i++) {
+			if (i > 0 && i % COUNTS_PER_SECTOR == 0)
+				sector += SECTOR_SIZE;
+			result = take(arg, pbn++,
+				      sector[SECTOR_SIZE - COUNTS_PER_SECTOR +
+					     i % COUNTS_PER_SECTOR]);
+		}
+		if (result != 0)
+			return result;
 	}
+	return 0;
+}
+
+static int count_used(void *arg, pbn_t pbn, uint8_t count)
+{
+	uint64_t *used = arg;
+
+	(void)pbn;
+	*used += count != 0 && count != COUNT_PROVISIONAL;
 	return 0;
 }
 
@@ -257,7 +257,8 @@ static int count_slabs(struct usage *u, uint8_t *buf)
 		if (usage_is_unused(e))
 			continue;
 		if (e.load && !e.dirty) {
-			result = count_slab(u, i, buf, &used);
+			result = usage_each_count(u, i, buf, count_used,
+						  &used);
 		} else {
 			used += estimate(u, e, &off);
 			unsure += off;
@@ -328,7 +329,7 @@ int usage_run(struct usage *u, struct vdo_error *error)
 		return -ECANCELED;
 	if (u->result.level != VDO_USAGE_ESTIMATED)
 		return 0;
-	buf = alloc_aligned(BLOCK_SIZE, READ_BLOCKS, BLOCK_SIZE);
+	buf = alloc_aligned(BLOCK_SIZE, USAGE_READ_BLOCKS, BLOCK_SIZE);
 	if (buf == NULL)
 		return -ENOMEM;
 	result = count_slabs(u, buf);

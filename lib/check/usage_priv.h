@@ -37,6 +37,15 @@ int usage_read(struct usage *u, pbn_t pbn, uint64_t count, void *to) MUST_CHECK;
 /* What the summary on disk says of a slab. */
 struct summary_entry usage_summary(const struct usage *u, uint64_t slab);
 
+/*
+ * Call @take for each count on disk of a slab, in order; anything but 0 ends it.
+ * @buf has USAGE_READ_BLOCKS blocks. What @take returned, or as usage_read().
+ */
+#define USAGE_READ_BLOCKS 64u
+typedef int (*usage_count_fn)(void *arg, pbn_t pbn, uint8_t count);
+int usage_each_count(struct usage *u, uint64_t slab, uint8_t *buf,
+		     usage_count_fn take, void *arg) MUST_CHECK;
+
 static inline bool usage_is_unused(struct summary_entry e)
 {
 	return e.tail_offset == 0 && !e.load && !e.dirty;
