@@ -9,6 +9,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/vdoctl/check.c \
 	%D%/vdoctl/data.c \
 	%D%/vdoctl/format.c \
+	%D%/vdoctl/grow.c \
 	%D%/vdoctl/index.c \
 	%D%/vdoctl/main.c \
 	%D%/vdoctl/map.c \

@@ -11,6 +11,7 @@ dist_man_MANS += \
 	%D%/vdo_cq_new.3 \
 	%D%/vdo_device_open.3 \
 	%D%/vdo_format.3 \
+	%D%/vdo_grow.3 \
 	%D%/vdo_index_inspect.3 \
 	%D%/vdo_inspect.3 \
 	%D%/vdo_job.3 \

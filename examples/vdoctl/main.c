@@ -18,6 +18,7 @@ static const struct {
 	{"info", command_info, "show what the first blocks of a volume say"},
 	{"check", command_check, "look over a volume, and mend it"},
 	{"index", command_index, "look at, verify or rebuild the index"},
+	{"grow", command_grow, "make a volume larger"},
 	{"read-only", command_read_only, "have nobody write to a volume"},
 	{"rebuild", command_rebuild, "make a volume that is read-only writable"},
 	{"trim", command_trim, "give free blocks back to the storage"},
@@ -46,6 +47,8 @@ static void help(void)
 static const struct option argument_table[] = {
 	{"offset", required_argument, NULL, 'o' + 256},
 	{"length", required_argument, NULL, 'l' + 256},
+	{"size", required_argument, NULL, 'z' + 256},
+	{"logical-size", required_argument, NULL, 'L' + 256},
 	{"json", no_argument, NULL, 'j' + 256},
 	{"svg", no_argument, NULL, 's' + 256},
 	{"unlocked", no_argument, NULL, 'U' + 256},
@@ -95,6 +98,13 @@ static bool take_long(struct arguments *a, int letter, const char *accept,
 	case 'l':
 		a->has_length = true;
 		return parse_size_option("--length", optarg, &a->length);
+	case 'z':
+		a->has_size = true;
+		return parse_size_option("--size", optarg, &a->size);
+	case 'L':
+		a->has_logical_size = true;
+		return parse_size_option("--logical-size", optarg,
+					 &a->logical_size);
 	case 'u':
 		a->undo = optarg;
 		return true;

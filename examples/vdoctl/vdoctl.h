@@ -16,6 +16,7 @@ int command_format(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_index(int argc, char **argv);
+int command_grow(int argc, char **argv);
 int command_read_only(int argc, char **argv);
 int command_rebuild(int argc, char **argv);
 int command_trim(int argc, char **argv);
@@ -27,12 +28,14 @@ int command_read(int argc, char **argv);
 int command_discard(int argc, char **argv);
 int command_options(int argc, char **argv);
 
-/* What --offset, --length, --json, -v and -o of a command line say. */
+/* What --offset, --length, --size, --json, -v and -o of a command line say. */
 struct arguments {
 	const char *path;
 	struct vdo_config *config;
 	uint64_t offset, length;
 	bool has_offset, has_length;
+	uint64_t size, logical_size;
+	bool has_size, has_logical_size;
 	bool json, svg, verbose, unlocked, exact;
 	bool repair, data, no_index, yes, force;
 	bool why, everywhere;
@@ -42,9 +45,9 @@ struct arguments {
 
 /*
  * Parse the options of the commands that look into a volume. @accept has the
- * letters of those that the command takes: o(ffset) l(ength) j(son) s(vg) U(nlocked)
- * (e)x(act) R(epair) d(ata) n(o-index) y(es) F(orce) u(ndo) (undo-)f(rom)
- * w(hy) e(verywhere) H(tml); with r the
+ * letters of those that the command takes: o(ffset) l(ength) (si)z(e)
+ * L(ogical-size) j(son) s(vg) U(nlocked) (e)x(act) R(epair) d(ata) n(o-index)
+ * y(es) F(orce) u(ndo) (undo-)f(rom) w(hy) e(verywhere) H(tml); with r the
  * volume is opened read-only unless -o says otherwise. False: the command ends
  * with a->code, after help or a complaint. Free @a with arguments_free() in any
  * case.

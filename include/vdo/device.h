@@ -67,7 +67,7 @@ struct vdo_device_io {
 
 struct vdo_device_ops {
 	size_t size;                      /* sizeof(struct vdo_device_ops) */
-	uint64_t (*get_size)(void *ctx);  /* in bytes; constant while open */
+	uint64_t (*get_size)(void *ctx);  /* in bytes; may grow: vdo_grow() */
 	unsigned (*get_flags)(void *ctx); /* VDO_DEVICE_*; constant while open */
 
 	/* Start an operation. Must not block for long. Any thread. After a

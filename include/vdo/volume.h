@@ -142,6 +142,27 @@ void vdo_abandon(struct vdo_volume *volume);
 int vdo_suspend(struct vdo_volume *volume, bool save);
 int vdo_resume(struct vdo_volume *volume);
 
+/*
+ * Make a volume larger that is open, while it is in use: the sizes are bytes and
+ * multiples of 4096, and 0 leaves one as it is. The physical size is that of the
+ * file or device: a file is made longer if it is shorter, a device must have
+ * grown already. VDO_GROW_ALL takes all that is there. Calls wait for some
+ * milliseconds; vdo_volume_size() is larger when this returns. After a crash it
+ * has grown or it has not.
+ *
+ * The size of slabs stays, there are 8192 of them at most, and it grows by whole
+ * ones: by at least as much as one, and as the journal. It never becomes smaller.
+ *
+ * Errors: -EINVAL smaller, or too little more (the message has the next size that
+ * will do); -ENOSPC the storage is too small; -VDO_ECONFLICT too many slabs;
+ * -ERANGE; -VDO_EREADONLY; -VDO_EBUSY suspended; -VDO_EGONE; -ENOMEM; -EDEADLK;
+ * -VDO_EFORKED; -errno. Then it is as it was; or read-only, if the super block
+ * could not be written.
+ */
+#define VDO_GROW_ALL UINT64_MAX
+int vdo_grow(struct vdo_volume *volume, uint64_t physical_size,
+	     uint64_t logical_size, struct vdo_error *error);
+
 /* Bytes that can be addressed; a multiple of 4096. */
 uint64_t vdo_volume_size(const struct vdo_volume *volume);
 

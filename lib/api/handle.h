@@ -23,7 +23,7 @@ struct vdo_volume {
 	struct executor *executor;
 	struct vdo_device *device;
 	struct vdo_device *own_device; /* opened by us: to be closed */
-	uint64_t size_bytes;
+	_Atomic uint64_t size_bytes; /* it may grow */
 	unsigned alignment;
 	pthread_mutex_t lock;	/* of who asks for, or changes, all of it */
 	atomic_bool suspended;	/* changes under the lock */

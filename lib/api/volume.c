@@ -17,6 +17,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
+#include "format/types.h"
 #include "io/device.h"
 #include "io/file.h"
 
@@ -199,6 +200,30 @@ int vdo_resume(struct vdo_volume *v)
 		result = -EALREADY;
 	handle_leave(v);
 	return result;
+}
+
+/* --------------------------------------------------------------------- grow */
+
+int vdo_grow(struct vdo_volume *v, uint64_t physical_size,
+	     uint64_t logical_size, struct vdo_error *error)
+{
+	int result;
+
+	error_clear(error);
+	if (v == NULL)
+		return error_missing(error, "volume");
+	result = handle_enter(v);
+	if (result != 0)
+		return error_finish(error, result);
+	if (atomic_load(&v->suspended))
+		result = error_set(error, -VDO_EBUSY,
+				   "the volume is suspended; resume it first");
+	else
+		result = volume_grow(v->volume, physical_size, logical_size,
+				     error);
+	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
+	handle_leave(v);
+	return error_finish(error, result);
 }
 
 /* ----------------------------------------------------------------- the rest */

@@ -66,7 +66,7 @@ struct dedupe {
 	struct hash_zone *zones;
 	struct advice *advice;
 	struct packer *packer;
-	struct slab_geometry slabs;
+	const struct slab_geometry *slabs; /* the depot's, which may grow */
 	atomic_bool enabled;
 };
 

@@ -408,7 +408,7 @@ static bool usable(struct hash_lock *l, const struct advice_op *advice)
 	if (advice->done.result != 0 || !advice->found)
 		return false;
 	if (m.pbn != ZERO_BLOCK && mapping_valid(m) &&
-	    is_data_block(&l->zone->dedupe->slabs, m.pbn))
+	    is_data_block(l->zone->dedupe->slabs, m.pbn))
 		return true;
 	counter_inc(&l->zone->stats.invalid_advice);
 	return false;

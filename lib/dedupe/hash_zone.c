@@ -55,7 +55,7 @@ int dedupe_create(const struct dedupe_config *c, struct dedupe **dedupe)
 	d->locks_max = c->locks_max;
 	d->advice = c->advice;
 	d->packer = c->packer;
-	d->slabs = *c->slabs;
+	d->slabs = c->slabs;
 	atomic_init(&d->enabled, c->enabled);
 	d->zones = alloc_aligned(CACHE_LINE, c->zone_count,
 				 sizeof(struct hash_zone));

@@ -8,27 +8,27 @@
 
 #include <errno.h>
 
+#include <vdo/error.h>
+
 #include "base/alloc.h"
 
 /* ---------------------------------------------------------------- creation */
 
-static void init_slabs(struct depot *d)
+static void init_slab(struct depot *d, uint32_t number)
 {
-	for (uint32_t i = 0; i < d->geo.slab_count; i++) {
-		struct slab *s = &d->slabs[i];
+	struct slab *s = &d->slabs[number];
 
-		s->zone = &d->zones[i % d->zone_count];
-		VDO_ASSERT(s->zone->depot == d); /* the zones come first */
-		s->number = i;
-		s->start = slab_start(&d->geo, i);
-		s->free_count = (uint32_t)d->geo.data_blocks;
-		s->state = SLAB_REBUILT;
-		s->exact = true;
-		prioq_node_init(&s->node);
-		list_init(&s->in_memory);
-		waitq_init(&s->dirty);
-		waitq_init(&s->lockers);
-	}
+	s->zone = &d->zones[number % d->zone_count];
+	VDO_ASSERT(s->zone->depot == d); /* the zones come first */
+	s->number = number;
+	s->start = slab_start(&d->geo, number);
+	s->free_count = (uint32_t)d->geo.data_blocks;
+	s->state = SLAB_REBUILT;
+	s->exact = true;
+	prioq_node_init(&s->node);
+	list_init(&s->in_memory);
+	waitq_init(&s->dirty);
+	waitq_init(&s->lockers);
 }
 
 /* Reserve storage for the counts and the journal of @s, which lie together. */
@@ -146,7 +146,9 @@ int depot_create(const struct depot_config *c, struct depot **depot)
 		return -ENOMEM;
 	copy_config(d, c);
 	d->zones = alloc_aligned(CACHE_LINE, d->zone_count, sizeof(*d->zones));
-	d->slabs = alloc_zeroed(d->geo.slab_count, sizeof(*d->slabs));
+	/* Lists lead to slabs, so there is space for those that growing adds;
+	 * it is no memory until it is used. */
+	d->slabs = alloc_zeroed(SLABS_MAX, sizeof(*d->slabs));
 	if (d->zones == NULL || d->slabs == NULL)
 		goto fail;
 	for (unsigned i = 0; i < d->zone_count; i++) {
@@ -154,7 +156,8 @@ int depot_create(const struct depot_config *c, struct depot **depot)
 		if (r != 0)
 			goto fail;
 	}
-	init_slabs(d);
+	for (uint32_t i = 0; i < d->geo.slab_count; i++)
+		init_slab(d, i);
 	*depot = d;
 	return 0;
 fail:
@@ -227,6 +230,41 @@ const uint8_t *depot_summary_end(const struct depot *d)
 	if (d->geo.slab_count > last)
 		return NULL;
 	return d->zones[0].summary.entries + SUMMARY_ZONE_BYTES - BLOCK_SIZE;
+}
+
+/* ----------------------------------------------------------------- growing */
+
+int depot_make_room(struct depot *d, uint64_t slab_count)
+{
+	int r = 0;
+
+	VDO_ASSERT(d->done == NULL && slab_count <= SLABS_MAX);
+	VDO_ASSERT(slab_count > d->geo.slab_count);
+	for (uint64_t i = d->geo.slab_count; i < slab_count; i++) {
+		const struct depot_zone *z = &d->zones[i % d->zone_count];
+		struct summary_entry e = slab_summary_decode(
+			z->summary.entries + i * SUMMARY_ENTRY_SIZE);
+
+		if (e.tail_offset != 0 || e.load || e.dirty)
+			return -VDO_ECORRUPT;
+	}
+	for (unsigned i = 0; r == 0 && i < d->zone_count; i++)
+		if (depot_may_drop(&d->zones[i], slab_count))
+			r = scrubber_create(&d->zones[i]);
+	return r;
+}
+
+void depot_grow(struct depot *d, uint64_t slab_count, pbn_t summary_start)
+{
+	uint64_t old = d->geo.slab_count;
+
+	VDO_ASSERT(d->done == NULL && slab_count > old);
+	d->geo.slab_count = slab_count;
+	d->summary_start = summary_start;
+	for (uint64_t i = old; i < slab_count; i++) {
+		init_slab(d, (uint32_t)i);
+		alloc_enlist(&d->slabs[i]);
+	}
 }
 
 /* ----------------------------------------------------------------- upcalls */

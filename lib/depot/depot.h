@@ -138,6 +138,14 @@ void depot_load_progress(const struct depot *d, uint64_t *done,
  */
 void depot_drain(struct depot *d, bool save, struct completion *done);
 
+/*
+ * Growing, of a depot that is drained; on any queue. First have all that is
+ * needed for so many slabs: -ENOMEM, or -VDO_ECORRUPT if the summary has
+ * something of those to come. Then they are there, and the summary elsewhere.
+ */
+int depot_make_room(struct depot *d, uint64_t slab_count) MUST_CHECK;
+void depot_grow(struct depot *d, uint64_t slab_count, pbn_t summary_start);
+
 /* Read-only mode was entered: release whatever waits in zone @zone with
  * -VDO_EREADONLY. On the zone's queue. */
 void depot_read_only(struct depot *d, unsigned zone);

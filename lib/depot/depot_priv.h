@@ -441,6 +441,9 @@ static inline struct slab *slab_at(const struct depot *d, pbn_t pbn)
 /* Next slab of the same zone, or NULL; begin with @s NULL. */
 struct slab *depot_next_slab(const struct depot_zone *z, const struct slab *s);
 
+/* start.c: with so many slabs, can there be more counts than are kept? */
+bool depot_may_drop(const struct depot_zone *z, uint64_t slab_count) MUST_CHECK;
+
 /*
  * Give @s memory for its journal, with @counts for its counters, too, and storage
  * for both, so that closing can write them in a full file system. 0, -ENOMEM,

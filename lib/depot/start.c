@@ -50,15 +50,15 @@ static bool has_long_journal(const struct depot_zone *z)
 	return false;
 }
 
-/* Can there be more counts than are kept? Then they are loaded again, without
+/* With so many slabs, can there be more counts than are kept? Then they are loaded again, without
  * memory that could be missing. */
-static bool may_drop(const struct depot_zone *z)
+bool depot_may_drop(const struct depot_zone *z, uint64_t slab_count)
 {
 	const struct depot *d = z->depot;
 
 	VDO_ASSERT(d->zone_count > 0);
 	return !d->preload ||
-	       div_up(d->geo.slab_count, d->zone_count) > z->counts.budget;
+	       div_up(slab_count, d->zone_count) > z->counts.budget;
 }
 
 static void start_zone(struct completion *c)
@@ -72,7 +72,7 @@ static void start_zone(struct completion *c)
 	z->tight = has_long_journal(z);
 	await = z->depot->origin == DEPOT_SAVED || z->tight;
 	enlist_all(z);
-	r = may_drop(z) ? scrubber_create(z) : 0;
+	r = depot_may_drop(z, z->depot->geo.slab_count) ? scrubber_create(z) : 0;
 	if (r == 0)
 		r = alloc_prepare(z);
 	/* There may be space when it is needed. */

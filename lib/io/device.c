@@ -42,6 +42,7 @@ int vdo_device_open_custom(const struct vdo_device_ops *ops, void *ctx,
 		return -ENOMEM;
 	d->submit = ops->submit;
 	d->ctx = ctx;
+	d->get_size = ops->get_size;
 	d->size_bytes = ops->get_size(ctx);
 	d->flags = ops->get_flags(ctx);
 	d->foreign = true;
@@ -136,6 +137,16 @@ bool device_look_cut(struct vdo_device *d)
 	return device_is_cut(d);
 }
 
+int device_measure(struct vdo_device *d, uint64_t *size_bytes)
+{
+	*size_bytes = d->size_bytes;
+	if (d->file != NULL)
+		return d->file->measure(d->ctx, size_bytes);
+	if (d->get_size != NULL)
+		*size_bytes = d->get_size(d->ctx);
+	return 0;
+}
+
 bool device_lost_name(struct vdo_device *d)
 {
 	return d->file != NULL && d->file->lost_name(d->ctx);
@@ -150,13 +161,15 @@ bool device_space(struct vdo_device *d, uint64_t *free_bytes,
 
 int device_grow(struct vdo_device *d, uint64_t size_bytes)
 {
+	uint64_t now;
 	int r;
 
 	if (size_bytes < d->size_bytes || size_bytes % BLOCK_SIZE != 0)
 		return -EINVAL;
-	if (d->file == NULL)
-		return -ENOTSUP;
-	r = d->file->resize(d->ctx, size_bytes);
+	r = device_measure(d, &now);
+	if (r == 0 && now < size_bytes)
+		r = d->file == NULL ? -ENOTSUP
+				    : d->file->resize(d->ctx, size_bytes);
 	if (r == 0)
 		d->size_bytes = size_bytes;
 	return r;

@@ -47,8 +47,8 @@ struct vdo_device {
 	void (*submit_all)(void *ctx, struct vdo_device_io *first,
 			   struct vdo_device_io *last);
 	void *ctx;
-	uint64_t size_bytes;
-	uint64_t needed_bytes; /* by the volume that has claimed it; or 0 */
+	_Atomic uint64_t size_bytes;   /* it may grow while it is in use */
+	_Atomic uint64_t needed_bytes; /* by the volume that has claimed it; or 0 */
 	atomic_bool cut;       /* found to be shorter than that */
 	unsigned flags; /* VDO_DEVICE_* */
 	bool block_device;
@@ -58,6 +58,7 @@ struct vdo_device {
 	bool foreign;
 	struct inside completing; /* foreign: threads inside of complete() */
 	void (*close)(void *ctx);
+	uint64_t (*get_size)(void *ctx); /* NULL: it stays as it is */
 	const struct device_file_ops *file; /* NULL: it is none */
 
 	/* Built-in devices that need it: tie completion reaping to the
@@ -185,6 +186,9 @@ int device_forget(struct vdo_device *d) MUST_CHECK;
 /* Look at the size: is it, or was it once, less than needed? */
 bool device_look_cut(struct vdo_device *d);
 
+/* How large is it by now? */
+int device_measure(struct vdo_device *d, uint64_t *size_bytes) MUST_CHECK;
+
 /* Has a file that had a name when it was opened none any more? */
 bool device_lost_name(struct vdo_device *d);
 
@@ -195,7 +199,8 @@ bool device_lost_name(struct vdo_device *d);
 bool device_space(struct vdo_device *d, uint64_t *free_bytes,
 		  uint64_t *taken_bytes);
 
-/* Grow a file device to @size_bytes; -ENOTSUP where that makes no sense. */
+/* It has @size_bytes from now on: a file is made longer, if it is not so long; what
+ * is none must have grown already, or -ENOTSUP. */
 int device_grow(struct vdo_device *d, uint64_t size_bytes) MUST_CHECK;
 
 /* Undo device_grow(): cut the device to the @size_bytes that it had. */

@@ -368,12 +368,14 @@ static int set_up(struct file *f, const char *path, bool read_only,
 {
 	struct vdo_device *d = f->device;
 	struct stat st;
-	int r = file_measure(f, &d->size_bytes);
+	uint64_t size_bytes = 0;
+	int r = file_measure(f, &size_bytes);
 
 	VDO_ASSERT(f->fd >= SYSTEM_FD_FIRST && f->cached_fd < 0);
 	if (r != 0)
 		return error_set(error, r, "cannot measure %.150s: %s", path,
 				 vdo_strerror(r));
+	d->size_bytes = size_bytes;
 	f->named = !f->block_device && fstat(f->fd, &st) == 0 && st.st_nlink > 0;
 	direct_set_up(f, read_only);
 	d->block_device = f->block_device;

@@ -31,6 +31,12 @@ void storage_init(struct storage *s, struct vdo_device *device,
 	memset(s->lanes, 0, sizeof(s->lanes));
 }
 
+void storage_grow(struct storage *s)
+{
+	VDO_ASSERT(s->device->size_bytes >> BLOCK_SHIFT >= s->block_count);
+	s->block_count = s->device->size_bytes >> BLOCK_SHIFT;
+}
+
 void storage_counts(const struct storage *s, enum mio_kind kind,
 		    struct mio_counts *counts)
 {

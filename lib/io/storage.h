@@ -59,7 +59,7 @@ struct freelist;
 struct storage {
 	struct vdo_device *device;
 	uint64_t bio_offset; /* blocks */
-	uint64_t block_count;
+	_Atomic uint64_t block_count;
 	uint32_t merge_blocks; /* in one operation; 0: nothing is merged */
 	bool volatile_cache; /* flush and FUA have a meaning */
 	atomic_bool read_only;
@@ -72,6 +72,9 @@ struct storage {
 
 void storage_init(struct storage *s, struct vdo_device *device,
 		  uint64_t bio_offset);
+
+/* The device has grown. */
+void storage_grow(struct storage *s);
 
 /* Is what lies side by side one operation? */
 static inline bool storage_merges(const struct storage *s)

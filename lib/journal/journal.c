@@ -204,6 +204,20 @@ void journal_resume(struct journal *j)
 	commit_ask(j);
 }
 
+seq_t journal_settled(const struct journal *j)
+{
+	VDO_ASSERT(queue_is_current(j->queue));
+	return j->active == 0 ? j->tail : j->blocks[j->oldest].seq;
+}
+
+void journal_move(struct journal *j, pbn_t origin)
+{
+	VDO_ASSERT(queue_is_current(j->queue) && origin > j->origin);
+	VDO_ASSERT(j->draining && j->drained == NULL);
+	VDO_ASSERT(j->round == ROUND_IDLE);
+	j->origin = origin;
+}
+
 void journal_idle(struct journal *j)
 {
 	struct completion *done = j->drained;

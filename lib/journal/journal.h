@@ -145,6 +145,14 @@ void journal_read_only(struct journal *j);
 void journal_drain(struct journal *j, bool save, struct completion *done);
 void journal_resume(struct journal *j);
 
+/*
+ * Blocks of the ring are copied while it is in use: those before
+ * journal_settled() are on the storage as they stay. Once it is drained, and the
+ * rest copied, too, it goes on at @origin. On the journal's queue.
+ */
+seq_t journal_settled(const struct journal *j);
+void journal_move(struct journal *j, pbn_t origin);
+
 /* What the super block records; on the journal's queue or after a drain. */
 struct journal_state {
 	seq_t tail; /* the next block */

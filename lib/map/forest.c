@@ -12,6 +12,7 @@
 #include "map/map_priv.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -78,6 +79,22 @@ void forest_fini(struct forest *f)
 		alloc_free(f->pages[level]);
 		f->pages[level] = NULL;
 	}
+}
+
+/* Of each level the pages that were there come first. */
+void forest_grow(struct forest *f, struct forest *larger)
+{
+	VDO_ASSERT(larger->root_count == f->root_count);
+	VDO_ASSERT(larger->logical_blocks > f->logical_blocks);
+	for (unsigned level = 1; level < MAP_LEVELS; level++) {
+		uint64_t n = f->page_count[level] * f->root_count;
+
+		memcpy(larger->pages[level], f->pages[level],
+		       n * sizeof(*f->pages[level]));
+		alloc_free(f->pages[level]);
+	}
+	*f = *larger;
+	memset(larger, 0, sizeof(*larger));
 }
 
 struct tree_page *forest_page(void)

@@ -108,6 +108,7 @@ void map_destroy(struct map *m)
 		return;
 	for (unsigned i = 0; m->zones != NULL && i < m->zone_count; i++)
 		zone_fini(&m->zones[i]);
+	map_drop_room(m);
 	forest_fini(&m->forest);
 	alloc_free(m->zones);
 	alloc_free(m->parts);
@@ -132,6 +133,25 @@ unsigned map_tree_count(const struct map *m)
 {
 	VDO_ASSERT(m->forest.root_count <= ROOT_COUNT);
 	return m->forest.root_count;
+}
+
+int map_make_room(struct map *m, uint64_t logical_blocks)
+{
+	VDO_ASSERT(m->larger.root_count == 0);
+	return forest_init(&m->larger, logical_blocks, m->forest.root_count);
+}
+
+void map_grow(struct map *m)
+{
+	VDO_ASSERT(m->larger.root_count == m->forest.root_count);
+	forest_grow(&m->forest, &m->larger);
+}
+
+void map_drop_room(struct map *m)
+{
+	if (m->larger.root_count != 0)
+		forest_fini(&m->larger);
+	memset(&m->larger, 0, sizeof(m->larger));
 }
 
 uint64_t map_leaf_count(const struct map *m)

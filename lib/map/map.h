@@ -67,6 +67,15 @@ void map_set_overlay(struct map *m, const struct replay_table *t);
  * first operation; any queue. */
 void map_restart(struct map *m, seq_t tail);
 
+/*
+ * Growing: have memory for a map of so many blocks, or -ENOMEM; outside of any
+ * queue. Then the map, which is drained, has them; or the memory is dropped. Any
+ * queue.
+ */
+int map_make_room(struct map *m, uint64_t logical_blocks) MUST_CHECK;
+void map_grow(struct map *m);
+void map_drop_room(struct map *m);
+
 unsigned map_zone_of(const struct map *m, lbn_t lbn);
 
 /* Trees; leaf page n is in tree n modulo this. ROOT_COUNT at most. */

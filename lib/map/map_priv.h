@@ -185,6 +185,7 @@ struct map {
 	uint64_t maximum_age;
 	const struct replay_table *overlay; /* or NULL */
 	struct forest forest;
+	struct forest larger; /* map_make_room() */
 	atomic_ullong tail;
 	/* the drain */
 	struct fanout fanout;
@@ -243,6 +244,8 @@ static inline void op_finish(struct map_op *op, int result)
 int forest_init(struct forest *f, uint64_t logical_blocks, unsigned root_count)
 	MUST_CHECK;
 void forest_fini(struct forest *f);
+/* All pages of @f are in @larger from now on, which takes its place. */
+void forest_grow(struct forest *f, struct forest *larger);
 
 static inline struct page *forest_get(const struct forest *f, unsigned root,
 				      unsigned level, uint64_t page)

@@ -145,6 +145,7 @@ static void init_lives(struct volume *v)
 	life_init_close(v);
 	life_init_suspend(v);
 	life_init_resume(v);
+	life_init_grow(v);
 }
 
 static int make_components(struct volume *v)

@@ -485,7 +485,7 @@ static int resume_index(struct flow *f)
 	struct life *l = life_of(f);
 	struct volume *v = l->volume;
 
-	if (!v->has_index)
+	if (!v->has_index || volume_grows(v))
 		return RESUME_START;
 	flow_await_any(f, &l->step, RESUME_START);
 	advice_resume(v->advice, &l->step);
@@ -504,6 +504,12 @@ static int resume_start(struct flow *f)
 void life_init_resume(struct volume *v)
 {
 	life_init(&v->resuming, v, &resume_table);
+}
+
+void volume_start_resume(struct volume *v, struct completion *done)
+{
+	VDO_ASSERT(v->suspending.done == NULL);
+	life_start(&v->resuming, done);
 }
 
 int volume_resume(struct volume *v)

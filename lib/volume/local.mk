@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += %D%/close.c %D%/components.c \
-	%D%/content.c %D%/content.h %D%/create.c %D%/format.c %D%/life.c \
+	%D%/content.c %D%/content.h %D%/create.c %D%/format.c %D%/grow.c %D%/life.c \
 	%D%/load.c %D%/overlay.c %D%/plan.c %D%/plan.h %D%/readonly.c \
 	%D%/reindex.c %D%/reindex.h %D%/sane.c %D%/save.c \
 	%D%/settings.h %D%/stats.h %D%/still_there.c %D%/super.c %D%/super.h \

@@ -162,7 +162,7 @@ static int suspend_index(struct flow *f)
 	struct life *l = life_of(f);
 	struct volume *v = l->volume;
 
-	if (!v->has_index)
+	if (!v->has_index || volume_grows(v))
 		return SUSPEND_LOOK_TWICE;
 	VDO_ASSERT(v->topology.index != NULL && !v->opened_read_only);
 	if (v->save)

@@ -92,6 +92,13 @@ void volume_abandon(struct volume *v);
  */
 int volume_suspend(struct volume *v, bool save) MUST_CHECK;
 
+/*
+ * Make it larger while it is in use (grow.c); 0: as it is. VDO_GROW_ALL: as large
+ * as the storage is. Outside of any queue; it is not suspended.
+ */
+int volume_grow(struct volume *v, uint64_t physical_bytes,
+		uint64_t logical_bytes, struct vdo_error *error) MUST_CHECK;
+
 /* What to tell whoever had it saved with @result: what was acknowledged may be
  * lost though all else is saved. While it is suspended. */
 int volume_saved(struct volume *v, int result) MUST_CHECK;

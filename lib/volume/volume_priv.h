@@ -91,6 +91,20 @@ struct overlay {
 	counter_t read, total; /* blocks */
 };
 
+/* More storage, or a larger map; grow.c */
+struct growing {
+	struct life life;
+	struct superblock sb;	 /* as it shall be */
+	bool physical, logical;	 /* what grows */
+	struct journal_reader reader;
+	seq_t settled;		 /* copied blocks before this one stay */
+	bool resting;		 /* calls wait */
+	struct super_op op;
+	struct sync_op sync;
+	struct mio mio;
+	uint8_t *summary;
+};
+
 struct volume {
 	struct settings settings;
 	unsigned requests; /* the depth, and those that wait for the journal */
@@ -131,6 +145,7 @@ struct volume {
 	struct sync_op sync_op; /* the flush of who uses mark */
 	struct entering entering;
 
+	struct growing growing;
 	struct life opening, closing, suspending, resuming;
 	bool save; /* by a suspension, as far as nothing fails */
 	bool keep; /* by closing */
@@ -179,8 +194,17 @@ void life_init_open(struct volume *v);	    /* load.c */
 void life_init_resume(struct volume *v);
 void life_init_suspend(struct volume *v);   /* save.c */
 void life_init_close(struct volume *v);	    /* close.c */
+void life_init_grow(struct volume *v);	    /* grow.c */
 void volume_start_suspend(struct volume *v, bool save,
 			  struct completion *done);
+
+void volume_start_resume(struct volume *v, struct completion *done);
+
+/* Is it being grown? Then the index, which stays as it is, does not rest. */
+static inline bool volume_grows(const struct volume *v)
+{
+	return v->growing.life.done != NULL;
+}
 
 /* ------------------------------------------------------------ super block */
 

@@ -22,7 +22,7 @@ expect 2 "$vdoctl" discard "$volume"
 expect 2 "$vdoctl" info "$volume" --offset 1
 expect 2 "$vdoctl" info "$volume" "$volume"
 test ! -e "$volume" || failed=1
-for command in check format info index read-only rebuild trim savings stats map write read discard options; do
+for command in check format grow info index read-only rebuild trim savings stats map write read discard options; do
 	expect 0 "$vdoctl" "$command" --help
 	has "$dir/out" "Usage: vdoctl $command"
 done
@@ -43,6 +43,21 @@ for arguments in "info $dir/$esc" "info --x$esc" "info -$esc" "info --json=$esc"
 done
 expect 0 "$vdoctl" format "$dir/$esc" --size 64M
 has "$dir/out" '\\033\[31m: 64.00 MiB'
+
+# It grows: a file with it, and as much as it can be addressed.
+expect 0 "$vdoctl" format "$dir/grows" --size 64M -o slab-bits=10
+seq 1000 2000 >"$dir/numbers"
+expect 0 "$vdoctl" write "$dir/grows" <"$dir/numbers"
+expect 1 "$vdoctl" grow "$dir/grows" --size 60M
+has "$dir/err" 'smaller.*EINVAL'
+expect 0 "$vdoctl" grow "$dir/grows"
+has "$dir/out" '^67108864 bytes'
+expect 0 "$vdoctl" grow "$dir/grows" --size 100M --logical-size 1T
+has "$dir/out" '^104857600 bytes of storage in [0-9]* slabs; 1099511627776 bytes'
+test "$(wc -c <"$dir/grows")" -eq 104857600 || failed=1
+expect 0 "$vdoctl" check "$dir/grows"
+expect 0 "$vdoctl" read "$dir/grows" --length "$(wc -c <"$dir/numbers")"
+cmp "$dir/out" "$dir/numbers" || failed=1
 
 # What will be made: nothing is changed, and nothing else is made.
 expect 0 "$vdoctl" format -n "$dir/planned" --size 8G

@@ -82,6 +82,18 @@ void kinds_begin(struct run *r)
 	sim_device_kinds(r->sd, kind_of, r);
 }
 
+void kinds_look(struct run *r)
+{
+	uint8_t block[BLOCK_SIZE];
+	struct superblock sb;
+
+	sim_device_peek(r->sd, r->super_block, block);
+	if (superblock_decode(block, r->super_block + r->bio_offset, &sb) != 0)
+		return;
+	r->layout = sb;
+	layout_slab_geometry_init(&r->slabs, &sb);
+}
+
 void kinds_choose_delays(struct run *r)
 {
 	static const uint64_t delays[] = {1, 1000000, 10000000, 100000000};

@@ -103,8 +103,10 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       totals.rots_open, totals.rots_found, totals.short_devices,
 	       totals.trims, totals.maps);
 	printf("sim: %" PRIu64 " were suspended, %" PRIu64
-	       " copies of them opened\n",
-	       totals.suspended, totals.copies);
+	       " copies of them opened; %" PRIu64 " grew, %" PRIu64
+	       " crashes meanwhile\n",
+	       totals.suspended, totals.copies, totals.grown,
+	       totals.crashed_growing);
 	printf("sim: the storage failed %" PRIu64 " reads, %" PRIu64
 	       " writes, %" PRIu64 " flushes, %" PRIu64 " discards; %" PRIu64
 	       " openings with them\n",

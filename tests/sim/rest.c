@@ -7,6 +7,8 @@
 
 #include "tests/sim/sim.h"
 
+#include <errno.h>
+
 #include "volume/volume_priv.h"
 
 /* Whoever copies the storage now has a volume of its own, that holds all that was
@@ -82,4 +84,41 @@ void rest_suspend(struct run *r)
 	if (vdo_resume(r->v) != 0)
 		die(r, "it is not resumed");
 	pool_hold(r->how == OPEN_POOL);
+}
+
+/* Sizes at random, often too small; power may fail at any time. */
+void rest_grow(struct run *r)
+{
+	uint64_t room = r->block_count - r->layout.physical_blocks;
+	uint64_t physical = 0, logical = 0;
+	bool was_crashed = sim_device_crashed(r->sd), fails;
+	int result;
+
+	if (was_crashed)
+		return;
+	if (percent(r, 80))
+		physical = (r->layout.physical_blocks + 1 + dice(r, room)) *
+			   BLOCK_SIZE;
+	if (percent(r, 30))
+		physical = VDO_GROW_ALL;
+	if (percent(r, 40))
+		logical = vdo_volume_size(r->v) + any_size(r, 22) * BLOCK_SIZE;
+	fails = percent(r, 40);
+	if (fails)
+		sim_device_crash_at(r->sd, any_size(r, 6));
+	pool_hold(false);
+	result = vdo_grow(r->v, physical, logical, NULL);
+	pool_hold(r->how == OPEN_POOL);
+	if (fails && !sim_device_crashed(r->sd))
+		sim_device_crash_at(r->sd, 0);
+	say(r, "  grown to %" PRIu64 " and %" PRIu64 " blocks: %s",
+	    physical / BLOCK_SIZE, logical / BLOCK_SIZE,
+	    vdo_error_name(result));
+	if (result != 0 && result != -EINVAL && !sim_device_crashed(r->sd) &&
+	    !run_read_only(r) && !r->faulty)
+		die(r, "growing: %s", vdo_error_name(result));
+	totals.grown += result == 0;
+	totals.crashed_growing += sim_device_crashed(r->sd);
+	if (!sim_device_crashed(r->sd))
+		kinds_look(r);
 }

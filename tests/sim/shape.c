@@ -212,6 +212,11 @@ void shape_format(struct run *r)
 		device.block_count = 6800 + dice(r, 1000); /* or none fits */
 	device.fua_lies = device.volatile_cache &&
 			  percent(r, r->tight ? 50 : 20);
+	if (percent(r, 40)) { /* it has room to grow */
+		config_set(r, c, "size", device.block_count * BLOCK_SIZE);
+		device.block_count += r->ring + SUMMARY_BLOCKS +
+				      dice(r, 4000);
+	}
 	say(r, "  blocks=%" PRIu64 "%s%s", device.block_count,
 	    device.volatile_cache ? " cache" : "",
 	    device.fua_lies ? " lies" : "");
@@ -358,6 +363,7 @@ int shape_open(struct run *r, enum opening how)
 	else
 		note_threads();
 	r->super_written = false;
+	kinds_look(r);
 	r->opening = true;
 	if (how == OPEN_SIM || how == OPEN_READ_ONLY)
 		result = open_simulated(r, how == OPEN_READ_ONLY, &error);

@@ -53,6 +53,7 @@ struct totals {
 	uint64_t short_devices;
 	uint64_t suspended, copies; /* that were opened */
 	uint64_t maps;
+	uint64_t grown, crashed_growing;
 	uint64_t failed[4];	 /* operations of the storage that failed */
 	uint64_t failed_opening; /* while a volume was opened */
 };
@@ -111,7 +112,7 @@ struct run {
 	uint64_t block_count;
 	uint64_t lbns;
 	uint64_t super_block;
-	struct superblock layout; /* as it was formatted */
+	struct superblock layout; /* as the super block has it */
 	struct slab_geometry slabs;
 	uint64_t bio_offset;
 	bool fua_lies;
@@ -255,6 +256,8 @@ void shape_drop_device(struct run *r);
 /* kinds.c */
 /* The volume was formatted: know where things are. */
 void kinds_begin(struct run *r);
+/* It may have grown: look again. */
+void kinds_look(struct run *r);
 /* Writes of some kinds are to be slow from now on, or none. */
 void kinds_choose_delays(struct run *r);
 enum kind kinds_of(const struct run *r, uint64_t block, const void *data);
@@ -274,6 +277,8 @@ bool work_run(struct run *r, uint64_t steps);
 
 /* rest.c: all comes to rest, calls wait, and it goes on */
 void rest_suspend(struct run *r);
+/* It gets larger. */
+void rest_grow(struct run *r);
 
 /* clock.c */
 void clock_begin(uint64_t seed);

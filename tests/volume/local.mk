@@ -39,6 +39,7 @@ VOLUME_TESTS = \
 	tests/volume/test_ahead \
 	tests/volume/test_range tests/volume/test_space \
 	tests/volume/test_submit \
+	tests/volume/test_grow \
 	tests/volume/test_suspend \
 	tests/volume/test_trim \
 	tests/volume/test_savings \
@@ -124,6 +125,8 @@ tests_volume_test_usage_SOURCES = %D%/test_usage.c
 tests_volume_test_usage_LDADD = $(UNIT_LIBS)
 tests_volume_test_full_SOURCES = %D%/test_full.c
 tests_volume_test_full_LDADD = $(UNIT_LIBS)
+tests_volume_test_grow_SOURCES = %D%/test_grow.c
+tests_volume_test_grow_LDADD = $(UNIT_LIBS)
 tests_volume_test_suspend_SOURCES = %D%/test_suspend.c
 tests_volume_test_suspend_LDADD = $(UNIT_LIBS)
 endif

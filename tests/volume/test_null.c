@@ -223,6 +223,7 @@ START_TEST(test_volume)
 	REFUSED(vdo_stats_get(NULL, &stats));
 	REFUSED(vdo_suspend(NULL, true));
 	REFUSED(vdo_resume(NULL));
+	REFUSED_SAYING("volume", vdo_grow(NULL, 0, 0, e));
 	ck_assert_uint_eq(vdo_stats_count(NULL), 0);
 	ck_assert_ptr_null(vdo_stats_at(NULL, 0));
 	ck_assert_uint_eq(vdo_stats_value(NULL, "mode"), 0);
