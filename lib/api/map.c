@@ -229,7 +229,7 @@ static bool add_page(struct telling *t, const struct part *part,
 		uint64_t physical = 0;
 		unsigned next = slot + 1;
 
-		if (unlikely(!mapping_plausible(w->survey->slabs, m))) {
+		if (unlikely(!mapping_plausible(&w->survey->slabs, m))) {
 			w->result = -VDO_EMAPPING;
 			return false;
 		}
@@ -336,7 +336,7 @@ static bool mapping_of(struct walk *w, const struct part *part, lbn_t i,
 		return true;
 	*m = mapping_page_get(part->page->bytes,
 			      (unsigned)(part->first + i - part->page->lbn));
-	if (likely(mapping_plausible(w->survey->slabs, *m)))
+	if (likely(mapping_plausible(&w->survey->slabs, *m)))
 		return true;
 	w->result = -VDO_EMAPPING;
 	return false;

@@ -63,7 +63,6 @@ static void begin(struct survey *s, struct path *p)
 	}
 	s->path = p;
 	s->done = s->first;
-	s->slabs = depot_geometry(p->config.depot);
 	s->origin = p->config.storage->bio_offset;
 	flow_init(&s->flow, NULL);
 }
@@ -78,6 +77,8 @@ void survey_start(struct path *p, struct io *io)
 	VDO_ASSERT(s->path == p && s->done < s->end);
 	s->io = io;
 	s->count = 0;
+	/* It may grow between two calls, and while the pages are looked at. */
+	s->slabs = *depot_geometry(p->config.depot);
 	s->max = s->max == 0 ? 1 : MIN(2 * s->max, SURVEY_PAGES);
 	flow_set_table(&s->flow, &survey_table);
 	s->flow.queues[ON_LOGICAL] =

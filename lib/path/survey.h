@@ -49,7 +49,7 @@ struct survey {
 	/* out */
 	lbn_t done;
 	unsigned count; /* of pages */
-	const struct slab_geometry *slabs;
+	struct slab_geometry slabs; /* when these pages were copied */
 	pbn_t origin; /* the first block of the storage */
 	/* private: as many pages are looked for this time */
 	unsigned max;

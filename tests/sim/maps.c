@@ -46,6 +46,10 @@ static int tell(void *arg, const struct vdo_extent *e)
 		die(r, "a map tells of %" PRIu64 "+%" PRIu64, e->offset,
 		    e->length);
 	l->next += e->length;
+	if (percent(r, 2)) {
+		rest_grow(r);
+		pool_hold(false); /* the map waits */
+	}
 	for (; i < (l->next - first) / BLOCK_SIZE; i++)
 		if (l->truth[i] != UNSURE && l->truth[i] != told &&
 		    !run_read_only(r))

@@ -91,10 +91,10 @@ void rest_grow(struct run *r)
 {
 	uint64_t room = r->block_count - r->layout.physical_blocks;
 	uint64_t physical = 0, logical = 0;
-	bool was_crashed = sim_device_crashed(r->sd), fails;
+	bool fails;
 	int result;
 
-	if (was_crashed)
+	if (sim_device_crashed(r->sd) || room <= r->ring)
 		return;
 	if (percent(r, 80))
 		physical = (r->layout.physical_blocks + 1 + dice(r, room)) *

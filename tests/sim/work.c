@@ -517,8 +517,7 @@ void work_some(struct run *r)
 			maps_look(r);
 			pool_hold(r->how == OPEN_POOL);
 		}
-		if (percent(r, 1) && r->block_count >
-				    r->layout.physical_blocks + r->ring)
+		if (percent(r, 3))
 			rest_grow(r);
 		while (r->under_way >= r->under_way_max)
 			if (!work_run(r, 1 + dice(r, 50)) &&

@@ -310,6 +310,198 @@ START_TEST(test_storage_fails)
 }
 END_TEST
 
+/* ------------------------------------------------ what else looks at a volume */
+
+struct looking {
+	struct fixture *f;
+	uint64_t next;	 /* byte that is to be told next */
+	uint64_t beyond; /* bytes told of storage that was not there before */
+	bool grown;
+};
+
+/* Grow, and write where the walk has not been, more than there was space for. */
+static void grow_inside_a_map(struct looking *l)
+{
+	l->grown = true;
+	grow(l->f, LARGE, 2 * MORE);
+	fixture_write(l->f, 4000, 3000, V_UNIQUE(50000), 0);
+	fixture_flush(l->f);
+}
+
+static int told(void *arg, const struct vdo_extent *e)
+{
+	struct looking *l = arg;
+
+	ck_assert_uint_eq(e->offset, l->next);
+	l->next += e->length;
+	if (!l->grown)
+		grow_inside_a_map(l);
+	for (uint64_t i = e->offset / B; i < l->next / B; i++)
+		ck_assert_int_eq(e->kind, l->f->expect[i] == V_ZERO
+						  ? VDO_MAP_HOLE
+						  : VDO_MAP_DATA);
+	if (e->physical >= SMALL)
+		l->beyond += e->length;
+	return 0;
+}
+
+static int told_change(void *arg, const struct vdo_change *c)
+{
+	struct looking *l = arg;
+
+	ck_assert_uint_ge(c->offset, l->next);
+	l->next = c->offset + c->length;
+	if (!l->grown)
+		grow_inside_a_map(l);
+	if (c->b == VDO_MAP_DATA)
+		l->beyond += c->length;
+	return 0;
+}
+
+/* A map is under way: it goes on, and knows the blocks that were added. */
+START_TEST(test_mapped_meanwhile)
+{
+	struct looking l;
+	struct fixture f;
+
+	init(&f, _i, "compression=off");
+	grow(&f, 0, MORE);
+	fixture_write(&f, 0, 10, V_UNIQUE(1), 0);
+	l = (struct looking){.f = &f};
+	ck_assert_int_eq(vdo_map_extents(f.volume, 0, MORE * B, VDO_MAP_PLACES,
+					 told, &l),
+			 0);
+	ck_assert_uint_eq(l.next, MORE * B);
+	ck_assert_uint_gt(l.beyond, 200 * B);
+	fixture_fini(&f);
+	init(&f, _i, "compression=off");
+	grow(&f, 0, MORE);
+	fixture_write(&f, 0, 3, V_UNIQUE(1), 0);
+	fixture_write(&f, 5, 3, V_UNIQUE(4), 0);
+	fixture_write(&f, 2000, 100, V_UNIQUE(10), 0);
+	fixture_write(&f, 3901, 1, V_UNIQUE(200), 0);
+	l = (struct looking){.f = &f};
+	ck_assert_int_eq(vdo_map_changes(f.volume, 0, 3900 * B, 2200 * B, 0,
+					 told_change, &l),
+			 0);
+	ck_assert_uint_eq(l.next, 2200 * B);
+	ck_assert_uint_eq(l.beyond, 2041 * B);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* A volume, on a copy of the storage of @f. */
+static struct sim_device *copy_storage(struct fixture *f)
+{
+	struct sim_device_config config = {.block_count = LARGE / B, .seed = 6};
+	struct sim_device *sd = sim_device_create(&config);
+	uint8_t block[B];
+
+	for (uint64_t i = 0; i < LARGE / B; i++) {
+		sim_device_peek(f->sd, i, block);
+		sim_device_poke(sd, i, block);
+	}
+	return sd;
+}
+
+/* What was copied while it was suspended has the size and the blocks that it had
+ * then, and grows by itself. */
+static void check_copy(struct sim_device *sd, uint64_t blocks, value_t first)
+{
+	struct vdo_device *d = sim_device_open(sd, NULL);
+	uint8_t block[B], back[B];
+	struct vdo_volume *v;
+	struct vdo_error e;
+
+	ck_assert_int_eq(vdo_open_device(d, NULL, &v, &e), 0);
+	ck_assert_uint_eq(vdo_volume_size(v), blocks * B);
+	ck_assert_int_eq(vdo_grow(v, LARGE, 2 * MORE * B, &e), 0);
+	pattern_fill(V_UNIQUE(77), block);
+	ck_assert_int_eq(vdo_pwrite(v, block, B, (2 * MORE - 1) * B, 0), 0);
+	for (unsigned i = 0; i < 500; i++) {
+		pattern_fill(first + i, block);
+		ck_assert_int_eq(vdo_pread(v, back, B, i * B, 0), 0);
+		ck_assert_mem_eq(block, back, B);
+	}
+	ck_assert_int_eq(vdo_close(v), 0);
+	vdo_device_close(d);
+	sim_device_destroy(sd);
+}
+
+START_TEST(test_copied)
+{
+	struct sim_device *small, *large;
+	struct fixture f;
+
+	init(&f, _i, "depth=16 era=2");
+	fixture_write(&f, 0, 500, V_UNIQUE(1), 0);
+	ck_assert_int_eq(vdo_suspend(f.volume, true), 0);
+	small = copy_storage(&f);
+	refuse(&f, -VDO_EBUSY, LARGE, 0, "resume it");
+	ck_assert_int_eq(vdo_resume(f.volume), 0);
+	grow(&f, SMALL * 3 / 2, MORE);
+	fixture_write(&f, 0, 1500, V_UNIQUE(5000), 0);
+	ck_assert_int_eq(vdo_suspend(f.volume, true), 0);
+	large = copy_storage(&f);
+	ck_assert_int_eq(vdo_resume(f.volume), 0);
+	grow(&f, LARGE, 0);
+	fixture_write(&f, 100, 1500, V_UNIQUE(9000), 0);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+	check_copy(small, LOGICAL, V_UNIQUE(1));
+	check_copy(large, MORE, V_UNIQUE(5000));
+}
+END_TEST
+
+static void wait_for(int result, struct vdo_job **job)
+{
+	struct vdo_error e;
+
+	ck_assert_int_eq(result, 0);
+	result = vdo_job_wait(*job, -1, &e);
+	ck_assert_msg(result == 0, "%s", e.message);
+}
+
+/* What has grown is trimmed: slabs that were used, those that never were, and
+ * what was journal before. */
+START_TEST(test_trimmed)
+{
+	struct vdo_config *c = fixture_config("executor=inline");
+	struct vdo_job *job = NULL;
+	struct vdo_trimmed t;
+	struct vdo_device *d;
+	struct vdo_usage u;
+	struct fixture f;
+
+	for (unsigned all = 0; all < 2; all++) {
+		init(&f, KIND_SIM, "depth=16 era=2");
+		fixture_write(&f, 0, 1000, V_UNIQUE(1), 0);
+		grow(&f, LARGE, MORE);
+		fixture_write(&f, 1000, all ? 2400 : 100, V_UNIQUE(5000), 0);
+		fixture_discard(&f, 300, all ? 3000 : 300);
+		fixture_close(&f);
+		d = sim_device_open(f.sd, NULL);
+		wait_for(vdo_usage_count_device(d, c, 0, &job, NULL), &job);
+		ck_assert_int_eq(vdo_usage_get(job, &u, sizeof(u)), 0);
+		vdo_job_free(job);
+		wait_for(vdo_trim_device(d, c, &job, NULL), &job);
+		ck_assert_int_eq(vdo_trimmed_get(job, &t, sizeof(t)), 0);
+		vdo_job_free(job);
+		vdo_device_close(d);
+		ck_assert_uint_eq(t.slabs_left, 0);
+		ck_assert_uint_eq(t.free_blocks, u.free_blocks);
+		ck_assert_uint_gt(t.free_blocks, SMALL / B / 4);
+		fixture_open(&f, "depth=16 era=2");
+		fixture_verify_all(&f);
+		fixture_write(&f, 400, 3000, V_UNIQUE(20000), 0);
+		fixture_fini(&f);
+	}
+	vdo_config_free(c);
+}
+END_TEST
+
+/* ------------------------------------------------------------------- threads */
+
 struct thread {
 	struct fixture *f;
 	uint64_t first;
@@ -335,9 +527,47 @@ static void *write_on(void *arg)
 	return NULL;
 }
 
+static int in_a_row(void *arg, const struct vdo_extent *e)
+{
+	uint64_t *next = arg;
+
+	ck_assert_uint_eq(e->offset, *next);
+	*next += e->length;
+	return 0;
+}
+
+static int any_change(void *arg, const struct vdo_change *c)
+{
+	ck_assert_uint_ge(c->offset, *(uint64_t *)arg);
+	*(uint64_t *)arg = c->offset + c->length;
+	return 0;
+}
+
+static void *map_on(void *arg)
+{
+	struct thread *w = arg;
+	struct vdo_volume *v = w->f->volume;
+
+	while (!atomic_load(w->stop)) {
+		uint64_t size = vdo_volume_size(v), next = 0;
+
+		ck_assert_int_eq(vdo_map_extents(v, 0, size, VDO_MAP_PLACES,
+						 in_a_row, &next),
+				 0);
+		ck_assert_uint_eq(next, size);
+		next = 0;
+		ck_assert_int_eq(vdo_map_changes(v, 0, 500 * B, 1000 * B, 0,
+						 any_change, &next),
+				 0);
+		atomic_fetch_add(&w->written, 1);
+	}
+	return NULL;
+}
+
+/* Writers and maps go on. */
 START_TEST(test_under_load)
 {
-	struct thread w[3];
+	struct thread w[4];
 	atomic_bool stop = false;
 	struct fixture f;
 	uint64_t physical = SMALL, blocks = LOGICAL;
@@ -348,12 +578,14 @@ START_TEST(test_under_load)
 		w[i].first = 500 * i;
 		w[i].stop = &stop;
 		atomic_init(&w[i].written, 0);
-		ck_assert_int_eq(pthread_create(&w[i].thread, NULL, write_on,
+		ck_assert_int_eq(pthread_create(&w[i].thread, NULL,
+						i < 3 ? write_on : map_on,
 						&w[i]),
 				 0);
 	}
 	for (unsigned i = 0; i < 5; i++) {
 		unsigned before = atomic_load(&w[0].written);
+		unsigned maps = atomic_load(&w[3].written);
 
 		physical += UINT64_C(3) << 20;
 		blocks += 1000;
@@ -361,7 +593,8 @@ START_TEST(test_under_load)
 					  &f.error),
 				 0);
 		(void)fixture_stat(&f, "physicalBlocks");
-		while (atomic_load(&w[0].written) < before + 50)
+		while (atomic_load(&w[0].written) < before + 50 ||
+		       atomic_load(&w[3].written) == maps)
 			sched_yield();
 	}
 	atomic_store(&stop, true);
@@ -441,6 +674,9 @@ int main(void)
 	tcase_add_loop_test(tc, test_refused, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_power_fails, 0, 40);
 	tcase_add_loop_test(tc, test_storage_fails, 0, 50);
+	tcase_add_loop_test(tc, test_mapped_meanwhile, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_copied, 0, FIXTURE_KINDS);
+	tcase_add_test(tc, test_trimmed);
 	tcase_add_loop_test(tc, test_under_load, 0, KIND_INLINE);
 	tcase_add_test(tc, test_file);
 	tcase_add_loop_test(tc, test_not_in_callbacks, 0, FIXTURE_KINDS);
