@@ -205,6 +205,11 @@ struct lock_op {
 bool depot_lock_read(struct depot *d, unsigned zone, struct lock_op *op)
 	MUST_CHECK;
 
+/* The same of a block that a mapping leads to, which stays meanwhile: if its slab is
+ * being scrubbed, done runs when that is over. */
+bool depot_lock_mapped(struct depot *d, unsigned zone, struct lock_op *op)
+	MUST_CHECK;
+
 /* One more holder of a lock that the caller's group already holds. */
 void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock);
 
@@ -264,8 +269,13 @@ enum refs_kind {
 	REFS_MAP_INCREMENT, /* the block becomes a block map page: 254 */
 };
 
-/* One block; or those of a run of entries, of which all old blocks are in one
- * slab: @pbn and @point are of the first, @more and @more_count the others. */
+/*
+ * One block; or those of a run of entries, of which all old blocks are in one
+ * slab: @pbn and @point are of the first, @more and @more_count the others. With
+ * @news a run of entries with new and old blocks, of which this slab's are
+ * counted, in order: @pbn and @point are of its first one, @more and @news those
+ * of the entry of that, and @more_count is how many blocks follow.
+ */
 struct refs_op {
 	struct completion done;
 	enum refs_kind kind;
@@ -274,6 +284,7 @@ struct refs_op {
 	struct journal_point point; /* of the recovery journal entry */
 	struct waiter link;         /* private */
 	const struct journal_change *more;
+	const struct mapping *news; /* NULL: only old ones are counted */
 };
 
 /*

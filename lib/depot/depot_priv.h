@@ -237,7 +237,7 @@ struct slab {
 	uint32_t provisional; /* references, which count as used */
 	struct list_node in_memory; /* in counts_memory.slabs; without counts
 				       in none */
-	struct waitq lockers; /* struct lock_op, until it is loaded */
+	struct waitq lockers; /* struct lock_op, until it is loaded, or scrubbed */
 	uint32_t wanted;  /* writes asked for and not begun */
 	uint32_t writing; /* reference blocks under write */
 	seq_t clean_tail; /* with cleaning: what the entry names */
@@ -480,7 +480,7 @@ void pbnlock_fini(struct depot_zone *z);
 struct pbn_lock *pbnlock_get(struct slab *s, pbn_t pbn,
 			     enum pbn_lock_type type);
 
-/* Answer those who wait for a lock in @s: it was loaded, or cannot be. */
+/* Answer those who wait for a lock in @s: it was loaded or scrubbed, or cannot be. */
 void pbnlock_answer(struct slab *s);
 
 static inline struct pbn_lock *pbnlock_find(struct depot_zone *z, pbn_t pbn)

@@ -139,6 +139,21 @@ bool depot_lock_read(struct depot *d, unsigned zone, struct lock_op *op)
 	return true;
 }
 
+bool depot_lock_mapped(struct depot *d, unsigned zone, struct lock_op *op)
+{
+	struct depot_zone *z = zone_check(d, zone);
+	struct slab *s = slab_at(d, op->pbn);
+
+	VDO_CHECK(is_data_block(&d->geo, op->pbn) && s->zone == z);
+	if (likely(s->state <= SLAB_UNLOADED || s->loading) ||
+	    !scrubber_runs(z) || zone_read_only(z))
+		return depot_lock_read(d, zone, op);
+	op->lock = NULL;
+	scrubber_want(s);
+	waitq_push(&s->lockers, &op->link);
+	return false;
+}
+
 void pbnlock_answer(struct slab *s)
 {
 	struct waitq taken;

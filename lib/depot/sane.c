@@ -120,7 +120,8 @@ static bool memory_sane(const struct slab *s)
 		       !s->leaving && waitq_empty(&s->lockers);
 	return s->locks == 0 && !s->open && (!s->behind || !s->exact) &&
 	       (s->state != SLAB_UNLOADED || there == s->leaving) &&
-	       (s->loading || waitq_empty(&s->lockers));
+	       (s->loading || s->state > SLAB_UNLOADED ||
+		waitq_empty(&s->lockers));
 }
 
 /* Walk over a slab, and add to @provisional what needs a lock. */

@@ -498,6 +498,7 @@ static void finish(struct slab *s)
 	counter_inc(&s->zone->stats.slabs_scrubbed);
 	counter_add(&s->zone->loaded, d->ref_blocks);
 	alloc_enlist(s);
+	pbnlock_answer(s);
 }
 
 static int scrub_ready(struct flow *f)
@@ -514,6 +515,16 @@ static int scrub_ready(struct flow *f)
 	alloc_scrubbed(s->zone, 0);
 	counts_trim(s->zone);
 	return C_TAKE;
+}
+
+/* Slabs are left that nobody scrubs: who waits for one cannot have a lock. */
+static void answer_unscrubbed(struct depot_zone *z)
+{
+	if (counter_get(&z->stats.slabs_unscrubbed) == 0)
+		return;
+	for (struct slab *s = depot_next_slab(z, NULL); s != NULL;
+	     s = depot_next_slab(z, s))
+		pbnlock_answer(s);
 }
 
 static int scrub_end(struct flow *f)
@@ -536,6 +547,7 @@ static int scrub_end(struct flow *f)
 	for (unsigned i = 0; i < zs->count; i++)
 		if (zs->scrubbers[i].slab != NULL)
 			pbnlock_answer(zs->scrubbers[i].slab);
+	answer_unscrubbed(z);
 	alloc_scrubbed(z, zs->lacking);
 	if (zs->awaited) {
 		VDO_ASSERT(z->idle == NULL);

@@ -383,11 +383,43 @@ static int adjust_error(struct depot *d, const struct refs_op *op)
 	return -VDO_ECORRUPT;
 }
 
+static inline bool in_slab(const struct slab *s, pbn_t pbn)
+{
+	return pbn - s->start < s->zone->depot->geo.data_blocks;
+}
+
+/* On to the next block of @s in a run of new and old ones: there is one. */
+static void next_of_pairs(const struct slab *s, struct refs_op *op)
+{
+	VDO_CHECK(in_slab(s, op->pbn));
+	if (op->kind != REFS_INCREMENT || !in_slab(s, op->more->old.pbn)) {
+		do {
+			op->more++;
+			op->news++;
+			op->point.entry++;
+		} while (!in_slab(s, op->news->pbn) &&
+			 !in_slab(s, op->more->old.pbn));
+		if (in_slab(s, op->news->pbn)) {
+			op->kind = REFS_INCREMENT;
+			op->pbn = op->news->pbn;
+			return;
+		}
+	}
+	op->kind = REFS_DECREMENT;
+	op->pbn = op->more->old.pbn;
+}
+
 /* On to the next block of a run; false: there is none, or @result is an error. */
-static inline bool next_of_run(struct refs_op *op, int result)
+static inline bool next_of_run(const struct slab *s, struct refs_op *op,
+			       int result)
 {
 	if (likely(op->more_count == 0) || result != 0)
 		return false;
+	if (op->news != NULL) {
+		op->more_count--;
+		next_of_pairs(s, op);
+		return true;
+	}
 	VDO_CHECK(op->kind == REFS_DECREMENT);
 	op->pbn = op->more->old.pbn;
 	op->point.entry++;
@@ -416,7 +448,7 @@ bool depot_adjust(struct depot *d, struct refs_op *op)
 			r = add(sj, op);
 		else
 			break;
-		if (likely(!next_of_run(op, r))) {
+		if (likely(!next_of_run(sj->slab, op, r))) {
 			completion_fail(&op->done, r);
 			return true;
 		}
@@ -444,7 +476,7 @@ void slabjournal_run(struct slab_journal *sj)
 			r = add(sj, op);
 		else
 			return;
-		if (next_of_run(op, r))
+		if (next_of_run(sj->slab, op, r))
 			continue;
 		waitq_pop(&sj->waiting);
 		completion_finish(&op->done, r);

@@ -49,7 +49,8 @@ struct journal_change {
 
 /*
  * One entry; or, with @run, the entries of a run: those of @entry with slots and
- * old mappings of their own, side by side in one block.
+ * old mappings of their own, and with @news new ones as well, side by side in one
+ * block.
  */
 struct journal_op {
 	struct completion done;     /* home: the journal's queue, usually */
@@ -58,6 +59,7 @@ struct journal_op {
 				     * the first of a run */
 	struct waiter link;         /* private */
 	const struct journal_change *run; /* in; NULL: one entry */
+	const struct mapping *news; /* in, with run; NULL: that of entry */
 	unsigned run_count;
 };
 

@@ -114,6 +114,8 @@ static struct journal_entry run_entry(const struct journal_op *op, unsigned i)
 	VDO_CHECK(i < op->run_count);
 	e.slot = op->run[i].slot;
 	e.old_mapping = op->run[i].old;
+	if (op->news != NULL)
+		e.new_mapping = op->news[i];
 	return e;
 }
 

@@ -211,6 +211,21 @@ static void copy(struct map_zone *z, const struct page *p,
 	memcpy(op->copy, p->bytes, BLOCK_SIZE);
 }
 
+static void read_run(struct map_zone *z, struct page *p, struct map_op *op)
+{
+	struct map_run *run = &op->run;
+
+	VDO_CHECK(p->pbn == op->page && p->level == 0);
+	p->referenced = true;
+	if (p->state == PAGE_OUTGOING)
+		counter_inc(&z->stats.read_outgoing);
+	run->count = 0;
+	for (unsigned slot = op->slot; slot < run->end; slot++)
+		run->changes[run->count++] = (struct journal_change){
+			.old = mapping_page_get(p->bytes, slot),
+			.slot = (uint16_t)slot};
+}
+
 static void write_run(struct map_zone *z, struct page *p, struct map_op *op)
 {
 	const struct map_run *run = &op->run;
@@ -218,7 +233,8 @@ static void write_run(struct map_zone *z, struct page *p, struct map_op *op)
 	VDO_CHECK(p->pbn == op->page && p->level == 0 && run->count > 0);
 	p->referenced = true;
 	for (unsigned i = 0; i < run->count; i++)
-		mapping_page_put(p->bytes, run->changes[i].slot, op->value);
+		mapping_page_put(p->bytes, run->changes[i].slot,
+				 run->news != NULL ? run->news[i] : op->value);
 	if (run->count > 1)
 		journal_release_entries(z->map->journal, op->seq,
 					run->count - 1);
@@ -237,6 +253,8 @@ static void resume(struct map_zone *z, struct page *p, struct map_op *op)
 		write_entry(z, p, op);
 	else if (op->operation == MAP_COLLECT)
 		collect(z, p, op);
+	else if (op->operation == MAP_GET_RUN)
+		read_run(z, p, op);
 	else if (op->operation == MAP_PUT_RUN)
 		write_run(z, p, op);
 	else if (op->operation == MAP_COPY) {
@@ -473,6 +491,24 @@ bool map_copy(struct map *m, unsigned zone, struct map_op *op)
 		return true;
 	}
 	op_wait(z, op, MAP_COPY);
+	fetch(z, op, p);
+	return false;
+}
+
+bool map_get_run(struct map *m, unsigned zone, struct map_op *op)
+{
+	struct map_zone *z = &m->zones[zone];
+	struct page *p = intmap_get(&z->leaves, op->page);
+
+	VDO_CHECK(queue_is_current(z->queue));
+	VDO_CHECK(op->page != 0 && op->slot < op->run.end);
+	VDO_CHECK(op->run.end <= MAP_PAGE_ENTRIES);
+	counter_inc(&z->stats.read_count);
+	if (likely(p != NULL && page_loaded(p))) {
+		read_run(z, p, op);
+		return true;
+	}
+	op_wait(z, op, MAP_GET_RUN);
 	fetch(z, op, p);
 	return false;
 }

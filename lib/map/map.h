@@ -96,14 +96,15 @@ lbn_t map_walk_tree(const struct map *m, lbn_t lbn, lbn_t first, lbn_t end);
 struct map_run {
 	struct journal_change *changes; /* slots, and what they lead to */
 	unsigned count; /* collect: in, how many at most; out. put: in */
-	uint16_t end;	/* collect: before which slot */
+	uint16_t end;	/* collect, get: before which slot */
+	const struct mapping *news; /* put: where each leads; NULL: to value */
 };
 
 /*
  * One operation on the map. find: lbn, allocate -> page, slot. next: lbn, end ->
  * lbn, page, slot. get: page, slot -> value. put: page, slot, value, seq.
- * collect: page, slot, value, run -> slot, run. put run: page, value, seq, run.
- * copy: page, copy.
+ * collect: page, slot, value, run -> slot, run. get run: page, slot, run -> run.
+ * put run: page, value, seq, run. copy: page, copy.
  */
 struct map_op {
 	struct completion done;
@@ -124,7 +125,7 @@ struct map_op {
 	struct map_zone *zone;
 	union {
 		struct tree_place place;
-		struct map_run run; /* collect and put run: not private */
+		struct map_run run; /* those with runs: not private */
 		uint8_t *copy;	    /* copy: not private */
 	};
 	unsigned level;
@@ -161,6 +162,10 @@ bool map_collect(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
  * and no buffer can become free any more, -VDO_EREADONLY.
  */
 bool map_get(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
+
+/* Read the slots from op->slot on, before run.end, into run.changes: as they are,
+ * also those that are damaged. Other results as map_get(). */
+bool map_get_run(struct map *m, unsigned zone, struct map_op *op) MUST_CHECK;
 
 /*
  * Copy all of the page, as it is at one moment, to op->copy. It is not taken for a

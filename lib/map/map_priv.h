@@ -203,6 +203,7 @@ enum map_operation {
 	MAP_COPY,
 	MAP_PUT,
 	MAP_PUT_RUN,
+	MAP_GET_RUN,
 };
 
 static inline bool page_loaded(const struct page *p)

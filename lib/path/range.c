@@ -408,6 +408,7 @@ static int range_journal(struct flow *f)
 	op->entry.page = r->map.op.page;
 	op->entry.new_mapping = r->new;
 	op->run = &v->changes[v->made];
+	op->news = NULL;
 	op->run_count = v->run;
 	journal_append(j, op);
 	return FLOW_WAIT;
@@ -472,6 +473,7 @@ static void send_counts(struct request *r, struct range_count *to, unsigned i,
 	to->op.point.entry += (uint16_t)i;
 	to->op.more = c + 1;
 	to->op.more_count = n - 1;
+	to->op.news = NULL;
 	completion_init(&to->go, q, decrement);
 	completion_post(&to->go);
 }
