@@ -22,12 +22,15 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/vdoctl/vdoctl.h
 examples_vdoctl_vdoctl_LDADD = lib/libvdo.la
 
-noinst_PROGRAMS += examples/callbacks examples/changes examples/epoll examples/hello \
-	examples/map examples/poll examples/pool examples/snapshot
+noinst_PROGRAMS += examples/callbacks examples/changes examples/clone \
+	examples/epoll examples/hello examples/map examples/poll \
+	examples/pool examples/snapshot
 examples_callbacks_SOURCES = %D%/callbacks.c
 examples_callbacks_LDADD = lib/libvdo.la -lpthread
 examples_changes_SOURCES = %D%/changes.c
 examples_changes_LDADD = lib/libvdo.la
+examples_clone_SOURCES = %D%/clone.c
+examples_clone_LDADD = lib/libvdo.la
 examples_epoll_SOURCES = %D%/epoll.c
 examples_epoll_LDADD = lib/libvdo.la
 examples_hello_SOURCES = %D%/hello.c

@@ -112,6 +112,7 @@ links_vdo_pread = \
 	%D%/links/vdo_aio_pwritev.3 \
 	%D%/links/vdo_aio_flush.3 \
 	%D%/links/vdo_aio_discard.3 \
+	%D%/links/vdo_copy_range.3 %D%/links/vdo_aio_copy_range.3 \
 	%D%/links/vdo_aio_submit.3 \
 	%D%/links/vdo_aio_write_zeroes.3
 links_vdo_rebuild = \

@@ -52,7 +52,7 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-#define VDO_IO_FUA         1u /* write, discard, zero: durable when done */
+#define VDO_IO_FUA         1u /* write, discard, zero, copy: durable when done */
 #define VDO_IO_NO_DEDUPE   2u /* write: store even if the data is there */
 #define VDO_IO_NO_COMPRESS 4u /* write: store as it is */
 #define VDO_IO_NOWAIT      8u /* asynchronous only: -EAGAIN beyond the depth */
@@ -74,6 +74,20 @@ int vdo_discard(struct vdo_volume *volume, uint64_t count, uint64_t offset,
  * statistics; they take no space either. */
 int vdo_write_zeroes(struct vdo_volume *volume, uint64_t count,
 		     uint64_t offset, unsigned flags);
+
+/*
+ * Copy a range within the volume, from @src to @dst: both show the same data
+ * afterwards, which is stored once. Only mappings and references change, no data is
+ * read or written, but for blocks that cannot have one reference more (254 is the
+ * limit), and parts of blocks at both ends: these are read and written.
+ * @dst and @src lie at the same place within blocks of 4096 bytes, else -EINVAL. The
+ * ranges may overlap: the result is that of memmove(3). Each block is copied as a
+ * whole or not at all. An error ends the copy; some of it may be done then, in any
+ * part of the range. -ENOSPC: no space for a page of the block map, or for a block that
+ * is written.
+ */
+int vdo_copy_range(struct vdo_volume *volume, uint64_t dst, uint64_t src,
+		   uint64_t count, unsigned flags);
 
 /* @result: 0 or negative. */
 typedef void (*vdo_callback)(void *arg, int result);
@@ -99,18 +113,23 @@ int vdo_aio_write_zeroes(struct vdo_volume *volume, uint64_t count,
 			 uint64_t offset, vdo_callback callback, void *arg,
 			 unsigned flags);
 
+int vdo_aio_copy_range(struct vdo_volume *volume, uint64_t dst, uint64_t src,
+		       uint64_t count, vdo_callback callback, void *arg,
+		       unsigned flags);
+
 /*
  * Many operations in one call. The data of a read or write are the @count bytes
  * at @buf, or the vectors @iov, @iovcnt; then @buf is NULL and @count 0. (A write
  * only reads them.) A flush has no range. The array, and those of the vectors,
- * are the caller's again when the call returns.
+ * are the caller's again when the call returns. A copy goes to @offset, from @source.
  */
 enum vdo_op_kind {
 	VDO_OP_READ = 1,
 	VDO_OP_WRITE,
 	VDO_OP_FLUSH,
 	VDO_OP_DISCARD,
-	VDO_OP_WRITE_ZEROES
+	VDO_OP_WRITE_ZEROES,
+	VDO_OP_COPY
 };
 
 struct vdo_op {
@@ -123,6 +142,7 @@ struct vdo_op {
 	int iovcnt;
 	vdo_callback callback;     /* each operation has its own */
 	void *arg;
+	uint64_t source;           /* bytes; copies only, else ignored */
 };
 
 /*

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "exec/await.h"
 #include "exec/help.h"
+#include "format/types.h"
 #include "front/front.h"
 
 #define KNOWN_FLAGS                                                            \
@@ -37,7 +38,18 @@ static int sum_vectors(const struct iovec *iov, int count, uint64_t *length)
 	return 0;
 }
 
-static int check(const struct vdo_volume *v, const struct io_request *q)
+static int check_copy(const struct vdo_volume *v, struct io_request *q)
+{
+	int result = handle_check_range(v, q->source, q->length);
+
+	if (result == 0 && (q->offset - q->source) % BLOCK_SIZE != 0)
+		result = -EINVAL;
+	if (q->offset == q->source)
+		q->length = 0; /* nothing is to be done */
+	return result;
+}
+
+static int check(const struct vdo_volume *v, struct io_request *q)
 {
 	int result;
 
@@ -46,12 +58,14 @@ static int check(const struct vdo_volume *v, const struct io_request *q)
 	result = q->kind == IO_FLUSH ? 0
 				     : handle_check_range(v, q->offset,
 							  q->length);
+	if (result == 0 && q->kind == IO_COPY)
+		result = check_copy(v, q);
 	VDO_CHECK(result != 0 || q->kind == IO_FLUSH ||
 		  q->offset + q->length <= v->size_bytes);
 	return result;
 }
 
-static int submit(struct vdo_volume *v, const struct io_request *q)
+static int submit(struct vdo_volume *v, struct io_request *q)
 {
 	int result = handle_check(v, false);
 
@@ -170,6 +184,23 @@ int vdo_aio_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 	return ranged(v, IO_ZERO, count, offset, callback, arg, flags);
 }
 
+int vdo_aio_copy_range(struct vdo_volume *v, uint64_t dst, uint64_t src,
+		       uint64_t count, vdo_callback callback, void *arg,
+		       unsigned flags)
+{
+	struct io_request q = {
+		.kind = IO_COPY,
+		.flags = flags,
+		.offset = dst,
+		.source = src,
+		.length = count,
+		.callback = callback,
+		.arg = arg,
+	};
+
+	return submit(v, &q);
+}
+
 /* ------------------------------------------------------------------- many */
 
 static const enum io_kind kinds[] = {
@@ -178,6 +209,7 @@ static const enum io_kind kinds[] = {
 	[VDO_OP_FLUSH] = IO_FLUSH,
 	[VDO_OP_DISCARD] = IO_DISCARD,
 	[VDO_OP_WRITE_ZEROES] = IO_ZERO,
+	[VDO_OP_COPY] = IO_COPY,
 };
 
 /* Where the data of @op are: in its vectors, or in its buffer, which *@own
@@ -208,12 +240,13 @@ static int op_request(const struct vdo_volume *v, const struct vdo_op *op,
 {
 	int result = 0;
 
-	if (op->kind < VDO_OP_READ || op->kind > VDO_OP_WRITE_ZEROES)
+	if (op->kind < VDO_OP_READ || op->kind > VDO_OP_COPY)
 		return -EINVAL;
 	*q = (struct io_request){
 		.kind = kinds[op->kind],
 		.flags = op->flags,
 		.offset = op->offset,
+		.source = op->source,
 		.length = op->count,
 		.callback = op->callback,
 		.arg = op->arg,
@@ -379,4 +412,18 @@ int vdo_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 		     unsigned flags)
 {
 	return wait_ranged(v, IO_ZERO, count, offset, flags);
+}
+
+int vdo_copy_range(struct vdo_volume *v, uint64_t dst, uint64_t src,
+		   uint64_t count, unsigned flags)
+{
+	struct io_request q = {
+		.kind = IO_COPY,
+		.flags = SYNC_FLAGS(flags),
+		.offset = dst,
+		.source = src,
+		.length = count,
+	};
+
+	return carry_out(v, q, 0);
 }

@@ -44,6 +44,7 @@ enum io_kind {
 	IO_WRITE,
 	IO_DISCARD,
 	IO_ZERO,
+	IO_COPY,
 	IO_FLUSH,
 	IO_SURVEY,
 };
@@ -60,6 +61,7 @@ struct io_request {
 	enum io_kind kind;
 	unsigned flags;  /* VDO_IO_* */
 	uint64_t offset; /* bytes */
+	uint64_t source; /* copies: where from, bytes */
 	uint64_t length; /* bytes; reads and writes: of all iov together */
 	const struct iovec *iov;
 	unsigned iov_count;

@@ -61,6 +61,7 @@ struct io *io_create(struct front *f, const struct io_request *q)
 	io->arg = q->arg;
 	io->range_next = 0;
 	io->survey = q->survey;
+	io->distance = q->offset - q->source;
 	io->reserved = NULL;
 	atomic_store_explicit(&io->pending, 1, memory_order_relaxed);
 	atomic_store_explicit(&io->result, 0, memory_order_relaxed);

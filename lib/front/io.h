@@ -65,7 +65,9 @@ struct io {
 
 	/* The engine's. */
 	void *engine;    /* flushes: which one it is */
-	lbn_t range_next; /* discards, zeroes: where their walk goes on */
+	lbn_t range_next; /* discards, zeroes: where their walk goes on; copies:
+			   * not 0, it has begun */
+	uint64_t distance; /* copies: from the source to next, modulo 2^64 */
 	struct survey *survey; /* surveys: what goes on */
 	void *reserved;  /* NOWAIT: requests for all blocks to come */
 } __attribute__((aligned(CACHE_LINE)));

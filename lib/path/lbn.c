@@ -184,3 +184,32 @@ void lbn_unlock_range(struct logical_zone *z, struct request *r)
 			flow_go(&next->flow);
 	}
 }
+
+bool lbn_widen(struct logical_zone *z, struct request *r, lbn_t end)
+{
+	bool locked;
+
+	VDO_CHECK(holder_of(chain_of(z, r->what.lbn), r->what.lbn) == r);
+	if (!waitq_empty(&r->lbn.waiters))
+		return false;
+	lbn_unlock(z, r);
+	locked = lbn_lock_range(z, r, end);
+	VDO_ASSERT(locked && r->blocks > 0);
+	return true;
+}
+
+unsigned lbn_free_before(struct logical_zone *z, lbn_t end, unsigned max)
+{
+	unsigned page = (unsigned)((end - 1) % MAP_PAGE_ENTRIES) + 1;
+	unsigned n = 0;
+
+	VDO_CHECK(end > 0);
+	for (max = MIN(max, page); n < max; n++) {
+		lbn_t lbn = end - 1 - n;
+
+		if (holder_of(chain_of(z, lbn), lbn) != NULL ||
+		    (z->range_count > 0 && range_with(z, lbn) != NULL))
+			break;
+	}
+	return n;
+}

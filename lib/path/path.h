@@ -96,7 +96,8 @@ enum write_fate {
 };
 
 struct path_stats {
-	uint64_t reads, writes, discards, zeroes, flushes; /* blocks; flushes */
+	uint64_t reads, writes, discards, zeroes, copies; /* blocks */
+	uint64_t flushes;
 	uint64_t partial, fua;
 	uint64_t acknowledged;
 	uint64_t fates[FATES];

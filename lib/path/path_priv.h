@@ -18,7 +18,7 @@
 
 /* What struct path_stats is summed up from. */
 struct path_counters {
-	counter_t reads, writes, discards, zeroes;
+	counter_t reads, writes, discards, zeroes, copies;
 	counter_t partial, fua;
 	counter_t fates[FATES];
 	counter_t incompressible, packed_alone;
@@ -134,6 +134,11 @@ static inline bool range_suits(const struct io *io)
 /* Have @r go on with the walk of @io, with up to @max entries. */
 void range_start(struct request *r, struct io *io, unsigned max);
 
+/* -------------------------------------------------------------- copy.c */
+
+/* Have @r go on with the walk of the copy @io, with up to @max blocks. */
+void copy_start(struct request *r, struct io *io, unsigned max);
+
 /* ------------------------------------------------------------- ahead.c */
 
 /* Leaf pages more than so many apart are not of one writer. */
@@ -162,6 +167,11 @@ void lbn_unlock(struct logical_zone *z, struct request *r);
  */
 bool lbn_lock_range(struct logical_zone *z, struct request *r, lbn_t end);
 void lbn_unlock_range(struct logical_zone *z, struct request *r);
+/* @r holds a block: if nobody waits for it, exchange that for a range up to @end,
+ * as lbn_lock_range(). */
+bool lbn_widen(struct logical_zone *z, struct request *r, lbn_t end);
+/* How many blocks before @end, up to @max and of its page, nobody has. */
+unsigned lbn_free_before(struct logical_zone *z, lbn_t end, unsigned max);
 /* The write that holds r->lbn and can be read from; NULL: none. */
 struct request *lbn_readable(struct logical_zone *z, lbn_t lbn);
 
@@ -212,6 +222,9 @@ static inline uint32_t request_take_spare(struct path *p)
 
 	return n != FREELIST_NONE ? n : freelist_pop(&p->free_requests);
 }
+
+/* Give back what was set aside for @io. */
+void request_give_back(struct path *p, struct io *io);
 
 /* @r is over; it goes to whoever waits, or to the pool. */
 void request_recycle(struct request *r);

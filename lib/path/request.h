@@ -108,7 +108,9 @@ struct request {
 	bool incompressible;
 	bool packed_alone;
 	bool refused;         /* the storage had no space for the data */
-	bool range;           /* of many blocks: range.c */
+	bool range;           /* of many blocks: range.c, copy.c */
+	bool turn;            /* of a copy: it holds one block, no range */
+	uint8_t copying;      /* of a copy: enum copy_phase */
 	unsigned blocks;      /* of a range: how many are locked */
 	struct request *spare; /* not begun: set aside for the same io, or
 				* lent to the same range */

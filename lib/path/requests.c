@@ -141,6 +141,10 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 
 		if (r == NULL)
 			break;
+		if (unlikely(io->kind == IO_COPY)) {
+			copy_start(r, io, MAX(max - 1, 1));
+			return true;
+		}
 		if (unlikely(range_suits(io))) {
 			range_start(r, io, MAX(max - 1, 1));
 			return true;
@@ -158,7 +162,7 @@ static bool path_run(void *engine, struct io *io, unsigned max)
 }
 
 /* Give back what was set aside; somebody may have begun to wait for it. */
-static void give_back(struct path *p, struct io *io)
+void request_give_back(struct path *p, struct io *io)
 {
 	struct request *r;
 
@@ -182,7 +186,7 @@ static int path_reserve(void *engine, struct io *io)
 		uint32_t n = freelist_pop(&p->free_requests);
 
 		if (n == FREELIST_NONE) {
-			give_back(p, io);
+			request_give_back(p, io);
 			return -EAGAIN;
 		}
 		p->requests[n].spare = io->reserved;

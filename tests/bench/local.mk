@@ -12,6 +12,9 @@ tests_bench_vdo_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/discard-bench
 tests_bench_discard_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/discard-bench.c
 tests_bench_discard_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
+check_PROGRAMS += tests/bench/copy-bench
+tests_bench_copy_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/copy-bench.c
+tests_bench_copy_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/queue-bench
 tests_bench_queue_bench_SOURCES = %D%/bench.h %D%/queue-bench.c
 tests_bench_queue_bench_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS)
@@ -24,7 +27,7 @@ EXTRA_DIST += %D%/figures.sh %D%/instructions.sh %D%/nbd.sh %D%/plots.sh \
 
 bench_programs = tests/bench/vdo-bench tests/bench/index-bench \
 	tests/bench/queue-bench tests/bench/hash-bench \
-	tests/bench/discard-bench
+	tests/bench/discard-bench tests/bench/copy-bench
 
 # BENCH_ROWS="file-* unique" are the rows, all by default; BENCH_DEVICE=PATH and
 # BENCH_DEVICE_SIZE=BYTES the file of those on a file.
@@ -37,6 +40,7 @@ bench: $(bench_programs) all
 		--device-size='$(BENCH_DEVICE_SIZE)' \
 		tests/bench/vdo-bench $(BENCH_ROWS)
 	$(AM_V_at)tests/bench/discard-bench
+	$(AM_V_at)tests/bench/copy-bench
 
 # Rates over depths and sizes as pictures, in plots/.
 bench-plots: tests/bench/vdo-bench

@@ -13,6 +13,7 @@ VOLUME_TESTS = \
 	tests/volume/test_bounds \
 	tests/volume/test_check \
 	tests/volume/test_compress \
+	tests/volume/test_copy \
 	tests/volume/test_dedupe \
 	tests/volume/test_descriptors \
 	tests/volume/test_device_thread \
@@ -66,6 +67,8 @@ tests_volume_test_check_SOURCES = %D%/test_check.c
 tests_volume_test_check_LDADD = $(UNIT_LIBS)
 tests_volume_test_compress_SOURCES = %D%/test_compress.c
 tests_volume_test_compress_LDADD = $(UNIT_LIBS)
+tests_volume_test_copy_SOURCES = %D%/test_copy.c
+tests_volume_test_copy_LDADD = $(UNIT_LIBS)
 tests_volume_test_range_SOURCES = %D%/test_range.c
 tests_volume_test_range_LDADD = $(UNIT_LIBS)
 tests_volume_test_ahead_SOURCES = %D%/test_ahead.c

@@ -254,6 +254,7 @@ static void without_a_volume(void)
 	REFUSED(vdo_flush(NULL, 0));
 	REFUSED(vdo_discard(NULL, 0, 0, 0));
 	REFUSED(vdo_write_zeroes(NULL, 0, 0, 0));
+	REFUSED(vdo_copy_range(NULL, 0, 0, 0, 0));
 	REFUSED(vdo_aio_pread(NULL, buf, 0, 0, callback, NULL, 0));
 	REFUSED(vdo_aio_pwrite(NULL, buf, 0, 0, callback, NULL, 0));
 	REFUSED(vdo_aio_preadv(NULL, &iov, 1, 0, callback, NULL, 0));
@@ -261,6 +262,7 @@ static void without_a_volume(void)
 	REFUSED(vdo_aio_flush(NULL, callback, NULL, 0));
 	REFUSED(vdo_aio_discard(NULL, 0, 0, callback, NULL, 0));
 	REFUSED(vdo_aio_write_zeroes(NULL, 0, 0, callback, NULL, 0));
+	REFUSED(vdo_aio_copy_range(NULL, 0, 0, 0, callback, NULL, 0));
 	REFUSED(vdo_aio_submit(NULL, &(struct vdo_op){0}, 1));
 	REFUSED(vdo_aio_submit(NULL, NULL, 0));
 }
@@ -277,6 +279,7 @@ static void without_a_callback(struct vdo_volume *v)
 	REFUSED(vdo_aio_flush(v, NULL, NULL, 0));
 	REFUSED(vdo_aio_discard(v, 0, 0, NULL, NULL, 0));
 	REFUSED(vdo_aio_write_zeroes(v, 0, 0, NULL, NULL, 0));
+	REFUSED(vdo_aio_copy_range(v, 0, 0, 0, NULL, NULL, 0));
 }
 
 #define FAULT(call) ck_assert_int_eq(call, -EFAULT)
