@@ -224,6 +224,15 @@ struct model_version *model_submit(struct model *m, uint64_t lbn,
 	return v;
 }
 
+struct model_version *model_submit_at(struct model *m, uint64_t lbn,
+				      const void *block, uint64_t since)
+{
+	struct model_version *v = model_submit(m, lbn, block);
+
+	v->submitted = since;
+	return v;
+}
+
 void model_ack(struct model *m, struct model_version *v, bool fua)
 {
 	v->ended = v->acked = model_now(m);
@@ -320,6 +329,32 @@ bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
 		if (v->content->number == number && !is_overtaken(m, v, since))
 			return true;
 	return false;
+}
+
+static bool is_among(const void *const *contents, unsigned n, const void *data)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (contents[i] == data)
+			return true;
+	return false;
+}
+
+bool model_contents(struct model *m, uint64_t lbn, uint64_t since,
+		    const void **contents, unsigned max)
+{
+	unsigned n = 0;
+
+	begin(m, lbn);
+	for (struct model_version *v = m->oldest[lbn]; v != NULL; v = v->next) {
+		if (is_overtaken(m, v, since) ||
+		    is_among(contents, n, v->content->data))
+			continue;
+		contents[n++] = v->content->data;
+		if (n == max)
+			return false;
+	}
+	contents[n] = NULL;
+	return true;
 }
 
 bool model_may_hold(struct model *m, uint64_t lbn, uint64_t number)

@@ -26,6 +26,9 @@ void model_destroy(struct model *m);
 /* @block (4096 bytes; NULL: zeroes) is on its way to @lbn. */
 struct model_version *model_submit(struct model *m, uint64_t lbn,
 				   const void *block);
+/* The same as if it had been on its way since @since. */
+struct model_version *model_submit_at(struct model *m, uint64_t lbn,
+				      const void *block, uint64_t since);
 /* It was acknowledged; with @fua it is durable. */
 void model_ack(struct model *m, struct model_version *v, bool fua);
 /* It failed, and cannot have had any effect (no space). */
@@ -49,6 +52,10 @@ uint64_t model_number(struct model *m, const void *block);
 /* May a read that was submitted at @since have found this? */
 bool model_may_read(struct model *m, uint64_t lbn, uint64_t since,
 		    uint64_t number);
+/* All that it may have found, in *contents, and then NULL. False: that is @max or
+ * more. */
+bool model_contents(struct model *m, uint64_t lbn, uint64_t since,
+		    const void **contents, unsigned max);
 /* May it be there after a crash? It then is the only version. */
 bool model_may_survive(struct model *m, uint64_t lbn, uint64_t number);
 

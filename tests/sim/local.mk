@@ -6,7 +6,7 @@ check_PROGRAMS += tests/sim/sim
 TESTS += tests/sim/sim
 tests_sim_sim_SOURCES = %D%/main.c %D%/cycle.c %D%/shape.c %D%/work.c \
 	%D%/fault.c %D%/kinds.c %D%/check.c %D%/maps.c %D%/mend.c %D%/shrink.c \
-	%D%/pool.c %D%/clock.c %D%/rest.c %D%/sim.h
+	%D%/pool.c %D%/clock.c %D%/copies.c %D%/rest.c %D%/sim.h
 tests_sim_sim_LDADD = $(UNIT_LIBS)
 # Time and chance are those of clock.c.
 SIM_WRAP = -Wl,--wrap=clock_ns -Wl,--wrap=clock_wall_us \

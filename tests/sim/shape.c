@@ -242,6 +242,7 @@ void shape_format(struct run *r)
 	r->seen = calloc(r->block_count, sizeof(*r->seen));
 	r->writes = calloc(r->lbns, sizeof(*r->writes));
 	r->partial = calloc(r->lbns, sizeof(*r->partial));
+	list_init(&r->copies);
 }
 
 /* --------------------------------------------------------------------- open */

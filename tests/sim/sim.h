@@ -24,6 +24,7 @@
 #include <stdlib.h>
 
 #include "api/handle.h"
+#include "base/list.h"
 #include "tests/lib/image.h"
 #include "tests/lib/model.h"
 #include "tests/lib/pattern.h"
@@ -138,6 +139,7 @@ struct run {
 	struct image_seen *seen; /* what was learnt of blocks of the storage */
 	uint32_t *writes; /* under way, by LBN */
 	bool *partial;	  /* one of them is partial: no others */
+	struct list_node copies; /* under way: copies.c */
 	struct promise promises[PROMISES_MAX];
 	unsigned promise_count;
 	struct image found; /* after the last crash, replayed by the tests */
@@ -263,6 +265,16 @@ void kinds_choose_delays(struct run *r);
 enum kind kinds_of(const struct run *r, uint64_t block, const void *data);
 /* The slab of a block, or a number that no slab has. */
 uint64_t kinds_slab_of(const struct run *r, uint64_t block);
+
+/* copies.c */
+struct copying;
+/* A copy is submitted, unless too much is under way (NULL); and is over, with
+ * @result. */
+struct copying *copies_begin(struct run *r, uint64_t dst, uint64_t src,
+			     uint64_t count);
+void copies_end(struct run *r, struct copying *c, int result, bool durable);
+/* @block is on its way to @lbn; NULL: zeroes. After model_submit(). */
+void copies_note(struct run *r, uint64_t lbn, const void *block);
 
 /* work.c */
 /* All blocks are written once. */

@@ -16,12 +16,14 @@
 #define WALK_EACH     32 /* operations */
 #define PATIENCE      300u /* operations, until a trap in a slab is sprung */
 
-enum op_kind { OP_READ, OP_WRITE, OP_DISCARD, OP_ZERO, OP_FLUSH };
+enum op_kind { OP_READ, OP_WRITE, OP_DISCARD, OP_ZERO, OP_COPY, OP_FLUSH };
 
 struct op {
 	struct run *run;
 	enum op_kind kind;
 	uint64_t lbn, count, since;
+	uint64_t source;	 /* of a copy */
+	struct copying *copying; /* the same, for the model */
 	bool fua, is_partial;
 	unsigned calls;
 	void *memory;
@@ -38,10 +40,11 @@ static bool error_is_fine(struct run *r, const struct op *op, int result)
 		return true;
 	if (result == -ENOSPC)
 		return op->kind == OP_WRITE || op->kind == OP_ZERO ||
-		       op->is_partial;
+		       op->kind == OP_COPY || op->is_partial;
 	if (result == -ECANCELED)
 		return r->closing && op->count > 1 &&
-		       (op->kind == OP_DISCARD || op->kind == OP_ZERO);
+		       (op->kind == OP_DISCARD || op->kind == OP_ZERO ||
+			op->kind == OP_COPY);
 	if (result == -EIO)
 		return r->faulty;
 	return result == -VDO_EREADONLY && r->lossy && run_read_only(r);
@@ -70,10 +73,14 @@ static void end_writes(struct op *op, int result)
 {
 	struct run *r = op->run;
 
+	if (op->copying != NULL)
+		copies_end(r, op->copying, result, op->fua && !r->fua_lies);
 	for (uint64_t i = 0; i < op->count; i++) {
 		uint64_t lbn = op->lbn + i;
 
 		r->writes[lbn]--;
+		if (op->copying != NULL)
+			continue;
 		r->partial[lbn] = false;
 		if (result == 0)
 			model_ack(r->model, op->versions[i],
@@ -200,10 +207,12 @@ static void begin_writes(struct op *op)
 
 	op->versions = calloc(op->count, sizeof(struct model_version *));
 	for (uint64_t i = 0; i < op->count; i++) {
+		const void *block =
+			op->buf == NULL ? NULL : op->buf + i * BLOCK_SIZE;
+
 		r->writes[op->lbn + i]++;
-		op->versions[i] = model_submit(
-			r->model, op->lbn + i,
-			op->buf == NULL ? NULL : op->buf + i * BLOCK_SIZE);
+		op->versions[i] = model_submit(r->model, op->lbn + i, block);
+		copies_note(r, op->lbn + i, block);
 	}
 }
 
@@ -299,6 +308,35 @@ static int submit_zeroes(struct op *op)
 		flags);
 }
 
+/* Ranges that overlap as often as not. */
+static int submit_copy(struct op *op)
+{
+	struct run *r = op->run;
+	uint64_t room = r->dense ? MIN(r->lbns, 30) : r->lbns;
+	uint64_t src = dice(r, room);
+	unsigned flags = random_flags(r);
+
+	if (percent(r, 50))
+		src = percent(r, 50) ? op->lbn + dice(r, op->count + 1)
+				     : op->lbn - MIN(dice(r, op->count + 1),
+						     op->lbn);
+	if (src >= r->lbns)
+		return 1;
+	op->count = MIN(op->count, in_a_row(r, src));
+	if (src == op->lbn || !can_write(r, op->lbn, op->count))
+		return 1;
+	op->source = src;
+	op->fua = flags & VDO_IO_FUA;
+	op->copying = copies_begin(r, op->lbn, src, op->count);
+	if (op->copying == NULL)
+		return 1;
+	for (uint64_t i = 0; i < op->count; i++)
+		r->writes[op->lbn + i]++;
+	return vdo_aio_copy_range(r->v, offset_of(op),
+				  place_of(r, src) * BLOCK_SIZE,
+				  op->count * BLOCK_SIZE, op_done, op, flags);
+}
+
 static int submit(struct op *op)
 {
 	struct run *r = op->run;
@@ -315,6 +353,8 @@ static int submit(struct op *op)
 		return submit_write(op);
 	case OP_FLUSH:
 		return vdo_aio_flush(r->v, op_done, op, 0);
+	case OP_COPY:
+		return submit_copy(op);
 	default:
 		if (vdo_volume_alignment(r->v) == 512 && percent(r, 20))
 			return submit_sectors(op);
@@ -327,7 +367,8 @@ static void choose_op(struct run *r, struct op *op)
 	static const uint8_t kinds[] = {OP_READ,  OP_READ,    OP_READ,
 					OP_WRITE, OP_WRITE,   OP_WRITE,
 					OP_WRITE, OP_WRITE,   OP_WRITE,
-					OP_ZERO,  OP_DISCARD, OP_FLUSH};
+					OP_ZERO,  OP_DISCARD, OP_FLUSH,
+					OP_COPY,  OP_COPY};
 	uint64_t room = r->dense ? MIN(r->lbns, r->careful ? 6 : 30) : r->lbns;
 	uint64_t count = random_count(r);
 
