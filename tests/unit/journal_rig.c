@@ -72,7 +72,7 @@ unsigned rig_usable(const uint8_t *block)
 	return usable;
 }
 
-bool rig_runs;
+enum rig_runs rig_runs;
 
 struct journal_entry rig_entry(unsigned n)
 {
@@ -83,9 +83,12 @@ struct journal_entry rig_entry(unsigned n)
 		.new_mapping = {RIG_DATA + n, (uint8_t)(1 + n % 15)},
 	};
 
-	if (rig_runs) {
+	if (rig_runs != RIG_NO_RUNS) {
 		e.page = UINT64_C(0x700000001);
-		e.new_mapping = (struct mapping){0, n % 1000 < 500};
+		if (rig_runs == RIG_RUNS_OF_ONE)
+			e.new_mapping = (struct mapping){0, n % 1000 < 500};
+		else if (n % 7 == 0)
+			e.new_mapping = (struct mapping){0, n % 2};
 		e.old_mapping = (struct mapping){RIG_DATA + n / 2, 1};
 	} else if (n % 50 == 49) {
 		e.operation = JOURNAL_BLOCK_MAP;
@@ -423,30 +426,36 @@ static void op_done(struct completion *c)
 	r->seqs[p->seq - r->start].finished += n;
 }
 
-/* A run from entry t->n on, of those that have the same new mapping and are
- * wanted, or none. */
+/* A run from entry t->n on, of those that are wanted, and that have the same new
+ * mapping if they must; or none. */
 static void choose_run(struct rig_op *t)
 {
 	static struct journal_change changes[RIG_OPS];
+	static struct mapping news[RIG_OPS];
 	struct rig *r = t->rig;
-	unsigned most = MIN(r->wanted - t->n, 500 - t->n % 500);
+	unsigned most = r->wanted - t->n;
 	unsigned chance;
 
 	t->op.run = NULL;
 	r->covered = t->n + 1;
-	if (!rig_runs)
+	if (rig_runs == RIG_NO_RUNS)
 		return;
+	if (rig_runs == RIG_RUNS_OF_ONE)
+		most = MIN(most, 500 - t->n % 500);
 	chance = 1 + (unsigned)rand() % 400;
 	most = MIN(most, journal_room(r->journal));
 	most = MIN(most, chance);
 	if (most == 1)
 		return;
 	r->covered = t->n + most;
-	for (unsigned n = t->n; n < r->covered; n++)
+	for (unsigned n = t->n; n < r->covered; n++) {
 		changes[n] = (struct journal_change){
 			.old = rig_entry(n).old_mapping,
 			.slot = rig_entry(n).slot};
+		news[n] = rig_entry(n).new_mapping;
+	}
 	t->op.run = &changes[t->n];
+	t->op.news = rig_runs == RIG_RUNS_OF_NEWS ? &news[t->n] : NULL;
 	t->op.run_count = most;
 }
 

@@ -116,8 +116,10 @@ struct rig {
 };
 
 /* Entries appended from now on are all of one page, in runs and single ones by
- * chance. Set before rig_open(). */
-extern bool rig_runs;
+ * chance; each has a new mapping of its own, or all of a run have the same one. Set
+ * before rig_open(). */
+enum rig_runs {RIG_NO_RUNS, RIG_RUNS_OF_ONE, RIG_RUNS_OF_NEWS};
+extern enum rig_runs rig_runs;
 
 struct rig_block {
 	uint64_t map_head, slab_head, seq, nonce, used, pages;

@@ -235,6 +235,14 @@ static seq_t journal_assign(struct journal *j, const struct journal_entry *e)
 	return j->tail;
 }
 
+/* What follows is side by side in one block. */
+static void journal_want(struct journal *j, unsigned n)
+{
+	ck_assert_uint_le(n, FX_BLOCK_ENTRIES);
+	if (j->fill + n > FX_BLOCK_ENTRIES)
+		j->fill = FX_BLOCK_ENTRIES;
+}
+
 void journal_append(struct journal *j, struct journal_op *op)
 {
 	ck_assert(queue_is_current(j->fx->journal_queue));
@@ -572,8 +580,29 @@ static void req_put(struct completion *c)
 
 	completion_init(&req->op.done, req->fx->zones[req->zone], req_ended);
 	req->op.value = req->value;
-	if (map_put(req->fx->map, req->zone, &req->op))
+	if (req->run == 0) {
+		if (map_put(req->fx->map, req->zone, &req->op))
+			req_end(req);
+		return;
+	}
+	req->op.run = (struct map_run){
+		.changes = req->changes,
+		.news = req->news,
+		.count = req->run,
+	};
+	if (map_put_run(req->fx->map, req->zone, &req->op))
 		req_end(req);
+}
+
+static void req_journal_run(struct fx_req *req, struct journal_entry e)
+{
+	journal_want(&req->fx->journal, req->run);
+	for (unsigned i = 0; i < req->run; i++) {
+		e.slot = req->changes[i].slot;
+		if (req->news != NULL)
+			e.new_mapping = req->news[i];
+		req->op.seq = journal_assign(&req->fx->journal, &e);
+	}
 }
 
 static void req_journal(struct completion *c)
@@ -586,9 +615,31 @@ static void req_journal(struct completion *c)
 		.new_mapping = req->value,
 	};
 
-	req->op.seq = journal_assign(&req->fx->journal, &e);
+	if (req->run == 0)
+		req->op.seq = journal_assign(&req->fx->journal, &e);
+	else
+		req_journal_run(req, e);
 	completion_init(&req->hop, req->fx->zones[req->zone], req_put);
 	completion_post(&req->hop);
+}
+
+static void req_get(struct fx_req *req)
+{
+	struct fx *fx = req->fx;
+	bool over;
+
+	completion_init(&req->op.done, fx->zones[req->zone], req_got);
+	if (req->run == 0) {
+		over = map_get(fx->map, req->zone, &req->op);
+	} else {
+		req->op.run = (struct map_run){
+			.changes = req->changes,
+			.end = (uint16_t)(req->op.slot + req->run),
+		};
+		over = map_get_run(fx->map, req->zone, &req->op);
+	}
+	if (over)
+		req_got(&req->op.done);
 }
 
 static void req_found(struct completion *c)
@@ -603,9 +654,7 @@ static void req_found(struct completion *c)
 		completion_init(&req->hop, fx->journal_queue, req_journal);
 		completion_post(&req->hop);
 	} else {
-		completion_init(&req->op.done, fx->zones[req->zone], req_got);
-		if (map_get(fx->map, req->zone, &req->op))
-			req_got(&req->op.done);
+		req_get(req);
 	}
 }
 

@@ -165,6 +165,11 @@ struct fx_req {
 	bool write;
 	bool create; /* only make the leaf page */
 	struct mapping value; /* in for write, out for read */
+	/* A run: read, from the slot of the lbn on, or written as put run has it,
+	 * of at most FX_BLOCK_ENTRIES; the value is written if there are no news. */
+	unsigned run;
+	struct journal_change *changes;
+	const struct mapping *news;
 	int result;
 	bool done;
 	unsigned zone;

@@ -54,13 +54,15 @@ static void release_block(seq_t seq)
 
 /* ----------------------------------------------------------------- format */
 
-/* Every byte of each block, two laps around a small ring. */
+/* Every byte of each block, two laps around a small ring: single entries, and runs
+ * up to the last entry of a block. */
 START_TEST(bytes_on_disk)
 {
 	const unsigned blocks = 9;
 	unsigned used = RIG_USED, pages = RIG_PAGES;
 	seq_t start = 127 * 4 + 2; /* the check byte goes to 0xff and 0x80 */
 
+	rig_runs = (enum rig_runs)_i;
 	rig_open(r, 4, start, CACHE);
 	for (unsigned i = 0; i < blocks; i++) {
 		seq_t seq = start + i;
@@ -93,7 +95,8 @@ START_TEST(bytes_on_disk)
 			if (e.operation == JOURNAL_BLOCK_MAP)
 				pages++;
 			else
-				used += 1 - (e.old_mapping.state != 0);
+				used += (e.new_mapping.state != 0) -
+					(e.old_mapping.state != 0);
 		}
 		release_block(seq);
 	}
@@ -101,6 +104,7 @@ START_TEST(bytes_on_disk)
 	RIG_CHECK(state().block_map_data_blocks == pages);
 	rig_drain(r, true);
 	rig_close(r);
+	rig_runs = RIG_NO_RUNS;
 }
 END_TEST
 
@@ -908,9 +912,17 @@ END_TEST
 /* The same with runs, each of which lies in one block. */
 START_TEST(runs_at_random)
 {
-	rig_runs = true;
+	rig_runs = RIG_RUNS_OF_ONE;
 	at_random_with(_i);
-	rig_runs = false;
+	rig_runs = RIG_NO_RUNS;
+}
+END_TEST
+
+START_TEST(runs_of_news_at_random)
+{
+	rig_runs = RIG_RUNS_OF_NEWS;
+	at_random_with(_i);
+	rig_runs = RIG_NO_RUNS;
 }
 END_TEST
 
@@ -920,7 +932,7 @@ int main(void)
 	TCase *tc;
 
 	tc = unit_case("format");
-	tcase_add_test(tc, bytes_on_disk);
+	tcase_add_loop_test(tc, bytes_on_disk, 0, 3);
 	tcase_add_loop_test(tc, short_block, 0, 9);
 	tc = unit_case("commit");
 	tcase_add_test(tc, group_commit);
@@ -958,5 +970,6 @@ int main(void)
 	tc = unit_case("random");
 	tcase_add_loop_test(tc, at_random, 0, 120);
 	tcase_add_loop_test(tc, runs_at_random, 0, 120);
+	tcase_add_loop_test(tc, runs_of_news_at_random, 0, 120);
 	return unit_run();
 }

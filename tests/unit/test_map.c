@@ -156,10 +156,41 @@ static void replay_and_compare(struct fx *fx)
 	free(want);
 }
 
+struct crash_req {
+	struct fx_req req;
+	struct journal_change changes[MODEL_SLOTS];
+	struct mapping news[MODEL_SLOTS];
+};
+
+/* A single entry or a run from block @n of the model on; false: one of its blocks
+ * has a writer, and there is one at a time, as by the LBN lock. */
+static bool choose_entries(struct fx *fx, struct crash_req *r, unsigned n,
+			   struct crash_req **last)
+{
+	unsigned most = MODEL_SLOTS - n % MODEL_SLOTS;
+	unsigned run = (unsigned)sim_executor_random(fx->x, most + 1);
+
+	for (unsigned i = 0; i < MAX(run, 1); i++)
+		if (last[n + i] != NULL && !last[n + i]->req.done)
+			return false;
+	for (unsigned i = 0; i < MAX(run, 1); i++)
+		last[n + i] = r;
+	for (unsigned i = 0; i < run; i++) {
+		r->changes[i].slot =
+			(uint16_t)(model_lbn(n + i) % MAP_PAGE_ENTRIES);
+		r->news[i] = fx_mapping(r->req.value.pbn + i);
+	}
+	r->req.write = true;
+	r->req.run = run;
+	r->req.changes = r->changes;
+	r->req.news = n % 4 != 0 ? r->news : NULL;
+	return true;
+}
+
 START_TEST(crash)
 {
-	static struct fx_req reqs[20][30];
-	struct fx_req *last[MODEL_SIZE] = {NULL};
+	static struct crash_req reqs[20][30];
+	struct crash_req *last[MODEL_SIZE] = {NULL};
 	struct fx_options o = {
 		.seed = 1000 + (uint64_t)_i,
 		.zones = 1 + (unsigned)_i % 3,
@@ -172,20 +203,138 @@ START_TEST(crash)
 	fx->stop_at = 1 + sim_executor_random(fx->x, 1200);
 	for (unsigned b = 0; b < 20; b++) {
 		for (unsigned i = 0; i < 30; i++) {
-			uint64_t n = sim_executor_random(fx->x, MODEL_SIZE);
+			unsigned n = (unsigned)sim_executor_random(fx->x,
+								   MODEL_SIZE);
 
-			/* One writer a block at a time, as by the LBN lock. */
-			if (last[n] != NULL && !last[n]->done)
-				continue;
-			last[n] = &reqs[b][i];
-			reqs[b][i].write = true;
-			reqs[b][i].value = fx_mapping(b * 100 + i);
-			fx_start(fx, &reqs[b][i], model_lbn((unsigned)n));
+			reqs[b][i].req.value = fx_mapping(b * 100 + i);
+			if (choose_entries(fx, &reqs[b][i], n, last))
+				fx_start(fx, &reqs[b][i].req, model_lbn(n));
 		}
 		fx_run(fx);
 	}
 	fx_crash(fx);
 	replay_and_compare(fx);
+	fx_destroy(fx);
+}
+END_TEST
+
+/* -------------------------------------------------------------------- runs */
+
+#define RUN_LEAVES 40u /* more than are in memory */
+#define RUN_BATCH  10u
+
+/* What a leaf holds, and a request of it. */
+struct run_leaf {
+	struct mapping model[MAP_PAGE_ENTRIES];
+	struct journal_change changes[MAP_PAGE_ENTRIES];
+	struct mapping news[FX_BLOCK_ENTRIES];
+	struct fx_req req;
+	unsigned first; /* slot */
+	bool busy;
+};
+
+static struct mapping random_mapping(struct fx *fx)
+{
+	uint64_t n = sim_executor_random(fx->x, 1000000);
+
+	if (n % 4 == 0)
+		return (struct mapping){ZERO_BLOCK, (uint8_t)(n / 4 % 2)};
+	return fx_mapping(n);
+}
+
+/* A few slots, with gaps as often as not. */
+static void choose_write(struct fx *fx, struct run_leaf *l)
+{
+	unsigned gap = 1 + (unsigned)sim_executor_random(fx->x, 2) * 50;
+	unsigned n = 1 + (unsigned)sim_executor_random(fx->x, FX_BLOCK_ENTRIES);
+
+	l->req.write = true;
+	l->req.run = n;
+	l->req.value = random_mapping(fx);
+	l->req.changes = l->changes;
+	if (sim_executor_random(fx->x, 4) != 0)
+		l->req.news = l->news;
+	l->first = (unsigned)sim_executor_random(
+		fx->x, MAP_PAGE_ENTRIES - (n - 1) * gap);
+	for (unsigned i = 0; i < n; i++) {
+		l->news[i] = random_mapping(fx);
+		l->changes[i].slot = (uint16_t)(l->first + i * gap);
+		l->model[l->changes[i].slot] =
+			l->req.news != NULL ? l->news[i] : l->req.value;
+	}
+}
+
+static void choose_read(struct fx *fx, struct run_leaf *l)
+{
+	l->first = (unsigned)sim_executor_random(fx->x, MAP_PAGE_ENTRIES);
+	l->req.run = 1 + (unsigned)sim_executor_random(
+				 fx->x, MAP_PAGE_ENTRIES - l->first);
+	l->req.changes = l->changes;
+}
+
+static void check_run(const struct run_leaf *l)
+{
+	ck_assert(l->req.done);
+	ck_assert_int_eq(l->req.result, 0);
+	if (l->req.write || l->req.op.page == 0)
+		return;
+	ck_assert_uint_eq(l->req.op.run.count, l->req.run);
+	for (unsigned i = 0; i < l->req.run; i++) {
+		ck_assert_uint_eq(l->changes[i].slot, l->first + i);
+		ck_assert(mapping_equal(l->changes[i].old,
+					l->model[l->first + i]));
+	}
+}
+
+/* Runs of new mappings, read in runs, while leaves come and go. */
+START_TEST(runs)
+{
+	static struct run_leaf leaves[RUN_LEAVES];
+	struct fx_options o = {
+		.seed = 20 + (uint64_t)_i,
+		.maximum_age = 1 + (uint64_t)_i % 3,
+	};
+	struct fx *fx = fx_create(&o);
+
+	memset(leaves, 0, sizeof(leaves));
+	for (unsigned round = 0; round < 200; round++) {
+		for (unsigned i = 0; i < RUN_BATCH; i++) {
+			unsigned n = (unsigned)sim_executor_random(fx->x,
+								   RUN_LEAVES);
+			struct run_leaf *l = &leaves[n];
+
+			if (l->busy)
+				continue;
+			l->busy = true;
+			l->req = (struct fx_req){.write = false};
+			if (sim_executor_random(fx->x, 2))
+				choose_write(fx, l);
+			else
+				choose_read(fx, l);
+			fx_start(fx, &l->req,
+				 (lbn_t)n * MAP_PAGE_ENTRIES + l->first);
+		}
+		fx_run(fx);
+		for (unsigned i = 0; i < RUN_LEAVES; i++) {
+			if (leaves[i].busy)
+				check_run(&leaves[i]);
+			leaves[i].busy = false;
+		}
+	}
+	ck_assert_uint_eq(fx_entry_holds(fx), 0);
+	ck_assert_int_eq(fx_drain(fx, true), 0);
+	ck_assert_uint_eq(fx_map_holds(fx), 0);
+	fx_reopen(fx);
+	for (unsigned n = 0; n < RUN_LEAVES; n++) {
+		struct run_leaf *l = &leaves[n];
+
+		l->first = 0;
+		l->req = (struct fx_req){.run = MAP_PAGE_ENTRIES,
+					 .changes = l->changes};
+		fx_start(fx, &l->req, (lbn_t)n * MAP_PAGE_ENTRIES);
+		fx_run(fx);
+		check_run(l);
+	}
 	fx_destroy(fx);
 }
 END_TEST
@@ -471,6 +620,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, random_operations, 0, ARRAY_SIZE(model_cases));
 	tcase_add_loop_test(tc, crash, 0, (int)unit_share(CRASH_SEEDS));
+	tcase_add_loop_test(tc, runs, 0, 6);
 	tcase_add_test(tc, io_fails);
 	tcase_add_test(tc, reads_go_on);
 	tcase_add_loop_test(tc, drain_waits, 0, 4);

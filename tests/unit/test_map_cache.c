@@ -169,6 +169,8 @@ START_TEST(damaged_entry)
 {
 	struct fx_options o = {.seed = 3};
 	struct fx *fx = fx_prepared(&o, 1);
+	struct journal_change changes[3];
+	struct fx_req run = {.run = 3, .changes = changes};
 	struct mapping m;
 
 	for (unsigned i = 0; i < MAPPING_SIZE; i++)
@@ -176,6 +178,14 @@ START_TEST(damaged_entry)
 		       entries[_i].bytes[i]);
 	ck_assert_int_eq(fx_read(fx, lbn_of(0), &m), entries[_i].result);
 	ck_assert(mapping_equal(m, mapping_decode(entries[_i].bytes)));
+	/* A run has the slots as they are. */
+	fx_start(fx, &run, lbn_of(0) - 1);
+	fx_run(fx);
+	ck_assert(run.done && run.result == 0);
+	ck_assert_uint_eq(run.op.run.count, 3);
+	ck_assert(mapping_equal(changes[1].old,
+				mapping_decode(entries[_i].bytes)));
+	ck_assert_uint_eq(changes[2].old.state, STATE_UNMAPPED);
 	ck_assert(!readonly_entered(&fx->readonly));
 	fx_destroy(fx);
 }

@@ -490,6 +490,201 @@ START_TEST(every_size)
 }
 END_TEST
 
+/* -------------------------------------------------------------------- runs */
+
+#define PAIRS_MAX 217u /* in a block of the recovery journal */
+
+/* A run of entries, with a new and an old block each. */
+struct pairs {
+	struct refs_op op;
+	bool over;
+	struct mapping news[PAIRS_MAX];
+	struct journal_change olds[PAIRS_MAX];
+};
+
+static void pairs_done(struct completion *c)
+{
+	container_of(c, struct pairs, op.done)->over = true;
+}
+
+static void adjust_pairs(struct fx *fx, void *arg)
+{
+	struct pairs *p = arg;
+
+	if (depot_adjust(fx->d, &p->op))
+		p->over = true;
+}
+
+static struct mapping leads_to(pbn_t pbn)
+{
+	return (struct mapping){pbn, pbn != ZERO_BLOCK};
+}
+
+/* Entry @i: 0 is for no block. */
+static void set_pair(struct pairs *p, unsigned i, pbn_t new, pbn_t old)
+{
+	ck_assert_uint_lt(i, PAIRS_MAX);
+	p->news[i] = leads_to(new);
+	p->olds[i] = (struct journal_change){.old = leads_to(old)};
+}
+
+/* Count @n blocks, of which the first is a new or an old one, in entry @first of
+ * those that begin with entry @entry of block @seq. */
+static void start_pairs(struct pairs *p, seq_t seq, unsigned entry,
+			unsigned first, unsigned n)
+{
+	bool is_new = p->op.kind == REFS_INCREMENT;
+
+	p->over = false;
+	p->op.pbn = is_new ? p->news[first].pbn : p->olds[first].old.pbn;
+	p->op.point = (struct journal_point){seq, (uint16_t)(entry + first)};
+	p->op.more = &p->olds[first];
+	p->op.news = &p->news[first];
+	p->op.more_count = n - 1;
+	completion_init(&p->op.done, f->sync_queue, pairs_done);
+	fx_on(f, depot_zone_of(f->d, p->op.pbn), adjust_pairs, p);
+}
+
+static struct pairs *make_pairs(enum refs_kind first)
+{
+	struct pairs *p = calloc(1, sizeof(*p));
+
+	p->op.kind = first;
+	return p;
+}
+
+/* What block @seq of the journal of slab 0 holds. */
+static struct slab_journal_entry entry_at(seq_t seq, unsigned i)
+{
+	struct slab_journal_entry e;
+
+	slab_journal_get(fx_block(f, journal_block(0, seq)), false, i, &e);
+	return e;
+}
+
+static void check_entry(seq_t seq, unsigned i, pbn_t pbn, bool increment)
+{
+	struct slab_journal_entry e = entry_at(seq, i);
+
+	ck_assert_uint_eq(e.offset, pbn - f->d->slabs[0].start);
+	ck_assert_int_eq(e.increment, increment);
+	ck_assert(!e.map);
+}
+
+/*
+ * New and old blocks of one slab are counted in the order of the entries, the new
+ * one of an entry before its old one (I11); those of other slabs, and entries for
+ * none, are passed over. A recovery point has twice the number of the entry, and
+ * one more for its old block.
+ */
+START_TEST(pairs_in_order)
+{
+	pbn_t other = slab_start(&f->d->geo, 1);
+	struct pairs *p;
+	pbn_t b[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		b[i] = take();
+		ck_assert_int_eq(fx_adjust(f, b[i], REFS_INCREMENT), 0);
+	}
+	commit_all();
+	p = make_pairs(REFS_DECREMENT);
+	set_pair(p, 0, b[0], other);	     /* before it */
+	set_pair(p, 1, other, b[0]);	     /* -0 */
+	set_pair(p, 2, ZERO_BLOCK, other);
+	set_pair(p, 3, b[1], b[2]);	     /* +1 -2 */
+	set_pair(p, 4, ZERO_BLOCK, ZERO_BLOCK);
+	set_pair(p, 5, b[3], ZERO_BLOCK);    /* +3 */
+	set_pair(p, 6, b[3], b[3]);	     /* +3 -3 */
+	set_pair(p, 7, other, other + 1);
+	set_pair(p, 8, ZERO_BLOCK, b[1]);    /* -1 */
+	set_pair(p, 9, b[2], b[2]);	     /* behind it */
+	start_pairs(p, 2, 7, 1, 7);
+	ck_assert(p->over);
+	ck_assert_int_eq(p->op.done.result, 0);
+	commit_all();
+	ck_assert_uint_eq(header_at(0, 2).entries, 7);
+	ck_assert_uint_eq(header_at(0, 2).recovery_point.seq, 2);
+	ck_assert_uint_eq(header_at(0, 2).recovery_point.entry,
+			  2 * (7 + 8) + 1);
+	check_entry(2, 0, b[0], false);
+	check_entry(2, 1, b[1], true);
+	check_entry(2, 2, b[2], false);
+	check_entry(2, 3, b[3], true);
+	check_entry(2, 4, b[3], true);
+	check_entry(2, 5, b[3], false);
+	check_entry(2, 6, b[1], false);
+	free(p);
+}
+END_TEST
+
+static void release_buffers(struct fx *fx, void *arg);
+
+/* A run goes on in the next block of the slab journal, also between the new and the
+ * old block of an entry; if it must wait for that block, it goes on where it was. */
+START_TEST(pairs_over_blocks)
+{
+	static const unsigned left[] = {1, 2, 3, 100, 2 * PAIRS_MAX - 1};
+	unsigned room = left[_i / 2], n = 2 * PAIRS_MAX;
+	bool waits = _i % 2 != 0;
+	struct pairs *p = make_pairs(REFS_INCREMENT);
+	struct meta_io *ios[DEPOT_BUFFERS];
+	pbn_t pbn[2] = {take(), take()};
+
+	ck_assert_int_eq(fx_adjust(f, pbn[1], REFS_INCREMENT), 0);
+	toggle(pbn[0], SLAB_ENTRIES_MAX - room - 1);
+	for (unsigned i = 0; waits && i < DEPOT_BUFFERS; i++)
+		ios[i] = metaio_take(&f->d->zones[0], NULL);
+	for (unsigned i = 0; i < PAIRS_MAX; i++)
+		set_pair(p, i, pbn[i % 2], pbn[1 - i % 2]);
+	start_pairs(p, 100, 0, 0, n);
+	ck_assert_int_eq(p->over, !waits);
+	if (waits)
+		fx_on(f, 0, release_buffers, ios);
+	ck_assert(p->over);
+	ck_assert_int_eq(p->op.done.result, 0);
+	commit_all();
+	ck_assert_uint_eq(header_at(0, 1).entries, SLAB_ENTRIES_MAX);
+	ck_assert_uint_eq(header_at(0, 1).recovery_point.entry,
+			  room - 1);
+	ck_assert_uint_eq(header_at(0, 2).entries, n - room);
+	ck_assert_uint_eq(header_at(0, 2).recovery_point.entry,
+			  2 * PAIRS_MAX - 1);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned which = i / 2 % 2 == i % 2 ? 0 : 1;
+
+		if (i < room)
+			check_entry(1, SLAB_ENTRIES_MAX - room + i, pbn[which],
+				    i % 2 == 0);
+		else
+			check_entry(2, i - room, pbn[which], i % 2 == 0);
+	}
+	free(p);
+}
+END_TEST
+
+/* Read-only mode ends a run that waits. */
+START_TEST(read_only_in_pairs)
+{
+	struct pairs *p = make_pairs(REFS_INCREMENT);
+	pbn_t pbn = take();
+
+	toggle(pbn, 2);
+	hold_writes(FX_SUMMARY(f), 1);
+	commit_all();
+	set_pair(p, 0, pbn, ZERO_BLOCK);
+	set_pair(p, 1, pbn, ZERO_BLOCK);
+	start_pairs(p, 100, 0, 0, 2);
+	ck_assert(!p->over);
+	readonly_enter(&f->ro, -EIO, "test");
+	fx_run(f);
+	ck_assert(p->over);
+	ck_assert_int_eq(p->op.done.result, -VDO_EREADONLY);
+	fx_release(f);
+	free(p);
+}
+END_TEST
+
 /* --------------------------------------------------------------- read-only */
 
 /* Whatever an entry waits for, read-only mode ends the wait. */
@@ -578,6 +773,9 @@ int main(void)
 	tcase_add_test(tc, head_moves_before_flag);
 	tcase_add_test(tc, what_waits_has_room_in_replay);
 	tcase_add_loop_test(tc, every_size, 2, 257);
+	tcase_add_test(tc, pairs_in_order);
+	tcase_add_loop_test(tc, pairs_over_blocks, 0, 10);
+	tcase_add_test(tc, read_only_in_pairs);
 	tcase_add_loop_test(tc, read_only_releases, 0, 3);
 	tcase_add_test(tc, tail_busy);
 	return unit_run();
