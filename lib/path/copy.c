@@ -613,7 +613,8 @@ static int target_found(struct request *r)
 	v->count = r->map.op.page == ZERO_BLOCK ? 0 : collect(r);
 	v->made = 0;
 	flush_enter(request_zone(r), r);
-	counter_add(&stats->copies, v->part);
+	counter_add(&stats->copies, v->count);
+	counter_add(&stats->copies_same, v->part - v->count);
 	if (r->what.flags & VDO_IO_FUA)
 		counter_add(&stats->fua, v->part);
 	if (v->at + v->part == v->to && write_acknowledges_early(r))
@@ -816,6 +817,7 @@ static int copy_write(struct flow *f)
 		result = data_unpack(r, r->map.old, r->data);
 	if (unlikely(result != 0))
 		return flow_fail(f, result);
+	counter_inc(&request_zone(r)->stats.copies_written);
 	unlock(r);
 	pass_on(r, 1);
 	r->range = false;

@@ -194,6 +194,8 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 		stats->discards += counter_get(&z->discards);
 		stats->zeroes += counter_get(&z->zeroes);
 		stats->copies += counter_get(&z->copies);
+		stats->copies_same += counter_get(&z->copies_same);
+		stats->copies_written += counter_get(&z->copies_written);
 		stats->partial += counter_get(&z->partial);
 		stats->fua += counter_get(&z->fua);
 		stats->incompressible += counter_get(&z->incompressible);
@@ -210,6 +212,6 @@ void path_get_stats(const struct path *p, struct path_stats *stats)
 		MIN(front_holds_max(p->config.front), p->config.requests);
 	/* What has not begun is in progress, but not counted by kind yet. */
 	stats->acknowledged = stats->reads + stats->writes + stats->discards +
-			      stats->zeroes + stats->copies;
+			      stats->zeroes + stats->copies + stats->copies_same;
 	stats->acknowledged -= MIN(stats->in_progress, stats->acknowledged);
 }

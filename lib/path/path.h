@@ -96,7 +96,9 @@ enum write_fate {
 };
 
 struct path_stats {
-	uint64_t reads, writes, discards, zeroes, copies; /* blocks */
+	uint64_t reads, writes, discards, zeroes; /* blocks */
+	uint64_t copies, copies_same; /* blocks: mapped; there already */
+	uint64_t copies_written;      /* are among the writes */
 	uint64_t flushes;
 	uint64_t partial, fua;
 	uint64_t acknowledged;

@@ -18,7 +18,8 @@
 
 /* What struct path_stats is summed up from. */
 struct path_counters {
-	counter_t reads, writes, discards, zeroes, copies;
+	counter_t reads, writes, discards, zeroes;
+	counter_t copies, copies_same, copies_written;
 	counter_t partial, fua;
 	counter_t fates[FATES];
 	counter_t incompressible, packed_alone;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "format/mapping.h"
 #include "tests/lib/fixture.h"
 
@@ -112,6 +113,9 @@ START_TEST(test_holes)
 	fixture_flush(&f);
 	ck_assert_uint_eq(fixture_stat(&f, "journal.entries.committed"),
 			  entries);
+	ck_assert_uint_eq(fixture_stat(&f, "path.copiedByReference"), 1050);
+	ck_assert_uint_eq(fixture_stat(&f, "path.copiedUnchanged"), 2100);
+	ck_assert_uint_eq(fixture_stat(&f, "path.copiedByWriting"), 0);
 	fixture_discard(&f, 0, 1000);
 	fixture_verify_all(&f);
 	ck_assert_uint_eq(used(&f), 850);
@@ -281,6 +285,11 @@ START_TEST(test_all_references)
 			copy(&f, n, 0, MIN(n, 254 - n), 0);
 		ck_assert_uint_eq(used(&f), 1);
 		copy(&f, 500, 0, 254, 0);
+		ck_assert_uint_ge(fixture_stat(&f, "path.copiedByWriting"), 1);
+		ck_assert_uint_eq(fixture_stat(&f, "path.copiedByReference") +
+					  fixture_stat(&f,
+						       "path.copiedByWriting"),
+				  253 + 254);
 		ck_assert_uint_ge(used(&f), 2);
 		ck_assert_uint_le(used(&f), round < 2 ? 4 : 255);
 		copy(&f, 1000, 500, 254, VDO_IO_FUA);
@@ -850,6 +859,160 @@ START_TEST(test_after_lost)
 }
 END_TEST
 
+/* ---------------------------------------------------------- the Nth failure */
+
+#define SMALL                                                                  \
+	"profile=small index-memory=none slab-bits=9 slab-journal-blocks=4 "   \
+	"journal-blocks=8 logical-size=8M force=on"
+/* What is merged and fails once is done again, and nobody hears of it. */
+#define EACH_ALONE "depth=16 io-merge=0 era=1"
+
+/* Apart from each other: data, zeroes and holes over the end of a page; what is
+ * packed; a block with all its references. The first is with FUA. */
+static const struct {
+	uint64_t dst, src, count;
+} lives[] = {
+	{PAGE + 90, PAGE - 30, 100},
+	{1200, 300, 40},
+	{1300, 400, 4},
+	{1999, 1500, 1},
+};
+
+static void make_life(struct fixture *f, int kind)
+{
+	const struct sim_device_config config = {
+		.block_count = 2000, .seed = 1, .volatile_cache = true};
+
+	fixture_init_raw(f, kind, &config);
+	ck_assert_int_eq(fixture_format(f, SMALL), 0);
+	fixture_open(f, "depth=16");
+	fixture_write(f, PAGE - 30, 30, V_UNIQUE(1), 0);
+	fixture_write(f, PAGE, 30, V_UNIQUE(31), 0);
+	ck_assert_int_eq(vdo_write_zeroes(f->volume, 20 * B, (PAGE + 30) * B,
+					  0),
+			 0);
+	for (unsigned i = 0; i < 40; i++)
+		ck_assert_int_eq(fixture_try_write(f, 300 + i,
+						   V_SQUEEZE(i + 1, 500), 0),
+				 0);
+	fixture_write(f, 400, 1, V_UNIQUE(100), 0);
+	for (unsigned n = 1; n < 254; n *= 2)
+		copy(f, 400 + n, 400, MIN(n, 254 - n), 0);
+	fixture_write(f, 1500, 1, V_UNIQUE(101), 0);
+	fixture_write(f, 1200, 10, V_UNIQUE(102), 0);
+	fixture_flush(f);
+}
+
+/* @result: of the last flush. @fua: of the first copy. */
+static int live(struct fixture *f, int *fua)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lives); i++) {
+		int r = vdo_copy_range(f->volume, lives[i].dst * B,
+				       lives[i].src * B, lives[i].count * B,
+				       i == 0 ? VDO_IO_FUA : 0);
+
+		if (i == 0)
+			*fua = r;
+		result |= r;
+	}
+	return result | vdo_flush(f->volume, 0);
+}
+
+static bool holds(struct fixture *f, uint64_t lbn, value_t v)
+{
+	uint8_t got[B], want[B];
+
+	ck_assert_int_eq(vdo_pread(f->volume, got, B, lbn * B, 0), 0);
+	pattern_fill(v, want);
+	return memcmp(got, want, B) == 0;
+}
+
+/* Each destination has what it had or what its source has, the latter if that was
+ * promised; all else is as it was. */
+static void check_life(struct fixture *f, bool first, bool all)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(lives); i++) {
+		bool must = all || (first && i == 0);
+
+		for (uint64_t k = 0; k < lives[i].count; k++) {
+			uint64_t lbn = lives[i].dst + k;
+			value_t v = f->expect[lives[i].src + k];
+
+			if (must || holds(f, lbn, v))
+				f->expect[lbn] = v;
+		}
+	}
+	fixture_verify_all(f);
+}
+
+/* Each I/O of copies fails in turn. */
+START_TEST(test_io)
+{
+	static const unsigned ops[] = {SIM_OP(VDO_DEVICE_READ),
+				       SIM_OP(VDO_DEVICE_WRITE),
+				       SIM_OP(VDO_DEVICE_FLUSH)};
+
+	for (size_t k = 0; k < ARRAY_SIZE(ops); k++) {
+		bool over = false;
+		unsigned n;
+
+		for (n = 0; !over; n++) {
+			struct sim_fault sf = {
+				.ops = ops[k], .skip = n, .times = 1};
+			struct fixture f;
+			int lived, closed, fua;
+
+			ck_assert_uint_lt(n, 500);
+			make_life(&f, _i);
+			fixture_reopen(&f, EACH_ALONE);
+			sim_device_fault(f.sd, &sf);
+			lived = live(&f, &fua);
+			closed = fixture_try_close(&f);
+			sim_device_clear_faults(f.sd);
+			over = lived == 0 && closed == 0;
+			ck_assert_uint_eq(fixture_check_image(&f), 0);
+			fixture_open(&f, fixture_state(&f) == VOLUME_READ_ONLY
+						 ? "read-only=on"
+						 : "");
+			check_life(&f, fua == 0, lived == 0);
+			ck_assert_int_eq(fixture_try_close(&f), 0);
+			fixture_fini(&f);
+		}
+		ck_assert_uint_gt(n, 1);
+	}
+}
+END_TEST
+
+/* Pages of the tree ask for memory, and only they: a copy that gets none says so,
+ * and the next one is done. */
+START_TEST(test_memory)
+{
+	struct fixture f;
+	int fua, result = -ENOMEM;
+	unsigned n;
+
+	make_life(&f, KIND_INLINE);
+	for (n = 1; result != 0; n++) {
+		fixture_reopen(&f, EACH_ALONE);
+		alloc_fail_from(n);
+		result = live(&f, &fua);
+		alloc_fail_from(0);
+		ck_assert(result == 0 || result == -ENOMEM);
+		check_life(&f, fua == 0, result == 0);
+	}
+	ck_assert_uint_gt(n, 2);
+	/* They are in memory now. */
+	fixture_write(&f, 1200, 40, V_UNIQUE(500), 0);
+	alloc_fail_from(1);
+	ck_assert_int_eq(live(&f, &fua), 0);
+	alloc_fail_from(0);
+	check_life(&f, true, true);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* ------------------------------------------------------------------- close */
 
 /* Without threads nothing has happened before the volume is closed, so the
@@ -907,5 +1070,9 @@ int main(void)
 	tcase_add_loop_test(tc, test_journal_fails, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_after_lost, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_close_ends_it);
+	tc = unit_case("nth");
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, test_io, KIND_INLINE, FIXTURE_KINDS);
+	tcase_add_test(tc, test_memory);
 	return unit_run();
 }
