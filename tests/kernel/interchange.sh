@@ -16,8 +16,10 @@
 # The index of a volume is the other side's, too: what one of them stored the
 # other one finds again, also after a crash.
 #
-# $STAGES: some of sizes, pingpong, crashes, recovery and index. $VOLUMES: some
-# of rec1, rec2 and rec3, which are those of the stage recovery.
+# Either side serves what the other one has grown, and grows it again.
+#
+# $STAGES: some of sizes, pingpong, crashes, recovery, index and growth. $VOLUMES:
+# some of rec1, rec2 and rec3, which are those of the stage recovery.
 # $SEED: another one makes other plans and crashes at other places.
 # $KEEP: leave all files behind.
 top_srcdir=$(cd "${top_srcdir:-$(dirname "$0")/../..}" && pwd) || exit 1
@@ -730,8 +732,109 @@ stage_index()
 	linux ix "index, made anew by the library"
 }
 
+#
+# Growth: each side serves what the other one has grown, and grows it again.
+#
+
+# more NAME PLAN OPERATIONS BYTES: a plan for so large a volume, flushed at its end
+more()
+{
+	number=$((number + 1))
+	"$vdoplay" plan $((seed * 1000 + number)) "$3" $(($4 / 4096)) $parts \
+		>"share/$1.$2"
+	echo flush >>"share/$1.$2"
+}
+
+# sized NAME BYTES LOGICAL-BYTES: so large it is by now
+sized()
+{
+	: >out
+	size=$(field "$1" physical_blocks) logical=$(field "$1" logical_blocks)
+	test "$size" -eq $(($2 / 4096)) && test "$logical" -eq $(($3 / 4096)) ||
+		fail "$1 has $size and $logical blocks, not those of $2 and $3"
+}
+
+# ours_grows NAME BYTES LOGICAL-BYTES
+ours_grows()
+{
+	succeed "$1: grow" "$vdoctl" grow "$1.img" --size "$2" \
+		--logical-size "$3"
+	sized "$1" "$2" "$3"
+	has "$1" clean
+}
+
+# grown_insert NAME INDEX-STATE: with its size, on a disk that may be larger
+grown_insert()
+{
+	insert "$1" "$2" era 32 minio 512 blocks "$(field "$1" physical_blocks)"
+}
+
+stage_growth()
+{
+	m=1048576
+	make grow1 --size 128M --profile small --logical-size 20G \
+		-o journal-blocks=64 --slab-bits 10
+	make grow2 --size 3G --profile kernel --logical-size 8G --slab-bits 11
+	make grow3 --size 64M --profile small --logical-size 1G \
+		-o journal-blocks=64 --slab-bits 9
+	for name in grow1 grow2 grow3; do
+		write $name first 200
+	done
+	ours_grows grow1 $((150 * m)) $((40960 * m))
+	ours_grows grow2 $((3300 * m)) $((102400 * m))
+	ours_grows grow3 $((80 * m)) $((40960 * m))
+	write grow1 second 200
+	write grow2 second 200
+	parts= crash_plan=crash
+	abandon grow3 # the journal is replayed at its new place
+	parts=--parts
+
+	# The plans reach what Linux adds.
+	more grow1 third 200 $((61440 * m))
+	more grow2 third 200 $((409600 * m))
+	truncate -s 180M grow1.img
+	truncate -s 3700M grow2.img
+	boot_begin
+	grown_insert grow1 error
+	guest "vdo-grow grow1 $((61440 * m)) $((180 * 256)) || exit 1" compare \
+		"overwrite third" stop
+	grown_insert grow2 online
+	guest "vdo-grow grow2 $((409600 * m)) $((3700 * 256)) || exit 1" \
+		compare "overwrite third" stop
+	grown_insert grow3 error
+	guest stop
+	boot "what the library has grown"
+	for name in grow1 grow2; do
+		played $name third
+	done
+	sized grow1 $((180 * m)) $((61440 * m))
+	sized grow2 $((3700 * m)) $((409600 * m))
+	for name in grow1 grow2 grow3; do
+		has $name clean
+		write $name fourth 150
+	done
+	ours_grows grow1 $((200 * m)) $((81920 * m))
+
+	# Linux grows it and crashes.
+	more grow1 fifth 200 $((122880 * m))
+	truncate -s 230M grow1.img
+	boot_begin
+	grown_insert grow1 error
+	guest "vdo-grow grow1 $((122880 * m)) $((230 * 256)) || exit 1" \
+		"overwrite fifth" crash-now
+	expect_crash=--expect-crash
+	boot "what both have grown"
+	expect_crash=
+	sized grow1 $((230 * m)) $((122880 * m))
+	played grow1 fifth
+	write grow1 sixth 150
+	for name in grow1 grow2 grow3; do
+		has $name clean
+	done
+}
+
 number=0 boots=0 parts=--parts expect_crash= crash_plan=crash
-for stage in ${STAGES:-sizes pingpong crashes recovery index}; do
+for stage in ${STAGES:-sizes pingpong crashes recovery index growth}; do
 	stage_$stage
 done
 echo "$boots boots of Linux, $checked blocks compared, $number plans"

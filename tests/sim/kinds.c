@@ -75,6 +75,7 @@ void kinds_begin(struct run *r)
 
 	image_open_sim(&im, r->sd, r->block_count);
 	r->layout = im.sb;
+	r->grown_physical = r->grown_logical = 0;
 	r->slabs = im.slabs;
 	r->bio_offset = im.geometry.bio_offset;
 	r->super_block = im.geometry.data_start - r->bio_offset;
@@ -90,6 +91,9 @@ void kinds_look(struct run *r)
 	sim_device_peek(r->sd, r->super_block, block);
 	if (superblock_decode(block, r->super_block + r->bio_offset, &sb) != 0)
 		return;
+	if (sb.physical_blocks < r->grown_physical ||
+	    sb.logical_blocks < r->grown_logical)
+		die(r, "it is smaller again");
 	r->layout = sb;
 	layout_slab_geometry_init(&r->slabs, &sb);
 }

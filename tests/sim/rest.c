@@ -91,17 +91,17 @@ void rest_grow(struct run *r)
 {
 	uint64_t room = r->block_count - r->layout.physical_blocks;
 	uint64_t physical = 0, logical = 0;
-	bool fails;
+	bool fails, has_room = room > r->ring + SUMMARY_BLOCKS;
 	int result;
 
-	if (sim_device_crashed(r->sd) || room <= r->ring)
+	if (sim_device_crashed(r->sd))
 		return;
-	if (percent(r, 80))
+	if (has_room && percent(r, 80))
 		physical = (r->layout.physical_blocks + 1 + dice(r, room)) *
 			   BLOCK_SIZE;
-	if (percent(r, 30))
+	if (has_room && percent(r, 15))
 		physical = VDO_GROW_ALL;
-	if (percent(r, 40))
+	if (percent(r, has_room ? 40 : 10))
 		logical = vdo_volume_size(r->v) + any_size(r, 22) * BLOCK_SIZE;
 	fails = percent(r, 40);
 	if (fails)
@@ -119,6 +119,11 @@ void rest_grow(struct run *r)
 		die(r, "growing: %s", vdo_error_name(result));
 	totals.grown += result == 0;
 	totals.crashed_growing += sim_device_crashed(r->sd);
-	if (!sim_device_crashed(r->sd))
-		kinds_look(r);
+	if (sim_device_crashed(r->sd))
+		return;
+	kinds_look(r);
+	if (result == 0) {
+		r->grown_physical = r->layout.physical_blocks;
+		r->grown_logical = r->layout.logical_blocks;
+	}
 }

@@ -214,8 +214,9 @@ void shape_format(struct run *r)
 			  percent(r, r->tight ? 50 : 20);
 	if (percent(r, 40)) { /* it has room to grow */
 		config_set(r, c, "size", device.block_count * BLOCK_SIZE);
-		device.block_count += r->ring + SUMMARY_BLOCKS +
-				      dice(r, 4000);
+		device.block_count +=
+			(1 + dice(r, 4)) * (r->ring + SUMMARY_BLOCKS) +
+			dice(r, 4000);
 	}
 	say(r, "  blocks=%" PRIu64 "%s%s", device.block_count,
 	    device.volatile_cache ? " cache" : "",

@@ -115,6 +115,8 @@ struct run {
 	uint64_t super_block;
 	struct superblock layout; /* as the super block has it */
 	struct slab_geometry slabs;
+	/* Blocks that it has for good, as growing it ended well; or 0. */
+	uint64_t grown_physical, grown_logical;
 	uint64_t bio_offset;
 	bool fua_lies;
 	bool has_index;

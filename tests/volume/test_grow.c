@@ -26,11 +26,13 @@
 #define HUGE	 (UINT64_C(100) << 20) /* blocks: more interior pages of each tree */
 
 /* A volume of 16 MiB on a device of 32. */
-static void init(struct fixture *f, int kind, const char *options)
+static void init_on(struct fixture *f, int kind, const char *options,
+		    uint64_t seed, bool fua_lies)
 {
 	struct sim_device_config config = {.block_count = LARGE / B,
 					   .volatile_cache = true,
-					   .seed = 5};
+					   .fua_lies = fua_lies,
+					   .seed = seed};
 
 	fixture_init_raw(f, kind, &config);
 	ck_assert_int_eq(fixture_format(f, "size=16M profile=small "
@@ -40,6 +42,11 @@ static void init(struct fixture *f, int kind, const char *options)
 					   "journal-blocks=64"),
 			 0);
 	fixture_open(f, options);
+}
+
+static void init(struct fixture *f, int kind, const char *options)
+{
+	init_on(f, kind, options, 5, false);
 }
 
 static void expect_more(struct fixture *f, uint64_t blocks)
@@ -271,6 +278,24 @@ START_TEST(test_power_fails)
 	if (f.logical_blocks == LOGICAL)
 		grow(&f, LARGE, MORE);
 	fixture_write(&f, 0, 2000, V_UNIQUE(30000), 0);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* What has grown stays so, also where FUA is worth nothing, before the old journal
+ * is overwritten. */
+START_TEST(test_durable)
+{
+	struct fixture f;
+
+	init_on(&f, KIND_SIM, "depth=16 era=2", (uint64_t)_i, true);
+	fixture_write(&f, 0, 400, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	grow(&f, LARGE, MORE);
+	fixture_lose_power(&f);
+	fixture_open(&f, "");
+	ck_assert_uint_eq(vdo_volume_size(f.volume), MORE * B);
 	fixture_verify_all(&f);
 	fixture_fini(&f);
 }
@@ -673,6 +698,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_huge_map, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_refused, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_power_fails, 0, 40);
+	tcase_add_loop_test(tc, test_durable, 0, 8);
 	tcase_add_loop_test(tc, test_storage_fails, 0, 50);
 	tcase_add_loop_test(tc, test_mapped_meanwhile, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_copied, 0, FIXTURE_KINDS);
