@@ -15,6 +15,9 @@ tests_bench_discard_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/copy-bench
 tests_bench_copy_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/copy-bench.c
 tests_bench_copy_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
+check_PROGRAMS += tests/bench/grow-bench
+tests_bench_grow_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/grow-bench.c
+tests_bench_grow_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/queue-bench
 tests_bench_queue_bench_SOURCES = %D%/bench.h %D%/queue-bench.c
 tests_bench_queue_bench_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS)
@@ -27,7 +30,8 @@ EXTRA_DIST += %D%/figures.sh %D%/instructions.sh %D%/nbd.sh %D%/plots.sh \
 
 bench_programs = tests/bench/vdo-bench tests/bench/index-bench \
 	tests/bench/queue-bench tests/bench/hash-bench \
-	tests/bench/discard-bench tests/bench/copy-bench
+	tests/bench/discard-bench tests/bench/copy-bench \
+	tests/bench/grow-bench
 
 # BENCH_ROWS="file-* unique" are the rows, all by default; BENCH_DEVICE=PATH and
 # BENCH_DEVICE_SIZE=BYTES the file of those on a file.
@@ -41,6 +45,7 @@ bench: $(bench_programs) all
 		tests/bench/vdo-bench $(BENCH_ROWS)
 	$(AM_V_at)tests/bench/discard-bench
 	$(AM_V_at)tests/bench/copy-bench
+	$(AM_V_at)tests/bench/grow-bench
 
 # Rates over depths and sizes as pictures, in plots/.
 bench-plots: tests/bench/vdo-bench
