@@ -25,6 +25,7 @@ static const char usage[] =
 	"  --window N        requests at the same time (64)\n"
 	"  --tag TEXT        print it before \"reached N\" and \"flushed N\"\n"
 	"  --quiet           print neither \"reached N\" nor \"flushed N\"\n"
+	"  --copy            what a plan wrote before is copied from there\n"
 	"  --print NAME      this statistic, before the volume is closed\n"
 	"  --abandon         do not close the volume in the end\n"
 	"  --lossy SEED      on a disk with a volatile cache, whose power\n"
@@ -65,6 +66,8 @@ static void parse_flag(struct command *c, const char *name)
 {
 	if (strcmp(name, "--quiet") == 0)
 		c->play.quiet = true;
+	else if (strcmp(name, "--copy") == 0)
+		c->play.copy = true;
 	else if (strcmp(name, "--abandon") == 0)
 		c->abandon = true;
 	else if (strcmp(name, "--gaps") == 0)

@@ -20,6 +20,7 @@ struct play_options {
 	unsigned window;   /* requests at the same time */
 	const char *tag;   /* before "reached N", "flushed N"; or NULL */
 	bool quiet;
+	bool copy; /* what is there already, instead of writing it */
 };
 
 struct check_options {
