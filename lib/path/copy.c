@@ -112,6 +112,8 @@ FLOW_TABLE_WATCHED(copy_table, C_WAKE, COPY_ROWS, copy_entered);
 #define COUNTS_LENT 32u
 #define COUNTS_OWN  2u
 
+#define NO_ZONE PHYSICAL_ZONES_MAX
+
 enum copy_phase {
 	COPY_SOURCE,
 	COPY_TARGET,
@@ -142,6 +144,7 @@ struct copy {
 	unsigned locked; /* those with read locks */
 	struct request *lent;
 	struct copy_count counts[COUNTS_OWN];
+	uint8_t zone[COPY_BLOCKS]; /* that has the block, or NO_ZONE */
 	struct pbn_lock *locks[COPY_BLOCKS];
 	struct mapping news[COPY_BLOCKS];
 	struct journal_change changes[COPY_BLOCKS];
@@ -495,8 +498,11 @@ static int source_found(struct request *r)
 		struct mapping m = v->news[i];
 
 		v->locks[i] = NULL;
-		if (m.pbn != ZERO_BLOCK && likely(is_plausible(r, m)))
-			v->zones |= 1u << depot_zone_of(depot, m.pbn);
+		v->zone[i] = NO_ZONE;
+		if (m.pbn == ZERO_BLOCK || unlikely(!is_plausible(r, m)))
+			continue;
+		v->zone[i] = (uint8_t)depot_zone_of(depot, m.pbn);
+		v->zones |= 1u << v->zone[i];
 	}
 	v->first = v->from;
 	v->last = v->to;
@@ -526,14 +532,11 @@ static int copy_claim(struct flow *f)
 	unsigned zone = (unsigned)__builtin_ctz(v->zones);
 
 	while (v->at < v->to) {
-		struct mapping m = v->news[v->at];
-
-		if (m.pbn == ZERO_BLOCK || unlikely(!is_plausible(r, m)) ||
-		    depot_zone_of(depot, m.pbn) != zone) {
+		if (v->zone[v->at] != zone) {
 			v->at++;
 			continue;
 		}
-		r->candidate.pbn = m.pbn;
+		r->candidate.pbn = v->news[v->at].pbn;
 		flow_await_any(f, &r->candidate.done, C_CLAIMED);
 		if (!depot_lock_mapped(depot, zone, &r->candidate))
 			return FLOW_WAIT;
@@ -863,8 +866,7 @@ static int copy_release(struct flow *f)
 	for (unsigned i = v->first; i < v->last; i++) {
 		struct pbn_lock *lock = v->locks[i];
 
-		if (lock == NULL ||
-		    depot_zone_of(depot, pbnlock_pbn(lock)) != zone)
+		if (lock == NULL || v->zone[i] != zone)
 			continue;
 		depot_unlock(depot, zone, lock);
 		v->locks[i] = NULL;
