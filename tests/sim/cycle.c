@@ -160,6 +160,7 @@ static void open_rotten(struct run *r, bool dirty)
 static void live_with_rot(struct run *r)
 {
 	bool dirty = r->found.sb.state == VOLUME_DIRTY;
+	uint64_t physical = r->grown_physical, logical = r->grown_logical;
 	struct image found = r->found;
 
 	if (sim_device_crashed(r->sd))
@@ -173,6 +174,8 @@ static void live_with_rot(struct run *r)
 		totals.rots_open += dirty;
 		open_rotten(r, dirty);
 		sim_device_restore(r->sd, saved);
+		r->grown_physical = physical;
+		r->grown_logical = logical;
 	}
 	r->rotten = false;
 	r->found = found;
