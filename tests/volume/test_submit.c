@@ -153,7 +153,7 @@ static struct iovec some = {memory, B};
 
 static const struct refusal refusals[] = {
 	{{.kind = 0, .count = B}, -EINVAL},
-	{{.kind = VDO_OP_WRITE_ZEROES + 1, .count = B}, -EINVAL},
+	{{.kind = VDO_OP_COPY + 1, .count = B}, -EINVAL},
 	{{.kind = VDO_OP_READ, .count = B}, -EFAULT},
 	{{.kind = VDO_OP_WRITE, .count = B}, -EFAULT},
 	{{.kind = VDO_OP_WRITE, .count = B, .buf = memory, .flags = 1u << 31},
@@ -165,6 +165,10 @@ static const struct refusal refusals[] = {
 	 -ERANGE},
 	{{.kind = VDO_OP_DISCARD, .count = UINT64_C(1) << 60}, -ERANGE},
 	{{.kind = VDO_OP_DISCARD, .count = B, .buf = memory}, -EINVAL},
+	{{.kind = VDO_OP_COPY, .count = B, .source = 512}, -EINVAL},
+	{{.kind = VDO_OP_COPY, .count = B, .source = UINT64_C(1) << 60},
+	 -ERANGE},
+	{{.kind = VDO_OP_COPY, .count = B, .buf = memory, .source = B}, -EINVAL},
 	{{.kind = VDO_OP_FLUSH, .iov = &some}, -EINVAL},
 	{{.kind = VDO_OP_FLUSH, .iovcnt = 1}, -EINVAL},
 	{{.kind = VDO_OP_READ, .iov = &some, .iovcnt = 1, .count = B}, -EINVAL},
