@@ -21,6 +21,7 @@
 #include <vdo/rebuild.h>
 #include <vdo/savings.h>
 #include <vdo/stats.h>
+#include <vdo/sub.h>
 #include <vdo/trim.h>
 #include <vdo/usage.h>
 #include <vdo/volume.h>
