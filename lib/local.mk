@@ -38,6 +38,7 @@ uninstall-hook:
 
 include lib/base/local.mk
 include lib/format/local.mk
+include lib/sub/local.mk
 include lib/replay/local.mk
 include lib/index_format/local.mk
 include lib/exec/local.mk

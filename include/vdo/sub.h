@@ -2,7 +2,7 @@
 /*
  * Pools: a volume that holds named sub-volumes, and snapshots and clones of them.
  *
- * The logical space of a pool is a directory, in its first 64 MiB, and parts that
+ * The logical space of a pool is a directory, in its first 16 MiB, and parts that
  * belong to sub-volumes. All of it is ordinary data to whoever reads the volume as a
  * whole, Linux for instance. Data that is the same in several sub-volumes is stored
  * once; snapshots and clones share what they have in common with their source.

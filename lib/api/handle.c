@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "api/pool.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/error.h"
@@ -63,7 +64,7 @@ int handle_check(const struct vdo_volume *v, bool waits)
 	if (waits && unlikely(queue_running != NULL))
 		return -EDEADLK;
 	VDO_CHECK(v->volume != NULL && v->executor != NULL);
-	VDO_CHECK(v->size_bytes % v->alignment == 0);
+	VDO_CHECK(handle_size(v) % v->alignment == 0);
 	return 0;
 }
 
@@ -72,14 +73,21 @@ int handle_enter(struct vdo_volume *v)
 	int result = handle_check(v, true);
 
 	if (result == 0)
-		pthread_mutex_lock(&v->lock);
+		pthread_mutex_lock(&whole_of(v)->lock);
 	return result;
+}
+
+int handle_enter_whole(struct vdo_volume *v)
+{
+	if (v != NULL && v->sub != NULL)
+		return -EINVAL;
+	return handle_enter(v);
 }
 
 void handle_leave(struct vdo_volume *v)
 {
 	VDO_ASSERT(queue_running == NULL);
-	pthread_mutex_unlock(&v->lock);
+	pthread_mutex_unlock(&whole_of(v)->lock);
 }
 
 int handle_create(struct vdo_device *device, struct executor *x,
@@ -149,6 +157,8 @@ void handle_free(struct vdo_volume *v)
 {
 	VDO_ASSERT(queue_running == NULL);
 	VDO_ASSERT(v->own_device == NULL || v->own_device == v->device);
+	VDO_ASSERT(v->sub == NULL);
+	pool_destroy(v->pool);
 	device_release(v->device);
 	executor_destroy(v->executor);
 	vdo_device_close(v->own_device);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The handle of a volume, struct vdo_volume, for the files of api/.
+ * The handle of a volume or sub-volume, struct vdo_volume, for the files of api/.
  *
- * Lifetime: handle_create() to handle_free().
+ * Lifetime: handle_create() to handle_free(); of a sub-volume: sub_open() to
+ * sub_close().
  */
 #ifndef API_HANDLE_H
 #define API_HANDLE_H
@@ -14,8 +15,10 @@
 
 #include <vdo/vdo.h>
 
+#include "api/sub.h"
 #include "base/assert.h"
 #include "format/types.h"
+#include "front/front.h"
 #include "volume/volume.h"
 
 struct vdo_volume {
@@ -32,6 +35,14 @@ struct vdo_volume {
 	 * process is compared. */
 	atomic_uint *here;
 	pid_t pid;
+	/* Of a sub-volume: the volume that it is in, whose are all of the above but
+	 * size_bytes; else NULL. */
+	struct vdo_volume *whole;
+	struct sub *sub;
+	bool read_only;
+	struct front_group calls; /* that are under way */
+	/* Of a whole volume. */
+	struct pool *pool; /* NULL: nobody has asked for it */
 };
 
 /*
@@ -65,16 +76,31 @@ int handle_check(const struct vdo_volume *v, bool waits) MUST_CHECK;
 /* The same with @waits; then the calling thread alone asks for, or changes, what
  * the whole volume is, until handle_leave(). */
 int handle_enter(struct vdo_volume *v) MUST_CHECK;
+
+/* The same for what only a whole volume has; -EINVAL. */
+int handle_enter_whole(struct vdo_volume *v) MUST_CHECK;
 void handle_leave(struct vdo_volume *v);
+
+static inline struct vdo_volume *whole_of(struct vdo_volume *v)
+{
+	return v->whole != NULL ? v->whole : v;
+}
+
+static inline uint64_t handle_size(const struct vdo_volume *v)
+{
+	return v->sub == NULL ? v->size_bytes : sub_size(v->sub);
+}
 
 /* Is this an aligned range of @v? -EINVAL, -ERANGE. */
 static inline int handle_check_range(const struct vdo_volume *v,
 				     uint64_t offset, uint64_t length)
 {
+	uint64_t size = handle_size(v);
+
 	VDO_CHECK(v->alignment == 512 || v->alignment == BLOCK_SIZE);
 	if ((offset | length) % v->alignment != 0)
 		return -EINVAL;
-	if (offset > v->size_bytes || length > v->size_bytes - offset)
+	if (offset > size || length > size - offset)
 		return -ERANGE;
 	return 0;
 }

@@ -61,8 +61,15 @@ static int check(const struct vdo_volume *v, struct io_request *q)
 	if (result == 0 && q->kind == IO_COPY)
 		result = check_copy(v, q);
 	VDO_CHECK(result != 0 || q->kind == IO_FLUSH ||
-		  q->offset + q->length <= v->size_bytes);
+		  q->offset + q->length <= handle_size(v));
 	return result;
+}
+
+static inline int pass_on(struct vdo_volume *v, struct io_request *q)
+{
+	return unlikely(v->sub != NULL)
+		       ? sub_submit(v, q)
+		       : front_submit(volume_front(v->volume), q);
 }
 
 static int submit(struct vdo_volume *v, struct io_request *q)
@@ -71,7 +78,7 @@ static int submit(struct vdo_volume *v, struct io_request *q)
 
 	if (result == 0)
 		result = check(v, q);
-	return result != 0 ? result : front_submit(volume_front(v->volume), q);
+	return result != 0 ? result : pass_on(v, q);
 }
 
 /* ------------------------------------------------------------- asynchronous */
@@ -273,9 +280,13 @@ static int submit_some(struct vdo_volume *v, const struct vdo_op *ops,
 		good += refused == 0;
 	}
 	*taken = 0;
-	if (good > 0)
+	if (unlikely(v->sub != NULL)) {
+		while (*taken < good && (result = pass_on(v, &q[*taken])) == 0)
+			++*taken;
+	} else if (good > 0) {
 		result = front_submit_many(volume_front(v->volume), q, good,
 					   taken);
+	}
 	return result != 0 ? result : refused;
 }
 
@@ -332,11 +343,12 @@ static int carry_out(struct vdo_volume *v, struct io_request q, int count)
 	result = check(v, &q);
 	if (result != 0)
 		return result;
-	if (unlikely(atomic_load_explicit(&v->suspended, memory_order_relaxed)))
-		say_waits(v);
+	if (unlikely(atomic_load_explicit(&whole_of(v)->suspended,
+					  memory_order_relaxed)))
+		say_waits(whole_of(v));
 	if (q.length <= HELP_BYTES)
 		help_begin(&h, v->executor);
-	result = front_submit(volume_front(v->volume), &q);
+	result = pass_on(v, &q);
 	help_end(&h);
 	return result != 0 ? result : await_end(&w);
 }

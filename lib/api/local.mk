@@ -10,10 +10,13 @@ lib_libcore_la_SOURCES += \
 	%D%/offline.c %D%/offline.h \
 	%D%/open.c \
 	%D%/options.c %D%/options.h \
+	%D%/pool.c %D%/pool.h \
 	%D%/rebuild.c \
 	%D%/savings.c \
 	%D%/size.c \
 	%D%/stats.c %D%/stats_rows.h \
+	%D%/sub.c %D%/sub.h \
+	%D%/subcopy.c %D%/subcopy.h \
 	%D%/trim.c \
 	%D%/usage.c \
 	%D%/version.c \

@@ -14,6 +14,8 @@
 
 #include <errno.h>
 
+#include <vdo/sub.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -151,7 +153,8 @@ static bool walk_next(struct walk *w, struct part *part)
 /* ------------------------------------------------------------------ extents */
 
 struct telling {
-	uint64_t begin, end; /* bytes of the range */
+	uint64_t begin, end; /* bytes of the range, or of a piece of it */
+	uint64_t shift;	     /* what they are less than their place in the volume */
 	unsigned flags;
 	vdo_map_callback callback;
 	void *arg;
@@ -192,10 +195,11 @@ static bool goes_on(const struct vdo_extent *e, const struct vdo_extent *n)
 static bool add(struct telling *t, lbn_t first, lbn_t end, struct mapping m,
 		uint64_t physical)
 {
-	uint64_t from = MAX(first * BLOCK_SIZE, t->begin);
+	uint64_t start = first * BLOCK_SIZE - t->shift;
+	uint64_t from = MAX(start, t->begin);
 	struct vdo_extent n = {
 		.offset = from,
-		.length = MIN(end * BLOCK_SIZE, t->end) - from,
+		.length = MIN(end * BLOCK_SIZE - t->shift, t->end) - from,
 		.kind = kind_of(m),
 		.physical = physical,
 	};
@@ -203,7 +207,7 @@ static bool add(struct telling *t, lbn_t first, lbn_t end, struct mapping m,
 
 	VDO_CHECK(first < end && from < t->end);
 	if (n.kind == VDO_MAP_DATA && physical != 0)
-		n.physical += from - first * BLOCK_SIZE;
+		n.physical += from - start;
 	if (goes_on(&t->extent, &n)) {
 		t->extent.length += n.length;
 		return true;
@@ -243,10 +247,18 @@ static bool add_page(struct telling *t, const struct part *part,
 	return more;
 }
 
-static int tell_all(struct telling *t, struct walk *w)
+/* A piece that lies in the volume from @place on. */
+static int tell_piece(struct telling *t, struct vdo_volume *v, uint64_t place)
 {
 	struct part part;
+	struct walk walk, *w = &walk;
 	bool more = true;
+	int result = walk_begin(w, v, place / BLOCK_SIZE,
+				div_up(place + t->end - t->begin, BLOCK_SIZE));
+
+	if (result != 0)
+		return result;
+	t->shift = place - t->begin;
 
 	while (more && walk_next(w, &part)) {
 		more = part.page == NULL
@@ -254,9 +266,25 @@ static int tell_all(struct telling *t, struct walk *w)
 			       : add_page(t, &part, w);
 		w->at = part.end;
 	}
+	walk_end(w);
+	return w->result;
+}
+
+static int tell_all(struct telling *t, struct vdo_volume *v)
+{
+	uint64_t end = t->end, length;
+	int result = 0;
+
+	for (; result == 0 && t->stopped == 0 && t->begin < end;
+	     t->begin = t->end) {
+		uint64_t place = sub_place(v, t->begin, &length);
+
+		t->end = t->begin + MIN(length, end - t->begin);
+		result = tell_piece(t, whole_of(v), place);
+	}
 	if (t->stopped == 0)
 		(void)tell(t);
-	return t->stopped != 0 ? t->stopped : w->result;
+	return t->stopped != 0 ? t->stopped : result;
 }
 
 int vdo_map_extents(struct vdo_volume *v, uint64_t offset, uint64_t length,
@@ -270,7 +298,6 @@ int vdo_map_extents(struct vdo_volume *v, uint64_t offset, uint64_t length,
 		.arg = arg,
 	};
 	int result = handle_check(v, true);
-	struct walk w;
 
 	if (result == 0 && (callback == NULL || (flags & ~EXTENT_FLAGS) != 0))
 		result = -EINVAL;
@@ -279,14 +306,7 @@ int vdo_map_extents(struct vdo_volume *v, uint64_t offset, uint64_t length,
 	if (result != 0 || length == 0)
 		return result;
 	result = settle(v);
-	if (result == 0)
-		result = walk_begin(&w, v, offset / BLOCK_SIZE,
-				    div_up(offset + length, BLOCK_SIZE));
-	if (result != 0)
-		return result;
-	result = tell_all(&t, &w);
-	walk_end(&w);
-	return result;
+	return result != 0 ? result : tell_all(&t, v);
 }
 
 /* ------------------------------------------------------------------ changes */
@@ -295,6 +315,7 @@ struct comparing {
 	unsigned flags;
 	vdo_change_callback callback;
 	void *arg;
+	lbn_t begin;		  /* blocks of both ranges that are over */
 	struct vdo_change change; /* may go on; none: its length is 0 */
 	int stopped;		  /* what the callback ended it with */
 };
@@ -367,7 +388,8 @@ static bool compare(struct comparing *c, struct walk *a, const struct part *pa,
 		if (!mapping_of(a, pa, i, &ma) || !mapping_of(b, pb, i, &mb))
 			return false;
 		if (differ(c, ma, mb))
-			more = add_change(c, (first + i) * BLOCK_SIZE, ma, mb);
+			more = add_change(c, (c->begin + first + i) * BLOCK_SIZE,
+					  ma, mb);
 	}
 	return more;
 }
@@ -384,10 +406,6 @@ static int compare_all(struct comparing *c, struct walk *a, struct walk *b)
 		a->at += n;
 		b->at += n;
 	}
-	if (c->stopped == 0)
-		(void)tell_change(c);
-	if (c->stopped != 0)
-		return c->stopped;
 	return a->result != 0 ? a->result : b->result;
 }
 
@@ -399,15 +417,13 @@ static int check_blocks(const struct vdo_volume *v, uint64_t offset,
 	return handle_check_range(v, offset, length);
 }
 
-/* Both ranges are good, and not empty. */
-static int map_changes(struct vdo_volume *v, struct comparing *c, lbn_t a,
-		       lbn_t b, lbn_t blocks)
+/* Of two pieces. */
+static int compare_pieces(struct comparing *c, struct vdo_volume *v, lbn_t a,
+			  lbn_t b, lbn_t blocks)
 {
 	struct walk wa, wb;
-	int result = settle(v);
+	int result = walk_begin(&wa, v, a, a + blocks);
 
-	if (result == 0)
-		result = walk_begin(&wa, v, a, a + blocks);
 	if (result != 0)
 		return result;
 	result = walk_begin(&wb, v, b, b + blocks);
@@ -417,6 +433,30 @@ static int map_changes(struct vdo_volume *v, struct comparing *c, lbn_t a,
 	}
 	walk_end(&wa);
 	return result;
+}
+
+/* Both ranges, of handles of one volume, are good. */
+static int map_changes(struct comparing *c, const struct vdo_volume *va,
+		       uint64_t a, struct vdo_volume *vb, uint64_t b,
+		       uint64_t length)
+{
+	int result = settle(vb);
+	uint64_t n;
+
+	for (uint64_t at = 0; result == 0 && c->stopped == 0 && at < length;
+	     at += n) {
+		uint64_t na, nb;
+		uint64_t pa = sub_place(va, a + at, &na);
+		uint64_t pb = sub_place(vb, b + at, &nb);
+
+		n = MIN(MIN(na, nb), length - at);
+		c->begin = at / BLOCK_SIZE;
+		result = compare_pieces(c, whole_of(vb), pa / BLOCK_SIZE,
+					pb / BLOCK_SIZE, n / BLOCK_SIZE);
+	}
+	if (c->stopped == 0)
+		(void)tell_change(c);
+	return c->stopped != 0 ? c->stopped : result;
 }
 
 int vdo_map_changes(struct vdo_volume *v, uint64_t a, uint64_t b,
@@ -435,6 +475,26 @@ int vdo_map_changes(struct vdo_volume *v, uint64_t a, uint64_t b,
 		result = check_blocks(v, b, length);
 	if (result != 0 || length == 0)
 		return result;
-	return map_changes(v, &c, a / BLOCK_SIZE, b / BLOCK_SIZE,
-			   length / BLOCK_SIZE);
+	return map_changes(&c, v, a, v, b, length);
+}
+
+int vdo_sub_changes(struct vdo_volume *a, struct vdo_volume *b, unsigned flags,
+		    int (*callback)(void *arg, const struct vdo_change *change),
+		    void *arg)
+{
+	struct comparing c = {
+		.flags = flags, .callback = callback, .arg = arg};
+	int result = handle_check(a, true);
+
+	if (result == 0)
+		result = handle_check(b, true);
+	if (result == 0 && (callback == NULL || (flags & ~CHANGE_FLAGS) != 0))
+		result = -EINVAL;
+	if (result == 0 && (a->sub == NULL || whole_of(a) != whole_of(b) ||
+			    b->sub == NULL))
+		result = -EINVAL;
+	if (result != 0)
+		return result;
+	return map_changes(&c, a, 0, b, 0,
+			   MIN(handle_size(a), handle_size(b)));
 }

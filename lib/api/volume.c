@@ -13,6 +13,7 @@
 
 #include "api/host_config.h"
 #include "api/options.h"
+#include "api/pool.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/error.h"
@@ -145,6 +146,12 @@ int vdo_close(struct vdo_volume *v)
 	result = handle_check(v, true);
 	if (result != 0)
 		return result;
+	if (v->sub != NULL) {
+		sub_close(v);
+		return 0;
+	}
+	if (pool_is_busy(v))
+		return -EBUSY;
 	result = volume_close(v->volume);
 	handle_free(v);
 	return result;
@@ -153,6 +160,12 @@ int vdo_close(struct vdo_volume *v)
 void vdo_abandon(struct vdo_volume *v)
 {
 	if (v == NULL || handle_check(v, true) != 0)
+		return;
+	if (v->sub != NULL) {
+		sub_close(v);
+		return;
+	}
+	if (pool_is_busy(v))
 		return;
 	volume_abandon(v->volume);
 	handle_free(v);
@@ -169,7 +182,7 @@ static void resume(struct vdo_volume *v)
 
 int vdo_suspend(struct vdo_volume *v, bool save)
 {
-	int result = handle_enter(v);
+	int result = handle_enter_whole(v);
 
 	if (result != 0)
 		return result;
@@ -190,7 +203,7 @@ int vdo_suspend(struct vdo_volume *v, bool save)
 
 int vdo_resume(struct vdo_volume *v)
 {
-	int result = handle_enter(v);
+	int result = handle_enter_whole(v);
 
 	if (result != 0)
 		return result;
@@ -230,7 +243,7 @@ int vdo_grow(struct vdo_volume *v, uint64_t physical_size,
 
 uint64_t vdo_volume_size(const struct vdo_volume *v)
 {
-	return v == NULL ? 0 : v->size_bytes;
+	return v == NULL ? 0 : handle_size(v);
 }
 
 unsigned vdo_volume_alignment(const struct vdo_volume *v)
@@ -240,7 +253,7 @@ unsigned vdo_volume_alignment(const struct vdo_volume *v)
 
 bool vdo_volume_is_read_only(const struct vdo_volume *v)
 {
-	return v == NULL || volume_is_read_only(v->volume);
+	return v == NULL || v->read_only || volume_is_read_only(v->volume);
 }
 
 int vdo_volume_read_only_reason(const struct vdo_volume *v,

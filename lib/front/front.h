@@ -26,12 +26,14 @@
 #ifndef FRONT_FRONT_H
 #define FRONT_FRONT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 #include "base/compiler.h"
 
+struct await;
 struct completion;
 struct executor;
 struct front;
@@ -56,6 +58,18 @@ typedef void (*io_callback)(void *arg, int result);
 /* The callback of a call that waits: ends the struct await @arg. */
 void front_call_over(void *arg, int result);
 
+/*
+ * Calls that somebody wants to see the end of. The count begins with 1, which who
+ * waits takes back; the last one tells @over, and the group may be gone.
+ */
+struct front_group {
+	atomic_uint count;
+	struct await *over;
+};
+
+void front_group_enter(struct front_group *g);
+void front_group_leave(struct front_group *g);
+
 /* One call of the user. */
 struct io_request {
 	enum io_kind kind;
@@ -66,6 +80,7 @@ struct io_request {
 	const struct iovec *iov;
 	unsigned iov_count;
 	struct survey *survey; /* the engine's, of an IO_SURVEY */
+	struct front_group *group; /* or NULL: left after the callback */
 	io_callback callback;
 	void *arg;
 };

@@ -15,6 +15,23 @@
 #include "exec/await.h"
 #include "exec/help.h"
 
+void front_group_enter(struct front_group *g)
+{
+	unsigned before = atomic_fetch_add_explicit(&g->count, 1,
+						    memory_order_relaxed);
+
+	VDO_CHECK(before > 0);
+}
+
+void front_group_leave(struct front_group *g)
+{
+	unsigned before = atomic_fetch_sub(&g->count, 1);
+
+	VDO_CHECK(before > 0);
+	if (before == 1)
+		await_tell(g->over, 0);
+}
+
 /* Keep the vectors: the array is the caller's again when the call returns. */
 static bool keep_vectors(struct io *io, const struct io_request *q)
 {
@@ -59,6 +76,9 @@ struct io *io_create(struct front *f, const struct io_request *q)
 	io->heap_iov = NULL;
 	io->callback = q->callback;
 	io->arg = q->arg;
+	io->group = q->group;
+	if (unlikely(io->group != NULL))
+		front_group_enter(io->group);
 	io->range_next = 0;
 	io->survey = q->survey;
 	io->distance = q->offset - q->source;
@@ -85,7 +105,11 @@ static inline void drop(struct io *io)
 
 void io_destroy(struct io *io)
 {
+	struct front_group *g = io->group;
+
 	drop(io);
+	if (g != NULL)
+		front_group_leave(g);
 }
 
 /* Step over @n bytes of the user's vectors. */
@@ -166,12 +190,15 @@ void front_call_over(void *arg, int result)
 static inline void tell(struct io *io)
 {
 	io_callback callback = io->callback;
+	struct front_group *g = io->group;
 	void *arg = io->arg;
 	int result = atomic_load_explicit(&io->result, memory_order_relaxed);
 
 	VDO_CHECK(io->reserved == NULL);
 	drop(io);
 	callback(arg, result);
+	if (unlikely(g != NULL))
+		front_group_leave(g);
 }
 
 /* Of one that others count. */

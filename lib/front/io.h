@@ -52,6 +52,7 @@ struct io {
 	size_t iov_offset;
 	struct iovec own_iov[4]; /* a copy, where iov is needed for longer */
 	void *heap_iov;
+	struct front_group *group; /* or NULL */
 	io_callback callback;
 	void *arg;
 	atomic_uint pending;

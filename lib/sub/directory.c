@@ -21,7 +21,7 @@
 
 #define MAGIC	     "vdosubs1"
 #define MAGIC_SIZE   8u
-#define VERSION	     1u
+#define LAYOUT_VERSION	     1u
 #define HEADER_BYTES 48u
 #define ENTRY_BYTES  40u
 #define EXTENT_BYTES 16u
@@ -110,7 +110,8 @@ static int insert(struct directory *d, struct sub_entry *e)
 	return 0;
 }
 
-void directory_remove(struct directory *d, struct sub_entry *e)
+/* Out of its place. */
+static void take_out(struct directory *d, const struct sub_entry *e)
 {
 	size_t at = place_of(d, e->name);
 
@@ -118,20 +119,12 @@ void directory_remove(struct directory *d, struct sub_entry *e)
 	d->count--;
 	memmove(&d->entries[at], &d->entries[at + 1],
 		(d->count - at) * sizeof(*d->entries));
-	free_entry(e);
 }
 
-lbn_t sub_entry_map(const struct sub_entry *e, uint64_t block, uint64_t *count)
+void directory_remove(struct directory *d, struct sub_entry *e)
 {
-	const struct sub_extent *x = e->extents;
-	uint64_t left = e->blocks - block;
-
-	VDO_ASSERT(block < e->blocks);
-	for (; block >= x->count; x++)
-		block -= x->count;
-	VDO_ASSERT(x < e->extents + e->extent_count);
-	*count = MIN(x->count - block, left);
-	return x->first + block;
+	take_out(d, e);
+	free_entry(e);
 }
 
 /* -------------------------------------------------------------------- space */
@@ -250,6 +243,25 @@ static uint64_t room_for(uint64_t blocks)
 	return div_up(blocks, DIRECTORY_UNIT) * DIRECTORY_UNIT;
 }
 
+static size_t entry_size(const struct sub_entry *e)
+{
+	return ENTRY_BYTES + e->extent_count * EXTENT_BYTES + strlen(e->name);
+}
+
+static size_t body_size(const struct directory *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->count; i++)
+		n += entry_size(d->entries[i]);
+	return n;
+}
+
+size_t directory_size(const struct directory *d)
+{
+	return BLOCK_SIZE + div_up(body_size(d), BLOCK_SIZE) * BLOCK_SIZE;
+}
+
 static bool has_room(const struct directory *d)
 {
 	return directory_size(d) <= DIRECTORY_COPY_BLOCKS * BLOCK_SIZE;
@@ -360,26 +372,32 @@ int directory_resize(struct directory *d, struct sub_entry *e, uint64_t blocks)
 	return result;
 }
 
+int directory_rename(struct directory *d, struct sub_entry *e, const char *name)
+{
+	char old[sizeof(e->name)];
+	size_t n = strlen(name);
+	int result;
+
+	if (!is_name(name, n))
+		return -EINVAL;
+	if (directory_find(d, name) != NULL)
+		return -EEXIST;
+	memcpy(old, e->name, sizeof(old));
+	take_out(d, e);
+	memcpy(e->name, name, n + 1);
+	result = directory_size(d) + entry_size(e) <=
+				 DIRECTORY_COPY_BLOCKS * BLOCK_SIZE
+			 ? 0
+			 : -ENOSPC;
+	if (result != 0)
+		memcpy(e->name, old, sizeof(old));
+	/* There is room for one entry more since one was taken out. */
+	if (insert(d, e) != 0)
+		VDO_ASSERT(false);
+	return result;
+}
+
 /* -------------------------------------------------------------------- bytes */
-
-static size_t entry_size(const struct sub_entry *e)
-{
-	return ENTRY_BYTES + e->extent_count * EXTENT_BYTES + strlen(e->name);
-}
-
-static size_t body_size(const struct directory *d)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < d->count; i++)
-		n += entry_size(d->entries[i]);
-	return n;
-}
-
-size_t directory_size(const struct directory *d)
-{
-	return BLOCK_SIZE + div_up(body_size(d), BLOCK_SIZE) * BLOCK_SIZE;
-}
 
 static void encode_entry(struct writer *w, const struct sub_entry *e)
 {
@@ -412,7 +430,7 @@ void directory_encode(const struct directory *d, uint8_t *copy)
 	VDO_ASSERT(body == body_size(d));
 	w.p = copy;
 	write_bytes(&w, MAGIC, MAGIC_SIZE);
-	write_u32(&w, VERSION);
+	write_u32(&w, LAYOUT_VERSION);
 	write_u32(&w, (uint32_t)d->count);
 	write_u64(&w, d->sequence);
 	write_u64(&w, d->next_id);
@@ -430,7 +448,7 @@ int directory_look(const uint8_t *header, struct directory_header *h)
 		return -ENOENT;
 	if (get_u32(header + 44) != format_crc(header, HEADER_BYTES - 4))
 		return -VDO_ECHECKSUM;
-	if (get_u32(header + 8) != VERSION)
+	if (get_u32(header + 8) != LAYOUT_VERSION)
 		return -VDO_EVERSION;
 	h->sequence = get_u64(header + 16);
 	if (body > BODY_MAX || h->sequence == 0)

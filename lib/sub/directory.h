@@ -40,7 +40,7 @@
 #include "base/compiler.h"
 #include "format/types.h"
 
-#define DIRECTORY_COPY_BLOCKS UINT64_C(8192) /* 32 MiB each */
+#define DIRECTORY_COPY_BLOCKS UINT64_C(2048) /* 8 MiB each */
 #define DIRECTORY_BLOCKS      (2 * DIRECTORY_COPY_BLOCKS)
 #define DIRECTORY_UNIT	      UINT64_C(256) /* 1 MiB */
 #define DIRECTORY_NAME_MAX    255u
@@ -122,14 +122,13 @@ int directory_add(struct directory *d, const char *name, uint64_t blocks,
 int directory_resize(struct directory *d, struct sub_entry *e, uint64_t blocks)
 	MUST_CHECK;
 
+/* Another name. -EINVAL, -EEXIST, -ENOSPC as directory_add(). */
+int directory_rename(struct directory *d, struct sub_entry *e,
+		     const char *name) MUST_CHECK;
+
 void directory_remove(struct directory *d, struct sub_entry *e);
 
 /* Blocks of the logical space that no entry has. */
 uint64_t directory_free(const struct directory *d);
-
-/* Where block @block of @e is; *@count becomes how many lie side by side from
- * there on, within its size. */
-lbn_t sub_entry_map(const struct sub_entry *e, uint64_t block,
-		    uint64_t *count);
 
 #endif

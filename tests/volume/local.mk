@@ -37,6 +37,7 @@ VOLUME_TESTS = \
 	tests/volume/test_recovery_journal \
 	tests/volume/test_short_threads \
 	tests/volume/test_signals \
+	tests/volume/test_sub \
 	tests/volume/test_ahead \
 	tests/volume/test_range tests/volume/test_space \
 	tests/volume/test_submit \
@@ -67,6 +68,8 @@ tests_volume_test_check_SOURCES = %D%/test_check.c
 tests_volume_test_check_LDADD = $(UNIT_LIBS)
 tests_volume_test_compress_SOURCES = %D%/test_compress.c
 tests_volume_test_compress_LDADD = $(UNIT_LIBS)
+tests_volume_test_sub_SOURCES = %D%/test_sub.c
+tests_volume_test_sub_LDADD = $(UNIT_LIBS)
 tests_volume_test_copy_SOURCES = %D%/test_copy.c
 tests_volume_test_copy_LDADD = $(UNIT_LIBS)
 tests_volume_test_range_SOURCES = %D%/test_range.c
