@@ -147,6 +147,13 @@ int vdo_sub_places(struct vdo_volume *volume, const char *name,
 		   struct vdo_error *error);
 
 /*
+ * Copy @count bytes from @src of one sub-volume to @dst of another one of the same
+ * volume, or of the same one: as vdo_copy_range(), with its errors.
+ */
+int vdo_sub_copy(struct vdo_volume *to, uint64_t dst, struct vdo_volume *from,
+		 uint64_t src, uint64_t count, unsigned flags);
+
+/*
  * Tell where two sub-volumes differ, such as two snapshots of one: as
  * vdo_map_changes() tells of ranges, with flags and callback of <vdo/map.h>. What one
  * of them is longer than the other is no difference.

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <limits.h>
 
+#include <vdo/sub.h>
+
 #include "base/assert.h"
 #include "base/bytes.h"
 #include "exec/await.h"
@@ -65,10 +67,30 @@ static int check(const struct vdo_volume *v, struct io_request *q)
 	return result;
 }
 
-static inline int pass_on(struct vdo_volume *v, struct io_request *q)
+/* A copy from another sub-volume. */
+static int check_between(const struct vdo_volume *v, const struct sub *from,
+			 const struct io_request *q)
+{
+	uint64_t size = sub_size(from);
+	int result = (q->flags & ~KNOWN_FLAGS) != 0
+			     ? -EINVAL
+			     : handle_check_range(v, q->offset, q->length);
+
+	if (result == 0 && ((q->offset - q->source) % BLOCK_SIZE != 0 ||
+			    q->source % v->alignment != 0))
+		result = -EINVAL;
+	if (result == 0 &&
+	    (q->source > size || q->length > size - q->source))
+		result = -ERANGE;
+	return result;
+}
+
+/* @from: where copies come from, if it is another sub-volume. */
+static inline int pass_on(struct vdo_volume *v, const struct sub *from,
+			  struct io_request *q)
 {
 	return unlikely(v->sub != NULL)
-		       ? sub_submit(v, q)
+		       ? sub_submit(v, from, q)
 		       : front_submit(volume_front(v->volume), q);
 }
 
@@ -78,7 +100,7 @@ static int submit(struct vdo_volume *v, struct io_request *q)
 
 	if (result == 0)
 		result = check(v, q);
-	return result != 0 ? result : pass_on(v, q);
+	return result != 0 ? result : pass_on(v, NULL, q);
 }
 
 /* ------------------------------------------------------------- asynchronous */
@@ -281,7 +303,7 @@ static int submit_some(struct vdo_volume *v, const struct vdo_op *ops,
 	}
 	*taken = 0;
 	if (unlikely(v->sub != NULL)) {
-		while (*taken < good && (result = pass_on(v, &q[*taken])) == 0)
+		while (*taken < good && (result = pass_on(v, NULL, &q[*taken])) == 0)
 			++*taken;
 	} else if (good > 0) {
 		result = front_submit_many(volume_front(v->volume), q, good,
@@ -325,7 +347,8 @@ static void __attribute__((noinline)) say_waits(struct vdo_volume *v)
 
 /* Carry @q out, of @count vectors. The thread helps (exec/help.h): on an idle
  * volume no other one is needed. */
-static int carry_out(struct vdo_volume *v, struct io_request q, int count)
+static int carry_out(struct vdo_volume *v, const struct sub *from,
+		     struct io_request q, int count)
 {
 	int result = handle_check(v, true);
 	struct await w;
@@ -340,7 +363,7 @@ static int carry_out(struct vdo_volume *v, struct io_request q, int count)
 	q.iov_count = (unsigned)count;
 	q.callback = front_call_over;
 	q.arg = &w;
-	result = check(v, &q);
+	result = from == NULL ? check(v, &q) : check_between(v, from, &q);
 	if (result != 0)
 		return result;
 	if (unlikely(atomic_load_explicit(&whole_of(v)->suspended,
@@ -348,7 +371,7 @@ static int carry_out(struct vdo_volume *v, struct io_request q, int count)
 		say_waits(whole_of(v));
 	if (q.length <= HELP_BYTES)
 		help_begin(&h, v->executor);
-	result = pass_on(v, &q);
+	result = pass_on(v, from, &q);
 	help_end(&h);
 	return result != 0 ? result : await_end(&w);
 }
@@ -365,7 +388,7 @@ static int wait_vectored(struct vdo_volume *v, enum io_kind kind,
 	};
 
 	VDO_CHECK(kind == IO_READ || kind == IO_WRITE);
-	return carry_out(v, q, count);
+	return carry_out(v, NULL, q, count);
 }
 
 int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
@@ -406,7 +429,7 @@ static int wait_ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
 		.length = count,
 	};
 
-	return carry_out(v, q, 0);
+	return carry_out(v, NULL, q, 0);
 }
 
 int vdo_flush(struct vdo_volume *v, unsigned flags)
@@ -437,5 +460,27 @@ int vdo_copy_range(struct vdo_volume *v, uint64_t dst, uint64_t src,
 		.length = count,
 	};
 
-	return carry_out(v, q, 0);
+	return carry_out(v, NULL, q, 0);
+}
+
+int vdo_sub_copy(struct vdo_volume *to, uint64_t dst, struct vdo_volume *from,
+		 uint64_t src, uint64_t count, unsigned flags)
+{
+	struct io_request q = {
+		.kind = IO_COPY,
+		.flags = SYNC_FLAGS(flags),
+		.offset = dst,
+		.source = src,
+		.length = count,
+	};
+	int result = handle_check(to, true);
+
+	if (result == 0)
+		result = handle_check(from, true);
+	if (result == 0 && (to->sub == NULL || from->sub == NULL ||
+			    to->whole != from->whole))
+		result = -EINVAL;
+	if (result != 0)
+		return result;
+	return carry_out(to, to->sub == from->sub ? NULL : from->sub, q, 0);
 }

@@ -274,7 +274,8 @@ int sub_walk(struct front *f, const struct sub_map *to,
 /* -------------------------------------------------------------------- calls */
 
 /* Is all of @q in one piece? Then its offsets become those of the volume. */
-static bool translate(const struct sub_map *m, struct io_request *q)
+static bool translate(const struct sub_map *m, const struct sub_map *from,
+		      struct io_request *q)
 {
 	uint64_t length = q->length, place, source = 0;
 
@@ -285,7 +286,7 @@ static bool translate(const struct sub_map *m, struct io_request *q)
 	}
 	place = place_of(m, q->offset, &length, false);
 	if (q->kind == IO_COPY)
-		source = place_of(m, q->source, &length, false);
+		source = place_of(from, q->source, &length, false);
 	if (length != q->length)
 		return false;
 	q->offset = place;
@@ -293,28 +294,35 @@ static bool translate(const struct sub_map *m, struct io_request *q)
 	return true;
 }
 
-int sub_pass(struct vdo_volume *v, const struct io_request *q)
+static const struct sub_map *map_of(const struct sub *s)
 {
-	const struct sub_map *m =
-		atomic_load_explicit(&v->sub->map, memory_order_acquire);
+	return atomic_load_explicit(&s->map, memory_order_acquire);
+}
+
+int sub_pass(struct vdo_volume *v, const struct sub *from,
+	     const struct io_request *q)
+{
+	const struct sub_map *m = map_of(v->sub);
+	const struct sub_map *source = from == NULL ? m : map_of(from);
 	struct front *f = volume_front(v->volume);
 	struct io_request one = *q;
 
 	one.group = &v->calls;
-	if (translate(m, &one))
+	if (translate(m, source, &one))
 		return front_submit(f, &one);
 	one = *q;
 	one.group = &v->calls;
-	return sub_walk(f, m, m, &one);
+	return sub_walk(f, m, source, &one);
 }
 
-int sub_submit(struct vdo_volume *v, struct io_request *q)
+int sub_submit(struct vdo_volume *v, const struct sub *from,
+	       struct io_request *q)
 {
 	if (q->kind == IO_READ || q->kind == IO_FLUSH)
-		return sub_pass(v, q);
+		return sub_pass(v, NULL, q);
 	if (v->read_only)
 		return -VDO_EREADONLY;
 	if (unlikely(atomic_load(&v->sub->copy) != NULL) && q->length > 0)
-		return subcopy_submit(v, q);
-	return sub_pass(v, q);
+		return subcopy_submit(v, from, q);
+	return sub_pass(v, from, q);
 }

@@ -78,10 +78,13 @@ uint64_t sub_place(const struct vdo_volume *v, uint64_t offset,
 
 /*
  * As front_submit(). @q is of the sub-volume: with offsets in it, which are good.
+ * @from: where copies come from, open until they are over; NULL: from @v itself.
  * sub_pass() does not look whether it is being copied.
  */
-int sub_submit(struct vdo_volume *v, struct io_request *q) MUST_CHECK;
-int sub_pass(struct vdo_volume *v, const struct io_request *q) MUST_CHECK;
+int sub_submit(struct vdo_volume *v, const struct sub *from,
+	       struct io_request *q) MUST_CHECK;
+int sub_pass(struct vdo_volume *v, const struct sub *from,
+	     const struct io_request *q) MUST_CHECK;
 
 /*
  * Carry @q out piece by piece, where offsets are in @to, and sources of copies in

@@ -59,6 +59,7 @@ struct chunk_copy {
 struct waiting_call {
 	struct list_node link;
 	struct vdo_volume *handle;
+	const struct sub *from; /* of a copy, or NULL */
 	struct io_request q;
 	struct iovec *vectors;
 	uint64_t first, last; /* chunks */
@@ -103,7 +104,7 @@ static void let_go(struct list_node *ready)
 		struct waiting_call *w =
 			list_entry(n, struct waiting_call, link);
 		struct front_group *g = &w->handle->calls;
-		int result = sub_pass(w->handle, &w->q);
+		int result = sub_pass(w->handle, w->from, &w->q);
 
 		if (result != 0)
 			w->q.callback(w->q.arg, result);
@@ -237,7 +238,8 @@ static bool wait_for(struct subcopy *c, struct waiting_call *w,
 	return true;
 }
 
-int subcopy_submit(struct vdo_volume *v, const struct io_request *q)
+int subcopy_submit(struct vdo_volume *v, const struct sub *from,
+		   const struct io_request *q)
 {
 	struct chunk_copy *urgent[URGENT_MAX];
 	struct sub *s = v->sub;
@@ -250,6 +252,7 @@ int subcopy_submit(struct vdo_volume *v, const struct io_request *q)
 	if (w == NULL)
 		return -ENOMEM;
 	w->handle = v;
+	w->from = from;
 	w->q = *q;
 	w->q.flags &= ~VDO_IO_NOWAIT;
 	result = sub_keep_vectors(&w->q, &w->vectors);
@@ -278,7 +281,7 @@ int subcopy_submit(struct vdo_volume *v, const struct io_request *q)
 		return 0;
 	alloc_free(w->vectors);
 	alloc_free(w);
-	return result != 0 ? result : sub_pass(v, q);
+	return result != 0 ? result : sub_pass(v, from, q);
 }
 
 /* ----------------------------------------------------------------------- run */

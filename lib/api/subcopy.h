@@ -35,6 +35,7 @@
 int subcopy_run(struct vdo_volume *v, const struct sub_map *to) MUST_CHECK;
 
 /* sub_submit() of a call that changes a range, while there may be a copy. */
-int subcopy_submit(struct vdo_volume *v, const struct io_request *q) MUST_CHECK;
+int subcopy_submit(struct vdo_volume *v, const struct sub *from,
+		   const struct io_request *q) MUST_CHECK;
 
 #endif

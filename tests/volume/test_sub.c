@@ -450,6 +450,45 @@ START_TEST(test_maps)
 }
 END_TEST
 
+/* Between sub-volumes, over the ends of pieces of both. */
+START_TEST(test_copies_between)
+{
+	struct vdo_volume *p, *a;
+	struct fixture f;
+	uint64_t before;
+
+	begin(&f, _i, POOL "size=64M");
+	p = make_pieces(&f, 4);
+	OK(vdo_sub_remove(f.volume, "47", &said));
+	OK(vdo_sub_remove(f.volume, "46", &said));
+	OK(vdo_sub_remove(f.volume, "44", &said));
+	OK(vdo_sub_create(f.volume, "a", 3 * MIB, &said));
+	a = open_sub(&f, "a");
+	put(p, 0, 4 * UNIT, V_UNIQUE(1));
+	before = used(&f);
+	ck_assert_int_eq(vdo_sub_copy(a, B, p, 2 * B, 3 * MIB - B, 0), 0);
+	ck_assert_uint_eq(used(&f), before);
+	has(a, 0, 1, V_ZERO);
+	has(a, 1, 3 * UNIT - 1, V_UNIQUE(3));
+	has(p, 0, 4 * UNIT, V_UNIQUE(1));
+	ck_assert_int_eq(vdo_sub_copy(p, 3 * MIB, a, 2 * MIB, MIB, 0), 0);
+	has(p, 3 * UNIT, UNIT, V_UNIQUE(2 * UNIT + 2));
+	ck_assert_int_eq(vdo_sub_copy(p, B, p, 0, 2 * MIB, 0), 0);
+	has(p, 1, 2 * UNIT, V_UNIQUE(1));
+	ck_assert_int_eq(vdo_sub_copy(a, 0, p, 4 * MIB - B, 2 * B, 0), -ERANGE);
+	ck_assert_int_eq(vdo_sub_copy(a, 3 * MIB - B, p, 0, 2 * B, 0), -ERANGE);
+	ck_assert_int_eq(vdo_sub_copy(a, 0, p, 512, B, 0), -EINVAL);
+	ck_assert_int_eq(vdo_sub_copy(a, 0, p, 0, B, 64), -EINVAL);
+	ck_assert_int_eq(vdo_sub_copy(a, 0, f.volume, 0, B, 0), -EINVAL);
+	close_sub(a);
+	OK(vdo_sub_open(f.volume, "a", VDO_OPEN_READ_ONLY, &a, &said));
+	ck_assert_int_eq(vdo_sub_copy(a, 0, p, 0, B, 0), -VDO_EREADONLY);
+	close_sub(a);
+	close_sub(p);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* ------------------------------------------------------------------- resize */
 
 START_TEST(test_resize)
@@ -1123,6 +1162,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_no_pool, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_vectors, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_copies, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_copies_between, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_maps, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_resize, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_snapshots, 0, FIXTURE_KINDS);
