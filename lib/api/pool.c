@@ -219,14 +219,16 @@ static int write_directory(struct pool *p, struct directory *d)
 	size_t bytes = directory_size(d);
 	uint8_t *copy = alloc_aligned(BLOCK_SIZE, 1, bytes);
 	uint64_t offset;
-	int result = 0;
+	int result;
 
 	if (copy == NULL)
 		return -ENOMEM;
 	d->sequence = p->directory.sequence + 1;
 	offset = d->sequence % 2 * COPY_BYTES;
 	directory_encode(d, copy);
-	if (d->sequence == 1)
+	/* What it says of others is durable first. */
+	result = vdo_flush(p->whole, 0);
+	if (result == 0 && d->sequence == 1)
 		result = write_copy(p, copy, BLOCK_SIZE, offset);
 	if (result == 0)
 		result = write_copy(p, copy, bytes, offset);
@@ -278,8 +280,6 @@ static int drop_entry(struct pool *p, uint64_t id)
 	if (result != 0)
 		return result;
 	result = discard_space(p, directory_find_id(&d, id));
-	if (result == 0)
-		result = vdo_flush(p->whole, 0);
 	if (result != 0) {
 		directory_fini(&d);
 		return result;
@@ -806,7 +806,7 @@ static int fill(struct pool *p, struct vdo_volume *source, uint64_t id)
 	int result = m == NULL ? -ENOMEM : subcopy_run(source, m);
 
 	alloc_free(m);
-	return result != 0 ? result : vdo_flush(p->whole, 0);
+	return result;
 }
 
 /* It is whole. */

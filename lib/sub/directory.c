@@ -306,7 +306,7 @@ int directory_add(struct directory *d, const char *name, uint64_t blocks,
 		return -EINVAL;
 	if (directory_find(d, name) != NULL)
 		return -EEXIST;
-	if (blocks > directory_free(d))
+	if (blocks > directory_free(d) || d->next_id == UINT64_MAX)
 		return -ENOSPC;
 	e = new_entry(name, n, DIRECTORY_EXTENTS_MAX);
 	if (e == NULL)
@@ -451,7 +451,8 @@ int directory_look(const uint8_t *header, struct directory_header *h)
 	if (get_u32(header + 8) != LAYOUT_VERSION)
 		return -VDO_EVERSION;
 	h->sequence = get_u64(header + 16);
-	if (body > BODY_MAX || h->sequence == 0)
+	if (body > BODY_MAX || h->sequence == 0 ||
+	    h->sequence == UINT64_MAX || get_u64(header + 24) == 0)
 		return -VDO_ECORRUPT;
 	h->bytes = BLOCK_SIZE + div_up(body, BLOCK_SIZE) * BLOCK_SIZE;
 	return 0;

@@ -17,6 +17,11 @@ tests_fuzz_fuzz_geometry_SOURCES = %D%/fuzz_geometry.c $(fuzz_entry)
 tests_fuzz_fuzz_geometry_LDADD = lib/libcore.la
 tests_fuzz_fuzz_geometry_LDFLAGS = $(FUZZ_LDFLAGS)
 
+fuzz_programs += tests/fuzz/fuzz_directory
+tests_fuzz_fuzz_directory_SOURCES = %D%/fuzz_directory.c $(fuzz_entry)
+tests_fuzz_fuzz_directory_LDADD = lib/libcore.la
+tests_fuzz_fuzz_directory_LDFLAGS = $(FUZZ_LDFLAGS)
+
 fuzz_programs += tests/fuzz/fuzz_superblock
 tests_fuzz_fuzz_superblock_SOURCES = %D%/fuzz_superblock.c $(fuzz_entry)
 tests_fuzz_fuzz_superblock_LDADD = lib/libcore.la

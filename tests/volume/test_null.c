@@ -108,6 +108,67 @@ START_TEST(test_map)
 }
 END_TEST
 
+static int no_sub(void *arg, const struct vdo_sub *s)
+{
+	return 0;
+}
+
+static int no_place(void *arg, const struct vdo_sub_extent *e)
+{
+	return 0;
+}
+
+/* Also without a name, or a place for the result. */
+START_TEST(test_sub)
+{
+	struct vdo_sub_usage usage;
+	struct vdo_volume *v, *sub;
+	struct fixture f;
+
+	REFUSED_SAYING("volume", vdo_sub_create(NULL, "a", 4096, e));
+	REFUSED_SAYING("volume", vdo_sub_open(NULL, "a", 0, &v, e));
+	REFUSED_SAYING("volume", vdo_sub_resize(NULL, "a", 4096, e));
+	REFUSED_SAYING("volume", vdo_sub_rename(NULL, "a", "b", e));
+	REFUSED_SAYING("volume", vdo_sub_remove(NULL, "a", e));
+	REFUSED_SAYING("volume", vdo_sub_snapshot(NULL, "a", "b", e));
+	REFUSED_SAYING("volume", vdo_sub_clone(NULL, "a", "b", e));
+	REFUSED_SAYING("volume", vdo_sub_list(NULL, no_sub, NULL, e));
+	REFUSED_SAYING("volume",
+		       vdo_sub_stat(NULL, "a", &usage, sizeof(usage), e));
+	REFUSED_SAYING("volume", vdo_sub_places(NULL, "a", no_place, NULL, e));
+	REFUSED(vdo_sub_copy(NULL, 0, NULL, 0, 0, 0));
+	REFUSED(vdo_sub_changes(NULL, NULL, 0, no_change, NULL));
+	fixture_init(&f, KIND_INLINE, "logical-size=32M");
+	fixture_open(&f, "");
+	v = f.volume;
+	REFUSED_SAYING("name", vdo_sub_create(v, NULL, 4096, e));
+	ck_assert_int_eq(vdo_sub_create(v, "a", 4096, NULL), 0);
+	memset(f.unknown, true, f.logical_blocks);
+	REFUSED_SAYING("name", vdo_sub_open(v, NULL, 0, &sub, e));
+	REFUSED_SAYING("sub", vdo_sub_open(v, "a", 0, NULL, e));
+	REFUSED_SAYING("name", vdo_sub_resize(v, NULL, 4096, e));
+	REFUSED_SAYING("name", vdo_sub_rename(v, NULL, "b", e));
+	REFUSED_SAYING("name", vdo_sub_rename(v, "a", NULL, e));
+	REFUSED_SAYING("name", vdo_sub_remove(v, NULL, e));
+	REFUSED_SAYING("name", vdo_sub_snapshot(v, NULL, "b", e));
+	REFUSED_SAYING("name", vdo_sub_snapshot(v, "a", NULL, e));
+	REFUSED_SAYING("name", vdo_sub_clone(v, NULL, "b", e));
+	REFUSED_SAYING("callback", vdo_sub_list(v, NULL, NULL, e));
+	REFUSED_SAYING("name", vdo_sub_stat(v, NULL, &usage, 0, e));
+	REFUSED_SAYING("usage", vdo_sub_stat(v, "a", NULL, 0, e));
+	REFUSED_SAYING("name", vdo_sub_places(v, NULL, no_place, NULL, e));
+	REFUSED_SAYING("callback", vdo_sub_places(v, "a", NULL, NULL, e));
+	ck_assert_int_eq(vdo_sub_open(v, "a", 0, &sub, NULL), 0);
+	REFUSED(vdo_sub_copy(NULL, 0, sub, 0, 0, 0));
+	REFUSED(vdo_sub_copy(sub, 0, NULL, 0, 0, 0));
+	REFUSED(vdo_sub_changes(sub, NULL, 0, no_change, NULL));
+	REFUSED(vdo_sub_changes(NULL, sub, 0, no_change, NULL));
+	REFUSED(vdo_sub_changes(sub, sub, 0, NULL, NULL));
+	ck_assert_int_eq(vdo_close(sub), 0);
+	fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(test_life)
 {
 	struct vdo_volume *v = (struct vdo_volume *)&said;
@@ -404,6 +465,7 @@ int main(void)
 	tcase_add_test(tc, test_config);
 	tcase_add_test(tc, test_device);
 	tcase_add_test(tc, test_map);
+	tcase_add_test(tc, test_sub);
 	tcase_add_test(tc, test_life);
 	tcase_add_test(tc, test_volume);
 	tcase_add_test(tc, test_io);
