@@ -18,6 +18,9 @@ tests_bench_copy_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/grow-bench
 tests_bench_grow_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/grow-bench.c
 tests_bench_grow_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
+check_PROGRAMS += tests/bench/sub-bench
+tests_bench_sub_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/sub-bench.c
+tests_bench_sub_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/queue-bench
 tests_bench_queue_bench_SOURCES = %D%/bench.h %D%/queue-bench.c
 tests_bench_queue_bench_CFLAGS = $(AM_CFLAGS) $(URCU_CFLAGS)
@@ -31,7 +34,7 @@ EXTRA_DIST += %D%/figures.sh %D%/instructions.sh %D%/nbd.sh %D%/plots.sh \
 bench_programs = tests/bench/vdo-bench tests/bench/index-bench \
 	tests/bench/queue-bench tests/bench/hash-bench \
 	tests/bench/discard-bench tests/bench/copy-bench \
-	tests/bench/grow-bench
+	tests/bench/grow-bench tests/bench/sub-bench
 
 # BENCH_ROWS="file-* unique" are the rows, all by default; BENCH_DEVICE=PATH and
 # BENCH_DEVICE_SIZE=BYTES the file of those on a file.
@@ -46,6 +49,7 @@ bench: $(bench_programs) all
 	$(AM_V_at)tests/bench/discard-bench
 	$(AM_V_at)tests/bench/copy-bench
 	$(AM_V_at)tests/bench/grow-bench
+	$(AM_V_at)tests/bench/sub-bench
 
 # Rates over depths and sizes as pictures, in plots/.
 bench-plots: tests/bench/vdo-bench
