@@ -49,6 +49,7 @@ struct vdo_extent {
 	uint64_t physical; /* with VDO_MAP_PLACES, of DATA and COMPRESSED: where
 			    * it begins in the storage; else 0 */
 	enum vdo_map_kind kind;
+	unsigned references; /* with VDO_MAP_REFERENCES; else 0 */
 };
 
 /* Anything but 0 ends the call, which returns it. */
@@ -59,6 +60,14 @@ typedef int (*vdo_map_callback)(void *arg, const struct vdo_extent *extent);
  * of COMPRESSED is in one block of the storage, whose place is told.
  */
 #define VDO_MAP_PLACES 1u
+
+/*
+ * Extents tell how many references each of their blocks of the storage has, 1 to 254:
+ * mappings that lead to it, also from elsewhere, those to all parts of a compressed
+ * block together. 0: not known, as the volume is read-only, or counts could not be
+ * read. It costs reading the counts of all of them.
+ */
+#define VDO_MAP_REFERENCES 4u
 
 /*
  * Tell the extents of a range, a multiple of vdo_volume_alignment(): each block

@@ -125,9 +125,14 @@ struct vdo_sub_usage {
 	uint64_t zero_blocks;
 	uint64_t data_blocks;       /* logical blocks that are stored as they are */
 	uint64_t compressed_blocks; /* logical blocks that are stored compressed */
+	uint64_t shared_blocks;     /* of data_blocks: their block has more than one
+				     * reference */
+	uint64_t exclusive_blocks;  /* it has one: their space is free when this
+				     * sub-volume is removed. What is left of
+				     * data_blocks is not known */
 };
 
-/* Count what it holds, from its block map. @size is sizeof(struct
+/* Count what it holds, from its block map and the reference counts. @size is sizeof(struct
  * vdo_sub_usage). */
 int vdo_sub_stat(struct vdo_volume *volume, const char *name,
 		 struct vdo_sub_usage *usage, size_t size,

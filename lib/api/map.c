@@ -24,7 +24,7 @@
 #include "front/front.h"
 #include "path/survey.h"
 
-#define EXTENT_FLAGS VDO_MAP_PLACES
+#define EXTENT_FLAGS (VDO_MAP_PLACES | VDO_MAP_REFERENCES)
 #define CHANGE_FLAGS VDO_MAP_HOLES
 
 const char *vdo_map_kind_name(enum vdo_map_kind kind)
@@ -88,7 +88,7 @@ static int settle(struct vdo_volume *v)
 
 /* Blocks @first to @end, of which there are some. */
 static int walk_begin(struct walk *w, struct vdo_volume *v, lbn_t first,
-		      lbn_t end)
+		      lbn_t end, bool references)
 {
 	VDO_ASSERT(first < end);
 	*w = (struct walk){.volume = v, .at = first};
@@ -98,6 +98,7 @@ static int walk_begin(struct walk *w, struct vdo_volume *v, lbn_t first,
 	w->survey->first = first;
 	w->survey->end = end;
 	w->survey->done = first;
+	w->survey->references = references;
 	return 0;
 }
 
@@ -184,7 +185,8 @@ static bool tell(struct telling *t)
 /* Do the blocks of @n go on where those of @e end? */
 static bool goes_on(const struct vdo_extent *e, const struct vdo_extent *n)
 {
-	if (e->length == 0 || e->kind != n->kind)
+	if (e->length == 0 || e->kind != n->kind ||
+	    e->references != n->references)
 		return false;
 	return n->physical == (e->kind == VDO_MAP_DATA && e->physical != 0
 				       ? e->physical + e->length
@@ -193,7 +195,7 @@ static bool goes_on(const struct vdo_extent *e, const struct vdo_extent *n)
 
 /* The blocks @first to @end have the mapping @m, or are of no page. */
 static bool add(struct telling *t, lbn_t first, lbn_t end, struct mapping m,
-		uint64_t physical)
+		uint64_t physical, unsigned references)
 {
 	uint64_t start = first * BLOCK_SIZE - t->shift;
 	uint64_t from = MAX(start, t->begin);
@@ -202,6 +204,7 @@ static bool add(struct telling *t, lbn_t first, lbn_t end, struct mapping m,
 		.length = MIN(end * BLOCK_SIZE - t->shift, t->end) - from,
 		.kind = kind_of(m),
 		.physical = physical,
+		.references = references,
 	};
 	bool more = true;
 
@@ -231,7 +234,7 @@ static bool add_page(struct telling *t, const struct part *part,
 	while (more && slot < end) {
 		struct mapping m = mapping_page_get(page, slot);
 		uint64_t physical = 0;
-		unsigned next = slot + 1;
+		unsigned next = slot + 1, references = 0;
 
 		if (unlikely(!mapping_plausible(&w->survey->slabs, m))) {
 			w->result = -VDO_EMAPPING;
@@ -241,7 +244,9 @@ static bool add_page(struct telling *t, const struct part *part,
 			next = mapping_page_skip(page, next, end, m);
 		else if (t->flags & VDO_MAP_PLACES)
 			physical = (m.pbn - w->survey->origin) * BLOCK_SIZE;
-		more = add(t, lbn + slot, lbn + next, m, physical);
+		if (t->flags & VDO_MAP_REFERENCES)
+			references = part->page->references[slot];
+		more = add(t, lbn + slot, lbn + next, m, physical, references);
 		slot = next;
 	}
 	return more;
@@ -254,7 +259,8 @@ static int tell_piece(struct telling *t, struct vdo_volume *v, uint64_t place)
 	struct walk walk, *w = &walk;
 	bool more = true;
 	int result = walk_begin(w, v, place / BLOCK_SIZE,
-				div_up(place + t->end - t->begin, BLOCK_SIZE));
+				div_up(place + t->end - t->begin, BLOCK_SIZE),
+				(t->flags & VDO_MAP_REFERENCES) != 0);
 
 	if (result != 0)
 		return result;
@@ -262,7 +268,7 @@ static int tell_piece(struct telling *t, struct vdo_volume *v, uint64_t place)
 
 	while (more && walk_next(w, &part)) {
 		more = part.page == NULL
-			       ? add(t, part.first, part.end, none, 0)
+			       ? add(t, part.first, part.end, none, 0, 0)
 			       : add_page(t, &part, w);
 		w->at = part.end;
 	}
@@ -422,11 +428,11 @@ static int compare_pieces(struct comparing *c, struct vdo_volume *v, lbn_t a,
 			  lbn_t b, lbn_t blocks)
 {
 	struct walk wa, wb;
-	int result = walk_begin(&wa, v, a, a + blocks);
+	int result = walk_begin(&wa, v, a, a + blocks, false);
 
 	if (result != 0)
 		return result;
-	result = walk_begin(&wb, v, b, b + blocks);
+	result = walk_begin(&wb, v, b, b + blocks, false);
 	if (result == 0) {
 		result = compare_all(c, &wa, &wb);
 		walk_end(&wb);

@@ -955,6 +955,8 @@ static int count_extent(void *arg, const struct vdo_extent *e)
 		break;
 	case VDO_MAP_DATA:
 		u->data_blocks += n;
+		u->shared_blocks += e->references > 1 ? n : 0;
+		u->exclusive_blocks += e->references == 1 ? n : 0;
 		break;
 	case VDO_MAP_COMPRESSED:
 		u->compressed_blocks += n;
@@ -1009,7 +1011,8 @@ int vdo_sub_stat(struct vdo_volume *v, const char *name,
 	if (result == 0 && !u.removing) {
 		result = open_handle(p, name, true, &sub, error);
 		if (result == 0)
-			result = vdo_map_extents(sub, 0, handle_size(sub), 0,
+			result = vdo_map_extents(sub, 0, handle_size(sub),
+						 VDO_MAP_REFERENCES,
 						 count_extent, &u);
 		if (sub != NULL)
 			sub_close(sub);

@@ -193,6 +193,8 @@ struct lock_op {
 	struct completion done; /* home and fn set by the caller */
 	pbn_t pbn;              /* in */
 	struct pbn_lock *lock;  /* out */
+	unsigned references;	/* out, of depot_count() */
+	bool counts;		/* private: no lock is wanted */
 	struct waiter link;     /* private */
 };
 
@@ -209,6 +211,10 @@ bool depot_lock_read(struct depot *d, unsigned zone, struct lock_op *op)
  * being scrubbed, done runs when that is over. */
 bool depot_lock_mapped(struct depot *d, unsigned zone, struct lock_op *op)
 	MUST_CHECK;
+
+/* How many references has the block, which a mapping leads to? 0: it is not known, as
+ * the counts could not be loaded or scrubbed. As depot_lock_mapped(). */
+bool depot_count(struct depot *d, unsigned zone, struct lock_op *op) MUST_CHECK;
 
 /* One more holder of a lock that the caller's group already holds. */
 void depot_lock_share(struct depot *d, unsigned zone, struct pbn_lock *lock);

@@ -116,42 +116,79 @@ static struct pbn_lock *lock_read(struct slab *s, pbn_t pbn)
 	return lock;
 }
 
+/* What is known of @pbn, or will be said of it. */
+static unsigned count(struct slab *s, pbn_t pbn)
+{
+	unsigned n;
+
+	if (s->state != SLAB_REBUILT || slab_pristine(s))
+		return 0;
+	s->recent = true;
+	n = s->counts[pbn - s->start];
+	return n <= REFS_MAX ? n : 0;
+}
+
+static void answer(struct slab *s, struct lock_op *op)
+{
+	if (op->counts)
+		op->references = count(s, op->pbn);
+	else
+		op->lock = lock_read(s, op->pbn);
+}
+
+/* The slab of @op is not being scrubbed, or nobody waits for that. */
+static bool ask(struct slab *s, struct lock_op *op)
+{
+	if (unlikely(s->loading || s->state == SLAB_UNLOADED)) {
+		s->zone->counts.starved = false;
+		if (counts_load(s) == COUNTS_COMING) {
+			waitq_push(&s->lockers, &op->link);
+			return false;
+		}
+	}
+	answer(s, op);
+	return true;
+}
+
 bool depot_lock_read(struct depot *d, unsigned zone, struct lock_op *op)
 {
 	struct depot_zone *z = zone_check(d, zone);
 	struct slab *s;
 
 	op->lock = NULL;
+	op->counts = false;
 	/* Advice may say anything (E trap 8). */
 	if (!is_data_block(&d->geo, op->pbn))
 		return true;
 	s = slab_at(d, op->pbn);
-	if (s->zone != z)
-		return true;
-	if (unlikely(s->loading || s->state == SLAB_UNLOADED)) {
-		z->counts.starved = false;
-		if (counts_load(s) == COUNTS_COMING) {
-			waitq_push(&s->lockers, &op->link);
-			return false;
-		}
-	}
-	op->lock = lock_read(s, op->pbn);
-	return true;
+	return s->zone != z || ask(s, op);
+}
+
+static bool ask_mapped(struct depot_zone *z, struct lock_op *op)
+{
+	struct slab *s = slab_at(z->depot, op->pbn);
+
+	VDO_CHECK(is_data_block(&z->depot->geo, op->pbn) && s->zone == z);
+	op->lock = NULL;
+	op->references = 0;
+	if (likely(s->state <= SLAB_UNLOADED || s->loading) ||
+	    !scrubber_runs(z) || zone_read_only(z))
+		return ask(s, op);
+	scrubber_want(s);
+	waitq_push(&s->lockers, &op->link);
+	return false;
 }
 
 bool depot_lock_mapped(struct depot *d, unsigned zone, struct lock_op *op)
 {
-	struct depot_zone *z = zone_check(d, zone);
-	struct slab *s = slab_at(d, op->pbn);
+	op->counts = false;
+	return ask_mapped(zone_check(d, zone), op);
+}
 
-	VDO_CHECK(is_data_block(&d->geo, op->pbn) && s->zone == z);
-	if (likely(s->state <= SLAB_UNLOADED || s->loading) ||
-	    !scrubber_runs(z) || zone_read_only(z))
-		return depot_lock_read(d, zone, op);
-	op->lock = NULL;
-	scrubber_want(s);
-	waitq_push(&s->lockers, &op->link);
-	return false;
+bool depot_count(struct depot *d, unsigned zone, struct lock_op *op)
+{
+	op->counts = true;
+	return ask_mapped(zone_check(d, zone), op);
 }
 
 void pbnlock_answer(struct slab *s)
@@ -164,7 +201,7 @@ void pbnlock_answer(struct slab *s)
 	while ((w = waitq_pop(&taken)) != NULL) {
 		struct lock_op *op = container_of(w, struct lock_op, link);
 
-		op->lock = lock_read(s, op->pbn);
+		answer(s, op);
 		completion_post(&op->done);
 	}
 }

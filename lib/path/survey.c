@@ -16,6 +16,8 @@
 
 #include "path/survey.h"
 
+#include <string.h>
+
 #include "front/io.h"
 #include "path/path_priv.h"
 
@@ -29,6 +31,9 @@
 	/* a copy of that */						       \
 	X(S_COPY, survey_copy, ON_LOGICAL)				       \
 	X(S_COPIED, survey_copied, ON_LOGICAL)				       \
+	/* references of what is in the copies, zone after zone */	       \
+	X(S_COUNT, survey_count, ON_CANDIDATE)				       \
+	X(S_COUNTED, survey_counted, ON_CANDIDATE)			       \
 	/* the callback, also after errors */				       \
 	X(S_END, survey_end, ANYWHERE)
 
@@ -86,6 +91,98 @@ void survey_start(struct path *p, struct io *io)
 	flow_start(&s->flow);
 }
 
+/* The block of the slot that is looked at, if it has one of its own. */
+static bool slot_block(const struct survey *s, pbn_t *pbn)
+{
+	const struct survey_page *page = &s->pages[s->page];
+	lbn_t lbn = page->lbn + s->slot;
+	struct mapping m;
+
+	if (lbn < s->first || lbn >= s->end)
+		return false;
+	m = mapping_page_get(page->bytes, s->slot);
+	*pbn = m.pbn;
+	return m.pbn != ZERO_BLOCK && mapping_plausible(s->slabs, m);
+}
+
+/* On to the next slot. False: there is none. */
+static bool next_slot(struct survey *s)
+{
+	if (++s->slot == MAP_PAGE_ENTRIES) {
+		s->slot = 0;
+		s->page++;
+	}
+	return s->page < s->count;
+}
+
+/* Ask the next zone, if one is left. */
+static int next_zone(struct survey *s)
+{
+	s->page = 0;
+	s->slot = 0;
+	if (s->zones == 0)
+		return S_END;
+	s->flow.queues[ON_CANDIDATE] = depot_queue(
+		s->path->config.depot, (unsigned)__builtin_ctz(s->zones));
+	return S_COUNT;
+}
+
+/* Which zones are to be asked? */
+static int count_pages(struct survey *s)
+{
+	const struct depot *depot = s->path->config.depot;
+	pbn_t pbn;
+
+	s->zones = 0;
+	s->page = 0;
+	s->slot = 0;
+	for (unsigned i = 0; i < s->count; i++)
+		memset(s->pages[i].references, 0,
+		       sizeof(s->pages[i].references));
+	if (s->count == 0)
+		return S_END;
+	do {
+		if (slot_block(s, &pbn))
+			s->zones |= UINT32_C(1) << depot_zone_of(depot, pbn);
+	} while (next_slot(s));
+	return next_zone(s);
+}
+
+static void note_count(struct survey *s)
+{
+	s->pages[s->page].references[s->slot] = (uint8_t)s->count_op.references;
+}
+
+static int survey_count(struct flow *f)
+{
+	struct survey *s = survey_of(f);
+	struct depot *depot = s->path->config.depot;
+	unsigned zone = (unsigned)__builtin_ctz(s->zones);
+
+	while (s->page < s->count) {
+		if (slot_block(s, &s->count_op.pbn) &&
+		    depot_zone_of(depot, s->count_op.pbn) == zone) {
+			flow_await_any(f, &s->count_op.done, S_COUNTED);
+			if (!depot_count(depot, zone, &s->count_op))
+				return FLOW_WAIT;
+			flow_unpark(f);
+			note_count(s);
+		}
+		(void)next_slot(s);
+	}
+	s->zones &= s->zones - 1;
+	return next_zone(s);
+}
+
+static int survey_counted(struct flow *f)
+{
+	struct survey *s = survey_of(f);
+
+	note_count(s);
+	(void)next_slot(s);
+	return S_COUNT;
+}
+
 static int survey_turn(struct flow *f)
 {
 	struct survey *s = survey_of(f);
@@ -97,7 +194,7 @@ static int survey_turn(struct flow *f)
 	s->done = tree_of(s)->lbn;
 	VDO_CHECK(s->done <= s->end && s->count <= s->max);
 	if (s->done == s->end || s->count == s->max)
-		return S_END;
+		return s->references ? count_pages(s) : S_END;
 	f->queues[ON_LOGICAL] =
 		p->zones[map_zone_of(p->config.map, s->done)].queue;
 	return tree_of(s)->page == ZERO_BLOCK ? S_LOOK : S_COPY;

@@ -14,14 +14,16 @@
  *
  * It neither takes locks nor waits for them: a write that was acknowledged may
  * not be in its page yet. Who wants those to be seen has them flushed before: a
- * flush ends when all that it covers is in the map (I14).
+ * flush ends when all that it covers is in the map (I14). References are counted
+ * after the pages, as they are then.
  *
- * Runs on: logical zones. Lifetime: its owner's; it is nobody's business between
+ * Runs on: logical zones, then physical ones. Lifetime: its owner's; it is nobody's business between
  * two calls.
  */
 #ifndef PATH_SURVEY_H
 #define PATH_SURVEY_H
 
+#include "depot/depot.h"
 #include "exec/flow.h"
 #include "format/mapping.h"
 #include "map/map.h"
@@ -34,6 +36,9 @@ struct path;
 struct survey_page {
 	lbn_t lbn; /* of its first slot */
 	uint8_t bytes[BLOCK_SIZE];
+	/* With "references": those of the block of each slot; 0: none, or not
+	 * known. */
+	uint8_t references[MAP_PAGE_ENTRIES];
 };
 
 /* Of each tree: its next page, or where that can be if it has not been looked
@@ -46,6 +51,7 @@ struct survey_tree {
 struct survey {
 	/* in, once; not empty, inside of the volume */
 	lbn_t first, end;
+	bool references; /* are asked for, of blocks in the range */
 	/* out */
 	lbn_t done;
 	unsigned count; /* of pages */
@@ -59,12 +65,15 @@ struct survey {
 	struct map_op op;
 	unsigned tree;
 	struct survey_tree trees[ROOT_COUNT];
+	struct lock_op count_op;
+	uint32_t zones; /* physical ones that are to be asked, a bit each */
+	unsigned page, slot; /* how far the one that is asked is */
 
 	struct survey_page pages[SURVEY_PAGES];
 };
 
-/* Go on with the survey of @io, which comes with a hold. All of *s but first and
- * end is zero the first time. */
+/* Go on with the survey of @io, which comes with a hold. All of *s but what goes in is
+ * zero the first time. */
 void survey_start(struct path *p, struct io *io);
 
 #endif

@@ -926,6 +926,105 @@ START_TEST(read_only_meanwhile)
 }
 END_TEST
 
+/* -------------------------------------------------------------- references */
+
+static unsigned references[2048];
+
+static int note_references(void *arg, const struct vdo_extent *e)
+{
+	for (uint64_t i = 0; i < e->length / B; i++)
+		references[e->offset / B + i] = e->references;
+	ck_assert((e->kind == VDO_MAP_DATA || e->kind == VDO_MAP_COMPRESSED) ||
+		  e->references == 0);
+	return 0;
+}
+
+static void look_at_references(struct fixture *f)
+{
+	memset(references, 0xff, sizeof(references));
+	ck_assert_int_eq(vdo_map_extents(f->volume, 0, f->logical_blocks * B,
+					 VDO_MAP_REFERENCES, note_references,
+					 NULL),
+			 0);
+}
+
+static void check_references(struct fixture *f)
+{
+	look_at_references(f);
+	for (unsigned i = 0; i < 2048; i++) {
+		unsigned want = i < 500	   ? 1
+				: i < 900  ? 2
+				: i < 1000 ? 1
+				: i < 1300 ? 0
+				: i < 1554 ? 254
+				: i < 1600 ? 0
+				: i < 2000 ? 2
+					   : 0;
+
+		ck_assert_msg(references[i] == want, "block %u: %u", i,
+			      references[i]);
+	}
+}
+
+static void copy(struct fixture *f, uint64_t dst, uint64_t src, uint64_t count)
+{
+	ck_assert_int_eq(vdo_copy_range(f->volume, dst * B, src * B, count * B,
+					0),
+			 0);
+	memmove(f->expect + dst, f->expect + src, count * sizeof(value_t));
+}
+
+/* As written; with few counts in memory; before slabs are scrubbed. Of a volume that
+ * is read-only nothing is known. */
+START_TEST(references_are_told)
+{
+	struct fixture f;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "compression=off");
+	fixture_write(&f, 0, 1000, V_UNIQUE(1), 0);
+	copy(&f, 1600, 500, 400);
+	ck_assert_int_eq(vdo_write_zeroes(f.volume, 50 * B, 1000 * B, 0), 0);
+	fixture_write(&f, 1300, 1, V_UNIQUE(5000), 0);
+	for (unsigned i = 1; i < 254; i++)
+		copy(&f, 1300 + i, 1300, 1);
+	check_references(&f);
+	fixture_reopen(&f, "counts-memory=64K");
+	check_references(&f);
+	fixture_flush(&f);
+	fixture_abandon(&f);
+	fixture_open(&f, "counts-memory=64K");
+	check_references(&f);
+	fixture_reopen(&f, "read-only=on");
+	look_at_references(&f);
+	for (unsigned i = 0; i < 2048; i++)
+		ck_assert_uint_eq(references[i], 0);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Of parts of compressed blocks: those of all parts together. */
+START_TEST(references_of_parts)
+{
+	struct fixture f;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "compression=on");
+	for (unsigned i = 0; i < 100; i++)
+		ck_assert_int_eq(fixture_try_write(
+					 &f, i, V_SQUEEZE(10 * i + 1, 500), 0),
+				 0);
+	fixture_flush(&f);
+	copy(&f, 1000, 0, 100);
+	look_at_references(&f);
+	for (unsigned i = 0; i < 100; i++) {
+		ck_assert_uint_ge(references[i], 2);
+		ck_assert_uint_eq(references[i], references[1000 + i]);
+	}
+	fixture_fini(&f);
+}
+END_TEST
+
 START_TEST(names)
 {
 	static const char *const want[] = {"hole", "zero", "data",
@@ -963,5 +1062,7 @@ int main(void)
 	tcase_add_loop_test(tc, damaged_interior_entry, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, read_only_meanwhile, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, names);
+	tcase_add_loop_test(tc, references_are_told, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, references_of_parts, 0, FIXTURE_KINDS);
 	return unit_run();
 }

@@ -544,7 +544,10 @@ START_TEST(test_snapshots)
 	put(a, 100, 1000, V_UNIQUE(1));
 	ck_assert_int_eq(vdo_write_zeroes(a, 10 * B, 0, 0), 0);
 	before = used(&f);
+	ck_assert_uint_eq(stat_of(&f, "a").exclusive_blocks, 1000);
 	OK(vdo_sub_snapshot(f.volume, "a", "s", &said));
+	ck_assert_uint_eq(stat_of(&f, "a").exclusive_blocks, 0);
+	ck_assert_uint_eq(stat_of(&f, "s").shared_blocks, 1000);
 	OK(vdo_sub_clone(f.volume, "s", "c", &said));
 	ck_assert_uint_le(used(&f), before + 4);
 	ck_assert_str_eq(names(&f), "a c s* ");
@@ -555,6 +558,9 @@ START_TEST(test_snapshots)
 	c = open_sub(&f, "c");
 	put(a, 100, 500, V_UNIQUE(5000));
 	put(c, 600, 500, V_UNIQUE(6000));
+	fixture_flush(&f);
+	ck_assert_uint_eq(stat_of(&f, "a").exclusive_blocks, 500);
+	ck_assert_uint_eq(stat_of(&f, "a").shared_blocks, 500);
 	ck_assert_int_eq(try_put(s, 0, 1, V_UNIQUE(1)), -VDO_EREADONLY);
 	has(s, 0, 100, V_ZERO);
 	has(s, 100, 1000, V_UNIQUE(1));
