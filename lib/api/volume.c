@@ -225,6 +225,9 @@ int vdo_grow(struct vdo_volume *v, uint64_t physical_size,
 	error_clear(error);
 	if (v == NULL)
 		return error_missing(error, "volume");
+	if (v->sub != NULL)
+		return error_set(error, -EINVAL,
+				 "this is a sub-volume: vdo_sub_resize() is for it");
 	result = handle_enter(v);
 	if (result != 0)
 		return error_finish(error, result);

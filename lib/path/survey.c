@@ -102,7 +102,7 @@ static bool slot_block(const struct survey *s, pbn_t *pbn)
 		return false;
 	m = mapping_page_get(page->bytes, s->slot);
 	*pbn = m.pbn;
-	return m.pbn != ZERO_BLOCK && mapping_plausible(s->slabs, m);
+	return m.pbn != ZERO_BLOCK && mapping_plausible(&s->slabs, m);
 }
 
 /* On to the next slot. False: there is none. */

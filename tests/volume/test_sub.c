@@ -530,6 +530,38 @@ START_TEST(test_resize)
 }
 END_TEST
 
+/* A volume that grows has room for more of them. */
+START_TEST(test_volume_grows)
+{
+	struct vdo_volume *a;
+	struct fixture f;
+
+	begin(&f, _i, POOL);
+	OK(vdo_sub_create(f.volume, "a", 47 * MIB, &said));
+	FAILS(-ENOSPC, vdo_sub_create(f.volume, "b", 2 * MIB, &said));
+	a = open_sub(&f, "a");
+	put(a, 0, 300, V_UNIQUE(1));
+	FAILS(-EINVAL, vdo_grow(a, 0, 256 * MIB, &said));
+	OK(vdo_grow(f.volume, 0, 256 * MIB, &said));
+	OK(vdo_sub_create(f.volume, "b", 2 * MIB, &said));
+	OK(vdo_sub_resize(f.volume, "a", 50 * MIB, &said));
+	OK(vdo_sub_snapshot(f.volume, "a", "s", &said));
+	put(a, 49 * UNIT, 256, V_UNIQUE(1000));
+	close_sub(a);
+	f.logical_blocks = 256 * UNIT;
+	ck_assert_int_eq(fixture_try_close(&f), 0);
+	fixture_open(&f, "");
+	a = open_sub(&f, "a");
+	has(a, 0, 300, V_UNIQUE(1));
+	has(a, 49 * UNIT, 256, V_UNIQUE(1000));
+	close_sub(a);
+	ck_assert_str_eq(names(&f), "a b s* ");
+	ck_assert_int_eq(fixture_try_close(&f), 0);
+	f.logical_blocks = 64 * UNIT;
+	fixture_fini(&f);
+}
+END_TEST
+
 /* ---------------------------------------------------------------- snapshots */
 
 START_TEST(test_snapshots)
@@ -1173,6 +1205,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_copies_between, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_maps, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_resize, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_volume_grows, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_snapshots, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_one_moment, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_lies);
