@@ -24,6 +24,7 @@ dist_man_MANS += \
 	%D%/vdo_sim_new.3 \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
+	%D%/vdo_sub_create.3 \
 	%D%/vdo_suspend.3 \
 	%D%/vdo_trim.3 \
 	%D%/vdo_usage_inspect.3 \
@@ -142,6 +143,18 @@ links_vdo_stats_get = \
 	%D%/links/vdo_stats_value.3
 links_vdo_strerror = \
 	%D%/links/vdo_error_name.3
+links_vdo_sub_create = \
+	%D%/links/vdo_sub_changes.3 \
+	%D%/links/vdo_sub_clone.3 \
+	%D%/links/vdo_sub_copy.3 \
+	%D%/links/vdo_sub_list.3 \
+	%D%/links/vdo_sub_open.3 \
+	%D%/links/vdo_sub_places.3 \
+	%D%/links/vdo_sub_remove.3 \
+	%D%/links/vdo_sub_rename.3 \
+	%D%/links/vdo_sub_resize.3 \
+	%D%/links/vdo_sub_snapshot.3 \
+	%D%/links/vdo_sub_stat.3
 links_vdo_suspend = \
 	%D%/links/vdo_resume.3
 links_vdo_trim = \
@@ -171,6 +184,7 @@ man_links = \
 	$(links_vdo_sim_new) \
 	$(links_vdo_stats_get) \
 	$(links_vdo_strerror) \
+	$(links_vdo_sub_create) \
 	$(links_vdo_suspend) \
 	$(links_vdo_trim) \
 	$(links_vdo_usage_inspect)
@@ -212,6 +226,8 @@ $(links_vdo_stats_get):
 	$(man_link)/vdo_stats_get.3 >$@
 $(links_vdo_strerror):
 	$(man_link)/vdo_strerror.3 >$@
+$(links_vdo_sub_create):
+	$(man_link)/vdo_sub_create.3 >$@
 $(links_vdo_suspend):
 	$(man_link)/vdo_suspend.3 >$@
 $(links_vdo_trim):
