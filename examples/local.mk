@@ -24,7 +24,7 @@ examples_vdoctl_vdoctl_LDADD = lib/libvdo.la
 
 noinst_PROGRAMS += examples/callbacks examples/changes examples/clone \
 	examples/epoll examples/hello examples/map examples/poll \
-	examples/pool examples/snapshot
+	examples/pool examples/pools examples/snapshot
 examples_callbacks_SOURCES = %D%/callbacks.c
 examples_callbacks_LDADD = lib/libvdo.la -lpthread
 examples_changes_SOURCES = %D%/changes.c
@@ -41,6 +41,8 @@ examples_poll_SOURCES = %D%/poll.c
 examples_poll_LDADD = lib/libvdo.la
 examples_pool_SOURCES = %D%/pool.c
 examples_pool_LDADD = lib/libvdo.la -lpthread
+examples_pools_SOURCES = %D%/pools.c
+examples_pools_LDADD = lib/libvdo.la
 examples_snapshot_SOURCES = %D%/snapshot.c
 examples_snapshot_LDADD = lib/libvdo.la
 

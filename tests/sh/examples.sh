@@ -37,6 +37,11 @@ expect '^12288 bytes to be saved: 12288 at 4194304$' changes
 expect '^4096 bytes copied, [1-9][0-9]* bytes of holes' map volume copy
 expect '^hello, world' sh -c 'head -n 1 copy'
 expect 'the pool ran [1-9]' pool
+expect '^disk: the second version' pools
+expect '^monday: the first version' pools
+expect '^disk 1073741824$' pools
+expect '^monday 1073741824 read-only$' pools
+expect '^1 is left' pools
 expect '64 of 64 requests done, 0 failed' poll
 expect '^original: the second version' snapshot original copy
 expect '^copy: the first version' snapshot original copy
