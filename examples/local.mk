@@ -17,6 +17,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/vdoctl/savings.c %D%/vdoctl/savings.h \
 	%D%/vdoctl/savings_html.c \
 	%D%/vdoctl/show.c \
+	%D%/vdoctl/sub.c \
 	%D%/vdoctl/trim.c \
 	%D%/vdoctl/usage.c \
 	%D%/vdoctl/vdoctl.h

@@ -20,7 +20,8 @@
 
 struct job {
 	const char *path;
-	struct vdo_volume *volume;
+	struct target target;
+	struct vdo_volume *volume; /* of the target */
 	uint64_t position, end; /* what is left of the range, in bytes */
 	uint64_t unit;          /* the alignment */
 	char *window;
@@ -41,10 +42,10 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
 
 /* Open the volume and find the range. */
 static int job_open(struct job *job, const struct arguments *a,
-		    const char *label)
+		    const char *label, bool writes)
 {
-	struct vdo_error error;
 	uint64_t size;
+	int code;
 
 	memset(job, 0, sizeof(*job));
 	job->path = a->path;
@@ -53,10 +54,10 @@ static int job_open(struct job *job, const struct arguments *a,
 		complain("out of memory");
 		return EXIT_FAILED;
 	}
-	if (vdo_open(a->path, a->config, &job->volume, &error) != 0) {
-		job->volume = NULL;
-		return complain_vdo(a->path, &error);
-	}
+	code = target_open(&job->target, a, writes);
+	if (code != EXIT_OK)
+		return code;
+	job->volume = job->target.volume;
 	size = vdo_volume_size(job->volume);
 	job->unit = vdo_volume_alignment(job->volume);
 	if (a->offset > size ||
@@ -75,21 +76,16 @@ static int job_open(struct job *job, const struct arguments *a,
 }
 
 /* Close the volume; its failure is ours. */
-static int job_close(struct job *job, int code)
+static int job_close(struct job *job, const struct arguments *a, int code)
 {
-	int r = 0;
-
 	progress_end(&job->progress);
 	if (job->verbose)
 		mention("%s: %s: %llu bytes from byte %llu on", job->path,
 			job->progress.label,
 			(unsigned long long)(job->position - job->first),
 			(unsigned long long)job->first);
-	if (job->volume != NULL)
-		r = vdo_close(job->volume);
+	code = target_close(&job->target, a, code);
 	free(job->window);
-	if (r != 0)
-		code = complain_result(job->path, "close", r);
 	if (code == EXIT_OK && interrupted()) {
 		complain("interrupted");
 		code = EXIT_FAILED;
@@ -161,6 +157,9 @@ static const char write_help[] =
 	"Copy standard input into a volume, up to its end.\n\n"
 	"  --offset N     byte of the volume to begin at (default 0)\n"
 	"  --length N     bytes to copy at most\n"
+	"  --sub NAME     in the sub-volume of this name\n"
+	"  --force        in a volume that holds sub-volumes: in all of it, which "
+	"may\n                 destroy them\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
 	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
@@ -240,7 +239,7 @@ static int run_write(struct job *job, const struct arguments *a)
 
 	memset(job, 0, sizeof(*job));
 	if (code == EXIT_OK)
-		code = job_open(job, a, "writing");
+		code = job_open(job, a, "writing", true);
 	while (code == EXIT_OK && !over && !interrupted() &&
 	       job->position < job->end)
 		code = write_piece(job, &over);
@@ -259,6 +258,7 @@ static const char read_help[] =
 	"The volume is opened read-only.\n\n"
 	"  --offset N     first byte (default 0)\n"
 	"  --length N     number of bytes (default: up to the end)\n"
+	"  --sub NAME     of the sub-volume of this name\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
 	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
@@ -280,7 +280,7 @@ static int write_output(const char *buffer, size_t count)
 
 static int run_read(struct job *job, const struct arguments *a)
 {
-	int code = job_open(job, a, "reading");
+	int code = job_open(job, a, "reading", false);
 
 	if (code == EXIT_OK)
 		job->progress.total = job->end - job->position;
@@ -304,10 +304,13 @@ static int run_read(struct job *job, const struct arguments *a)
  */
 
 static const char discard_help[] =
-	"Usage: vdoctl discard FILE --offset N --length N [-o NAME=VALUE]...\n"
+	"Usage: vdoctl discard FILE --offset N --length N [OPTION]...\n"
 	"Forget a part of a volume: it reads as zeroes and takes no space.\n\n"
 	"  --offset N     first byte\n"
 	"  --length N     number of bytes\n"
+	"  --sub NAME     in the sub-volume of this name\n"
+	"  --force        in a volume that holds sub-volumes: in all of it, which "
+	"may\n                 destroy them\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
 	"  -v, --verbose  show what is done, and the log of the library\n"
 	"  -h, --help     this text\n";
@@ -343,7 +346,7 @@ static int discard_whole(struct job *job, uint64_t count)
 
 static int run_discard(struct job *job, const struct arguments *a)
 {
-	int code = job_open(job, a, "discarding");
+	int code = job_open(job, a, "discarding", true);
 	uint64_t first, last;
 
 	if (code != EXIT_OK)
@@ -379,7 +382,7 @@ static int run(int argc, char **argv, const char *accept, const char *help,
 		code = try_help();
 	} else {
 		catch_if_writing(a.config);
-		code = job_close(&job, work(&job, &a));
+		code = job_close(&job, &a, work(&job, &a));
 	}
 	arguments_free(&a);
 	return code;
@@ -387,15 +390,15 @@ static int run(int argc, char **argv, const char *accept, const char *help,
 
 int command_write(int argc, char **argv)
 {
-	return run(argc, argv, "ol", write_help, false, run_write);
+	return run(argc, argv, "olSF", write_help, false, run_write);
 }
 
 int command_read(int argc, char **argv)
 {
-	return run(argc, argv, "olr", read_help, false, run_read);
+	return run(argc, argv, "olSr", read_help, false, run_read);
 }
 
 int command_discard(int argc, char **argv)
 {
-	return run(argc, argv, "ol", discard_help, true, run_discard);
+	return run(argc, argv, "olSF", discard_help, true, run_discard);
 }

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 static const char index_help[] =
 	"Usage: vdoctl index info FILE [--json]\n"
@@ -61,17 +60,6 @@ char *memory_text(char *buffer, int32_t code)
 /*
  * info
  */
-
-static char *time_text(char *buffer, size_t size, uint64_t ms)
-{
-	time_t t = (time_t)(ms / 1000);
-	struct tm tm;
-
-	if (gmtime_r(&t, &tm) == NULL ||
-	    strftime(buffer, size, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
-		snprintf(buffer, size, "%llu ms", (unsigned long long)ms);
-	return buffer;
-}
 
 static void save_json(struct json *j, const struct vdo_index_save *s)
 {
@@ -134,7 +122,7 @@ static void blocks_line(const char *label, uint64_t n)
 
 static void save_line(const struct vdo_index_save *s, unsigned number)
 {
-	char when[64];
+	char when[TIME_TEXT];
 
 	printf("  save %-21u ", number);
 	if (!s->valid) {
@@ -144,7 +132,7 @@ static void save_line(const struct vdo_index_save *s, unsigned number)
 	printf("chapters %llu to %llu, %u zone%s, %s%s\n",
 	       (unsigned long long)s->oldest, (unsigned long long)s->newest,
 	       s->zones, s->zones == 1 ? "" : "s",
-	       time_text(when, sizeof(when), s->time_ms),
+	       time_text(when, (int64_t)(s->time_ms / 1000)),
 	       s->newest_save ? " (newest)" : "");
 }
 

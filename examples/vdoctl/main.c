@@ -5,6 +5,7 @@
 #include "vdoctl.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../storage.h"
@@ -22,6 +23,7 @@ static const struct {
 	{"read-only", command_read_only, "have nobody write to a volume"},
 	{"rebuild", command_rebuild, "make a volume that is read-only writable"},
 	{"trim", command_trim, "give free blocks back to the storage"},
+	{"sub", command_sub, "volumes in a volume, their snapshots and clones"},
 	{"savings", command_savings, "show what a volume saves, and why not more"},
 	{"stats", command_stats, "show the statistics of a volume"},
 	{"map", command_map, "show what of a volume is mapped"},
@@ -63,6 +65,8 @@ static const struct option argument_table[] = {
 	{"why", no_argument, NULL, 'w' + 256},
 	{"everywhere", no_argument, NULL, 'e' + 256},
 	{"html", required_argument, NULL, 'H' + 256},
+	{"table", required_argument, NULL, 't' + 256},
+	{"sub", required_argument, NULL, 'S' + 256},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{NULL, 0, NULL, 0}};
@@ -114,6 +118,12 @@ static bool take_long(struct arguments *a, int letter, const char *accept,
 	case 'f':
 		a->undo_from = optarg;
 		return true;
+	case 't':
+		a->table = optarg;
+		return true;
+	case 'S':
+		a->sub = optarg;
+		return true;
 	default:
 		set_switch(a, letter);
 		return true;
@@ -146,11 +156,17 @@ static int take_options(struct arguments *a, int argc, char **argv,
 		if (!good)
 			return try_help();
 	}
-	if (optind + 1 != argc) {
-		complain(optind == argc ? "which FILE?" : "more than one FILE");
+	if (optind == argc) {
+		complain("which FILE?");
 		return try_help();
 	}
 	a->path = argv[optind];
+	a->operands = argv + optind + 1;
+	a->operand_count = argc - optind - 1;
+	if (a->operand_count > 0 && strchr(accept, 'm') == NULL) {
+		complain("more than one FILE");
+		return try_help();
+	}
 	return outputs_are_apart(a->path) ? -1 : EXIT_FAILED;
 }
 
@@ -182,6 +198,23 @@ bool confirm(const char *question)
 		return false;
 	}
 	return answer[0] == 'y' || answer[0] == 'Y';
+}
+
+int give_up(void)
+{
+	complain("nothing was changed; --yes does it without asking");
+	return EXIT_FAILED;
+}
+
+char *time_text(char *buffer, int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(buffer, TIME_TEXT, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		snprintf(buffer, TIME_TEXT, "%lld s", (long long)seconds);
+	return buffer;
 }
 
 void catch_if_writing(const struct vdo_config *config)

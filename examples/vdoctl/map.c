@@ -18,7 +18,7 @@
 struct map {
 	const char *path;
 	const struct arguments *arguments;
-	struct vdo_volume *volume;
+	struct target target;
 	uint64_t begin, end;
 	struct json json;
 	uint64_t extents[KINDS], bytes[KINDS];
@@ -32,6 +32,7 @@ static const char map_help[] =
 	"The volume is opened read-only.\n\n"
 	"  --offset N     first byte (default 0); a multiple of 4096\n"
 	"  --length N     number of bytes (default: up to the end)\n"
+	"  --sub NAME     of the sub-volume of this name\n"
 	"  --json         print JSON\n"
 	"  --svg          print a picture\n"
 	"  -o NAME=VALUE  any option that 'vdoctl options' lists\n"
@@ -162,14 +163,12 @@ static void draw(const struct map *m)
 static int open_map(struct map *m)
 {
 	const struct arguments *a = m->arguments;
-	struct vdo_error error;
 	uint64_t size, length;
+	int code = target_open(&m->target, a, false);
 
-	if (vdo_open(a->path, a->config, &m->volume, &error) != 0) {
-		m->volume = NULL;
-		return complain_vdo(a->path, &error);
-	}
-	size = vdo_volume_size(m->volume);
+	if (code != EXIT_OK)
+		return code;
+	size = vdo_volume_size(m->target.volume);
 	if (a->offset > size ||
 	    (a->has_length && a->length > size - a->offset)) {
 		complain("%s: the range ends behind the volume, which has %llu "
@@ -200,7 +199,7 @@ static int show(struct map *m)
 		json_number(&m->json, "length", m->end - m->begin);
 		json_begin(&m->json, "extents", '[');
 	}
-	r = vdo_map_extents(m->volume, m->begin, m->end - m->begin, 0, add, m);
+	r = vdo_map_extents(m->target.volume, m->begin, m->end - m->begin, 0, add, m);
 	if (m->arguments->json) {
 		json_end(&m->json, ']');
 		totals_json(m);
@@ -219,9 +218,9 @@ int command_map(int argc, char **argv)
 {
 	static struct map m;
 	struct arguments a;
-	int code, r = 0;
+	int code;
 
-	if (!arguments_parse(&a, argc, argv, "oljsr", map_help)) {
+	if (!arguments_parse(&a, argc, argv, "oljSsr", map_help)) {
 		code = a.code;
 	} else if (a.json && a.svg) {
 		complain("either --json or --svg");
@@ -233,10 +232,7 @@ int command_map(int argc, char **argv)
 		code = open_map(&m);
 		if (code == EXIT_OK)
 			code = show(&m);
-		if (m.volume != NULL)
-			r = vdo_close(m.volume);
-		if (r != 0)
-			code = complain_result(a.path, "close", r);
+		code = target_close(&m.target, &a, code);
 	}
 	arguments_free(&a);
 	return code;

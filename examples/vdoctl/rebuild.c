@@ -38,12 +38,6 @@ enum state {
 	STATE_UPGRADE = 7,
 };
 
-static int give_up(void)
-{
-	complain("nothing was changed; --yes does it without asking");
-	return EXIT_FAILED;
-}
-
 static int mark(const struct arguments *a)
 {
 	struct vdo_error error;

@@ -20,6 +20,7 @@ int command_grow(int argc, char **argv);
 int command_read_only(int argc, char **argv);
 int command_rebuild(int argc, char **argv);
 int command_trim(int argc, char **argv);
+int command_sub(int argc, char **argv);
 int command_savings(int argc, char **argv);
 int command_stats(int argc, char **argv);
 int command_map(int argc, char **argv);
@@ -39,18 +40,20 @@ struct arguments {
 	bool json, svg, verbose, unlocked, exact;
 	bool repair, data, no_index, yes, force;
 	bool why, everywhere;
-	const char *undo, *undo_from, *html; /* NULL: not said */
+	const char *undo, *undo_from, *html, *table, *sub; /* NULL: not said */
+	char **operands; /* behind FILE */
+	int operand_count;
 	int code; /* of a command that ends here */
 };
 
 /*
  * Parse the options of the commands that look into a volume. @accept has the
- * letters of those that the command takes: o(ffset) l(ength) (si)z(e)
- * L(ogical-size) j(son) s(vg) U(nlocked) (e)x(act) R(epair) d(ata) n(o-index)
- * y(es) F(orce) u(ndo) (undo-)f(rom) w(hy) e(verywhere) H(tml); with r the
- * volume is opened read-only unless -o says otherwise. False: the command ends
- * with a->code, after help or a complaint. Free @a with arguments_free() in any
- * case.
+ * letters of those that the command takes: o(ffset) l(ength) (si)z(e) L(ogical-size)
+ * j(son) s(vg) U(nlocked) (e)x(act) R(epair) d(ata) n(o-index) y(es) F(orce) u(ndo) (undo-)f(rom)
+ * w(hy) e(verywhere) H(tml) t(able) S(ub); with m there may be more operands
+ * than FILE, with r the volume is opened read-only unless -o says otherwise. False:
+ * the command ends with a->code, after help or a complaint. Free @a with
+ * arguments_free() in any case.
  */
 bool arguments_parse(struct arguments *a, int argc, char **argv,
 		     const char *accept, const char *help);
@@ -58,6 +61,9 @@ void arguments_free(struct arguments *a);
 
 /* Ask on standard error and wait for an answer; all but a yes is a no. */
 bool confirm(const char *question);
+
+/* After a no; returns EXIT_FAILED. */
+int give_up(void);
 
 /* Wait for a job, with a bar; it is cancelled when we are interrupted. */
 int job_finish(struct vdo_job *job, struct vdo_error *error);
@@ -75,6 +81,22 @@ unsigned usage_saving_percent(const struct vdo_usage *u);
 /* catch_interrupts(), unless the volume is opened read-only: then there is no
  * harm in what signals do by default. */
 void catch_if_writing(const struct vdo_config *config);
+
+/*
+ * sub.c: what a command works on: the volume or, with --sub, one in it. Both calls
+ * complain, and return an exit code; target_close() the one it was given if all is
+ * well. A pool as a whole is not written to unless with --force.
+ */
+struct target {
+	struct vdo_volume *whole;
+	struct vdo_volume *volume; /* to be read or written: whole, or in it */
+};
+int target_open(struct target *t, const struct arguments *a, bool writes);
+int target_close(struct target *t, const struct arguments *a, int code);
+
+/* A time in words; @buffer has TIME_TEXT bytes and is returned. */
+#define TIME_TEXT 40
+char *time_text(char *buffer, int64_t seconds);
 
 /* An index's memory code in words; @buffer is returned. */
 #define MEMORY_TEXT 64

@@ -28,6 +28,7 @@ sh_tests = \
 	%D%/savings.sh \
 	%D%/spdx.sh \
 	%D%/static.sh \
+	%D%/sub.sh \
 	%D%/symbols.sh \
 	%D%/system.sh \
 	%D%/trim.sh \

@@ -22,7 +22,7 @@ expect 2 "$vdoctl" discard "$volume"
 expect 2 "$vdoctl" info "$volume" --offset 1
 expect 2 "$vdoctl" info "$volume" "$volume"
 test ! -e "$volume" || failed=1
-for command in check format grow info index read-only rebuild trim savings stats map write read discard options; do
+for command in check format grow info index read-only rebuild trim sub savings stats map write read discard options; do
 	expect 0 "$vdoctl" "$command" --help
 	has "$dir/out" "Usage: vdoctl $command"
 done
