@@ -6,7 +6,8 @@ nbdkitplugin_LTLIBRARIES = examples/nbdkit/libnbdkit-vdo-plugin.la
 examples_nbdkit_libnbdkit_vdo_plugin_la_SOURCES = \
 	%D%/given.c %D%/given.h \
 	%D%/plugin.c \
-	examples/process.c examples/process.h
+	examples/process.c examples/process.h \
+	examples/text.c examples/text.h
 examples_nbdkit_libnbdkit_vdo_plugin_la_CFLAGS = $(AM_CFLAGS) $(NBDKIT_CFLAGS)
 examples_nbdkit_libnbdkit_vdo_plugin_la_LDFLAGS = -module -avoid-version \
 	-shared

@@ -7,7 +7,10 @@
  * One volume is opened when the server has forked (the volume's threads would
  * not survive that) and shared by all connections, which therefore see each
  * other's completed writes. Requests come on many threads at once; each makes
- * one synchronous call.
+ * one synchronous call. The export that a connection asks for is a sub-volume,
+ *of which it has a handle of its own, or the whole volume: only under the empty
+ *name, and where there are sub-volumes read-only, since whoever makes a file
+ *system there would destroy them all.
  *
  * After the fork nobody may read the messages any more, and under --run the
  * command has begun and would wait for ever. So in get_ready the storage is
@@ -16,13 +19,14 @@
  * may meet. It costs what opening costs, and writes nothing that opening for
  * service would not.
  *
- *	get_ready     make the file (format=on); open the storage; try the volume
- *	after_fork    open the volume; what fails here could not be foreseen
- *	cleanup       close the volume, then the storage
+ *	get_ready     make the file (format=on); open the storage; try the
+ *volume after_fork    open the volume; what fails here could not be foreseen
+ *	cleanup       close what is open, the volume, the storage
  */
 #include "build.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -39,6 +43,7 @@
 #include <vdo/vdo.h>
 
 #include "examples/process.h"
+#include "examples/text.h"
 #include "given.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -49,7 +54,8 @@ static struct vdo_config *config;
 static struct vdo_device *device;
 static struct vdo_volume *volume;
 static struct given given;
-static char *file;       /* absolute */
+static char *file;	 /* absolute */
+static char *export;	 /* what the empty name leads to; NULL: the volume */
 static bool make_volume; /* format=on */
 static char help[8192];
 
@@ -76,6 +82,7 @@ static void fill_help(void)
 
 	help_add("file=<PATH>  (required) The volume: a file or block device.\n"
 		 "format=on|off  Make the volume if the file is missing.\n"
+		 "export=<NAME>  The sub-volume that is the default export.\n"
 		 "Options of the library (default; values):");
 	for (size_t i = 0; (o = vdo_config_describe(i)) != NULL; i++)
 		help_add("\n%s=%s  %s (%s)", o->name,
@@ -99,6 +106,7 @@ static void plugin_load(void)
 static void plugin_unload(void)
 {
 	vdo_config_free(config);
+	free(export);
 	free(file);
 }
 
@@ -121,6 +129,13 @@ static int plugin_config(const char *key, const char *value)
 		free(file);
 		file = nbdkit_absolute_path(value);
 		return file == NULL ? -1 : 0;
+	}
+	if (strcmp(key, "export") == 0) {
+		free(export);
+		export = strdup(value);
+		if (export == NULL)
+			nbdkit_error("out of memory");
+		return export == NULL ? -1 : 0;
 	}
 	if (strcmp(key, "format") == 0) {
 		int on = nbdkit_parse_bool(value);
@@ -189,8 +204,8 @@ static int open_storage(void)
 	if (make_volume && is_missing() &&
 	    vdo_format(file, config, &error) != 0)
 		return complain(&error);
-	if (given.read_only && vdo_config_set(config, "read-only", "on",
-					      &error) != 0)
+	if (given.read_only &&
+	    vdo_config_set(config, "read-only", "on", &error) != 0)
 		return complain(&error);
 	r = vdo_device_open_config(file, config, &device, &error);
 	if (r == -EACCES || r == -EPERM || r == -EROFS)
@@ -220,6 +235,19 @@ static int close_volume(void)
 	return -1;
 }
 
+/* Is the sub-volume there that is the default export? */
+static int try_export(void)
+{
+	struct vdo_volume *sub;
+	struct vdo_error error;
+
+	if (export == NULL)
+		return 0;
+	if (vdo_sub_open(volume, export, VDO_OPEN_READ_ONLY, &sub, &error) != 0)
+		return complain(&error);
+	return vdo_close(sub);
+}
+
 /* No signal ends us while the volume is open: it is delivered afterwards. */
 static int plugin_get_ready(void)
 {
@@ -233,8 +261,11 @@ static int plugin_get_ready(void)
 	r = open_storage();
 	if (r == 0)
 		r = open_volume();
-	if (r == 0)
-		r = close_volume();
+	if (r == 0) {
+		r = try_export();
+		if (close_volume() != 0)
+			r = -1;
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return r;
 }
@@ -262,34 +293,178 @@ static int plugin_after_fork(void)
 	return given.run ? 0 : -1;
 }
 
+/*
+ * Exports
+ */
+
+static int is_open(void)
+{
+	if (volume != NULL)
+		return 0;
+	nbdkit_error("%s: could not be opened, see above", file);
+	return -1;
+}
+
+/* The protocol has no other names than UTF-8. */
+static bool can_be_told(const char *name)
+{
+	uint32_t character;
+	size_t n = 1;
+
+	for (; *name != '\0' && n > 0; name += n)
+		n = text_decode(name, &character);
+	return n > 0;
+}
+
+static int add_export(void *arg, const struct vdo_sub *s)
+{
+	if (s->removing || !can_be_told(s->name))
+		return 0;
+	return nbdkit_add_export(arg, s->name,
+				 s->read_only ? "snapshot" : NULL) == 0
+		       ? 0
+		       : -EIO; /* it has said why */
+}
+
+static bool is_no_pool(int result)
+{
+	return result == -ENOENT || result == -VDO_ESIGNATURE;
+}
+
+static int list_exports(int readonly, int is_tls,
+			struct nbdkit_exports *exports)
+{
+	struct vdo_error error = {0};
+	int r = is_open();
+
+	if (r == 0 && export == NULL)
+		r = nbdkit_add_export(exports, "", "the whole volume");
+	if (r != 0)
+		return -1;
+	r = vdo_sub_list(volume, add_export, exports, &error);
+	if (r == 0 || is_no_pool(r))
+		return 0;
+	return error.code != 0 ? complain(&error) : -1;
+}
+
+static const char *default_export(int readonly, int is_tls)
+{
+	return export == NULL ? "" : export;
+}
+
+/*
+ * Connections
+ */
+
+struct connection {
+	struct vdo_volume *volume; /* the whole one, or a handle of our own */
+	bool can_write;
+	struct connection *next, **place; /* where it is in the list */
+};
+
+/* All that are open: when the server ends nbdkit closes none of them. */
+static struct connection *connections;
+static pthread_mutex_t connections_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void list_add(struct connection *c)
+{
+	pthread_mutex_lock(&connections_lock);
+	c->next = connections;
+	c->place = &connections;
+	if (c->next != NULL)
+		c->next->place = &c->next;
+	connections = c;
+	pthread_mutex_unlock(&connections_lock);
+}
+
+static void list_remove(struct connection *c)
+{
+	pthread_mutex_lock(&connections_lock);
+	*c->place = c->next;
+	if (c->next != NULL)
+		c->next->place = c->place;
+	pthread_mutex_unlock(&connections_lock);
+}
+
+static int look_at_one(void *arg, const struct vdo_sub *s)
+{
+	return 1;
+}
+
+static void connect_to_whole(struct connection *c)
+{
+	c->volume = volume;
+	c->can_write =
+		!vdo_volume_is_read_only(volume) &&
+		is_no_pool(vdo_sub_list(volume, look_at_one, NULL, NULL));
+}
+
+static int connect_to_sub(struct connection *c, const char *name, int readonly)
+{
+	unsigned flags = readonly ? VDO_OPEN_READ_ONLY : 0;
+	struct vdo_error error;
+
+	if (vdo_volume_is_read_only(volume))
+		flags = VDO_OPEN_READ_ONLY;
+	if (vdo_sub_open(volume, name, flags, &c->volume, &error) != 0)
+		return complain(&error);
+	c->can_write = !vdo_volume_is_read_only(c->volume);
+	return 0;
+}
+
+static void *connection_open(int readonly)
+{
+	const char *name = is_open() == 0 ? nbdkit_export_name() : NULL;
+	struct connection *c = name == NULL ? NULL : calloc(1, sizeof(*c));
+
+	if (c == NULL) {
+		if (name != NULL)
+			nbdkit_error("out of memory");
+		return NULL;
+	}
+	if (*name == '\0') {
+		connect_to_whole(c);
+	} else if (connect_to_sub(c, name, readonly) != 0) {
+		free(c);
+		return NULL;
+	}
+	list_add(c);
+	return c;
+}
+
+static void connection_close(void *handle)
+{
+	struct connection *c = handle;
+
+	list_remove(c);
+	if (c->volume != volume)
+		(void)vdo_close(c->volume);
+	free(c);
+}
+
+/* No request is under way any more. */
 static void plugin_cleanup(void)
 {
+	while (connections != NULL)
+		connection_close(connections);
 	(void)close_volume();
 	vdo_device_close(device);
 	device = NULL;
 }
 
-/*
- * Connections. A handle has nothing of its own.
- */
-
-static void *connection_open(int readonly)
+static struct vdo_volume *volume_of(void *handle)
 {
-	if (volume == NULL) {
-		nbdkit_error("%s: could not be opened, see above", file);
-		return NULL;
-	}
-	return NBDKIT_HANDLE_NOT_NEEDED;
+	return ((struct connection *)handle)->volume;
 }
 
 static int64_t connection_size(void *handle)
 {
-	return (int64_t)vdo_volume_size(volume);
+	return (int64_t)vdo_volume_size(volume_of(handle));
 }
 
 static int can_write(void *handle)
 {
-	return !vdo_volume_is_read_only(volume);
+	return ((struct connection *)handle)->can_write;
 }
 
 static int can(void *handle)
@@ -305,7 +480,7 @@ static int can_fua(void *handle)
 static int block_size(void *handle, uint32_t *minimum, uint32_t *preferred,
 		      uint32_t *maximum)
 {
-	*minimum = vdo_volume_alignment(volume);
+	*minimum = vdo_volume_alignment(volume_of(handle));
 	*preferred = 4096;
 	*maximum = MAXIMUM_REQUEST;
 	return 0;
@@ -341,33 +516,35 @@ static int volume_pread(void *handle, void *buf, uint32_t count,
 			uint64_t offset, uint32_t flags)
 {
 	return finish("read", offset,
-		      vdo_pread(volume, buf, count, offset, 0));
+		      vdo_pread(volume_of(handle), buf, count, offset, 0));
 }
 
 static int volume_pwrite(void *handle, const void *buf, uint32_t count,
 			 uint64_t offset, uint32_t flags)
 {
-	return finish("write", offset,
-		      vdo_pwrite(volume, buf, count, offset, fua(flags)));
+	return finish(
+		"write", offset,
+		vdo_pwrite(volume_of(handle), buf, count, offset, fua(flags)));
 }
 
 static int volume_flush(void *handle, uint32_t flags)
 {
-	return finish("flush", 0, vdo_flush(volume, 0));
+	return finish("flush", 0, vdo_flush(volume_of(handle), 0));
 }
 
 /* A hint: what is not a whole unit at the edges is left alone. */
 static int volume_trim(void *handle, uint32_t count, uint64_t offset,
 		       uint32_t flags)
 {
-	uint64_t unit = vdo_volume_alignment(volume);
+	uint64_t unit = vdo_volume_alignment(volume_of(handle));
 	uint64_t start = (offset + unit - 1) / unit * unit;
 	uint64_t end = (offset + count) / unit * unit;
 
 	if (start >= end)
 		return flags & NBDKIT_FLAG_FUA ? volume_flush(handle, 0) : 0;
-	return finish("trim", offset,
-		      vdo_discard(volume, end - start, start, fua(flags)));
+	return finish(
+		"trim", offset,
+		vdo_discard(volume_of(handle), end - start, start, fua(flags)));
 }
 
 static int volume_zero(void *handle, uint32_t count, uint64_t offset,
@@ -376,9 +553,10 @@ static int volume_zero(void *handle, uint32_t count, uint64_t offset,
 	int r;
 
 	if (flags & NBDKIT_FLAG_MAY_TRIM)
-		r = vdo_discard(volume, count, offset, fua(flags));
+		r = vdo_discard(volume_of(handle), count, offset, fua(flags));
 	else
-		r = vdo_write_zeroes(volume, count, offset, fua(flags));
+		r = vdo_write_zeroes(volume_of(handle), count, offset,
+				     fua(flags));
 	return finish("zero", offset, r);
 }
 
@@ -403,11 +581,12 @@ static int add_extent(void *arg, const struct vdo_extent *e)
 static int volume_extents(void *handle, uint32_t count, uint64_t offset,
 			  uint32_t flags, struct nbdkit_extents *extents)
 {
-	uint64_t unit = vdo_volume_alignment(volume);
+	uint64_t unit = vdo_volume_alignment(volume_of(handle));
 	uint64_t start = offset / unit * unit;
 	uint64_t end = (offset + count + unit - 1) / unit * unit;
 	struct told t = {extents, offset, flags & NBDKIT_FLAG_REQ_ONE};
-	int r = vdo_map_extents(volume, start, end - start, 0, add_extent, &t);
+	int r = vdo_map_extents(volume_of(handle), start, end - start, 0,
+				add_extent, &t);
 
 	return finish("extents", offset, r > 0 ? 0 : r);
 }
@@ -427,7 +606,10 @@ static struct nbdkit_plugin plugin = {
 	.get_ready = plugin_get_ready,
 	.after_fork = plugin_after_fork,
 	.cleanup = plugin_cleanup,
+	.list_exports = list_exports,
+	.default_export = default_export,
 	.open = connection_open,
+	.close = connection_close,
 	.get_size = connection_size,
 	.block_size = block_size,
 	.can_write = can_write,

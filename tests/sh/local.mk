@@ -20,6 +20,7 @@ sh_tests = \
 	%D%/man.sh \
 	%D%/models.sh \
 	%D%/nbdkit.sh \
+	%D%/nbdkit-exports.sh \
 	%D%/nbdkit-options.sh \
 	%D%/options.sh \
 	%D%/readme.sh \

@@ -353,7 +353,16 @@ info()
 case_U() { info -U - && info -U ./other; }
 case_p() { info -i 127.0.0.1 -p $((20000 + $$ % 40000)); }
 case_i() { case_p; }
-case_e() { info -U - -e anything; }
+case_e()
+{
+	nbdkit -U - -e disk "$plugin" v --run 'nbdinfo "$uri"' >out 2>&1 &&
+		fail "-e: there is no such export"
+	grep -q ENOENT out || fail "-e: the message is: $(cat out)"
+	"$vdoctl" format pool --size 64M --logical-size 64M >out 2>&1 &&
+		"$vdoctl" sub create pool disk 4M || fail "-e: no pool"
+	nbdkit -U - -e disk "$plugin" pool --run 'nbdinfo "$uri"' >out 2>&1
+	grep -q 'export-size: 4194304 ' out || fail "-e: $(cat out)"
+}
 case_mask_handshake() { info -U - --mask-handshake=0; }
 case_no_sr() { info -U - --no-sr; }
 case_o() { info -U - -o; }
@@ -417,6 +426,22 @@ for signal in HUP INT QUIT ILL TRAP ABRT BUS FPE USR1 SEGV USR2 ALRM TERM \
 	ended "$pid" "SIG$signal"
 	state clean "SIG$signal"
 done
+# With a client: nbdkit does not close its connection then.
+cp pool v
+mkfifo fifo
+if background "SIGTERM with a client" "$plugin" v; then
+	nbdcopy - "nbd+unix:///disk?socket=$dir/socket" <fifo >out 2>&1 &
+	client=$!
+	exec 5>fifo
+	cat data >&5 # more than a pipe holds: the client reads, and is connected
+	kill "$pid"
+	until_true 'grep -q "^ShdPnd:[[:space:]]*0*\$" /proc/$pid/status' ||
+		fail "SIGTERM with a client: not taken"
+	exec 5>&-
+	wait $client # its next requests are refused
+	ended "$pid" "SIGTERM with a client"
+	state clean "SIGTERM with a client"
+fi
 for signal in PIPE XFSZ; do
 	background "SIG$signal" "$plugin" v || continue
 	kill -$signal "$pid"
