@@ -358,17 +358,23 @@ static int run_stat(const struct arguments *a, struct vdo_volume *v)
  * remove
  */
 
+static const struct entry *find_entry(const struct entries *all,
+				      const char *name)
+{
+	for (size_t i = 0; i < all->count; i++)
+		if (strcmp(all->entry[i].name, name) == 0)
+			return &all->entry[i];
+	return NULL;
+}
+
 /* All of them are there, and are to be removed: nothing is asked in vain. */
 static int ask_to_remove(const struct arguments *a, const struct entries *all)
 {
 	for (int i = 0; i < a->operand_count; i++) {
-		const struct entry *e = all->entry;
-		const struct entry *end = e + all->count;
+		const struct entry *e = find_entry(all, a->operands[i]);
 		char size[SIZE_TEXT];
 
-		while (e < end && strcmp(e->name, a->operands[i]) != 0)
-			e++;
-		if (e == end) {
+		if (e == NULL) {
 			complain("%s: there is no sub-volume \"%s\"; nothing "
 				 "was changed",
 				 a->path, a->operands[i]);
@@ -388,25 +394,39 @@ static int ask_to_remove(const struct arguments *a, const struct entries *all)
 	return EXIT_OK;
 }
 
-static int run_remove(const struct arguments *a, struct vdo_volume *v)
+/* What was being removed is gone by the first change, whichever that is. */
+static int remove_one(const struct arguments *a, struct vdo_volume *v,
+		      const char *name, bool removing)
 {
 	struct vdo_error error;
+	int r = vdo_sub_remove(v, name, &error);
+
+	if (r == 0 || (r == -ENOENT && removing))
+		return EXIT_OK;
+	return complain_vdo(a->path, &error);
+}
+
+static int run_remove(const struct arguments *a, struct vdo_volume *v)
+{
 	struct entries all;
 	int code = read_entries(a, v, &all);
 
 	if (code == EXIT_OK)
 		code = ask_to_remove(a, &all);
-	free(all.entry);
 	for (int i = 0; code == EXIT_OK && i < a->operand_count; i++) {
+		const char *name = a->operands[i];
+
 		if (i > 0 && interrupted()) {
 			complain("interrupted: \"%s\" and what follows it are "
 				 "still there",
-				 a->operands[i]);
-			return EXIT_FAILED;
+				 name);
+			code = EXIT_FAILED;
+		} else {
+			code = remove_one(a, v, name,
+					  find_entry(&all, name)->sub.removing);
 		}
-		if (vdo_sub_remove(v, a->operands[i], &error) != 0)
-			code = complain_vdo(a->path, &error);
 	}
+	free(all.entry);
 	return code;
 }
 

@@ -377,6 +377,39 @@ for command in 'create new 1M' 'snapshot disk new' 'resize disk 1G' \
 done
 listed copy disk
 
+# A removal that was interrupted: what the directory has then is put there.
+expect 0 "$vdoctl" format "$dir/removing" --size 64M --logical-size 64M
+expect 0 "$vdoctl" sub create "$dir/removing" disk 8M
+expect 0 "$vdoctl" write "$dir/removing" --sub disk <"$dir/data"
+copy=0
+"$vdoctl" read "$dir/removing" --length 8 | grep -q vdosubs1 || copy=8M
+"$vdoctl" read "$dir/removing" --offset $copy --length 8K >"$dir/copy"
+# crc AT FROM COUNT: put there the CRC of these bytes, which is that of gzip but for
+# its start: four bytes bring gzip's there
+crc()
+{
+	{
+		printf '\377\377\377\377'
+		tail -c +$(($2 + 1)) "$dir/copy" | head -c "$3"
+	} | gzip -c | tail -c 8 | head -c 4 >"$dir/crc"
+	dd if="$dir/crc" of="$dir/copy" bs=1 seek="$1" conv=notrunc 2>/dev/null
+}
+printf '\004' | dd of="$dir/copy" bs=1 seek=$((4096 + 32)) conv=notrunc \
+	2>/dev/null
+crc 40 4096 60
+crc 44 0 44
+expect 0 "$vdoctl" write "$dir/removing" --force --offset $copy <"$dir/copy"
+expect 0 "$vdoctl" sub list "$dir/removing"
+has "$dir/out" '^ *8.00 MiB  removing .* disk$'
+expect 1 "$vdoctl" read "$dir/removing" --sub disk
+has "$dir/err" EBUSY
+expect 0 "$vdoctl" sub remove "$dir/removing" disk --yes
+expect 0 "$vdoctl" sub list "$dir/removing" --json
+has "$dir/out" '"sub_volumes": \[\]'
+expect 0 "$vdoctl" sub create "$dir/removing" disk 8M
+expect 0 "$vdoctl" read "$dir/removing" --sub disk --length 1M
+cmp "$dir/out" "$dir/zero" >&2 || failed=1
+
 # Both copies of the directory: nothing is shown, and nothing more is lost.
 mv "$other" "$volume"
 for block in 0 8M; do
