@@ -268,6 +268,8 @@ static int stat_json(struct vdo_volume *v, const char *name,
 	json_number(&j, "zero_blocks", u->zero_blocks);
 	json_number(&j, "data_blocks", u->data_blocks);
 	json_number(&j, "compressed_blocks", u->compressed_blocks);
+	json_number(&j, "shared_blocks", u->shared_blocks);
+	json_number(&j, "exclusive_blocks", u->exclusive_blocks);
 	json_begin(&j, "places", '[');
 	r = vdo_sub_places(v, name, place_json, &j, error);
 	json_end(&j, ']');
@@ -295,6 +297,8 @@ static int stat_people(struct vdo_volume *v, const char *name,
 		       const char *parent, const struct vdo_sub_usage *u,
 		       struct vdo_error *error)
 {
+	uint64_t unknown = u->data_blocks - u->shared_blocks -
+			   u->exclusive_blocks;
 	char size[SIZE_TEXT], when[TIME_TEXT];
 
 	text_print(stdout, name);
@@ -311,6 +315,10 @@ static int stat_people(struct vdo_volume *v, const char *name,
 	       size_text(size, u->size));
 	blocks_line("mapped", mapped_blocks(u));
 	blocks_line("  stored as they are", u->data_blocks);
+	blocks_line("    shared", u->shared_blocks);
+	blocks_line("    its own", u->exclusive_blocks);
+	if (unknown > 0)
+		blocks_line("    not known which", unknown);
 	blocks_line("  compressed", u->compressed_blocks);
 	blocks_line("  zeroes", u->zero_blocks);
 	blocks_line("not mapped", u->unmapped_blocks);
@@ -576,7 +584,7 @@ struct sub_command {
 static const struct sub_command sub_commands[] = {
 	{"create", "NAME SIZE", 2, 2, "m", run_create},
 	{"list", "and nothing else", 0, 0, "mrj", run_list},
-	{"stat", "NAME", 1, 1, "mrjt", run_stat},
+	{"stat", "NAME", 1, 1, "mjt", run_stat},
 	{"snapshot", "SOURCE NAME", 2, 2, "m", run_snapshot},
 	{"clone", "SOURCE NAME", 2, 2, "m", run_clone},
 	{"resize", "NAME SIZE", 2, 2, "m", run_resize},

@@ -209,6 +209,9 @@ test "$(number size)" -eq 67108864 || failed=1
 test "$(number parent)" -eq 0 || failed=1
 test "$(number data_blocks)" -eq 512 || failed=1
 test "$(number mapped_blocks)" -eq 512 || failed=1
+# One half is behind all sub-volumes as well.
+test "$(number exclusive_blocks)" -eq 256 || failed=1
+test "$(number shared_blocks)" -eq 256 || failed=1
 test "$(number unmapped_blocks)" -eq $((16384 - 512)) || failed=1
 test "$(number length)" -eq 67108864 || failed=1
 place=$(number place)
@@ -262,6 +265,13 @@ id=$(number id)
 expect 0 "$vdoctl" sub stat "$volume" monday --json
 test "$(number parent)" -eq "$id" || failed=1
 has "$dir/out" '"read_only": true'
+# The disk overwrote 1 MiB of this, the clone discarded 64 KiB of that.
+test "$(number shared_blocks)" -eq $((512 - 16)) || failed=1
+test "$(number exclusive_blocks)" -eq 16 || failed=1
+expect 0 "$vdoctl" sub stat "$volume" monday
+has "$dir/out" '^      shared  *496 blocks'
+expect 0 "$vdoctl" sub stat "$volume" monday -o read-only=on
+has "$dir/out" '^      not known which  *512 blocks'
 expect 0 "$vdoctl" sub stat "$volume" monday
 has "$dir/out" '^  kind  *snapshot of disk$'
 expect 0 "$vdoctl" sub list "$volume"
