@@ -19,7 +19,12 @@
  * it open, and vdo_abandon() does nothing.
  *
  * A crash leaves each sub-volume as it was before a call that changes the pool, or as
- * it is after it. What such a call left behind is cleaned up by the next one.
+ * it is after it. What such a call left behind is cleaned up by the next one. (One
+ * thing is else: of a volume without space for one block more a crash may leave a
+ * sub-volume that was being removed, with a part of its data.)
+ *
+ * vdo_close() of a sub-volume of a suspended volume waits until it is resumed, if
+ * calls do.
  *
  * Names are 1 to 255 bytes, any but '/' and NUL.
  *

@@ -107,17 +107,18 @@ int vdo_open_device_start(struct vdo_device *device,
 int vdo_opened_get(struct vdo_job *job, struct vdo_volume **volume);
 
 /*
- * Wait for all I/O, save everything, close. The handle is gone afterwards
- * whatever is returned. An error means that the volume could not be saved; it
+ * Wait for all I/O, save everything, close. The handle is gone afterwards,
+ * but where it says so. An error means that the volume could not be saved; it
  * then is as after a crash or read-only. -ENOSPC, -EDQUOT, -EFBIG: the file
  * system that holds it is full, a quota is used up, or a limit of file sizes
  * reached, and what was acknowledged since the last good flush may be lost,
- * though all else may have been saved. -EDEADLK from a callback (the volume
- * stays open).
+ * though all else may have been saved. -EDEADLK from a callback, -EBUSY while
+ * sub-volumes of it are open: the volume stays open.
  */
 int vdo_close(struct vdo_volume *volume);
 
-/* Drop a volume as a crash would: wait for I/O under way, save nothing. */
+/* Drop a volume as a crash would: wait for I/O under way, save nothing. While
+ * sub-volumes of it are open this does nothing. */
 void vdo_abandon(struct vdo_volume *volume);
 
 /*

@@ -42,10 +42,14 @@ struct pool {
 	pthread_mutex_t change;
 	atomic_bool loaded; /* changes once, under change */
 	bool begun; /* the first directory was not written whole */
+	/* A directory that could not be written may be on the storage all the same, and
+	 * would count: the one in memory has to be written over it first. */
+	atomic_bool unsure;
 	pthread_mutex_t lock;
 	struct directory directory; /* sequence 0: there is none */
 	struct sub *subs;
 	unsigned handles;
+	uint64_t closed; /* the id of who must not be opened now; or 0 */
 };
 
 static struct pool *pool_create(struct vdo_volume *whole)
@@ -99,6 +103,8 @@ static int look(struct pool *p, unsigned n, struct directory_header *h)
 	result = vdo_pread(p->whole, block, BLOCK_SIZE, n * COPY_BYTES, 0);
 	if (result == 0)
 		result = directory_look(block, h);
+	if (result == 0 && h->sequence % 2 != n)
+		result = -VDO_ECORRUPT;
 	alloc_free(block);
 	return result;
 }
@@ -118,12 +124,6 @@ static int read_copy(struct pool *p, unsigned n, size_t bytes,
 	return result;
 }
 
-/* May a write that was interrupted look like that? */
-static bool is_torn(int result)
-{
-	return result == -ENOENT || result == -VDO_ECHECKSUM;
-}
-
 /* The later copy of those that were written whole. */
 static int read_latest(struct pool *p, struct directory *d)
 {
@@ -133,16 +133,17 @@ static int read_latest(struct pool *p, struct directory *d)
 
 	for (unsigned n = 0; n < 2; n++) {
 		looked[n] = look(p, n, &h[n]);
-		if (looked[n] != 0 && !is_torn(looked[n]))
+		if (looked[n] != 0 && looked[n] != -ENOENT)
 			return looked[n];
 	}
 	late = looked[1] == 0 &&
 	       (looked[0] != 0 || h[1].sequence > h[0].sequence);
 	if (looked[late] != 0)
-		return looked[0] == looked[1] ? looked[0] : -VDO_ECHECKSUM;
+		return -ENOENT;
 	result = read_copy(p, late, h[late].bytes, d);
-	if (!is_torn(result))
+	if (result != -VDO_ECHECKSUM)
 		return result;
+	/* Its write was interrupted: a block is written as a whole, the copy is not. */
 	if (looked[!late] == 0)
 		return read_copy(p, !late, h[!late].bytes, d);
 	p->begun = looked[!late] == -ENOENT && h[late].sequence == 1;
@@ -209,36 +210,53 @@ static int write_copy(struct pool *p, const uint8_t *copy, size_t bytes,
 	return result != 0 ? result : vdo_flush(p->whole, 0);
 }
 
+/* Of the first one the header comes first: a block is written as a whole, so whatever
+ * is there of a directory begins with one. */
+static int write_bytes_of(struct pool *p, const uint8_t *copy, size_t bytes,
+			  uint64_t sequence)
+{
+	uint64_t offset = sequence % 2 * COPY_BYTES;
+	int result = 0;
+
+	if (sequence == 1) {
+		result = write_copy(p, copy, BLOCK_SIZE, offset);
+		p->begun |= result == 0;
+	}
+	return result != 0 ? result : write_copy(p, copy, bytes, offset);
+}
+
 /*
  * Write @d over the copy that does not count. Where there is no space for that the
- * copy is forgotten first. Of the first one the header comes first: a block is written
- * as a whole, so whatever is there of a directory begins with one.
+ * copy is forgotten first.
  */
 static int write_directory(struct pool *p, struct directory *d)
 {
 	size_t bytes = directory_size(d);
 	uint8_t *copy = alloc_aligned(BLOCK_SIZE, 1, bytes);
-	uint64_t offset;
 	int result;
 
 	if (copy == NULL)
 		return -ENOMEM;
 	d->sequence = p->directory.sequence + 1;
-	offset = d->sequence % 2 * COPY_BYTES;
 	directory_encode(d, copy);
 	/* What it says of others is durable first. */
 	result = vdo_flush(p->whole, 0);
-	if (result == 0 && d->sequence == 1)
-		result = write_copy(p, copy, BLOCK_SIZE, offset);
-	if (result == 0)
-		result = write_copy(p, copy, bytes, offset);
+	if (result != 0) {
+		alloc_free(copy);
+		return result;
+	}
+	atomic_store(&p->unsure, true);
+	result = write_bytes_of(p, copy, bytes, d->sequence);
 	if (result == -ENOSPC) {
-		result = vdo_discard(p->whole, COPY_BYTES, offset, 0);
+		result = vdo_discard(p->whole, COPY_BYTES,
+				     d->sequence % 2 * COPY_BYTES, 0);
 		if (result == 0)
 			result = vdo_flush(p->whole, 0);
 		if (result == 0)
-			result = write_copy(p, copy, bytes, offset);
+			result = write_bytes_of(p, copy, bytes, d->sequence);
 	}
+	if (result == 0)
+		atomic_store(&p->unsure, false);
 	alloc_free(copy);
 	return result;
 }
@@ -259,6 +277,18 @@ static int publish(struct pool *p, struct directory *d)
 	return 0;
 }
 
+/* Have the directory in memory count, if another one might. Under change. */
+static int be_sure(struct pool *p)
+{
+	struct directory d;
+	int result;
+
+	if (!atomic_load(&p->unsure) || p->directory.sequence == 0)
+		return 0;
+	result = directory_copy(&d, &p->directory);
+	return result != 0 ? result : publish(p, &d);
+}
+
 /* Forget what is stored in the space of @e. */
 static int discard_space(struct pool *p, const struct sub_entry *e)
 {
@@ -275,8 +305,10 @@ static int discard_space(struct pool *p, const struct sub_entry *e)
 static int drop_entry(struct pool *p, uint64_t id)
 {
 	struct directory d;
-	int result = directory_copy(&d, &p->directory);
+	int result = be_sure(p);
 
+	if (result == 0)
+		result = directory_copy(&d, &p->directory);
 	if (result != 0)
 		return result;
 	result = discard_space(p, directory_find_id(&d, id));
@@ -339,10 +371,12 @@ static int enter(struct vdo_volume *v, struct pool **pool,
 	result = get_pool(v, pool);
 	if (result != 0)
 		return result;
-	if (atomic_load(&(*pool)->loaded))
+	if (atomic_load(&(*pool)->loaded) && !atomic_load(&(*pool)->unsure))
 		return 0;
 	pthread_mutex_lock(&(*pool)->change);
 	result = load(*pool, error);
+	if (result == 0)
+		result = be_sure(*pool);
 	pthread_mutex_unlock(&(*pool)->change);
 	return result;
 }
@@ -404,8 +438,12 @@ static int change_begin(struct vdo_volume *v, bool first, struct pool **pool,
 
 static int change_end(struct pool *p, struct vdo_error *error, int result)
 {
-	if (p != NULL)
+	if (p != NULL) {
+		pthread_mutex_lock(&p->lock);
+		p->closed = 0;
+		pthread_mutex_unlock(&p->lock);
 		pthread_mutex_unlock(&p->change);
+	}
 	return error_finish(error, result);
 }
 
@@ -540,9 +578,10 @@ void sub_close(struct vdo_volume *v)
 	alloc_free(v);
 }
 
-/* The handle of the entry called @name. */
-static int open_handle(struct pool *p, const char *name, bool read_only,
-		       struct vdo_volume **sub, struct vdo_error *error)
+/* The handle of the entry called @name. @owner: by who closed it to others. */
+static int open_entry(struct pool *p, const char *name, bool read_only,
+		      bool owner, struct vdo_volume **sub,
+		      struct vdo_error *error)
 {
 	struct sub_entry *e;
 	int result;
@@ -554,12 +593,20 @@ static int open_handle(struct pool *p, const char *name, bool read_only,
 				   "'%s' is being removed: remove it again to finish "
 				   "that",
 				   name);
+	if (result == 0 && e->id == p->closed && !owner)
+		result = error_set(error, -EBUSY, "'%s' is being changed", name);
 	if (result == 0) {
 		*sub = new_handle(p, e, read_only);
 		result = *sub == NULL ? -ENOMEM : 0;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return result;
+}
+
+static int open_handle(struct pool *p, const char *name, bool read_only,
+		       struct vdo_volume **sub, struct vdo_error *error)
+{
+	return open_entry(p, name, read_only, false, sub, error);
 }
 
 int vdo_sub_open(struct vdo_volume *v, const char *name, unsigned flags,
@@ -635,29 +682,82 @@ int vdo_sub_rename(struct vdo_volume *v, const char *name,
 	return change_end(p, error, result);
 }
 
+/* It is not open, and is not opened until change_end(). */
 static int must_be_closed(struct pool *p, const struct sub_entry *e,
 			  struct vdo_error *error)
 {
-	if (count_open(p, e->id) == 0)
+	bool open;
+
+	pthread_mutex_lock(&p->lock);
+	open = find_open(p, e->id) != NULL;
+	if (!open)
+		p->closed = e->id;
+	pthread_mutex_unlock(&p->lock);
+	if (!open)
 		return 0;
 	return error_set(error, -EBUSY, "'%s' is open: close it first",
 			 e->name);
 }
 
+static int mark_removing(struct pool *p, uint64_t id)
+{
+	struct directory d;
+	int result = directory_copy(&d, &p->directory);
+
+	if (result != 0)
+		return result;
+	directory_find_id(&d, id)->flags |= SUB_REMOVING;
+	return publish(p, &d);
+}
+
+#define MAKE_ROOM (UINT64_C(16) << 20)
+
+/* Discard of @id until there is space for the mark. */
+static int make_room(struct pool *p, uint64_t id)
+{
+	const struct sub_entry *e = directory_find_id(&p->directory, id);
+	struct sub_map *m = sub_map_create(e);
+	uint64_t length;
+	int result = m == NULL ? -ENOMEM : -ENOSPC;
+
+	for (uint64_t at = 0; result == -ENOSPC && at < m->size; at += length) {
+		const struct sub_piece *piece = sub_map_find(m, at);
+
+		length = MIN(MAKE_ROOM, piece->offset + piece->length - at);
+		result = vdo_discard(p->whole, length,
+				     piece->place + at - piece->offset, 0);
+		if (result == 0)
+			result = mark_removing(p, id);
+	}
+	alloc_free(m);
+	return result;
+}
+
 /*
  * Mark it first, so that an interruption leaves no sub-volume with parts of its data.
- * A volume that is so full that there is no space for the mark is to get some by this:
- * then it goes without.
+ * In a volume that is so full that there is no space for the mark some of the data
+ * makes room for it.
  */
-static int remove_entry(struct pool *p, struct directory *d,
-			struct sub_entry *e)
+static int remove_entry(struct pool *p, uint64_t id)
 {
-	uint64_t id = e->id;
-	int result;
+	int result = mark_removing(p, id);
 
-	e->flags |= SUB_REMOVING;
-	result = publish(p, d);
-	return result != 0 && result != -ENOSPC ? result : drop_entry(p, id);
+	if (result == -ENOSPC)
+		result = make_room(p, id);
+	return result != 0 ? result : drop_entry(p, id);
+}
+
+/* Has somebody begun to remove it? */
+static bool is_being_removed(struct pool *p, const char *name)
+{
+	const struct sub_entry *e;
+	bool is;
+
+	pthread_mutex_lock(&p->lock);
+	e = directory_find(&p->directory, name);
+	is = e != NULL && (e->flags & SUB_REMOVING) != 0;
+	pthread_mutex_unlock(&p->lock);
+	return is;
 }
 
 int vdo_sub_remove(struct vdo_volume *v, const char *name,
@@ -666,20 +766,27 @@ int vdo_sub_remove(struct vdo_volume *v, const char *name,
 	struct directory d;
 	struct sub_entry *e = NULL;
 	struct pool *p;
-	int result = change_begin(v, false, &p, &d, error);
+	int result = enter(v, &p, error);
+	bool begun = result == 0 && name != NULL && is_being_removed(p, name);
 
+	if (result == 0 && name == NULL)
+		result = error_missing(error, "name");
+	if (result != 0)
+		return error_finish(error, result);
+	/* This finishes what was begun. */
+	result = change_begin(v, false, &p, &d, error);
 	if (result != 0)
 		return change_end(p, error, result);
-	if (name == NULL)
-		result = error_missing(error, "name");
-	if (result == 0)
-		result = find(&d, name, &e, error);
+	if (begun && directory_find(&d, name) == NULL) {
+		directory_fini(&d);
+		return change_end(p, error, 0);
+	}
+	result = find(&d, name, &e, error);
 	if (result == 0)
 		result = must_be_closed(p, e, error);
 	if (result == 0)
-		result = remove_entry(p, &d, e);
-	else
-		directory_fini(&d);
+		result = remove_entry(p, e->id);
+	directory_fini(&d);
 	return change_end(p, error, result);
 }
 
@@ -701,10 +808,9 @@ static int empty_end(struct pool *p, const struct sub_entry *e, uint64_t size,
 	int result = must_be_closed(p, e, error);
 
 	if (result == 0)
-		result = open_handle(p, e->name, false, &v, error);
+		result = open_entry(p, e->name, false, true, &v, error);
 	if (result != 0)
 		return result;
-	v->read_only = false;
 	result = vdo_map_extents(v, size, handle_size(v) - size, 0, found_data,
 				 NULL);
 	if (result == 0)
@@ -1010,10 +1116,15 @@ int vdo_sub_stat(struct vdo_volume *v, const char *name,
 		result = error_missing(error, "usage");
 	if (result == 0 && !u.removing) {
 		result = open_handle(p, name, true, &sub, error);
-		if (result == 0)
-			result = vdo_map_extents(sub, 0, handle_size(sub),
+		/* Others may have had that name in between. */
+		if (result == 0 && sub->sub->id != u.id)
+			result = explain_name(error, -ENOENT, name);
+		if (result == 0) {
+			u.size = handle_size(sub);
+			result = vdo_map_extents(sub, 0, u.size,
 						 VDO_MAP_REFERENCES,
 						 count_extent, &u);
+		}
 		if (sub != NULL)
 			sub_close(sub);
 	}
@@ -1048,6 +1159,8 @@ int vdo_sub_places(struct vdo_volume *v, const char *name,
 
 		result = callback(arg, &x);
 	}
+	if (m == NULL)
+		return error_finish(error, result);
 	alloc_free(m);
 	return result;
 }

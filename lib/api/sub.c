@@ -211,7 +211,6 @@ static int walk_on(struct walk *w)
 	q.arg = w;
 	q.group = NULL;
 	w->q.length -= length;
-	w->q.flags &= ~VDO_IO_NOWAIT;
 	if (!w->backward) {
 		w->q.offset += length;
 		w->q.source += length;
@@ -310,6 +309,9 @@ int sub_pass(struct vdo_volume *v, const struct sub *from,
 	one.group = &v->calls;
 	if (translate(m, source, &one))
 		return front_submit(f, &one);
+	/* All of it cannot begin at once. */
+	if ((q->flags & VDO_IO_NOWAIT) != 0)
+		return -EAGAIN;
 	one = *q;
 	one.group = &v->calls;
 	return sub_walk(f, m, source, &one);

@@ -64,6 +64,8 @@ struct waiting_call {
 	struct iovec *vectors;
 	uint64_t first, last; /* chunks */
 	uint64_t left;	      /* of these, that are not done */
+	struct completion go; /* for one that is refused in the end */
+	int result;
 };
 
 /* A call with more chunks does not begin them, and waits until they had their
@@ -95,7 +97,23 @@ static void set_done(struct subcopy *c, uint64_t chunk,
 	}
 }
 
-/* Outside of the lock. */
+static void end_call(struct waiting_call *w)
+{
+	struct front_group *g = &w->handle->calls;
+
+	if (w->result != 0)
+		w->q.callback(w->q.arg, w->result);
+	alloc_free(w->vectors);
+	alloc_free(w);
+	front_group_leave(g);
+}
+
+static void end_call_there(struct completion *c)
+{
+	end_call(container_of(c, struct waiting_call, go));
+}
+
+/* Outside of the lock. A callback is for a queue, where this does not run in one. */
 static void let_go(struct list_node *ready)
 {
 	struct list_node *n;
@@ -103,14 +121,15 @@ static void let_go(struct list_node *ready)
 	while ((n = list_pop(ready)) != NULL) {
 		struct waiting_call *w =
 			list_entry(n, struct waiting_call, link);
-		struct front_group *g = &w->handle->calls;
-		int result = sub_pass(w->handle, w->from, &w->q);
+		struct front *f = volume_front(w->handle->volume);
 
-		if (result != 0)
-			w->q.callback(w->q.arg, result);
-		alloc_free(w->vectors);
-		alloc_free(w);
-		front_group_leave(g);
+		w->result = sub_pass(w->handle, w->from, &w->q);
+		if (w->result == 0 || queue_running != NULL) {
+			end_call(w);
+			continue;
+		}
+		completion_init(&w->go, front_queue(f), end_call_there);
+		completion_post(&w->go);
 	}
 }
 

@@ -63,6 +63,7 @@ static const struct result results[] = {
 	{ENOTBLK, "ENOTBLK", "not a file or block device"},
 	{ENOTCONN, "ENOTCONN", "who serves the file is gone"},
 	{ENOTDIR, "ENOTDIR", "not a directory"},
+	{ENOTEMPTY, "ENOTEMPTY", "is not empty"},
 	{ENOTSUP, "ENOTSUP", "not supported"},
 	{ENOTTY, "ENOTTY", "not possible on this kind of file"},
 	{ENXIO, "ENXIO", "no such device or address"},

@@ -124,6 +124,11 @@ void front_forget(struct front *f)
 	unload(f, LOAD_IO);
 }
 
+struct queue *front_queue(const struct front *f)
+{
+	return f->config.queue;
+}
+
 unsigned front_holds(const struct front *f)
 {
 	return atomic_load_explicit(&f->load, memory_order_relaxed) &

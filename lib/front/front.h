@@ -150,6 +150,9 @@ int front_submit_many(struct front *f, const struct io_request *q, unsigned n,
 /* Does anybody wait for a request? Sequentially consistent. Any thread. */
 bool front_has_waiters(const struct front *f);
 
+/* Where calls without blocks end. */
+struct queue *front_queue(const struct front *f);
+
 /* Holds: blocks, flushes and calls without blocks that are under way. */
 unsigned front_holds(const struct front *f);
 

@@ -452,7 +452,7 @@ int directory_look(const uint8_t *header, struct directory_header *h)
 		return -VDO_EVERSION;
 	h->sequence = get_u64(header + 16);
 	if (body > BODY_MAX || h->sequence == 0 ||
-	    h->sequence == UINT64_MAX || get_u64(header + 24) == 0)
+	    h->sequence >= UINT64_MAX - 1 || get_u64(header + 24) == 0)
 		return -VDO_ECORRUPT;
 	h->bytes = BLOCK_SIZE + div_up(body, BLOCK_SIZE) * BLOCK_SIZE;
 	return 0;
@@ -558,9 +558,9 @@ int directory_decode(struct directory *d, const uint8_t *copy, size_t bytes)
 	int result = 0;
 
 	VDO_ASSERT(d->count == 0 && bytes >= BLOCK_SIZE);
-	VDO_ASSERT(body <= bytes - BLOCK_SIZE);
-	if (format_crc(copy + BLOCK_SIZE, body) != get_u32(copy + 40))
-		return -VDO_ECHECKSUM;
+	if (body > bytes - BLOCK_SIZE ||
+	    format_crc(copy + BLOCK_SIZE, body) != get_u32(copy + 40))
+		return -VDO_ECHECKSUM; /* or it is not what was looked at */
 	d->sequence = get_u64(copy + 16);
 	d->next_id = get_u64(copy + 24);
 	for (uint32_t i = 0; result == 0 && i < count; i++)

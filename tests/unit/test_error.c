@@ -58,9 +58,10 @@ END_TEST
 /* Each errno that io.h and volume.h promise must have a name. */
 START_TEST(documented_errnos)
 {
-	static const int codes[] = {EINVAL, ERANGE,  ENOSPC, EIO,    ENOMEM,
-				    EAGAIN, EDEADLK, EMFILE, ENOTBLK, EISDIR,
-				    ENOENT, EACCES,  EROFS,  ENOTSUP, EBUSY};
+	static const int codes[] = {EINVAL,  ERANGE,	ENOSPC,	 EIO,
+				    ENOMEM,  EAGAIN,	EDEADLK, EMFILE,
+				    ENOTBLK, ENOTEMPTY, EISDIR,	 ENOENT,
+				    EACCES,  EROFS,	ENOTSUP, EBUSY};
 
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
 		ck_assert_str_ne(vdo_error_name(-codes[i]), "UNKNOWN");
