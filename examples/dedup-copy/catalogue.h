@@ -17,18 +17,18 @@
  *	48      4     number of the snapshot, from 1
  *	52      -     zeroes
  *
- *	body:  number of roots (4), then for each: name (string), origin
- *(string), place of the catalogue that has it (8; 0: this one), number of its
- *snapshot (4) number of entries (8), then for each: type (1), root (4), mode
- *(4), uid (4), gid (4), mtime seconds (8), nanoseconds (4), size or device
- *number (8), path (string), target of a symbolic link (string), entry a hard
- *link leads to (8), extended attributes (string; see xattr.c), number of
- *extents (4), then for each: place in the file (8), place on the volume (8),
- *	       length in bytes (8)
+ * The body: number of roots (4), then for each: name (string), origin (string),
+ * place of the catalogue that has it (8; 0: this one, or one of another sub-volume),
+ * number of its snapshot (4); number of entries (8), then for each: type (1), root
+ * (4), mode (4), uid (4), gid (4), mtime seconds (8), nanoseconds (4), size or device
+ * number (8), path (string), target of a symbolic link (string), entry a hard link
+ * leads to (8), extended attributes (string; see xattr.c), number of extents (4), then
+ * for each: place in the file (8), place on the volume (8), length in bytes (8).
  *
  * A root is one source of a run: its last path component, and the absolute path
- * it came from (its origin). The list of roots is cumulative: it has all that
- * were ever stored, each with the newest catalogue that holds it.
+ * it came from (its origin). The list of roots is cumulative: it has all that are
+ * known, each with the newest snapshot that had it then; that one may have been
+ * removed since. Lists only grow, so a root has the same number in all catalogues.
  *
  * Invariants
  *  (1) The first component of an entry's path is the name of its root.

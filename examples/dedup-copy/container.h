@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The archive that dedup-copy keeps on a volume.
+ * What dedup-copy stores: in a sub-volume of a pool one snapshot, in a volume of its
+ * own, whose addresses are too few for a pool, all of them (snapshots.h).
  *
  *	block 0, 1     two header blocks; the newest intact one counts
  *	from block 2   per run: data, then its catalogue (catalogue.h)
  *
- * Data of a file starts at a multiple of 4096 bytes, and its last block is
- * filled up with zeroes, so that equal files share all of their blocks. Nothing
- * that a header refers to is ever written again: runs append.
+ * Places are bytes from the start of this volume or sub-volume, so a snapshot of a
+ * pool refers to nothing in another one. Data of a file starts at a multiple of 4096
+ * bytes, and its last block is filled up with zeroes, so that equal files share all
+ * of their blocks. Nothing that a header refers to is ever written again: runs append.
  *
  * A header block, little endian:
  *
@@ -60,8 +62,8 @@ enum container_state {
 	CONTAINER_NEWER,   /* version is not known */
 };
 
-/* Find the header. Negative: could not read. @c is usable when empty or good.
- */
+/* Find the header in a volume or sub-volume. Negative: could not read. @c is usable
+ * when empty or good. */
 int container_load(struct container *c, struct vdo_volume *volume);
 
 /* Reserve up to @end, or up to the end of the volume: *limit is how far the run

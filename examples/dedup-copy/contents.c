@@ -57,22 +57,32 @@ static ssize_t read_piece(int fd, uint8_t *to, size_t bytes, uint64_t from)
 	return (ssize_t)done;
 }
 
-/* A piece of a file is in the room of the stream: refer to it where the archive
- * has it, or let it be written. */
+/* A piece of a file is in the room of the stream: let it be written, or copy
+ * it, or refer to it, where the archive has it. */
 static int place_piece(struct store *s, struct entry *e,
 		       const struct entry *old, const uint8_t *data,
 		       struct extent piece)
 {
+	struct writer *w = &s->writer;
 	size_t bytes = (size_t)piece.length;
+	uint64_t whole = bytes + -bytes % BLOCK, from;
+	int r = 0;
 
-	if (old != NULL && kept_has(&s->kept, old, piece.in_file, data, bytes,
-				    &piece.on_volume)) {
-		s->report.bytes_kept += bytes + -bytes % BLOCK;
-	} else {
-		piece.on_volume = s->writer.position;
-		writer_advance(&s->writer, bytes);
+	piece.on_volume = w->position;
+	if (old == NULL ||
+	    !kept_has(&s->kept, old, piece.in_file, data, bytes, &from)) {
+		writer_advance(w, bytes);
+		return entry_add_extent(e, piece);
 	}
-	return entry_add_extent(e, piece);
+	s->report.bytes_kept += whole;
+	if (s->snapshots.form == ARCHIVE_ONE) {
+		piece.on_volume = from;
+	} else {
+		if (!s->run->arguments->dry_run)
+			r = kept_copy(&s->kept, from, w->position, whole);
+		writer_seek(w, w->position + whole);
+	}
+	return r == 0 ? entry_add_extent(e, piece) : r;
 }
 
 /*

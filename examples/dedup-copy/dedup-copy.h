@@ -10,8 +10,9 @@
  *	image.c      one image <-> volume     estimate.c  what would be saved
  *	extract.c    volume -> files          restore.c  make one of them
  *	list.c, verify.c                      look, and compare
+ *	prune.c      remove snapshots
  *	report.c     what was saved, as text or JSON
- *	catalogue.c, container.c              the archive on the volume
+ *	catalogue.c, container.c, snapshots.c the archive on the volume
  *	writer.c, reader.c                    many writes and reads in flight
  */
 #ifndef DEDUP_COPY_H
@@ -41,7 +42,21 @@ enum mode {
 	MODE_STORE,
 	MODE_LIST,
 	MODE_EXTRACT,
+	MODE_REMOVE,
+	MODE_PRUNE,
 };
+
+/* Rules that keep snapshots: the last ones, or one of each of the last days... */
+enum keep {
+	KEEP_LAST,
+	KEEP_DAILY,
+	KEEP_WEEKLY,
+	KEEP_MONTHLY,
+	KEEP_YEARLY,
+	KEEP_RULES
+};
+
+#define NO_TIME INT64_MIN
 
 struct arguments {
 	enum mode mode;
@@ -52,6 +67,10 @@ struct arguments {
 	int progress; /* 1 always, 0 never, -1 on a terminal */
 	const char *size, *logical_size; /* NULL: not given */
 	uint32_t snapshot;		 /* 0: the newest of each root */
+	uint32_t *removed;		 /* with MODE_REMOVE: numbers */
+	size_t removed_count;
+	uint32_t keep[KEEP_RULES]; /* 0: there is no such rule */
+	int64_t time;		   /* of the snapshot; NO_TIME: now */
 	struct vdo_config *config;
 	bool polled; /* executor=inline */
 	const char *volume;
@@ -109,10 +128,6 @@ bool target_is_full(int result);
 int target_close(struct run *run);
 bool target_is_missing(const char *path);
 
-/* An archive is on the volume: load its header. With @may_be_empty a volume
- * that has none is fine, or anything else with --force. */
-int target_load(struct run *run, struct container *c, bool may_be_empty);
-
 /* The next data at @from or after it: in blocks of 4096. False: no more. */
 bool next_data(int fd, uint64_t from, uint64_t size, struct extent *extent);
 
@@ -131,6 +146,10 @@ int image_store(struct run *run);
 int image_extract(struct run *run);
 int list_run(struct run *run);
 int extract_run(struct run *run);
+int prune_run(struct run *run);
+
+/* "2026-11-22 10:00:00"; @text is returned. list.c */
+const char *time_text(char *text, size_t size, int64_t when);
 
 /*
  * verify.c. 0, an error, or a reason to stop.

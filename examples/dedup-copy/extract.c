@@ -13,12 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Lists of roots only grow, so numbers mean the same in each catalogue. */
 static bool is_wanted(struct extract *x, const struct entry *e)
 {
 	if (x->run->arguments->snapshot == 0 &&
 	    (e->root >= x->newest.root_count ||
-	     x->newest.roots[e->root].catalogue != x->current.place))
+	     x->newest.roots[e->root].snapshot != x->current.number))
 		return false;
 	return selection_wants(&x->selection, e->path,
 			       e->type == ENTRY_DIRECTORY);
@@ -84,12 +83,12 @@ static int shorten_roots(struct catalogue *c)
 	return 0;
 }
 
-/* All that is wanted of the catalogue at @place. */
-static int extract_catalogue(struct extract *x, uint64_t place)
+/* All that is wanted of a snapshot. */
+static int extract_snapshot(struct extract *x, const struct snapshot *one)
 {
 	struct catalogue *c = &x->current;
 	uint64_t total = 0;
-	int r = catalogue_read(c, &x->reader, place);
+	int r = snapshots_read(&x->snapshots, one, c);
 
 	if (r == 0) {
 		x->restored = calloc((size_t)c->entry_count + 1,
@@ -117,36 +116,19 @@ static int extract_catalogue(struct extract *x, uint64_t place)
 	return r;
 }
 
-static int find_snapshot(struct extract *x, uint32_t number, uint64_t *place)
-{
-	struct catalogue c;
-
-	for (*place = x->box.catalogue; *place != 0; *place = c.previous) {
-		int r = catalogue_read_header(&c, &x->reader, *place);
-
-		if (r != 0)
-			return r;
-		if (c.number == number)
-			return 0;
-	}
-	complain("%s: there is no snapshot %u", x->run->arguments->volume,
-		 (unsigned)number);
-	return STOP_SAID;
-}
-
-/* Each catalogue that has the newest state of some root, once. */
+/* Each snapshot that is the newest of some root, once. */
 static int extract_newest(struct extract *x)
 {
-	int r = catalogue_read(&x->newest, &x->reader, x->box.catalogue);
+	int r = snapshots_roots(&x->snapshots, &x->newest);
 
 	for (uint32_t i = 0; i < x->newest.root_count && r == 0; i++) {
-		uint64_t place = x->newest.roots[i].catalogue;
-		uint32_t k = 0;
+		uint32_t number = x->newest.roots[i].snapshot, k = 0;
 
-		while (x->newest.roots[k].catalogue != place)
+		while (x->newest.roots[k].snapshot != number)
 			k++;
-		if (k == i)
-			r = extract_catalogue(x, place);
+		if (k == i && number != 0)
+			r = extract_snapshot(
+				x, snapshots_find(&x->snapshots, number));
 	}
 	return r;
 }
@@ -171,16 +153,17 @@ static int open_top(struct extract *x)
 static int extract_all(struct extract *x)
 {
 	const struct arguments *a = x->run->arguments;
-	uint64_t place = 0;
+	const struct snapshot *one = NULL;
 	int r = selection_init(&x->selection, a);
 
-	if (r == 0 && a->snapshot != 0)
-		r = find_snapshot(x, a->snapshot, &place);
+	if (r == 0 && a->snapshot != 0) {
+		one = snapshots_need(&x->snapshots, a->snapshot);
+		r = one == NULL ? STOP_SAID : 0;
+	}
 	if (r == 0)
 		r = open_top(x);
 	if (r == 0)
-		r = a->snapshot == 0 ? extract_newest(x)
-				     : extract_catalogue(x, place);
+		r = one == NULL ? extract_newest(x) : extract_snapshot(x, one);
 	if (r == 0)
 		selection_end(&x->selection, x->run);
 	return r;
@@ -215,10 +198,7 @@ int extract_run(struct run *run)
 	int r = target_open(run, true), status;
 
 	if (r == 0)
-		r = target_load(run, &x.box, false);
-	if (r == 0)
-		r = reader_init(&x.reader, run->volume, run->arguments->polled,
-				x.box.end);
+		r = snapshots_load(&x.snapshots, run, false);
 	x.volume_count = storage_files(&volume, x.volume, VOLUME_FILES);
 	if (r == 0)
 		r = extract_all(&x);
@@ -227,7 +207,7 @@ int extract_run(struct run *run)
 	status = run_end(run, "read it", r);
 	if (status == EXIT_PARTIAL && x.files + x.directories + x.others == 0)
 		status = EXIT_FAILED;
-	reader_fini(&x.reader);
+	snapshots_fini(&x.snapshots);
 	target_close(run);
 	catalogue_fini(&x.newest);
 	trail_fini(&x.trail);

@@ -6,6 +6,7 @@
 #define DEDUP_COPY_EXTRACT_H
 
 #include "select.h"
+#include "snapshots.h"
 #include "table.h"
 #include "walk.h"
 
@@ -20,9 +21,8 @@ struct opened {
 
 struct extract {
 	struct run *run;
-	struct container box;
-	struct reader reader;
-	struct catalogue newest; /* its roots say which catalogue counts */
+	struct snapshots snapshots;
+	struct catalogue newest; /* its roots say which snapshot counts */
 	struct catalogue current;
 	uint64_t *restored; /* per entry: 1 + entry it was made as */
 	struct selection selection;

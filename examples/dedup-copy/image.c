@@ -16,6 +16,7 @@
 
 #include "estimate.h"
 #include "report.h"
+#include "snapshots.h"
 
 struct image {
 	struct run *run;
@@ -68,6 +69,7 @@ static int check_volume(struct image *m)
 {
 	const char *volume = m->run->arguments->volume;
 	struct container box;
+	bool pool;
 	int r;
 
 	if (vdo_volume_size(m->run->volume) < m->size) {
@@ -77,9 +79,13 @@ static int check_volume(struct image *m)
 			 (unsigned long long)vdo_volume_size(m->run->volume));
 		return STOP_SAID;
 	}
-	if (m->run->created || m->run->arguments->force)
+	if (m->run->created)
 		return 0;
-	r = container_load(&box, m->run->volume);
+	pool = volume_is_pool(m->run->volume);
+	if (m->run->arguments->force) /* no part of its directory stays */
+		return pool ? vdo_discard(m->run->volume, POOL_DIRECTORY, 0, 0)
+			    : 0;
+	r = pool ? CONTAINER_GOOD : container_load(&box, m->run->volume);
 	if (r != CONTAINER_GOOD)
 		return r < 0 && r != NO_ADDRESSES ? r : 0;
 	complain("%s: holds an archive; with --force it is overwritten",

@@ -12,23 +12,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-int kept_init(struct kept *k, struct vdo_volume *volume, bool polled,
-	      uint64_t end, const struct catalogue *last)
+#include <vdo/sub.h>
+
+/* More is copied at once, so that an interruption is noticed. */
+#define COPY_MAX (UINT64_C(8) << 20)
+
+int kept_init(struct kept *k, struct snapshots *snapshots,
+	      const struct catalogue *roots)
 {
-	int r = reader_init(&k->reader, volume, polled, end);
-
-	if (r != 0)
-		return r;
-	k->places = calloc(last->root_count + 1, sizeof(*k->places));
-	if (k->places == NULL)
+	k->numbers = calloc(roots->root_count + 1, sizeof(*k->numbers));
+	if (k->numbers == NULL)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < last->root_count; i++) {
-		uint64_t place = last->roots[i].catalogue;
-
-		k->places[i] = place != 0 ? place : last->place;
-	}
-	k->root_count = last->root_count;
-	k->usable = true;
+	for (uint32_t i = 0; i < roots->root_count; i++)
+		k->numbers[i] = roots->roots[i].snapshot;
+	k->root_count = roots->root_count;
+	k->snapshots = snapshots;
 	return 0;
 }
 
@@ -42,10 +40,9 @@ static void drop_catalogue(struct kept *k)
 void kept_fini(struct kept *k)
 {
 	drop_catalogue(k);
-	reader_fini(&k->reader);
-	free(k->places);
-	k->places = NULL;
-	k->usable = false;
+	free(k->numbers);
+	k->numbers = NULL;
+	k->snapshots = NULL;
 }
 
 /* FNV-1a, twice. Whoever finds an entry compares the path. */
@@ -64,11 +61,15 @@ static struct key key_of(const char *path)
 }
 
 /* Without memory, files are missing in the table, and are stored again. */
-static void load(struct kept *k, uint64_t place)
+static void load(struct kept *k, uint32_t number)
 {
+	const struct snapshot *one = snapshots_find(k->snapshots, number);
+
+	kept_flush(k); /* which remembers an error */
 	drop_catalogue(k);
-	k->place = place;
-	if (catalogue_read(&k->catalogue, &k->reader, place) != 0) {
+	k->number = number;
+	if (one == NULL ||
+	    snapshots_read(k->snapshots, one, &k->catalogue) != 0) {
 		drop_catalogue(k);
 		return;
 	}
@@ -87,10 +88,11 @@ const struct entry *kept_find(struct kept *k, const struct entry *e)
 	const struct entry *old;
 	const uint64_t *number;
 
-	if (!k->usable || e->root >= k->root_count)
+	if (k->snapshots == NULL || e->root >= k->root_count ||
+	    k->numbers[e->root] == 0)
 		return NULL;
-	if (k->place != k->places[e->root])
-		load(k, k->places[e->root]);
+	if (k->number != k->numbers[e->root])
+		load(k, k->numbers[e->root]);
 	number = table_find(&k->files, key_of(e->path));
 	if (number == NULL)
 		return NULL;
@@ -121,11 +123,13 @@ static const struct extent *extent_at(const struct entry *e, uint64_t in_file)
 static bool equal(struct kept *k, uint64_t on_volume, const uint8_t *data,
 		  size_t bytes)
 {
+	struct reader *reader = &k->snapshots->reader;
+
 	while (bytes > 0) {
 		const uint8_t *there;
 		size_t n = bytes;
 
-		if (reader_get(&k->reader, on_volume, &there, &n) != 0 ||
+		if (reader_get(reader, on_volume, &there, &n) != 0 ||
 		    memcmp(there, data, n) != 0)
 			return false;
 		on_volume += n;
@@ -151,4 +155,27 @@ bool kept_has(struct kept *k, const struct entry *old, uint64_t in_file,
 		return false;
 	*on_volume = x->on_volume + skip;
 	return equal(k, *on_volume, data, bytes);
+}
+
+int kept_flush(struct kept *k)
+{
+	if (k->copy.bytes > 0 && k->result == 0)
+		k->result = vdo_sub_copy(k->snapshots->partial, k->copy.to,
+					 k->snapshots->box.volume, k->copy.from,
+					 k->copy.bytes, 0);
+	k->copy.bytes = 0;
+	return k->result;
+}
+
+int kept_copy(struct kept *k, uint64_t from, uint64_t to, uint64_t bytes)
+{
+	if (from != k->copy.from + k->copy.bytes ||
+	    to != k->copy.to + k->copy.bytes || k->copy.bytes >= COPY_MAX)
+		kept_flush(k);
+	if (k->copy.bytes == 0) {
+		k->copy.from = from;
+		k->copy.to = to;
+	}
+	k->copy.bytes += bytes;
+	return k->result;
 }

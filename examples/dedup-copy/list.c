@@ -4,7 +4,7 @@
  */
 #include "build.h"
 
-#include "dedup-copy.h"
+#include "snapshots.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static const char *type_name(enum entry_type type)
 	return "?";
 }
 
-static const char *time_text(char *text, size_t size, int64_t when)
+const char *time_text(char *text, size_t size, int64_t when)
 {
 	time_t t = (time_t)when;
 	struct tm tm;
@@ -161,7 +161,7 @@ static void json_snapshot(struct json *j, const struct catalogue *c,
 
 struct list {
 	struct run *run;
-	struct reader reader;
+	struct snapshots snapshots;
 	struct selection selection;
 	struct json json;
 };
@@ -192,77 +192,53 @@ static int show(struct list *l, const struct catalogue *c)
 	return 0;
 }
 
-/* Where the catalogues are that are to be shown, newest first. */
-static int find_places(struct list *l, const struct container *box,
-		       uint64_t *places, uint32_t *count)
+/* Oldest first. */
+static int list_all(struct list *l)
 {
+	const struct snapshots *all = &l->snapshots;
 	uint32_t number = l->run->arguments->snapshot;
-	uint64_t place = box->catalogue;
+	bool json = l->run->arguments->json;
 	struct catalogue c;
+	int r = 0;
 
-	for (uint32_t n = 0; place != 0 && n < box->snapshots; n++) {
-		int r = catalogue_read_header(&c, &l->reader, place);
-
-		if (r != 0)
-			return r;
-		if (number == 0 || number == c.number)
-			places[(*count)++] = place;
-		place = c.previous;
-	}
-	if (number == 0 || *count > 0)
-		return 0;
-	complain("%s: there is no snapshot %u", l->run->arguments->volume,
-		 (unsigned)number);
-	return STOP_SAID;
-}
-
-/* Catalogues lead to older ones; they are shown oldest first. */
-static int list_all(struct list *l, const struct container *box)
-{
-	uint64_t *places = calloc((size_t)box->snapshots + 1, sizeof(*places));
-	uint32_t count = 0;
-	struct catalogue c;
-	int r = places == NULL ? -ENOMEM
-			       : find_places(l, box, places, &count);
-	bool json = l->run->arguments->json && r == 0;
-
+	if (number != 0 && snapshots_need(all, number) == NULL)
+		return STOP_SAID;
 	if (json)
 		json_begin(&l->json, NULL, '[');
-	while (count > 0 && r == 0 && !interrupted()) {
-		r = catalogue_read(&c, &l->reader, places[--count]);
+	for (size_t i = all->count; i > 0 && r == 0 && !interrupted(); i--) {
+		const struct snapshot *one = &all->all[i - 1];
+
+		if (number != 0 && one->number != number)
+			continue;
+		r = snapshots_read(&l->snapshots, one, &c);
 		if (r == 0)
 			r = show(l, &c);
 		catalogue_fini(&c);
 	}
 	if (json)
 		json_end(&l->json, ']');
-	free(places);
 	return r == 0 && interrupted() ? STOP_INTERRUPTED : r;
 }
 
 int list_run(struct run *run)
 {
 	static struct list l;
-	struct container box;
 	int r = target_open(run, true), status;
 
 	l.run = run;
 	l.json.file = stdout;
 	if (r == 0)
-		r = target_load(run, &box, false);
+		r = snapshots_load(&l.snapshots, run, false);
 	if (r == 0)
 		r = selection_init(&l.selection, run->arguments);
 	if (r == 0)
-		r = reader_init(&l.reader, run->volume, run->arguments->polled,
-				box.end);
-	if (r == 0)
-		r = list_all(&l, &box);
+		r = list_all(&l);
 	if (r == 0)
 		selection_end(&l.selection, run);
 	status = run_end(run, "read it", r);
 	if (status == EXIT_PARTIAL && !l.selection.any)
 		status = EXIT_FAILED;
-	reader_fini(&l.reader);
+	snapshots_fini(&l.snapshots);
 	selection_fini(&l.selection);
 	target_close(run);
 	return status;

@@ -19,10 +19,12 @@ examples_dedup_copy_dedup_copy_SOURCES = \
 	%D%/kept.c %D%/kept.h \
 	%D%/list.c \
 	%D%/main.c \
+	%D%/prune.c \
 	%D%/reader.c %D%/reader.h \
 	%D%/report.c %D%/report.h \
 	%D%/restore.c \
 	%D%/select.c %D%/select.h \
+	%D%/snapshots.c %D%/snapshots.h \
 	%D%/sources.c \
 	%D%/store.c %D%/store.h \
 	%D%/survey.c %D%/survey.h \

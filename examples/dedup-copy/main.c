@@ -8,7 +8,9 @@
 #include "dedup-copy.h"
 
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void help(void)
 {
@@ -17,11 +19,13 @@ static void help(void)
 	       "       dedup-copy --snapshots [--json] VOLUME\n"
 	       "       dedup-copy --extract [OPTION]... VOLUME [NAME]... "
 	       "DIRECTORY\n"
+	       "       dedup-copy --remove N[,N]... [OPTION]... VOLUME\n"
+	       "       dedup-copy --prune --keep-... N [OPTION]... VOLUME\n"
 	       "       dedup-copy --image [OPTION]... IMAGE VOLUME\n"
 	       "       dedup-copy --image --extract [OPTION]... VOLUME IMAGE\n"
 	       "Copy files, trees and images into a volume that stores equal "
 	       "blocks once, and back.\n\n");
-	printf("  --dry-run            only say what would be saved\n"
+	printf("  --dry-run            only say what would be done\n"
 	       "  --verify             read back and compare\n"
 	       "  --force              overwrite what is there\n"
 	       "  --exclude PATTERN    leave out what matches, such as '*.o'\n"
@@ -30,6 +34,11 @@ static void help(void)
 	       "  -0, --null           they end with NUL, not with newline\n"
 	       "  --no-recursion       directories without what is in them\n"
 	       "  --snapshot N         list or extract snapshot N only\n"
+	       "  --time TIME          of the snapshot, '2026-11-22 10:00:00'\n"
+	       "  --keep-last N        keep the last N snapshots\n"
+	       "  --keep-daily N       and the last one of each of N days\n"
+	       "  --keep-weekly N, --keep-monthly N, --keep-yearly N\n"
+	       "                       the same with weeks, months, years\n"
 	       "  --json               report as JSON\n"
 	       "  -v, --verbose        print names; twice: the log of the "
 	       "library, too\n"
@@ -65,6 +74,10 @@ enum {
 	OPT_EXCLUDE,
 	OPT_FILES_FROM,
 	OPT_NO_RECURSION,
+	OPT_REMOVE,
+	OPT_PRUNE,
+	OPT_TIME,
+	OPT_KEEP, /* and KEEP_RULES of them */
 };
 
 static const struct option table[] = {
@@ -86,22 +99,66 @@ static const struct option table[] = {
 	{"files-from", required_argument, NULL, OPT_FILES_FROM},
 	{"null", no_argument, NULL, '0'},
 	{"no-recursion", no_argument, NULL, OPT_NO_RECURSION},
+	{"remove", required_argument, NULL, OPT_REMOVE},
+	{"prune", no_argument, NULL, OPT_PRUNE},
+	{"keep-last", required_argument, NULL, OPT_KEEP + KEEP_LAST},
+	{"keep-daily", required_argument, NULL, OPT_KEEP + KEEP_DAILY},
+	{"keep-weekly", required_argument, NULL, OPT_KEEP + KEEP_WEEKLY},
+	{"keep-monthly", required_argument, NULL, OPT_KEEP + KEEP_MONTHLY},
+	{"keep-yearly", required_argument, NULL, OPT_KEEP + KEEP_YEARLY},
+	{"time", required_argument, NULL, OPT_TIME},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, OPT_VERSION},
 	{NULL, 0, NULL, 0}};
 
-static bool parse_snapshot(struct arguments *a, const char *text)
+/* A number from 1 on; up to *@text, or up to a comma if @more may come. */
+static bool parse_number(const char *option, const char **text, bool more,
+			 uint32_t *number)
 {
 	char *end;
-	unsigned long n = strtoul(text, &end, 10);
+	unsigned long n = strtoul(*text, &end, 10);
 
-	if (*text < '0' || *text > '9' || *end != '\0' || n == 0 ||
-	    n > UINT32_MAX) {
-		complain("--snapshot: \"%s\" is not a number from 1 on", text);
+	if (**text < '0' || **text > '9' || n == 0 || n > UINT32_MAX ||
+	    (*end != '\0' && !(more && *end == ','))) {
+		complain("--%s: \"%s\" is not a number from 1 on", option,
+			 *text);
 		return false;
 	}
-	a->snapshot = (uint32_t)n;
+	*number = (uint32_t)n;
+	*text = end;
+	return true;
+}
+
+/* "3" or "3,5,7" */
+static bool parse_removed(struct arguments *a, const char *text)
+{
+	do {
+		uint32_t *all = realloc(a->removed,
+					(a->removed_count + 1) * sizeof(*all));
+
+		if (all == NULL)
+			return false;
+		a->removed = all;
+		if (!parse_number("remove", &text, true,
+				  &all[a->removed_count++]))
+			return false;
+	} while (*text++ == ',');
+	return true;
+}
+
+/* As --snapshots shows it. */
+static bool parse_time(struct arguments *a, const char *text)
+{
+	struct tm tm = {.tm_isdst = -1};
+	const char *end = strptime(text, "%Y-%m-%d %H:%M:%S", &tm);
+
+	if (end == NULL || *end != '\0') {
+		complain("--time: \"%s\" is not like 2026-11-22 10:00:00",
+			 text);
+		return false;
+	}
+	a->time = (int64_t)mktime(&tm);
 	return true;
 }
 
@@ -136,7 +193,19 @@ static bool take_value(struct arguments *a, int option, const char *value)
 {
 	switch (option) {
 	case OPT_SNAPSHOT:
-		return parse_snapshot(a, value);
+		return parse_number("snapshot", &value, false, &a->snapshot);
+	case OPT_REMOVE:
+		a->mode = MODE_REMOVE;
+		return parse_removed(a, value);
+	case OPT_TIME:
+		return parse_time(a, value);
+	case OPT_KEEP + KEEP_LAST:
+	case OPT_KEEP + KEEP_DAILY:
+	case OPT_KEEP + KEEP_WEEKLY:
+	case OPT_KEEP + KEEP_MONTHLY:
+	case OPT_KEEP + KEEP_YEARLY:
+		return parse_number("keep-...", &value, false,
+				    &a->keep[option - OPT_KEEP]);
 	case OPT_EXCLUDE:
 		return add_exclude(a, value);
 	case OPT_FILES_FROM:
@@ -170,6 +239,9 @@ static bool take_option(struct arguments *a, int option, const char *value)
 	case OPT_SNAPSHOTS:
 		a->mode = MODE_LIST;
 		a->snapshots = true;
+		return true;
+	case OPT_PRUNE:
+		a->mode = MODE_PRUNE;
 		return true;
 	case OPT_NO_RECURSION:
 		a->no_recursion = true;
@@ -210,16 +282,37 @@ static bool take_option(struct arguments *a, int option, const char *value)
 	}
 }
 
+static bool has_rules(const struct arguments *a)
+{
+	for (unsigned i = 0; i < KEEP_RULES; i++)
+		if (a->keep[i] > 0)
+			return true;
+	return false;
+}
+
 /* What does not go together, or NULL. */
 static const char *contradiction(const struct arguments *a)
 {
 	bool selects = a->exclude_count > 0 || a->files_from != NULL ||
 		       a->no_recursion;
+	bool removes = a->mode == MODE_REMOVE || a->mode == MODE_PRUNE;
 
+	if (removes && (a->image || selects || a->snapshot != 0 || a->force))
+		return "--remove and --prune take whole snapshots";
+	if (a->mode == MODE_PRUNE && !has_rules(a))
+		return "--prune takes --keep-last, --keep-daily, "
+		       "--keep-weekly, "
+		       "--keep-monthly or --keep-yearly";
+	if (a->mode != MODE_PRUNE && has_rules(a))
+		return "--keep-... goes with --prune";
+	if ((a->mode != MODE_STORE || a->image) && a->time != NO_TIME)
+		return "--time goes with storing only";
 	if (a->mode == MODE_LIST && a->image)
 		return "an image has nothing to list";
-	if (a->mode != MODE_STORE && (a->dry_run || a->verify))
+	if (a->mode != MODE_STORE && (a->dry_run || a->verify) && !removes)
 		return "--dry-run and --verify go with storing only";
+	if (removes && a->verify)
+		return "--verify goes with storing only";
 	if (a->mode == MODE_STORE && a->snapshot != 0)
 		return "--snapshot goes with --list and --extract";
 	if (a->mode != MODE_STORE && a->no_recursion)
@@ -236,10 +329,13 @@ static const char *contradiction(const struct arguments *a)
 /* Sources and volume, in the order that the mode wants. */
 static bool take_names(struct arguments *a, int count, char **names)
 {
-	int least = a->mode == MODE_LIST || (a->mode == MODE_STORE &&
-					     a->files_from != NULL)
-			    ? 1 : 2;
-	int most = a->snapshots ? 1 : a->image ? 2 : count;
+	bool removes = a->mode == MODE_REMOVE || a->mode == MODE_PRUNE;
+	int least =
+		a->mode == MODE_LIST || removes ||
+				(a->mode == MODE_STORE && a->files_from != NULL)
+			? 1
+			: 2;
+	int most = a->snapshots || removes ? 1 : a->image ? 2 : count;
 	const char *why = contradiction(a);
 
 	if (why != NULL) {
@@ -279,6 +375,8 @@ static int run_mode(struct arguments *a)
 	if (a->mode == MODE_LIST)
 		return list_run(&run); /* read-only: signals do no harm */
 	catch_interrupts();
+	if (a->mode == MODE_REMOVE || a->mode == MODE_PRUNE)
+		return prune_run(&run);
 	if (a->mode == MODE_EXTRACT)
 		return a->image ? image_extract(&run) : extract_run(&run);
 	return a->image ? image_store(&run) : store_run(&run);
@@ -289,7 +387,8 @@ static int parse(struct arguments *a, int argc, char **argv)
 {
 	int option;
 
-	while ((option = next_option(argc, argv, ":o:hv0", table, NULL)) != -1) {
+	while ((option = next_option(argc, argv, ":o:hv0", table, NULL)) !=
+	       -1) {
 		if (option == 'h') {
 			help();
 			return EXIT_OK;
@@ -310,7 +409,7 @@ static int parse(struct arguments *a, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct arguments a = {.progress = -1};
+	struct arguments a = {.progress = -1, .time = NO_TIME};
 	int status;
 
 	process_begin();
@@ -327,6 +426,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < a.exclude_count; i++)
 		free(a.excludes[i].pattern);
 	free(a.excludes);
+	free(a.removed);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		complain("standard output: cannot write");
 		status = EXIT_FAILED;

@@ -31,6 +31,7 @@ static struct counts ask(struct vdo_volume *volume)
 		      vdo_stats_value(stats, "biosIn.discard"));
 	c.duplicate = vdo_stats_value(stats, "path.duplicate") +
 		      vdo_stats_value(stats, "path.inFlightDuplicate");
+	c.copied = vdo_stats_value(stats, "path.copiedByWriting");
 	c.data_used = vdo_stats_value(stats, "dataBlocksUsed");
 	vdo_stats_free(stats);
 	return c;
@@ -79,17 +80,19 @@ struct result {
 
 static struct result work_out(const struct report *r)
 {
+	uint64_t copied = less(r->after.copied, r->before.copied) * BLOCK;
+	uint64_t kept = less(r->bytes_kept, copied);
+	uint64_t written = r->bytes_written + copied;
 	struct result x;
 
 	x.stored = less(r->after.data_used, r->before.data_used) * BLOCK;
 	x.zero = less(r->after.zero, r->before.zero) * BLOCK;
 	x.duplicate = less(r->after.duplicate, r->before.duplicate) * BLOCK;
 	/* what was read, and what the archive made of it, written or not */
-	x.added = (int64_t)(r->bytes_written + r->bytes_kept) -
-		  (int64_t)r->bytes_read;
-	x.compression = (int64_t)r->bytes_written -
-			(int64_t)(x.zero + x.duplicate + x.stored);
-	x.duplicate += r->bytes_kept;
+	x.added = (int64_t)(written + kept) - (int64_t)r->bytes_read;
+	x.compression =
+		(int64_t)written - (int64_t)(x.zero + x.duplicate + x.stored);
+	x.duplicate += kept;
 	x.grown = (int64_t)r->disk_after - (int64_t)r->run->disk_before;
 	x.metadata = x.grown - (int64_t)x.stored;
 	x.ratio = (double)r->bytes_read /

@@ -11,6 +11,7 @@
 struct counts {
 	uint64_t zero;	    /* written, nothing but zeroes */
 	uint64_t duplicate; /* written, shared with others */
+	uint64_t copied;    /* copied, but not by reference alone */
 	uint64_t data_used; /* that hold data */
 };
 

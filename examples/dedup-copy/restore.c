@@ -189,7 +189,8 @@ static int copy_extent(struct extract *x, int fd, const struct extent *part,
 
 		if (n > part->length - done)
 			n = (size_t)(part->length - done);
-		r = reader_get(&x->reader, part->on_volume + done, &data, &n);
+		r = reader_get(&x->snapshots.reader, part->on_volume + done,
+			       &data, &n);
 		if (r != 0)
 			return r;
 		if (interrupted())
@@ -434,8 +435,9 @@ static void close_up(struct extract *x, const struct opened *o)
 			    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) != 0 || st.st_dev != o->device ||
 	    st.st_ino != o->inode || change_mode(fd, o->mode) != 0)
-		warn(x->run, "%s: its mode was %04o, and could not be set "
-			     "again",
+		warn(x->run,
+		     "%s: its mode was %04o, and could not be set "
+		     "again",
 		     o->path, (unsigned)o->mode);
 	if (fd >= 0)
 		close(fd);
@@ -455,8 +457,9 @@ void restore_directories(struct extract *x)
 		path = restore_place(x, e);
 		r = path == NULL ? -ENOMEM : finish_directory(x, e, path);
 		if (r != 0)
-			warn(x->run, "%s: its mode and time could not be set: "
-				     "%s",
+			warn(x->run,
+			     "%s: its mode and time could not be set: "
+			     "%s",
 			     e->path, strerror(-r));
 		free(path);
 	}

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <time.h>
 
-
 static int store_files(struct store *s)
 {
 	struct walk w;
@@ -36,70 +35,86 @@ static int store_files(struct store *s)
 /* Begin the catalogue with the roots that are known already. */
 static int load_roots(struct store *s)
 {
-	struct catalogue *c = &s->catalogue;
-	struct reader reader;
+	struct catalogue *c = &s->catalogue, newest = {0};
+	struct snapshots *all = &s->snapshots;
 	int r;
 
-	c->number = s->container.snapshots + 1;
-	c->time = (int64_t)time(NULL);
-	c->previous = s->container.catalogue;
-	if (c->previous == 0)
+	if (all->count == 0)
 		return 0;
-	r = reader_init(&reader, s->run->volume, s->run->arguments->polled,
-			s->container.end);
-	if (r == 0) {
-		struct catalogue last;
-
-		r = catalogue_read(&last, &reader, c->previous);
-		if (r == 0)
-			r = kept_init(&s->kept, s->run->volume,
-				      s->run->arguments->polled,
-				      s->container.end, &last);
-		c->roots = last.roots;
-		c->root_count = last.root_count;
-		last.roots = NULL;
-		last.root_count = 0;
-		catalogue_fini(&last);
-	}
-	reader_fini(&reader);
+	r = snapshots_roots(all, &newest);
+	if (r == 0)
+		r = kept_init(&s->kept, all, &newest);
+	c->roots = newest.roots;
+	c->root_count = newest.root_count;
+	newest.roots = NULL;
+	newest.root_count = 0;
+	catalogue_fini(&newest);
+	for (uint32_t i = 0; i < c->root_count && all->form == ARCHIVE_POOL;
+	     i++)
+		c->roots[i].catalogue = 0; /* a place in another sub-volume */
 	return r;
 }
 
-/* Dry run: all that is in the archive counts as there, unless the index has
- * forgotten it. */
-static int learn(struct store *s)
+/* Is it the newest snapshot of some root? */
+static bool is_newest(const struct store *s, uint32_t number)
 {
-	uint64_t at = CONTAINER_START;
-	struct reader reader;
-	int r;
+	for (uint32_t i = 0; i < s->kept.root_count; i++)
+		if (s->kept.numbers[i] == number)
+			return true;
+	return false;
+}
 
-	if (s->run->volume == NULL || s->container.end == at ||
-	    (s->disk.known && s->disk.chapters == 0))
-		return 0; /* nothing is there, or known */
-	r = reader_init(&reader, s->run->volume, s->run->arguments->polled,
-			s->container.end);
-	estimate_learn(&s->estimate, true);
-	while (r == 0 && at < s->container.end) {
+/* All of a container is there. */
+static int learn_container(struct store *s)
+{
+	uint64_t at = CONTAINER_START, end = s->snapshots.box.end;
+	int r = 0;
+
+	while (r == 0 && at < end) {
 		const uint8_t *data;
 		size_t bytes = CHUNK;
 
-		r = reader_get(&reader, at, &data, &bytes);
+		r = reader_get(&s->snapshots.reader, at, &data, &bytes);
 		if (r == 0)
 			r = estimate_blocks(&s->estimate, data, bytes);
 		if (r == 0 && interrupted())
 			r = STOP_INTERRUPTED;
 		at += bytes;
 	}
+	return r;
+}
+
+/* Dry run: what is in the archive counts as there, unless the index has
+ * forgotten it. Of a pool older snapshots are left out: they have mostly the
+ * same. */
+static int learn(struct store *s)
+{
+	const struct snapshots *all = &s->snapshots;
+	size_t count = all->form == ARCHIVE_ONE ? 1 : all->count;
+	int r = 0;
+
+	if (all->count == 0 || (s->disk.known && s->disk.chapters == 0))
+		return 0; /* nothing is there, or known */
+	estimate_learn(&s->estimate, true);
+	for (size_t i = count; i > 0 && r == 0; i--) {
+		const struct snapshot *one = &all->all[i - 1];
+
+		if (all->form == ARCHIVE_POOL && !is_newest(s, one->number))
+			continue;
+		r = snapshots_open(&s->snapshots, one);
+		if (r == 0)
+			r = learn_container(s);
+	}
 	estimate_learn(&s->estimate, false);
-	reader_fini(&reader);
 	return r;
 }
 
 static int reserve(void *arg, uint64_t end, uint64_t *limit)
 {
 	struct store *s = arg;
+	int r = snapshots_grow(&s->snapshots, end);
 
-	return container_reserve(&s->container, end, limit);
+	return r == 0 ? container_reserve(&s->container, end, limit) : r;
 }
 
 /* Everything is known and open: copy. */
@@ -108,7 +123,7 @@ static int store_data(struct store *s)
 	struct writer *w = &s->writer;
 	struct container *box = &s->container;
 	bool dry = s->run->arguments->dry_run;
-	int r = writer_init(w, dry ? NULL : s->run->volume,
+	int r = writer_init(w, dry ? NULL : box->volume,
 			    s->run->arguments->polled && !dry);
 
 	if (r != 0)
@@ -119,7 +134,8 @@ static int store_data(struct store *s)
 		r = learn(s);
 	} else {
 		writer_set_reserve(w, reserve, s);
-		r = container_reserve(box, box->end + s->survey.bytes, &w->limit);
+		r = container_reserve(box, box->end + s->survey.bytes,
+				      &w->limit);
 	}
 	if (r == 0)
 		r = store_files(s);
@@ -129,11 +145,14 @@ static int store_data(struct store *s)
 	}
 	if (r == 0)
 		r = writer_drain(w);
+	if (r == 0)
+		r = kept_flush(&s->kept);
 	if (r == 0 && !dry)
-		r = container_commit(box, s->catalogue.place, w->position);
+		r = snapshots_commit(&s->snapshots, box, s->catalogue.place,
+				     w->position);
 	if ((target_is_full(r) || r == NO_ADDRESSES) && !dry) {
 		writer_drain(w);
-		container_discard(box, w->position);
+		snapshots_abandon(&s->snapshots, box, w->position);
 	}
 	s->report.bytes_written = w->written;
 	s->end = w->position;
@@ -150,10 +169,16 @@ static uint64_t leaves(uint64_t end)
 static void estimate_disk(struct store *s)
 {
 	struct estimate *e = &s->estimate;
-	uint64_t before = s->run->volume == NULL ? 0 : s->container.end;
+	bool empty = s->snapshots.form == ARCHIVE_NONE;
+	uint64_t before = s->snapshots.taken, after = s->end;
+
+	if (s->snapshots.form != ARCHIVE_ONE)
+		after += before;
+	if (empty)
+		before = 0;
 	struct disk_load load = {
-		.leaves = leaves(s->end) - leaves(before),
-		.interior = disk_interior(leaves(s->end)) -
+		.leaves = leaves(after) - leaves(before),
+		.interior = disk_interior(leaves(after)) -
 			    disk_interior(leaves(before)),
 		.chapters = e->chapter - e->first_chapter,
 		.records = e->seen.used,
@@ -161,7 +186,9 @@ static void estimate_disk(struct store *s)
 	};
 
 	estimate_end(e);
-	e->counts.data_used += before == 0 ? 2 : 0; /* headers */
+	/* the headers; and a directory of two blocks, twice */
+	e->counts.data_used += s->snapshots.form == ARCHIVE_ONE ? 0 : 2;
+	e->counts.data_used += empty ? 4 : 0;
 	load.data = e->counts.data_used;
 	report_estimate(&s->report, &e->counts, s->disk.known,
 			disk_metadata(&s->disk, &load));
@@ -180,7 +207,9 @@ static int open_existing(struct store *s)
 	if (r == -VDO_ENOTVDO)
 		return 0; /* --force: made anew when the sizes are known */
 	if (r == 0)
-		r = target_load(s->run, &s->container, true);
+		r = snapshots_load(&s->snapshots, s->run, true);
+	if (r == 0 && s->snapshots.form == ARCHIVE_ONE)
+		s->container = s->snapshots.box;
 	return r;
 }
 
@@ -234,6 +263,15 @@ static int plan(struct store *s, const struct need *need)
 	return r;
 }
 
+static int begin(struct store *s, const struct need *need)
+{
+	int r = snapshots_begin(&s->snapshots, need->bytes, &s->container,
+				&s->catalogue.number);
+
+	s->catalogue.previous = s->container.catalogue;
+	return r;
+}
+
 static int create(struct store *s)
 {
 	const struct arguments *a = s->run->arguments;
@@ -242,10 +280,14 @@ static int create(struct store *s)
 					   (UINT64_C(1) << 20)};
 	int r;
 
-	if (a->dry_run)
+	if (a->dry_run) {
+		s->catalogue.number = s->snapshots.count == 0
+					      ? 1
+					      : s->snapshots.all[0].number + 1;
 		return plan(s, &need);
+	}
 	if (s->run->volume != NULL)
-		return 0;
+		return begin(s, &need);
 	if (s->survey.met_volume && !target_is_missing(a->volume)) {
 		complain("%s: is one of the files to be stored, and no volume; "
 			 "it is not overwritten",
@@ -254,8 +296,8 @@ static int create(struct store *s)
 	}
 	r = target_create_or_open(s->run, &need);
 	if (r == 0)
-		r = target_load(s->run, &s->container, true);
-	return r;
+		r = snapshots_load(&s->snapshots, s->run, true);
+	return r == 0 ? begin(s, &need) : r;
 }
 
 static int store_all(struct store *s)
@@ -290,9 +332,13 @@ int store_run(struct run *run)
 	int r, status;
 
 	s.run = run;
+	s.catalogue.time = run->arguments->time;
+	if (s.catalogue.time == NO_TIME)
+		s.catalogue.time = (int64_t)time(NULL);
 	estimate_init(&s.estimate, run->arguments->config);
 	r = store_all(&s);
-	kept_fini(&s.kept); /* it reads the volume */
+	kept_fini(&s.kept);
+	snapshots_fini(&s.snapshots);
 	status = run_end(run, "store it", r);
 	if (target_close(run) != 0) {
 		status = EXIT_FAILED;

@@ -12,9 +12,11 @@
 #include <sys/statvfs.h>
 
 #define MIB (UINT64_C(1) << 20)
-#define TIB (UINT64_C(1) << 40)
 
-/* What a volume can address, 4 PiB. */
+/*
+ * What a volume can address, 4 PiB: that is what a new one gets. Addresses cost
+ * nothing until they are used, and each snapshot takes as many as it has data.
+ */
 #define LOGICAL_MAX (UINT64_C(1) << 52)
 
 bool target_is_missing(const char *path)
@@ -47,19 +49,6 @@ static bool has_room(const struct vdo_info *info, uint64_t bytes)
 	/* block map pages: one in 812 blocks, and some for the tree */
 	return info->slab_count * info->slab_data_blocks >
 	       (bytes + bytes / 512 + 2 * MIB) / BLOCK;
-}
-
-/*
- * Addresses cost next to nothing, and what changes takes new ones in each
- * snapshot: a hundred times what is to be stored, and 64 TiB at least.
- */
-static uint64_t default_logical_size(uint64_t bytes)
-{
-	uint64_t wanted = bytes < LOGICAL_MAX / 100
-				  ? 100 * (bytes + -bytes % BLOCK)
-				  : LOGICAL_MAX;
-
-	return wanted < 64 * TIB ? 64 * TIB : wanted;
 }
 
 /*
@@ -97,9 +86,7 @@ static int choose_size(struct run *run, const struct need *need,
 int target_plan(struct run *run, const struct need *need, struct disk *disk)
 {
 	const struct arguments *a = run->arguments;
-	uint64_t logical = need->logical != 0
-				   ? need->logical
-				   : default_logical_size(need->bytes);
+	uint64_t logical = need->logical != 0 ? need->logical : LOGICAL_MAX;
 
 	*disk = (struct disk){0};
 	if (a->logical_size == NULL &&
@@ -226,41 +213,6 @@ int target_close(struct run *run)
 	return STOP_SAID;
 }
 
-int target_load(struct run *run, struct container *c, bool may_be_empty)
-{
-	const char *path = run->arguments->volume;
-	int r = container_load(c, run->volume);
-
-	switch (r) {
-	case CONTAINER_GOOD:
-		return 0;
-	case CONTAINER_EMPTY:
-		if (may_be_empty)
-			return 0;
-		complain("%s: nothing is stored here", path);
-		return STOP_SAID;
-	case CONTAINER_FOREIGN:
-	case CONTAINER_DAMAGED:
-		if (may_be_empty && run->arguments->force)
-			return 0;
-		complain(
-			r == CONTAINER_FOREIGN
-				? "%s: holds something else, not an archive"
-				: "%s: both headers of the archive are damaged",
-			path);
-		if (may_be_empty)
-			complain("with --force it is overwritten");
-		return STOP_SAID;
-	case CONTAINER_NEWER:
-		complain("%s: the archive was made by a newer dedup-copy",
-			 path);
-		return STOP_SAID;
-	default:
-		complain_result(path, "read it", r);
-		return STOP_SAID;
-	}
-}
-
 void progress_begin(struct run *run, const char *label, uint64_t total)
 {
 	progress_start(&run->progress, label, total);
@@ -278,9 +230,9 @@ int run_end(struct run *run, const char *what, int result)
 	}
 	if (result == NO_ADDRESSES)
 		complain("%s: has no addresses left, though it may have space: "
-			 "its logical size is used up; store in a new volume, "
-			 "with a larger --logical-size; what this run stored is "
-			 "given up, all else is kept",
+			 "its logical size is used up; remove snapshots, or make "
+			 "it larger (vdoctl grow --logical-size); what this run "
+			 "stored is given up, all else is kept",
 			 path);
 	else if (target_is_full(result))
 		say_full(run, result);

@@ -243,7 +243,7 @@ int verify_snapshot(struct run *run, const struct container *box,
 	struct sources s = {.stored = stored, .top = -1};
 	struct reader reader;
 	struct catalogue c = {0};
-	int r = reader_init(&reader, run->volume, run->arguments->polled,
+	int r = reader_init(&reader, box->volume, run->arguments->polled,
 			    box->end);
 
 	if (r == 0)

@@ -6,6 +6,7 @@ sh_tests = \
 	%D%/citations.sh \
 	%D%/closed.sh \
 	%D%/dedup-copy-names.sh \
+	%D%/dedup-copy-prune.sh \
 	%D%/dedup-copy-races.sh \
 	%D%/dedup-copy-trees.sh \
 	%D%/dedup-copy.sh \
