@@ -18,6 +18,10 @@
  *
  * Whatever fails before the super block is written changes nothing. If that
  * fails, the storage may say either, and the volume is read-only.
+ *
+ * The index does not rest, and a flush of its own that fails makes the volume
+ * read-only at any time. While nothing else moves, that waits: no zone looks at what
+ * is being changed, and nobody else writes the super block.
  */
 #include "build.h"
 
@@ -54,8 +58,10 @@
 	X(GROW_MARKED, grow_marked, ON_JOURNAL)				       \
 	/* journal, depot and map are larger */				       \
 	X(GROW_SWITCH, grow_switch, ON_JOURNAL)				       \
-	/* calls are carried out */					       \
+	/* who makes it read-only may go on, and does */		       \
 	X(GROW_RESUME, grow_resume, ON_JOURNAL)				       \
+	/* calls are carried out */					       \
+	X(GROW_SERVE, grow_serve, ON_JOURNAL)				       \
 	X(GROW_END, grow_end, ON_JOURNAL)
 
 enum { GROW_ROWS(FLOW_ROW) };
@@ -77,6 +83,7 @@ static int grow_begin(struct flow *f)
 
 	VDO_ASSERT(v->service == SERVICE_ON && !v->opened_read_only);
 	g->resting = false;
+	VDO_ASSERT(!g->alone);
 	if (!g->physical)
 		return GROW_REST;
 	life_does(&g->life, "copying the journal");
@@ -135,6 +142,7 @@ static int grow_look(struct flow *f)
 		life_does(&g->life, NULL);
 		return flow_fail(f, -VDO_EREADONLY);
 	}
+	g->alone = true;
 	life_does(&g->life, "looking after the storage");
 	flow_await(f, &g->life.step, GROW_ROOM);
 	still_there(v, &g->life.step);
@@ -271,6 +279,20 @@ static int grow_resume(struct flow *f)
 		return FLOW_WAIT;
 	if (!g->resting)
 		return GROW_END;
+	if (g->alone && g->delayed)
+		completion_finish(&g->over, 0);
+	g->alone = false;
+	g->delayed = false;
+	flow_await_any(f, &g->life.step, GROW_SERVE);
+	read_only_wait(v, &g->life.step);
+	return FLOW_WAIT;
+}
+
+static int grow_serve(struct flow *f)
+{
+	struct volume *v = volume_of(f);
+	struct growing *g = &v->growing;
+
 	flow_await_any(f, &g->life.step, GROW_END);
 	volume_start_resume(v, &g->life.step);
 	return FLOW_WAIT;

@@ -22,6 +22,8 @@
 
 /* Row, function, where it runs; what it does. */
 #define ENTER_ROWS(X)							       \
+	/* a volume that is growing does that first */			       \
+	X(ENTER_TURN, enter_turn, ON_JOURNAL)				       \
 	/* the journal lets go of who waits */				       \
 	X(ENTER_JOURNAL, enter_journal, ON_JOURNAL)			       \
 	/* each zone lets go of who waits */				       \
@@ -42,6 +44,18 @@ static struct volume *volume_of(struct flow *f)
 	VDO_ASSERT(queue_is_current(v->topology.journal));
 	VDO_ASSERT(readonly_by_error(&v->readonly) && !v->entering.over);
 	return v;
+}
+
+static int enter_turn(struct flow *f)
+{
+	struct growing *g = &volume_of(f)->growing;
+
+	if (!g->alone)
+		return ENTER_JOURNAL;
+	VDO_ASSERT(!g->delayed);
+	g->delayed = true;
+	flow_await(f, &g->over, ENTER_JOURNAL);
+	return FLOW_WAIT;
 }
 
 static int enter_journal(struct flow *f)

@@ -99,6 +99,9 @@ struct growing {
 	struct journal_reader reader;
 	seq_t settled;		 /* copied blocks before this one stay */
 	bool resting;		 /* calls wait */
+	bool alone;		 /* becoming read-only waits for the end of this */
+	bool delayed;		 /* it does, for: */
+	struct completion over;
 	struct super_op op;
 	struct sync_op sync;
 	struct mio mio;

@@ -301,17 +301,20 @@ START_TEST(test_durable)
 }
 END_TEST
 
-/* The Nth write or read fails: it serves as before, or is read-only. */
+/* The Nth write, read or flush fails: it serves as before, or is read-only. */
 START_TEST(test_storage_fails)
 {
-	struct sim_fault fault = {.skip = (uint64_t)_i / 2,
+	static const unsigned ops[] = {SIM_OP(VDO_DEVICE_WRITE),
+				       SIM_OP(VDO_DEVICE_READ),
+				       SIM_OP(VDO_DEVICE_FLUSH)};
+	struct sim_fault fault = {.skip = (uint64_t)_i / 6,
 				  .times = 1,
-				  .ops = _i % 2 ? SIM_OP(VDO_DEVICE_WRITE)
-						: SIM_OP(VDO_DEVICE_READ)};
+				  .ops = ops[_i % 3]};
 	struct fixture f;
 	int result;
 
-	init(&f, KIND_SIM, "depth=16 era=2");
+	init(&f, _i / 3 % 2 == 0 ? KIND_SIM : KIND_NATIVE,
+	     "depth=16 era=2 topology=classic physical-zones=3");
 	fixture_write(&f, 0, 400, V_UNIQUE(1), 0);
 	fixture_flush(&f);
 	sim_device_fault(f.sd, &fault);
@@ -699,7 +702,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_refused, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_power_fails, 0, 40);
 	tcase_add_loop_test(tc, test_durable, 0, 8);
-	tcase_add_loop_test(tc, test_storage_fails, 0, 50);
+	tcase_add_loop_test(tc, test_storage_fails, 0, 150);
 	tcase_add_loop_test(tc, test_mapped_meanwhile, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_copied, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_trimmed);
