@@ -112,6 +112,11 @@ int check_journal_load(
 		replay_scan_end_tolerant(j->scan, &j->bounds);
 	else
 		j->why = replay_scan_end(j->scan, &j->bounds, &j->wrong);
+	/* As recovery has it. */
+	if (!tolerant && j->why == 0 && j->bounds.highest >= SEQ_MAX - 1) {
+		j->why = -VDO_ECORRUPT;
+		j->wrong = "no sequence number is left after it";
+	}
 	return 0;
 }
 
