@@ -10,7 +10,8 @@ lib_libcore_la_SOURCES += \
 	%D%/offline.c %D%/offline.h \
 	%D%/open.c \
 	%D%/options.c %D%/options.h \
-	%D%/pool.c %D%/pool.h \
+	%D%/pool.c %D%/pool.h %D%/pool_change.c %D%/pool_open.c \
+	%D%/pool_priv.h %D%/pool_tell.c \
 	%D%/rebuild.c \
 	%D%/savings.c \
 	%D%/size.c \
