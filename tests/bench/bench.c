@@ -6,9 +6,11 @@
 
 #include "tests/bench/bench.h"
 
+#include <inttypes.h>
 #include <lz4.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -273,4 +275,44 @@ double bench_limit(const struct bench_limit *limit)
 	if (area != NULL)
 		munmap(area, limit->bytes);
 	return rate;
+}
+
+void bench_must(const char *program, const char *what, int result)
+{
+	if (result == 0)
+		return;
+	fprintf(stderr, "%s: %s: %s\n", program, what, vdo_strerror(result));
+	exit(1);
+}
+
+static void set_bytes(const char *program, struct vdo_config *config,
+		      const char *option, uint64_t bytes)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRIu64, bytes);
+	bench_must(program, option, vdo_config_set(config, option, text, NULL));
+}
+
+struct vdo_volume *bench_volume_new(const char *program, uint64_t size,
+				    uint64_t logical_size)
+{
+	struct vdo_config *config = NULL;
+	struct vdo_volume *volume = NULL;
+	struct vdo_device *device;
+	struct vdo_error e;
+
+	bench_must(program, "config", vdo_config_new(&config));
+	set_bytes(program, config, "size", size);
+	set_bytes(program, config, "logical-size", logical_size);
+	bench_must(program, "index",
+		   vdo_config_set(config, "index", "memory", NULL));
+	bench_must(program, "compression",
+		   vdo_config_set(config, "compression", "off", NULL));
+	bench_must(program, "device", vdo_device_open_memory(size, &device));
+	bench_must(program, "format", vdo_format_device(device, config, &e));
+	bench_must(program, "open",
+		   vdo_open_device(device, config, &volume, &e));
+	vdo_config_free(config);
+	return volume;
 }

@@ -78,6 +78,14 @@ void bench_stamp(uint8_t *buf, size_t n, uint64_t first,
 /* A block becomes original @number. */
 void bench_stamp_original(uint8_t *block, unsigned number);
 
+/* End the program, after an error of what @what says; it is called @program. */
+void bench_must(const char *program, const char *what, int result);
+
+/* A new volume of @size bytes in memory, names in memory, without compression; or
+ * the end of the program. */
+struct vdo_volume *bench_volume_new(const char *program, uint64_t size,
+				    uint64_t logical_size);
+
 /* A pool of @threads threads, set in @config. */
 struct bench_pool;
 struct bench_pool *bench_pool_new(unsigned threads, struct vdo_config *config);

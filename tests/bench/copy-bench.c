@@ -13,7 +13,6 @@
  */
 #include "build.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,32 +26,7 @@
 
 static void must(const char *what, int result)
 {
-	if (result == 0)
-		return;
-	fprintf(stderr, "copy-bench: %s: %s\n", what, vdo_strerror(result));
-	exit(1);
-}
-
-static struct vdo_volume *volume_new(uint64_t size, uint64_t logical)
-{
-	struct vdo_config *config = NULL;
-	struct vdo_volume *volume = NULL;
-	struct vdo_device *device;
-	struct vdo_error e;
-	char text[32];
-
-	must("config", vdo_config_new(&config));
-	snprintf(text, sizeof(text), "%" PRIu64, size);
-	must("size", vdo_config_set(config, "size", text, NULL));
-	snprintf(text, sizeof(text), "%" PRIu64, logical);
-	must("logical size", vdo_config_set(config, "logical-size", text, NULL));
-	must("index", vdo_config_set(config, "index", "memory", NULL));
-	must("compression", vdo_config_set(config, "compression", "off", NULL));
-	must("device", vdo_device_open_memory(size, &device));
-	must("format", vdo_format_device(device, config, &e));
-	must("open", vdo_open_device(device, config, &volume, &e));
-	vdo_config_free(config);
-	return volume;
+	bench_must("copy-bench", what, result);
 }
 
 /* One of those that read and write side by side. */
@@ -159,7 +133,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "copy-bench [MB [rounds]]\n");
 		return 2;
 	}
-	v = volume_new(2 * range + 1024 * MB, 3 * range);
+	v = bench_volume_new("copy-bench", 2 * range + 1024 * MB, 3 * range);
 	for (unsigned i = 0; i < rounds; i++) {
 		struct rate by_data, by_copy;
 

@@ -31,32 +31,7 @@
 
 static void must(const char *what, int result)
 {
-	if (result == 0)
-		return;
-	fprintf(stderr, "discard-bench: %s: %s\n", what, vdo_strerror(result));
-	exit(1);
-}
-
-static struct vdo_volume *volume_new(uint64_t size, uint64_t logical)
-{
-	struct vdo_config *config = NULL;
-	struct vdo_volume *volume = NULL;
-	struct vdo_device *device;
-	struct vdo_error e;
-	char text[32];
-
-	must("config", vdo_config_new(&config));
-	snprintf(text, sizeof(text), "%" PRIu64, size);
-	must("size", vdo_config_set(config, "size", text, NULL));
-	snprintf(text, sizeof(text), "%" PRIu64, logical);
-	must("logical size", vdo_config_set(config, "logical-size", text, NULL));
-	must("index", vdo_config_set(config, "index", "memory", NULL));
-	must("compression", vdo_config_set(config, "compression", "off", NULL));
-	must("device", vdo_device_open_memory(size, &device));
-	must("format", vdo_format_device(device, config, &e));
-	must("open", vdo_open_device(device, config, &volume, &e));
-	vdo_config_free(config);
-	return volume;
+	bench_must("discard-bench", what, result);
 }
 
 struct filler {
@@ -169,15 +144,15 @@ int main(int argc, char **argv)
 	struct vdo_volume *v;
 
 	with_reads = argc > 2;
-	v = volume_new(3 * GB, 1024 * GB);
+	v = bench_volume_new("discard-bench", 3 * GB, 1024 * GB);
 
 	run("never", v, vdo_discard, 1024 * GB);
 	must("close", vdo_close(v));
-	v = volume_new(3 * GB, huge);
+	v = bench_volume_new("discard-bench", 3 * GB, huge);
 	fill(v, GB);
 	run("little", v, vdo_discard, huge);
 	must("close", vdo_close(v));
-	v = volume_new(3 * GB, range + GB);
+	v = bench_volume_new("discard-bench", 3 * GB, range + GB);
 	fill(v, range);
 	run("mapped", v, vdo_discard, range);
 	run("empty", v, vdo_discard, range);

@@ -29,10 +29,7 @@
 
 static void must(const char *what, int result)
 {
-	if (result == 0)
-		return;
-	fprintf(stderr, "grow-bench: %s: %s\n", what, vdo_strerror(result));
-	exit(1);
+	bench_must("grow-bench", what, result);
 }
 
 static struct vdo_volume *volume_new(const char *path)

@@ -11,7 +11,6 @@
  */
 #include "build.h"
 
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,32 +26,7 @@
 
 static void must(const char *what, int result)
 {
-	if (result == 0)
-		return;
-	fprintf(stderr, "sub-bench: %s: %s\n", what, vdo_strerror(result));
-	exit(1);
-}
-
-static struct vdo_volume *volume_new(uint64_t size, uint64_t logical)
-{
-	struct vdo_config *config = NULL;
-	struct vdo_volume *volume = NULL;
-	struct vdo_device *device;
-	struct vdo_error e;
-	char text[32];
-
-	must("config", vdo_config_new(&config));
-	snprintf(text, sizeof(text), "%" PRIu64, size);
-	must("size", vdo_config_set(config, "size", text, NULL));
-	snprintf(text, sizeof(text), "%" PRIu64, logical);
-	must("logical size", vdo_config_set(config, "logical-size", text, NULL));
-	must("index", vdo_config_set(config, "index", "memory", NULL));
-	must("compression", vdo_config_set(config, "compression", "off", NULL));
-	must("device", vdo_device_open_memory(size, &device));
-	must("format", vdo_format_device(device, config, &e));
-	must("open", vdo_open_device(device, config, &volume, &e));
-	vdo_config_free(config);
-	return volume;
+	bench_must("sub-bench", what, result);
 }
 
 /* @distinct bytes of data, then copies of them. */
@@ -165,7 +139,8 @@ int main(int argc, char **argv)
 				"a multiple, up to 80 times\n");
 		return 2;
 	}
-	v = volume_new(distinct + mapped / 64 + 2 * GB, 4 * mapped + GB);
+	v = bench_volume_new("sub-bench", distinct + mapped / 64 + 2 * GB,
+			     4 * mapped + GB);
 	must("create", vdo_sub_create(v, "a", mapped, &e));
 	must("open", vdo_sub_open(v, "a", 0, &a, &e));
 	fill(a, distinct, mapped);
