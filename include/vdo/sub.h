@@ -12,7 +12,7 @@
  * sub-volume; also vdo_volume_size(), vdo_volume_alignment(),
  * vdo_volume_is_read_only() and vdo_close(), which lets operations under way end
  * first. A flush is one of the whole volume. Calls about the engine (vdo_poll(),
- * vdo_volume_fd(), vdo_volume_stats(), vdo_volume_set()) are about the whole volume
+ * vdo_volume_fd(), vdo_stats_get(), vdo_volume_set()) are about the whole volume
  * as well. vdo_suspend(), vdo_resume() and the calls below take the whole volume only:
  * -EINVAL.
  * While sub-volumes are open vdo_close() of the whole volume returns -EBUSY and leaves

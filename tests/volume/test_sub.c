@@ -13,7 +13,7 @@
 
 #include <vdo/sub.h>
 
-#include "api/handle.h"
+#include "api/pool_priv.h"
 #include "base/alloc.h"
 #include "sub/directory.h"
 #include "tests/lib/fixture.h"
@@ -785,65 +785,64 @@ START_TEST(test_one_moment)
 }
 END_TEST
 
-/* Somebody opens "x" again and again, writes all of it, and discards that. */
-struct opener {
+/* Somebody removes "x", or shrinks it, while flushes are held back. */
+struct changing {
 	struct vdo_volume *volume;
-	atomic_bool stop;
+	bool shrinks;
+	int result;
 };
 
-static void *open_and_write(void *arg)
+static bool is_flush(void *arg, const struct vdo_device_io *io)
 {
-	struct opener *o = arg;
+	(void)arg;
+	return io->op == VDO_DEVICE_FLUSH;
+}
 
-	while (!atomic_load(&o->stop)) {
-		struct vdo_volume *x;
+/* Has the change got so far that "x" must stay closed? */
+static bool is_closed(struct pool *p)
+{
+	bool closed;
 
-		if (vdo_sub_open(o->volume, "x", 0, &x, NULL) != 0)
-			continue;
-		(void)try_put(x, 0, UNIT, V_UNIQUE(1));
-		(void)vdo_discard(x, vdo_volume_size(x), 0, 0);
-		close_sub(x);
-	}
+	pthread_mutex_lock(&p->lock);
+	closed = p->closed != 0;
+	pthread_mutex_unlock(&p->lock);
+	return closed;
+}
+
+static void *change_x(void *arg)
+{
+	struct changing *c = arg;
+
+	c->result = c->shrinks ? vdo_sub_resize(c->volume, "x", B, NULL)
+			       : vdo_sub_remove(c->volume, "x", NULL);
 	return NULL;
 }
 
-/* Who got the space of "x" sees nothing of that. */
-START_TEST(test_opened_while_removed)
+/* Who opens it then would have what belongs to somebody else soon. */
+START_TEST(test_opened_while_changed)
 {
-	struct opener o = {0};
-	struct vdo_volume *y;
+	struct changing c = {.shrinks = _i != 0};
+	struct vdo_volume *x;
 	struct fixture f;
 	pthread_t thread;
 
 	begin(&f, KIND_NATIVE, POOL);
-	OK(vdo_sub_create(f.volume, "x", MIB, &said));
-	o.volume = f.volume;
-	ck_assert_int_eq(pthread_create(&thread, NULL, open_and_write, &o), 0);
-	for (unsigned i = 0; i < unit_share(100); i++) {
-		int result;
-
-		do
-			result = i % 2 == 0
-					 ? vdo_sub_remove(f.volume, "x", &said)
-					 : vdo_sub_resize(f.volume, "x", B,
-							  &said);
-		while (result == -EBUSY || result == -ENOTEMPTY);
-		OK(result);
-		if (i % 2 == 0)
-			OK(vdo_sub_create(f.volume, "y", MIB, &said));
-		else
-			OK(vdo_sub_create(f.volume, "y", 3 * MIB, &said));
-		y = open_sub(&f, "y");
-		has(y, 0, UNIT, V_ZERO);
-		has(y, 0, UNIT, V_ZERO);
-		close_sub(y);
-		OK(vdo_sub_remove(f.volume, "y", &said));
-		if (i % 2 == 0)
-			OK(vdo_sub_create(f.volume, "x", i % 4 == 0 ? B : MIB,
-					  &said));
-	}
-	atomic_store(&o.stop, true);
+	OK(vdo_sub_create(f.volume, "x", 3 * MIB, &said));
+	/* There is something to be flushed, first of all; the change waits for that. */
+	x = open_sub(&f, "x");
+	put(x, 0, 10, V_UNIQUE(1));
+	ck_assert_int_eq(vdo_discard(x, 10 * B, 0, 0), 0);
+	close_sub(x);
+	c.volume = f.volume;
+	sim_device_hold(f.sd, is_flush, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, change_x, &c), 0);
+	fixture_until(&f, is_closed(f.volume->pool));
+	FAILS(-EBUSY, vdo_sub_open(f.volume, "x", 0, &x, &said));
+	sim_device_hold(f.sd, NULL, NULL);
+	sim_device_release(f.sd);
 	pthread_join(thread, NULL);
+	ck_assert_int_eq(c.result, 0);
+	ck_assert_str_eq(names(&f), c.shrinks ? "x " : "");
 	fixture_fini(&f);
 }
 END_TEST
@@ -1269,7 +1268,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_volume_grows, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_snapshots, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_one_moment, 0, FIXTURE_KINDS);
-	tcase_add_test(tc, test_opened_while_removed);
+	tcase_add_loop_test(tc, test_opened_while_changed, 0, 2);
 	tcase_add_test(tc, test_lies);
 	tcase_add_test(tc, test_torn);
 	tcase_add_test(tc, test_crashes);
