@@ -40,18 +40,22 @@ static int sum_vectors(const struct iovec *iov, int count, uint64_t *length)
 	return 0;
 }
 
-static int check_copy(const struct vdo_volume *v, struct io_request *q)
+/* A copy from @from, which may be @v. */
+static int check_copy(const struct vdo_volume *v, const struct vdo_volume *from,
+		      struct io_request *q)
 {
-	int result = handle_check_range(v, q->source, q->length);
+	int result = handle_check_range(from, q->source, q->length);
 
 	if (result == 0 && (q->offset - q->source) % BLOCK_SIZE != 0)
 		result = -EINVAL;
-	if (q->offset == q->source)
+	if (from->sub == v->sub && q->offset == q->source)
 		q->length = 0; /* nothing is to be done */
 	return result;
 }
 
-static int check(const struct vdo_volume *v, struct io_request *q)
+/* @from: of copies. */
+static int check(const struct vdo_volume *v, const struct vdo_volume *from,
+		 struct io_request *q)
 {
 	int result;
 
@@ -61,36 +65,17 @@ static int check(const struct vdo_volume *v, struct io_request *q)
 				     : handle_check_range(v, q->offset,
 							  q->length);
 	if (result == 0 && q->kind == IO_COPY)
-		result = check_copy(v, q);
+		result = check_copy(v, from, q);
 	VDO_CHECK(result != 0 || q->kind == IO_FLUSH ||
 		  q->offset + q->length <= handle_size(v));
 	return result;
 }
 
-/* A copy from another sub-volume. */
-static int check_between(const struct vdo_volume *v, const struct sub *from,
-			 const struct io_request *q)
-{
-	uint64_t size = sub_size(from);
-	int result = (q->flags & ~KNOWN_FLAGS) != 0
-			     ? -EINVAL
-			     : handle_check_range(v, q->offset, q->length);
-
-	if (result == 0 && ((q->offset - q->source) % BLOCK_SIZE != 0 ||
-			    q->source % v->alignment != 0))
-		result = -EINVAL;
-	if (result == 0 &&
-	    (q->source > size || q->length > size - q->source))
-		result = -ERANGE;
-	return result;
-}
-
-/* @from: where copies come from, if it is another sub-volume. */
-static inline int pass_on(struct vdo_volume *v, const struct sub *from,
+static inline int pass_on(struct vdo_volume *v, const struct vdo_volume *from,
 			  struct io_request *q)
 {
 	return unlikely(v->sub != NULL)
-		       ? sub_submit(v, from, q)
+		       ? sub_submit(v, from->sub, q)
 		       : front_submit(volume_front(v->volume), q);
 }
 
@@ -99,8 +84,8 @@ static int submit(struct vdo_volume *v, struct io_request *q)
 	int result = handle_check(v, false);
 
 	if (result == 0)
-		result = check(v, q);
-	return result != 0 ? result : pass_on(v, NULL, q);
+		result = check(v, v, q);
+	return result != 0 ? result : pass_on(v, v, q);
 }
 
 /* ------------------------------------------------------------- asynchronous */
@@ -284,7 +269,7 @@ static int op_request(const struct vdo_volume *v, const struct vdo_op *op,
 		result = op_vectors(op, own, q);
 	else if (op->buf != NULL || op->iov != NULL || op->iovcnt != 0)
 		result = -EINVAL;
-	return result != 0 ? result : check(v, q);
+	return result != 0 ? result : check(v, v, q);
 }
 
 /* Submit up to FRONT_SUBMIT_MAX; *@taken as front_submit_many() has it. */
@@ -303,7 +288,7 @@ static int submit_some(struct vdo_volume *v, const struct vdo_op *ops,
 	}
 	*taken = 0;
 	if (unlikely(v->sub != NULL)) {
-		while (*taken < good && (result = pass_on(v, NULL, &q[*taken])) == 0)
+		while (*taken < good && (result = pass_on(v, v, &q[*taken])) == 0)
 			++*taken;
 	} else if (good > 0) {
 		result = front_submit_many(volume_front(v->volume), q, good,
@@ -347,7 +332,7 @@ static void __attribute__((noinline)) say_waits(struct vdo_volume *v)
 
 /* Carry @q out, of @count vectors. The thread helps (exec/help.h): on an idle
  * volume no other one is needed. */
-static int carry_out(struct vdo_volume *v, const struct sub *from,
+static int carry_out(struct vdo_volume *v, const struct vdo_volume *from,
 		     struct io_request q, int count)
 {
 	int result = handle_check(v, true);
@@ -363,7 +348,7 @@ static int carry_out(struct vdo_volume *v, const struct sub *from,
 	q.iov_count = (unsigned)count;
 	q.callback = front_call_over;
 	q.arg = &w;
-	result = from == NULL ? check(v, &q) : check_between(v, from, &q);
+	result = check(v, from, &q);
 	if (result != 0)
 		return result;
 	if (unlikely(atomic_load_explicit(&whole_of(v)->suspended,
@@ -388,7 +373,7 @@ static int wait_vectored(struct vdo_volume *v, enum io_kind kind,
 	};
 
 	VDO_CHECK(kind == IO_READ || kind == IO_WRITE);
-	return carry_out(v, NULL, q, count);
+	return carry_out(v, v, q, count);
 }
 
 int vdo_preadv(struct vdo_volume *v, const struct iovec *iov, int iovcnt,
@@ -429,7 +414,7 @@ static int wait_ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
 		.length = count,
 	};
 
-	return carry_out(v, NULL, q, 0);
+	return carry_out(v, v, q, 0);
 }
 
 int vdo_flush(struct vdo_volume *v, unsigned flags)
@@ -449,8 +434,9 @@ int vdo_write_zeroes(struct vdo_volume *v, uint64_t count, uint64_t offset,
 	return wait_ranged(v, IO_ZERO, count, offset, flags);
 }
 
-int vdo_copy_range(struct vdo_volume *v, uint64_t dst, uint64_t src,
-		   uint64_t count, unsigned flags)
+static int wait_copied(struct vdo_volume *to, uint64_t dst,
+		       const struct vdo_volume *from, uint64_t src,
+		       uint64_t count, unsigned flags)
 {
 	struct io_request q = {
 		.kind = IO_COPY,
@@ -460,19 +446,18 @@ int vdo_copy_range(struct vdo_volume *v, uint64_t dst, uint64_t src,
 		.length = count,
 	};
 
-	return carry_out(v, NULL, q, 0);
+	return carry_out(to, from, q, 0);
+}
+
+int vdo_copy_range(struct vdo_volume *v, uint64_t dst, uint64_t src,
+		   uint64_t count, unsigned flags)
+{
+	return wait_copied(v, dst, v, src, count, flags);
 }
 
 int vdo_sub_copy(struct vdo_volume *to, uint64_t dst, struct vdo_volume *from,
 		 uint64_t src, uint64_t count, unsigned flags)
 {
-	struct io_request q = {
-		.kind = IO_COPY,
-		.flags = SYNC_FLAGS(flags),
-		.offset = dst,
-		.source = src,
-		.length = count,
-	};
 	int result = handle_check(to, true);
 
 	if (result == 0)
@@ -482,5 +467,5 @@ int vdo_sub_copy(struct vdo_volume *to, uint64_t dst, struct vdo_volume *from,
 		result = -EINVAL;
 	if (result != 0)
 		return result;
-	return carry_out(to, to->sub == from->sub ? NULL : from->sub, q, 0);
+	return wait_copied(to, dst, from, src, count, flags);
 }

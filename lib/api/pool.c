@@ -390,8 +390,9 @@ static int may_begin(struct pool *p, struct vdo_error *error)
  * Take the turn to change the pool, and make *@d a copy of its directory. Whatever this
  * returns, pool_change_end() comes next unless *@pool is NULL.
  */
-int pool_change_begin(struct vdo_volume *v, bool first, struct pool **pool,
-		      struct directory *d, struct vdo_error *error)
+int pool_change_begin(struct vdo_volume *v, bool first, const char *name,
+		      struct pool **pool, struct directory *d,
+		      struct vdo_error *error)
 {
 	struct pool *p;
 	int result;
@@ -402,6 +403,8 @@ int pool_change_begin(struct vdo_volume *v, bool first, struct pool **pool,
 		return result;
 	*pool = p;
 	pthread_mutex_lock(&p->change);
+	if (name == NULL)
+		return error_missing(error, "name");
 	if (volume_is_read_only(v->volume))
 		return error_set(
 			error, -VDO_EREADONLY,

@@ -32,20 +32,28 @@ static int check_size(uint64_t size, struct vdo_error *error)
 		"0");
 }
 
+/* The end of a change that makes of *@d what shall count, unless it failed. */
+static int end_with(struct pool *p, struct directory *d,
+		    struct vdo_error *error, int result)
+{
+	if (result == 0)
+		result = pool_publish(p, d);
+	else
+		directory_fini(d);
+	return pool_change_end(p, error, result);
+}
+
 int vdo_sub_create(struct vdo_volume *v, const char *name, uint64_t size,
 		   struct vdo_error *error)
 {
 	struct directory d;
 	struct sub_entry *e;
 	struct pool *p;
-	int result = pool_change_begin(v, true, &p, &d, error);
+	int result = pool_change_begin(v, true, name, &p, &d, error);
 
 	if (result != 0)
 		return pool_change_end(p, error, result);
-	if (name == NULL)
-		result = error_missing(error, "name");
-	if (result == 0)
-		result = check_size(size, error);
+	result = check_size(size, error);
 	if (result == 0)
 		result = pool_explain_name(
 			error, directory_add(&d, name, size / BLOCK_SIZE, &e),
@@ -54,11 +62,7 @@ int vdo_sub_create(struct vdo_volume *v, const char *name, uint64_t size,
 		e->created = (int64_t)time(NULL);
 		result = pool_discard(p, e);
 	}
-	if (result == 0)
-		result = pool_publish(p, &d);
-	else
-		directory_fini(&d);
-	return pool_change_end(p, error, result);
+	return end_with(p, &d, error, result);
 }
 
 int vdo_sub_rename(struct vdo_volume *v, const char *name, const char *new_name,
@@ -67,33 +71,44 @@ int vdo_sub_rename(struct vdo_volume *v, const char *name, const char *new_name,
 	struct directory d;
 	struct sub_entry *e;
 	struct pool *p;
-	int result = pool_change_begin(v, false, &p, &d, error);
+	int result = pool_change_begin(v, false, name, &p, &d, error);
 
 	if (result != 0)
 		return pool_change_end(p, error, result);
-	if (name == NULL || new_name == NULL)
+	if (new_name == NULL)
 		result = error_missing(error, "name");
 	if (result == 0)
 		result = pool_find(&d, name, &e, error);
 	if (result == 0)
 		result = pool_explain_name(
 			error, directory_rename(&d, e, new_name), new_name);
-	if (result == 0)
-		result = pool_publish(p, &d);
-	else
-		directory_fini(&d);
-	return pool_change_end(p, error, result);
+	return end_with(p, &d, error, result);
 }
 
-static int mark_removing(struct pool *p, uint64_t id)
+/* Set these flags of the entry @id, and clear those. */
+static int mark(struct pool *p, uint64_t id, unsigned set, unsigned clear)
 {
+	struct sub_entry *e;
 	struct directory d;
 	int result = directory_copy(&d, &p->directory);
 
 	if (result != 0)
 		return result;
-	directory_find_id(&d, id)->flags |= SUB_REMOVING;
+	e = directory_find_id(&d, id);
+	e->flags = (e->flags | set) & ~clear;
 	return pool_publish(p, &d);
+}
+
+/* Discard from byte @at of @m on, in its piece and at most *@length bytes, which
+ * becomes how many. */
+static int discard_part(struct pool *p, const struct sub_map *m, uint64_t at,
+			uint64_t *length)
+{
+	const struct sub_piece *piece = sub_map_find(m, at);
+	uint64_t skip = at - piece->offset;
+
+	*length = MIN(*length, piece->length - skip);
+	return vdo_discard(p->whole, *length, piece->place + skip, 0);
 }
 
 #define MAKE_ROOM (UINT64_C(16) << 20)
@@ -107,13 +122,10 @@ static int make_room(struct pool *p, uint64_t id)
 	int result = m == NULL ? -ENOMEM : -ENOSPC;
 
 	for (uint64_t at = 0; result == -ENOSPC && at < m->size; at += length) {
-		const struct sub_piece *piece = sub_map_find(m, at);
-
-		length = MIN(MAKE_ROOM, piece->offset + piece->length - at);
-		result = vdo_discard(p->whole, length,
-				     piece->place + at - piece->offset, 0);
+		length = MAKE_ROOM;
+		result = discard_part(p, m, at, &length);
 		if (result == 0)
-			result = mark_removing(p, id);
+			result = mark(p, id, SUB_REMOVING, 0);
 	}
 	alloc_free(m);
 	return result;
@@ -126,7 +138,7 @@ static int make_room(struct pool *p, uint64_t id)
  */
 static int remove_entry(struct pool *p, uint64_t id)
 {
-	int result = mark_removing(p, id);
+	int result = mark(p, id, SUB_REMOVING, 0);
 
 	if (result == -ENOSPC)
 		result = make_room(p, id);
@@ -155,12 +167,10 @@ int vdo_sub_remove(struct vdo_volume *v, const char *name,
 	int result = pool_enter(v, &p, error);
 	bool begun = result == 0 && name != NULL && is_being_removed(p, name);
 
-	if (result == 0 && name == NULL)
-		result = error_missing(error, "name");
 	if (result != 0)
 		return error_finish(error, result);
 	/* This finishes what was begun. */
-	result = pool_change_begin(v, false, &p, &d, error);
+	result = pool_change_begin(v, false, name, &p, &d, error);
 	if (result != 0)
 		return pool_change_end(p, error, result);
 	if (begun && directory_find(&d, name) == NULL) {
@@ -237,11 +247,8 @@ static int grow_entry(struct pool *p, struct directory *d, struct sub_entry *e,
 		result = m == NULL ? -ENOMEM : 0;
 	}
 	for (uint64_t at = old; result == 0 && at < size; at += length) {
-		const struct sub_piece *piece = sub_map_find(m, at);
-
-		length = piece->offset + piece->length - at;
-		result = vdo_discard(p->whole, length,
-				     piece->place + at - piece->offset, 0);
+		length = size - at;
+		result = discard_part(p, m, at, &length);
 	}
 	if (result == 0)
 		result = pool_publish(p, d);
@@ -260,14 +267,11 @@ int vdo_sub_resize(struct vdo_volume *v, const char *name, uint64_t size,
 	struct directory d;
 	struct sub_entry *e = NULL;
 	struct pool *p;
-	int result = pool_change_begin(v, false, &p, &d, error);
+	int result = pool_change_begin(v, false, name, &p, &d, error);
 
 	if (result != 0)
 		return pool_change_end(p, error, result);
-	if (name == NULL)
-		result = error_missing(error, "name");
-	if (result == 0)
-		result = check_size(size, error);
+	result = check_size(size, error);
 	if (result == 0)
 		result = pool_find(&d, name, &e, error);
 	if (result == 0 && (e->flags & SUB_READ_ONLY) != 0)
@@ -282,11 +286,7 @@ int vdo_sub_resize(struct vdo_volume *v, const char *name, uint64_t size,
 		result = empty_end(p, e, size, error);
 	if (result == 0)
 		result = directory_resize(&d, e, size / BLOCK_SIZE);
-	if (result == 0)
-		result = pool_publish(p, &d);
-	else
-		directory_fini(&d);
-	return pool_change_end(p, error, result);
+	return end_with(p, &d, error, result);
 }
 
 /* -------------------------------------------------------- snapshots and clones */
@@ -300,18 +300,6 @@ static int fill(struct pool *p, struct vdo_volume *source, uint64_t id)
 
 	alloc_free(m);
 	return result;
-}
-
-/* It is whole. */
-static int finish_copy(struct pool *p, uint64_t id)
-{
-	struct directory d;
-	int result = directory_copy(&d, &p->directory);
-
-	if (result != 0)
-		return result;
-	directory_find_id(&d, id)->flags &= ~(unsigned)SUB_MAKING;
-	return pool_publish(p, &d);
 }
 
 /* @d: a copy of the directory, which is gone afterwards. */
@@ -342,7 +330,7 @@ static int copy_source(struct pool *p, struct directory *d,
 		return result;
 	result = fill(p, source, id);
 	if (result == 0)
-		result = finish_copy(p, id);
+		result = mark(p, id, 0, SUB_MAKING);
 	/* What cannot be dropped now is dropped by the next change. */
 	if (result != 0)
 		pool_drop(p, id);
@@ -355,11 +343,11 @@ static int copy_sub(struct vdo_volume *v, const char *source, const char *name,
 	struct vdo_volume *from = NULL;
 	struct directory d;
 	struct pool *p;
-	int result = pool_change_begin(v, false, &p, &d, error);
+	int result = pool_change_begin(v, false, name, &p, &d, error);
 
 	if (result != 0)
 		return pool_change_end(p, error, result);
-	if (source == NULL || name == NULL)
+	if (source == NULL)
 		result = error_missing(error, "name");
 	if (result == 0)
 		result = pool_open(p, source, true, &from, error);

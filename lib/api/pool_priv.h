@@ -34,11 +34,12 @@ int pool_enter(struct vdo_volume *v, struct pool **pool,
 
 /*
  * Take the turn to change the pool, and make *@d a copy of its directory; with
- * @first there need not be one. Whatever this returns, pool_change_end() comes next,
+ * @first there need not be one. -EINVAL: @name, of what is to be changed, is NULL. Whatever this returns, pool_change_end() comes next,
  * with *@pool, which may be NULL.
  */
-int pool_change_begin(struct vdo_volume *v, bool first, struct pool **pool,
-		      struct directory *d, struct vdo_error *error) MUST_CHECK;
+int pool_change_begin(struct vdo_volume *v, bool first, const char *name,
+		      struct pool **pool, struct directory *d,
+		      struct vdo_error *error) MUST_CHECK;
 int pool_change_end(struct pool *p, struct vdo_error *error, int result);
 
 /* @d counts from now on, and is the pool's; or it is gone. In a change. */

@@ -302,7 +302,7 @@ int sub_pass(struct vdo_volume *v, const struct sub *from,
 	     const struct io_request *q)
 {
 	const struct sub_map *m = map_of(v->sub);
-	const struct sub_map *source = from == NULL ? m : map_of(from);
+	const struct sub_map *source = map_of(from);
 	struct front *f = volume_front(v->volume);
 	struct io_request one = *q;
 
@@ -321,7 +321,7 @@ int sub_submit(struct vdo_volume *v, const struct sub *from,
 	       struct io_request *q)
 {
 	if (q->kind == IO_READ || q->kind == IO_FLUSH)
-		return sub_pass(v, NULL, q);
+		return sub_pass(v, from, q);
 	if (v->read_only)
 		return -VDO_EREADONLY;
 	if (unlikely(atomic_load(&v->sub->copy) != NULL) && q->length > 0)

@@ -78,7 +78,7 @@ uint64_t sub_place(const struct vdo_volume *v, uint64_t offset,
 
 /*
  * As front_submit(). @q is of the sub-volume: with offsets in it, which are good.
- * @from: where copies come from, open until they are over; NULL: from @v itself.
+ * @from: where copies come from, open until they are over; @v's own of all others.
  * sub_pass() does not look whether it is being copied.
  */
 int sub_submit(struct vdo_volume *v, const struct sub *from,

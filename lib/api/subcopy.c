@@ -59,7 +59,7 @@ struct chunk_copy {
 struct waiting_call {
 	struct list_node link;
 	struct vdo_volume *handle;
-	const struct sub *from; /* of a copy, or NULL */
+	const struct sub *from; /* sub_submit()'s */
 	struct io_request q;
 	struct iovec *vectors;
 	uint64_t first, last; /* chunks */
