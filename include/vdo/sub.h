@@ -101,8 +101,9 @@ int vdo_sub_remove(struct vdo_volume *volume, const char *name,
 /*
  * Copy @source as it is at one moment during the call, under the name @name: a
  * snapshot is read-only, a clone can be written to. What was acknowledged before the
- * call is in it. What is submitted after the moment is not; it waits for the part of
- * the source that it changes to be copied, about a millisecond. Of an operation that
+ * call is in it. What is submitted after the moment is not; it waits until the part of
+ * the source that it changes has been copied: 1 MiB, or about a millionth of the source
+ * if that is more. Of an operation that
  * is under way at that moment any part may be in it, as after a crash. No data is copied,
  * see vdo_copy_range(). When the call returns the copy is durable.
  */
