@@ -21,7 +21,11 @@
 #
 # Either side serves what the other one has grown, and grows it again.
 #
-# $STAGES: some of sizes, pingpong, crashes, recovery, index and growth. $VOLUMES:
+# Sub-volumes, their snapshots and clones are linear devices to Linux, which writes
+# to them, grows the volume, and crashes meanwhile. The space that they leave goes
+# back to the file before.
+#
+# $STAGES: some of sizes, pingpong, crashes, recovery, index, growth and pools. $VOLUMES:
 # some of rec1, rec2 and rec3, which are those of the stage recovery.
 # $SEED: another one makes other plans and crashes at other places.
 # $KEEP: leave all files behind.
@@ -128,24 +132,44 @@ write()
 	played "$name" "$plan"
 }
 
-# has NAME STATE: that state, all blocks, and sound metadata
-has()
+# sound NAME STATE: that state, and sound metadata, of which all tell the same
+sound()
 {
 	: >out
 	state=$(field "$1" state_name)
 	test "$state" = "$2" || fail "$1 is $state, not $2"
 	succeed "$1: audit" "$inspect" --audit "$1.img"
 	succeed "$1: vdoaudit" "$kernel" audit "$1.img"
-	succeed "$1: contents" "$vdoplay" check "share/$1.manifest" \
-		"$1.img" --near read-only=on
-	n=$(sed -n 's/^ok: \([0-9]*\) .*, \([0-9]*\) as one.*/\1+\2/p' out)
-	checked=$((checked + ${n:-0}))
 	succeed "$1: map" "$kernel" tool vdodumpblockmap "$1.img"
 	entries=$(($(wc -l <out)))
 	: >out
-	test "$entries" -eq $(($(field "$1" logical_blocks_used) +
-		$(field "$1" block_map_data_blocks))) ||
+	used=$(field "$1" logical_blocks_used)
+	test "$entries" -eq $((used + $(field "$1" block_map_data_blocks))) ||
 		fail "$1: the block map has $entries entries"
+	succeed "$1: extents" "$vdoctl" map "$1.img" --json
+	mapped=$(awk '/"length"/ { n = $2 + 0 }
+		/"kind": "(data|compressed|zero)"/ { all += n }
+		END { print all / 4096 }' out)
+	: >out
+	test "$mapped" -eq "$used" || fail "$1: extents of $mapped blocks, where $used are used"
+}
+
+# holds NAME MANIFEST [OPTION...]: it reads as the manifest says
+holds()
+{
+	name=$1 manifest=$2
+	shift 2
+	succeed "$manifest: contents" "$vdoplay" check \
+		"share/$manifest.manifest" "$name.img" --near read-only=on "$@"
+	n=$(sed -n 's/^ok: \([0-9]*\) .*, \([0-9]*\) as one.*/\1+\2/p' out)
+	checked=$((checked + ${n:-0}))
+}
+
+# has NAME STATE: that state, all blocks, and sound metadata
+has()
+{
+	holds "$1" "$1"
+	sound "$1" "$2"
 }
 
 #
@@ -176,6 +200,26 @@ stop()
 {
 	vdo-stop $vol || exit 1
 }
+# linear SUB: a device of this sub-volume of vol, checked
+linear()
+{
+	pool=$vol vol=$vol.$1
+	dmsetup create $vol /mnt/share/$vol.table || exit 1
+	compare
+	vol=$pool
+}
+# linear_overwrite SUB PLAN
+linear_overwrite()
+{
+	blockplay play --quiet /mnt/share/$vol.$1.$2 /dev/mapper/$vol.$1 || exit 1
+}
+linear_stop()
+{
+	for sub in "$@"; do
+		dmsetup remove $vol.$sub || exit 1
+	done
+	stop
+}
 END
 
 boot_begin()
@@ -188,14 +232,20 @@ boot_begin()
 	} >share/script
 }
 
+# plug NAME[,OPTION]: the next disk, /dev/vd$letter
+plug()
+{
+	letter=${letters%% *}
+	letters=${letters#* }
+	disks="$disks --disk ${1%%,*}.img${1#"${1%%,*}"}"
+}
+
 # insert NAME INDEX-STATE [KEY VALUE]...: a disk, served and checked
 insert()
 {
 	name=$1 state=$2
 	shift 2
-	letter=${letters%% *}
-	letters=${letters#* }
-	disks="$disks --disk $name.img"
+	plug "$name"
 	cat >>share/script <<END
 echo "$name"
 index=$state
@@ -351,23 +401,27 @@ stage_pingpong()
 # Crashes
 #
 
+# uncertain NAME PLAN WHAT: share/NAME.PLAN was played when that happened, with a log.
 # What was before the last flush that was reported done is certain. What follows
 # is not, up to the first flush that was not even reached: vdoplay does not wait
 # for a flush before it goes on, unlike blockplay.
-# The plan is share/NAME.$crash_plan.
-crashed()
+uncertain()
 {
 	flushed=$(sed -n 's/^flushed //p' log | sort -n | tail -n 1)
 	reached=$(sed -n 's/^reached //p' log | sort -n | tail -n 1)
-	head -n "${flushed:-0}" "share/$1.$crash_plan" \
-		>"share/$1.$crash_plan.before"
+	head -n "${flushed:-0}" "share/$1.$2" >"share/$1.$2.before"
 	awk -v from="${flushed:-0}" -v reached="${reached:-0}" '
 		NR > reached && $1 == "flush" { exit }
-		NR > from && $1 != "flush"' "share/$1.$crash_plan" \
-		>"share/$1.$crash_plan.after"
-	played "$1" "$crash_plan.before"
-	played "$1" "$crash_plan.after" --flushed 0
-	echo "$1: $2 after flush ${flushed:-0}"
+		NR > from && $1 != "flush"' "share/$1.$2" >"share/$1.$2.after"
+	played "$1" "$2.before"
+	played "$1" "$2.after" --flushed 0
+	echo "$1: $3 after flush ${flushed:-0}"
+}
+
+# crashed NAME WHAT: the volume, while it played share/NAME.$crash_plan
+crashed()
+{
+	uncertain "$1" "$crash_plan" "$2"
 	: >out
 	state=$(field "$1" state_name)
 	test "$state" = dirty || fail "$1 is $state, not dirty"
@@ -664,9 +718,7 @@ theirs()
 # insert_index NAME INDEX-STATE: a disk, served without a check
 insert_index()
 {
-	letter=${letters%% *}
-	letters=${letters#* }
-	disks="$disks --disk $1.img"
+	plug "$1"
 	theirs_played=
 	guest "vol=$1" "vdo-start /dev/vd$letter auto $1 wait 0 || exit 1" \
 		"vdo-wait $1 $2 300 || exit 1"
@@ -841,8 +893,167 @@ stage_growth()
 	done
 }
 
+#
+# Pools: sub-volumes, their snapshots and clones, whose plans and manifests are those
+# of POOL.SUB. To Linux each is a linear device on the volume.
+#
+
+# sub_write POOL SUB PLAN OPERATIONS [OPTION...]: by the library
+sub_write()
+{
+	name=$1 sub=$2 plan=$3
+	more "$1.$2" "$3" "$4" "$(sub_size "$1" "$2")"
+	shift 4
+	succeed "$name.$sub: $plan" "$vdoplay" play "share/$name.$sub.$plan" \
+		"$name.img" --sub "$sub" --quiet alignment=512 "$@"
+	played "$name.$sub" "$plan"
+}
+
+# sub_size POOL SUB: bytes
+sub_size()
+{
+	"$vdoctl" sub stat "$1.img" "$2" --json |
+		sed -n 's/^ *"size": \([0-9]*\),*/\1/p'
+}
+
+# sub_new POOL SUB SIZE: an empty one
+sub_new()
+{
+	succeed "$1.$2: create" "$vdoctl" sub create "$1.img" "$2" "$3"
+	: >"$1.$2.plans"
+	: >"share/$1.$2.manifest"
+}
+
+# sub_copy POOL snapshot|clone SUB NEW
+sub_copy()
+{
+	succeed "$1.$4: $2" "$vdoctl" sub "$2" "$1.img" "$3" "$4"
+	cp "$1.$3.plans" "$1.$4.plans" &&
+		cp "share/$1.$3.manifest" "share/$1.$4.manifest" || exit 1
+}
+
+# pool_has POOL SUB...: clean and sound, and all that is in these
+pool_has()
+{
+	sound "$1" clean
+	pool=$1
+	shift
+	for sub in "$@"; do
+		holds "$pool" "$pool.$sub" --sub "$sub"
+	done
+	succeed "$pool: check" "$vdoctl" check "$pool.img" --data
+}
+
+# pool_trim POOL: free blocks go back to the file, so that Linux finds none of them
+pool_trim()
+{
+	succeed "$1: trim" "$vdoctl" trim "$1.img"
+}
+
+# pool_insert POOL SUB...: a disk that gives space back, with a device for each
+pool_insert()
+{
+	pool=$1
+	shift
+	plug "$pool,trim"
+	guest "vol=$pool" \
+		"vdo-start /dev/vd$letter auto $pool wait 0 era 32 minio 512 blocks $(field "$pool" physical_blocks) || exit 1" \
+		"vdo-wait $pool error || exit 1"
+	for sub in "$@"; do
+		"$vdoctl" sub stat "$pool.img" "$sub" \
+			--table "/dev/mapper/$pool" >"share/$pool.$sub.table"
+		guest "linear $sub"
+	done
+}
+
+stage_pools()
+{
+	m=1048576 parts=--parts
+	make pool --size 200M --profile small --logical-size 60G \
+		-o journal-blocks=64 --slab-bits 10
+	sub_new pool a 8G
+	sub_new pool b 6G
+	sub_new pool gone 1G
+	sub_write pool a first 150
+	sub_write pool b first 150 threads=1 --copy
+	sub_write pool gone first 150
+	sub_copy pool snapshot a a1
+	sub_copy pool clone a c
+	sub_write pool a second 100 --copy
+	sub_write pool c second 100 logical-zones=3
+	sub_copy pool snapshot a a2
+	succeed "pool: remove" "$vdoctl" sub remove pool.img gone --yes
+	succeed "pool.b: resize" "$vdoctl" sub resize pool.img b 9G
+	sub_write pool b second 100
+	pool_has pool a b c a1 a2
+	pool_trim pool
+
+	# Linux writes to what is copied, and grows the volume below.
+	for sub in a b c; do
+		more pool.$sub third 120 "$(sub_size pool $sub)"
+	done
+	truncate -s 230M pool.img
+	boot_begin
+	pool_insert pool a b c a1 a2
+	guest "linear_overwrite a third" "linear_overwrite b third" \
+		"linear_overwrite c third" \
+		"linear_stop a b c a1 a2" \
+		"vdo-start /dev/vd$letter auto pool wait 0 era 32 minio 512 blocks $(field pool physical_blocks) || exit 1" \
+		"vdo-grow pool $((81920 * m)) $((230 * 256)) || exit 1" stop
+	boot "sub-volumes"
+	for sub in a b c; do
+		played pool.$sub third
+	done
+	sized pool $((230 * m)) $((81920 * m))
+	pool_has pool a b c a1 a2
+	sub_copy pool snapshot b b1
+	sub_new pool d 20G # where Linux has added space
+	sub_write pool d first 100
+	succeed "pool: remove" "$vdoctl" sub remove pool.img a1 --yes
+	sub_write pool a fourth 80 --copy
+	pool_has pool a b c d a2 b1
+	pool_trim pool
+
+	# The power fails while ours writes; Linux recovers it, and crashes.
+	parts=
+	more pool.c fifth 800 "$(sub_size pool c)"
+	"$vdoplay" play share/pool.c.fifth pool.img --sub c alignment=512 \
+		--copy --lossy $((seed * 100 + number)) --writes 400 \
+		>log 2>out
+	test $? -eq 99 || fail "pool: the power did not fail"
+	for sub in a b c d a2 b1; do
+		"$vdoctl" sub stat pool.img $sub --table /dev/mapper/pool \
+			-o read-only=on >share/pool.$sub.table
+	done
+	uncertain pool.c fifth "power failed"
+	more pool.d sixth 200 "$(sub_size pool a)"
+	boot_begin
+	plug pool,trim
+	guest "vol=pool" \
+		"vdo-start /dev/vd$letter auto pool wait 0 era 32 minio 512 blocks $((230 * 256)) || exit 1" \
+		"vdo-wait pool error || exit 1"
+	for sub in a b c d a2 b1; do
+		guest "linear $sub"
+	done
+	guest 'test -z "$bad" || { echo "not as expected:$bad"; exit 1; }' \
+		"linear_overwrite d sixth" crash-now
+	expect_crash=--expect-crash
+	boot "sub-volumes after a crash"
+	expect_crash=
+	played pool.d sixth
+	succeed "pool: recovery by the library" "$vdoplay" check \
+		share/pool.d.manifest pool.img --sub d --near
+	pool_has pool a b c d a2 b1
+	for sub in a b c d a2 b1; do
+		succeed "pool: remove" "$vdoctl" sub remove pool.img $sub --yes
+	done
+	sound pool clean
+	test "$(field pool logical_blocks_used)" -le 4096 ||
+		fail "pool: more is used than its directory"
+}
+
 number=0 boots=0 parts=--parts expect_crash= crash_plan=crash
-for stage in ${STAGES:-sizes pingpong crashes recovery index growth}; do
+for stage in ${STAGES:-sizes pingpong crashes recovery index growth pools}; do
 	stage_$stage
 done
 echo "$boots boots of Linux, $checked blocks compared, $number plans"

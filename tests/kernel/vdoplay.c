@@ -27,6 +27,7 @@ static const char usage[] =
 	"  --quiet           print neither \"reached N\" nor \"flushed N\"\n"
 	"  --copy            what a plan wrote before is copied from there\n"
 	"  --print NAME      this statistic, before the volume is closed\n"
+	"  --sub NAME        in this sub-volume\n"
 	"  --abandon         do not close the volume in the end\n"
 	"  --lossy SEED      on a disk with a volatile cache, whose power\n"
 	"  --writes N        fails with the Nth write (exit code 99)\n"
@@ -41,6 +42,7 @@ struct command {
 	struct lossy_config lossy;
 	bool is_lossy, abandon;
 	const char *print; /* a statistic, or NULL */
+	const char *sub;   /* a sub-volume, or NULL */
 };
 
 static void print_message(void *arg, enum vdo_log_level level,
@@ -97,6 +99,8 @@ static bool parse_pair(struct command *c, const char *name, const char *value)
 		c->lossy.writes = number_parse(value);
 	} else if (strcmp(name, "--print") == 0) {
 		c->print = value;
+	} else if (strcmp(name, "--sub") == 0) {
+		c->sub = value;
 	} else if (strcmp(name, "--lossy") == 0) {
 		c->lossy.seed = number_parse(value);
 		c->is_lossy = true;
@@ -158,24 +162,44 @@ static void print_statistic(struct vdo_volume *volume, const char *name)
 	vdo_stats_free(stats);
 }
 
+/* What is played on: the volume, or a sub-volume of it. */
+static struct vdo_volume *open_part(struct vdo_volume *volume,
+				    const struct command *c)
+{
+	struct vdo_volume *part;
+	struct vdo_error error;
+	int result;
+
+	if (c->sub == NULL)
+		return volume;
+	result = vdo_sub_open(volume, c->sub, 0, &part, &error);
+	if (result != 0)
+		die("%s: %s: %s", c->sub, vdo_error_name(result),
+		    error.message);
+	return part;
+}
+
 /* Do either; the exit code. */
 static int run(const char *verb, const char *text, const char *path,
 	       struct command *c)
 {
 	struct vdo_device *device;
 	struct vdo_volume *volume = open_volume(path, c, &device);
+	struct vdo_volume *part = open_part(volume, c);
 	int result = 0, bad = 0;
 
 	if (strcmp(verb, "play") == 0) {
 		struct plan plan = plan_read(text);
 
-		play(volume, &plan, &c->play);
+		play(part, &plan, &c->play);
 		plan_free(&plan);
-	} else if (check(volume, text, &c->check) != 0) {
+	} else if (check(part, text, &c->check) != 0) {
 		bad = 1;
 	}
 	if (c->print != NULL)
 		print_statistic(volume, c->print);
+	if (part != volume)
+		(void)vdo_close(part);
 	if (c->abandon)
 		vdo_abandon(volume);
 	else
