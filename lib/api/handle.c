@@ -63,7 +63,7 @@ int handle_check(const struct vdo_volume *v, bool waits)
 		return -VDO_EFORKED;
 	if (waits && unlikely(queue_running != NULL))
 		return -EDEADLK;
-	VDO_CHECK(v->volume != NULL && v->executor != NULL);
+	VDO_CHECK(v->front != NULL && v->executor != NULL);
 	VDO_CHECK(handle_size(v) % v->alignment == 0);
 	return 0;
 }
@@ -90,6 +90,42 @@ void handle_leave(struct vdo_volume *v)
 	pthread_mutex_unlock(&whole_of(v)->lock);
 }
 
+/* On a queue of its own: those of the engine come and go with it. */
+static int create_front(struct executor *x, unsigned depth,
+			struct front **front)
+{
+	struct front_config c = {.depth = depth, .executor = x};
+	int result = executor_queue(x, "front", 0, &c.queue);
+
+	VDO_ASSERT(depth > 0);
+	return result != 0 ? result : front_create(&c, front);
+}
+
+/* Also of a child process, where nobody gives a lock back. */
+static pthread_mutex_t *look_lock(const struct vdo_volume *v)
+{
+	const struct vdo_volume *whole = v->whole != NULL ? v->whole : v;
+
+	return is_here(v) ? (pthread_mutex_t *)&whole->look : NULL;
+}
+
+const struct volume *handle_look(const struct vdo_volume *v)
+{
+	pthread_mutex_t *lock = look_lock(v);
+
+	if (lock != NULL)
+		pthread_mutex_lock(lock);
+	return v->whole != NULL ? v->whole->volume : v->volume;
+}
+
+void handle_look_away(const struct vdo_volume *v)
+{
+	pthread_mutex_t *lock = look_lock(v);
+
+	if (lock != NULL)
+		pthread_mutex_unlock(lock);
+}
+
 int handle_create(struct vdo_device *device, struct executor *x,
 		  const struct settings *s, struct vdo_volume **volume,
 		  struct vdo_error *error)
@@ -106,7 +142,10 @@ int handle_create(struct vdo_device *device, struct executor *x,
 			  "the storage is in use by another open volume");
 	if (result != 0)
 		goto not_claimed;
-	result = volume_create(device, x, s, &v->volume, error);
+	result = create_front(x, s->open.depth, &v->front);
+	if (result == 0)
+		result = volume_create(device, x, v->front, s, &v->volume,
+				       error);
 	if (result != 0)
 		goto not_made;
 	v->executor = x;
@@ -115,11 +154,13 @@ int handle_create(struct vdo_device *device, struct executor *x,
 	VDO_ASSERT(v->alignment == 512 || v->alignment == BLOCK_SIZE);
 	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
 	pthread_mutex_init(&v->lock, NULL);
+	pthread_mutex_init(&v->look, NULL);
 	mark_here(v);
 	*volume = v;
 	return 0;
 
 not_made:
+	front_destroy(v->front);
 	device_release(device);
 not_claimed:
 	alloc_free(v);
@@ -159,10 +200,12 @@ void handle_free(struct vdo_volume *v)
 	VDO_ASSERT(v->own_device == NULL || v->own_device == v->device);
 	VDO_ASSERT(v->sub == NULL);
 	pool_destroy(v->pool);
+	front_destroy(v->front);
 	device_release(v->device);
 	executor_destroy(v->executor);
 	vdo_device_close(v->own_device);
 	unmark_here(v);
+	pthread_mutex_destroy(&v->look);
 	pthread_mutex_destroy(&v->lock);
 	alloc_free(v);
 }

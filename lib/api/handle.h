@@ -22,7 +22,7 @@
 #include "volume/volume.h"
 
 struct vdo_volume {
-	struct volume *volume;
+	struct front *front;
 	struct executor *executor;
 	struct vdo_device *device;
 	struct vdo_device *own_device; /* opened by us: to be closed */
@@ -36,19 +36,23 @@ struct vdo_volume {
 	atomic_uint *here;
 	pid_t pid;
 	/* Of a sub-volume: the volume that it is in, whose are all of the above but
-	 * size_bytes; else NULL. */
+	 * size_bytes, and all of the below; else NULL. */
 	struct vdo_volume *whole;
 	struct sub *sub;
 	bool read_only;
 	struct front_group calls; /* that are under way */
-	/* Of a whole volume. */
+	/* Of a whole volume. The engine changes under both locks: who has the
+	 * first may wait with it, who has the second must not wait at all. */
+	struct volume *volume;
+	pthread_mutex_t look;
 	struct pool *pool; /* NULL: nobody has asked for it */
 };
 
 /*
  * Make a handle for the volume on @device, run by @x, which is the handle's from
- * now on and gone if this fails. volume_open() is still to come. -VDO_EINUSE,
- * -ENOMEM, and what volume_create() says.
+ * now on and gone if this fails. The front and its queue outlive the engine.
+ * volume_open() is still to come. -VDO_EINUSE, -ENOMEM, and what volume_create()
+ * says.
  */
 int handle_create(struct vdo_device *device, struct executor *x,
 		  const struct settings *s, struct vdo_volume **volume,
@@ -85,6 +89,17 @@ static inline struct vdo_volume *whole_of(struct vdo_volume *v)
 {
 	return v->whole != NULL ? v->whole : v;
 }
+
+/* The engine; under the lock, or while nobody else can have the handle. */
+static inline struct volume *engine_of(struct vdo_volume *v)
+{
+	return whole_of(v)->volume;
+}
+
+/* The engine, for what waits for nothing, until handle_look_away(): it stays as
+ * long. Any thread, also in callbacks. */
+const struct volume *handle_look(const struct vdo_volume *v);
+void handle_look_away(const struct vdo_volume *v);
 
 static inline uint64_t handle_size(const struct vdo_volume *v)
 {

@@ -76,7 +76,7 @@ static inline int pass_on(struct vdo_volume *v, const struct vdo_volume *from,
 {
 	return unlikely(v->sub != NULL)
 		       ? sub_submit(v, from->sub, q)
-		       : front_submit(volume_front(v->volume), q);
+		       : front_submit(v->front, q);
 }
 
 static int submit(struct vdo_volume *v, struct io_request *q)
@@ -291,8 +291,7 @@ static int submit_some(struct vdo_volume *v, const struct vdo_op *ops,
 		while (*taken < good && (result = pass_on(v, v, &q[*taken])) == 0)
 			++*taken;
 	} else if (good > 0) {
-		result = front_submit_many(volume_front(v->volume), q, good,
-					   taken);
+		result = front_submit_many(v->front, q, good, taken);
 	}
 	return result != 0 ? result : refused;
 }
@@ -326,8 +325,11 @@ int vdo_aio_submit(struct vdo_volume *v, const struct vdo_op *ops, unsigned n)
  * may be nobody. */
 static void __attribute__((noinline)) say_waits(struct vdo_volume *v)
 {
-	if (v->executor->ops->fd != NULL && !atomic_exchange(&v->said_waits, true))
-		volume_say_waits(v->volume);
+	if (v->executor->ops->fd == NULL ||
+	    atomic_exchange(&v->said_waits, true))
+		return;
+	volume_say_waits(handle_look(v));
+	handle_look_away(v);
 }
 
 /* Carry @q out, of @count vectors. The thread helps (exec/help.h): on an idle

@@ -67,7 +67,7 @@ static int carry_out(struct vdo_volume *v, struct io_request *q, int *result)
 	await_init(&w, v->executor);
 	q->callback = front_call_over;
 	q->arg = &w;
-	refused = front_submit(volume_front(v->volume), q);
+	refused = front_submit(v->front, q);
 	if (refused == 0)
 		*result = await_end(&w);
 	return refused;

@@ -58,7 +58,7 @@ static struct vdo_volume *new_handle(struct pool *p, const struct sub_entry *e,
 	}
 	s->handles++;
 	p->handles++;
-	v->volume = whole->volume;
+	v->front = whole->front;
 	v->executor = whole->executor;
 	v->device = whole->device;
 	v->alignment = whole->alignment;

@@ -110,7 +110,7 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 		alloc_free(s);
 		return result;
 	}
-	volume_get_stats(v->volume, &values);
+	volume_get_stats(engine_of(v), &values);
 	handle_leave(v);
 	add(s, "mode", "operating mode", "normal or read-only", 0);
 	s->stats[0].text = values.mode;

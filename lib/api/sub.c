@@ -303,7 +303,7 @@ int sub_pass(struct vdo_volume *v, const struct sub *from,
 {
 	const struct sub_map *m = map_of(v->sub);
 	const struct sub_map *source = map_of(from);
-	struct front *f = volume_front(v->volume);
+	struct front *f = v->front;
 	struct io_request one = *q;
 
 	one.group = &v->calls;

@@ -121,7 +121,7 @@ static void let_go(struct list_node *ready)
 	while ((n = list_pop(ready)) != NULL) {
 		struct waiting_call *w =
 			list_entry(n, struct waiting_call, link);
-		struct front *f = volume_front(w->handle->volume);
+		struct front *f = w->handle->front;
 
 		w->result = sub_pass(w->handle, w->from, &w->q);
 		if (w->result == 0 || queue_running != NULL) {
@@ -360,7 +360,7 @@ int subcopy_run(struct vdo_volume *v, const struct sub_map *to)
 	struct sub *s = v->sub;
 	struct subcopy c = {
 		.sub = s,
-		.front = volume_front(v->volume),
+		.front = v->front,
 		.from = atomic_load(&s->map),
 		.to = to,
 		.chunk = CHUNK_BYTES,

@@ -256,7 +256,13 @@ unsigned vdo_volume_alignment(const struct vdo_volume *v)
 
 bool vdo_volume_is_read_only(const struct vdo_volume *v)
 {
-	return v == NULL || v->read_only || volume_is_read_only(v->volume);
+	bool is;
+
+	if (v == NULL || v->read_only)
+		return true;
+	is = volume_is_read_only(handle_look(v));
+	handle_look_away(v);
+	return is;
 }
 
 int vdo_volume_read_only_reason(const struct vdo_volume *v,
@@ -268,9 +274,10 @@ int vdo_volume_read_only_reason(const struct vdo_volume *v,
 	error_clear(error);
 	if (v == NULL)
 		return error_missing(error, "volume");
-	reason = volume_read_only_reason(v->volume, &text);
+	reason = volume_read_only_reason(handle_look(v), &text);
 	if (reason != 0 && *text != '\0')
-		return error_set(error, reason, "%s", text);
+		(void)error_set(error, reason, "%s", text);
+	handle_look_away(v);
 	return error_finish(error, reason);
 }
 
@@ -293,10 +300,10 @@ int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
 		return error_finish(error, result);
 	/* There are these two. */
 	if (strcmp(name, "compression") == 0) {
-		volume_set_compression(v->volume, s.open.compression);
+		volume_set_compression(engine_of(v), s.open.compression);
 	} else {
 		VDO_ASSERT(strcmp(name, "deduplication") == 0);
-		volume_set_deduplication(v->volume, s.open.deduplication);
+		volume_set_deduplication(engine_of(v), s.open.deduplication);
 	}
 	handle_leave(v);
 	return 0;

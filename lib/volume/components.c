@@ -204,17 +204,6 @@ static int create_dedupe(struct volume *v)
 	return dedupe_create(&c, &v->dedupe);
 }
 
-static int create_front(struct volume *v)
-{
-	struct front_config c = {
-		.depth = v->settings.open.depth,
-		.executor = v->executor,
-		.queue = v->topology.logical[0],
-	};
-
-	return front_create(&c, &v->front);
-}
-
 static int create_path(struct volume *v)
 {
 	struct path_config c = {
@@ -280,8 +269,7 @@ int components_create(struct volume *v)
 	if ((result = create_journal(v)) != 0 ||
 	    (result = create_depot(v)) != 0 || (result = create_map(v)) != 0 ||
 	    (result = create_packer(v)) != 0 ||
-	    (result = create_dedupe(v)) != 0 ||
-	    (result = create_front(v)) != 0 || (result = create_path(v)) != 0)
+	    (result = create_dedupe(v)) != 0 || (result = create_path(v)) != 0)
 		return result;
 	journal_set_holders(v->journal, &holders);
 	return 0;
@@ -290,11 +278,10 @@ int components_create(struct volume *v)
 void components_destroy(struct volume *v)
 {
 	/* They are built in one order: who is there stands on all below it. */
-	VDO_ASSERT(v->path == NULL || (v->front != NULL && v->dedupe != NULL));
+	VDO_ASSERT(v->path == NULL || v->dedupe != NULL);
 	VDO_ASSERT(v->map == NULL || (v->depot != NULL && v->journal != NULL));
 	recovery_destroy(v->recovery);
 	path_destroy(v->path);
-	front_destroy(v->front);
 	dedupe_destroy(v->dedupe);
 	advice_destroy(v->advice);
 	packer_destroy(v->packer);

@@ -5,7 +5,7 @@
  *	geometry     blocks 0 and D are read and checked
  *	state        can it be served as it is?
  *	topology     queues and zones
- *	components   journal, depot, map, packer, dedupe, front, path
+ *	components   journal, depot, map, packer, dedupe, path
  *	reserve      of a sparse file: storage for roots, journal and summary
  *
  * This runs on the thread of the caller. The two blocks tell which queues there
@@ -237,18 +237,20 @@ static const struct {
 };
 
 int volume_create(struct vdo_device *device, struct executor *x,
-		  const struct settings *s, struct volume **volume,
+		  struct front *front, const struct settings *s, struct volume **volume,
 		  struct vdo_error *error)
 {
 	struct volume *v = alloc_aligned(CACHE_LINE, 1, sizeof(*v));
 	int result = 0;
 
-	VDO_ASSERT(device != NULL && x != NULL && queue_running == NULL);
+	VDO_ASSERT(device != NULL && x != NULL && front != NULL);
+	VDO_ASSERT(queue_running == NULL);
 	*volume = NULL;
 	if (v == NULL)
 		return -ENOMEM;
 	v->device = device;
 	v->executor = x;
+	v->front = front;
 	v->settings = *s;
 	v->log = s->log;
 	v->error = error;

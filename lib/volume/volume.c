@@ -8,11 +8,6 @@
 
 #include <string.h>
 
-struct front *volume_front(struct volume *v)
-{
-	return v->front;
-}
-
 uint64_t volume_logical_blocks(const struct volume *v)
 {
 	return v->sb.logical_blocks;

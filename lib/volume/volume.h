@@ -20,7 +20,8 @@
  *  (3) The super block has one writer (super_writer.h).
  *
  * Runs on: what waits outside of any queue; the rest anywhere.
- * Lifetime: the executor and the device are the caller's and outlive it.
+ * Lifetime: the executor, the device and the front, through which calls come, are
+ * the caller's and outlive it.
  */
 #ifndef VOLUME_VOLUME_H
 #define VOLUME_VOLUME_H
@@ -51,12 +52,13 @@ int volume_inspect(struct vdo_device *device, struct vdo_info *info,
 		   struct vdo_error *error) MUST_CHECK;
 
 /*
- * Read geometry and super block, and make what serves such a volume (create.c).
+ * Read geometry and super block, and make what serves such a volume (create.c),
+ * once it is open, with the calls of @front.
  * Nothing is written; what the caller has done wrong, and what the volume cannot
  * be opened for, is found out here. Outside of any queue.
  */
 int volume_create(struct vdo_device *device, struct executor *x,
-		  const struct settings *s, struct volume **volume,
+		  struct front *front, const struct settings *s, struct volume **volume,
 		  struct vdo_error *error) MUST_CHECK;
 
 /* Drop a volume that is not open. Outside of any queue. */
@@ -110,8 +112,6 @@ int volume_saved(struct volume *v, int result) MUST_CHECK;
  */
 int volume_resume(struct volume *v);
 
-/* Where calls are submitted. */
-struct front *volume_front(struct volume *v);
 uint64_t volume_logical_blocks(const struct volume *v);
 bool volume_is_read_only(const struct volume *v);
 /* 0, or the first reason for which it is read-only, and its text. */

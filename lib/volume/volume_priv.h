@@ -113,6 +113,7 @@ struct volume {
 	unsigned requests; /* the depth, and those that wait for the journal */
 	struct vdo_device *device;
 	struct executor *executor;
+	struct front *front; /* the caller's */
 	struct log log;
 	struct storage storage;
 	struct sync sync;
@@ -139,7 +140,6 @@ struct volume {
 	struct advice *advice;
 	struct packer *packer;
 	struct dedupe *dedupe;
-	struct front *front;
 	struct path *path;
 
 	struct super_writer super;
