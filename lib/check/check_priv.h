@@ -124,6 +124,7 @@ struct check {
 	bool first;	    /* walk: what does not depend on the part */
 	bool map_damaged;   /* something of the map is left out */
 	bool map_doubtful;  /* pages of it may be lost */
+	uint64_t slabs_left; /* nobody knows what a lost part of it led to in them */
 	uint64_t unwritten; /* pages that are led to, and are none */
 	struct vdo_check_finding lost; /* the first of them */
 	uint64_t used, pages;

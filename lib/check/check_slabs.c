@@ -549,11 +549,12 @@ static int finish_slab(struct check *c, uint32_t place)
 		check_hint(c, s->number, c->slabs.data_blocks);
 	}
 	*flags |= SLAB_DONE;
-	if (!(*flags & SLAB_BAD) || !check_repairs(c))
-		return 0;
 	/* What is not known may be what the lost part of the map leads to. */
-	return *flags & SLAB_UNKNOWN && !check_frees(c) ? 0
-							: mend_slab(c, place);
+	if (*flags & SLAB_UNKNOWN && !check_frees(c)) {
+		c->slabs_left++;
+		return 0;
+	}
+	return *flags & SLAB_BAD && check_repairs(c) ? mend_slab(c, place) : 0;
 }
 
 int check_slabs(struct check *c)

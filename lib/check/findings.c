@@ -160,12 +160,13 @@ static bool may_free(enum vdo_check_code code)
 	}
 }
 
-/* The totals of a volume that has lost pages are what is known of these. */
+/* The totals of a volume that has lost pages, or may have, are what is known of
+ * these. */
 static bool is_of_lost(const struct check *c, enum vdo_check_code code)
 {
 	return (code == VDO_CHECK_LOGICAL_USED ||
 		code == VDO_CHECK_MAP_PAGES) &&
-	       c->report.by_code[VDO_CHECK_PAGE_LOST] > 0;
+	       (c->report.by_code[VDO_CHECK_PAGE_LOST] > 0 || c->slabs_left > 0);
 }
 
 static enum vdo_check_mend how(const struct check *c,
