@@ -22,6 +22,7 @@ dist_man_MANS += \
 	%D%/vdo_rebuild.3 \
 	%D%/vdo_savings.3 \
 	%D%/vdo_sim_new.3 \
+	%D%/vdo_space_watch.3 \
 	%D%/vdo_stats_get.3 \
 	%D%/vdo_strerror.3 \
 	%D%/vdo_sub_create.3 \

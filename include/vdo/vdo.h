@@ -20,6 +20,7 @@
 #include <vdo/map.h>
 #include <vdo/rebuild.h>
 #include <vdo/savings.h>
+#include <vdo/space.h>
 #include <vdo/stats.h>
 #include <vdo/sub.h>
 #include <vdo/trim.h>

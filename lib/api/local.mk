@@ -15,6 +15,7 @@ lib_libcore_la_SOURCES += \
 	%D%/rebuild.c \
 	%D%/savings.c \
 	%D%/size.c \
+	%D%/space.c \
 	%D%/stats.c %D%/stats_rows.h \
 	%D%/sub.c %D%/sub.h \
 	%D%/subcopy.c %D%/subcopy.h \

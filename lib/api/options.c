@@ -157,6 +157,9 @@ static const struct row rows[] = {
 		"block names that are remembered without an index"),
 	 FIELD(open.advice_entries), .can_be_auto = true,
 	 .min = 1024, .max = GIB},
+	{OPTION("space-warn", NUMBER, OPEN, "90", "0..100",
+		"percent of the blocks in use that the log tells of; 0: none"),
+	 FIELD(open.space_warn), .min = 0, .max = 100},
 
 	{OPTION("deduplication", BOOL, ONLINE, "on", "on|off",
 		"look for data that is stored already"),

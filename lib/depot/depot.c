@@ -94,6 +94,7 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	completion_init(&z->commit, queue, commit_tails);
 	atomic_init(&z->commit_posted, false);
 	atomic_init(&z->commit_head, 0);
+	fill_init(z);
 	r = metaio_init(z);
 	if (r == 0)
 		r = summary_init(z);
@@ -128,6 +129,9 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	d->zone_count = c->zone_count;
 	d->locks_max = c->locks_max;
 	d->stop = c->stop;
+	d->fill = c->fill;
+	atomic_init(&d->fill_low, 0);
+	atomic_init(&d->fill_high, UINT64_MAX);
 	d->storage = c->storage;
 	d->sync = c->sync;
 	d->readonly = c->readonly;

@@ -44,6 +44,14 @@ struct depot;
 
 #define DEPOT_BUFFERS 128u
 
+/* Who hears when the blocks in use are not within bounds. */
+struct depot_fill {
+	struct queue *queue; /* where; NULL: nobody does */
+	/* False: not now; it is asked again, in a message of its own. */
+	bool (*told)(void *arg);
+	void *arg;
+};
+
 struct depot_config {
 	unsigned zone_count;
 	struct queue **queues; /* of the zones; copied */
@@ -57,6 +65,7 @@ struct depot_config {
 	uint64_t counts_memory; /* bytes of counts in all zones; 0: no limit */
 	unsigned buffers; /* for writes, of each zone; 0: DEPOT_BUFFERS */
 	const atomic_bool *stop; /* true: a load shall end soon; or NULL */
+	struct depot_fill fill;
 };
 
 int depot_create(const struct depot_config *c, struct depot **depot)
@@ -302,6 +311,21 @@ bool depot_adjust(struct depot *d, struct refs_op *op) MUST_CHECK;
 
 /* The last block of the summary partition; NULL if it changes while in use. */
 const uint8_t *depot_summary_end(const struct depot *d);
+
+/* -------------------------------------------------------- how full it is */
+
+/* Blocks that are in use, and all there are; any thread. The first is a sum over
+ * zones that go on, and of slabs that are estimated about right. */
+uint64_t depot_used(const struct depot *d);
+uint64_t depot_size(const struct depot *d);
+
+/* From now on depot_fill.told is called about fewer blocks than @low in use, or
+ * @high and more, again and again until the bounds are others. On that queue. */
+void depot_set_bounds(struct depot *d, uint64_t low, uint64_t high);
+bool depot_out_of_bounds(const struct depot *d);
+
+/* Look now, in a message. On the queue that drains the depot. */
+void depot_look(struct depot *d);
 
 /* -------------------------------------------------------------- statistics */
 

@@ -16,6 +16,7 @@
  *	start.c scrubber.c scrub.c
  *		       what is left of that, in service
  *	drain.c        from memory to disk
+ *	fill.c         how full it is
  *	sane.c         walks over all of it
  *
  * Invariants
@@ -310,6 +311,7 @@ struct depot_zone {
 	struct zone_scrub *scrub;
 	bool draining; /* scrubbers are to stop */
 	bool tight;    /* at the start: see depot_is_tight() */
+	uint64_t fill_mask; /* looked at when the count has none of these bits */
 
 	struct intmap locks;
 	struct pbn_lock *lock_pool;
@@ -324,6 +326,12 @@ struct depot_zone {
 	struct completion commit;
 	atomic_bool commit_posted;
 	_Atomic(uint64_t) commit_head;
+
+	/* fill.c */
+	struct completion fill_go; /* to the owner, and back */
+	struct completion fill_ask;
+	atomic_bool fill_asked; /* fill_ask is on its way */
+	bool fill_posted;	/* fill_go is */
 
 	struct zone_replay replay;
 	struct zone_load *load;
@@ -351,6 +359,8 @@ struct depot {
 	uint32_t ref_blocks; /* really used, of a slab */
 	uint64_t deadline; /* journal length at which all counts are written */
 	unsigned priority_pristine;
+	struct depot_fill fill;
+	_Atomic(uint64_t) fill_low, fill_high; /* bounds */
 	struct storage *storage;
 	struct sync *sync;
 	struct readonly *readonly;
@@ -487,6 +497,13 @@ static inline struct pbn_lock *pbnlock_find(struct depot_zone *z, pbn_t pbn)
 {
 	return intmap_get(&z->locks, pbn);
 }
+
+/* ------------------------------------------------------------------ fill.c */
+
+void fill_init(struct depot_zone *z);
+
+/* Tell the owner if the depot is out of bounds. */
+void fill_look(struct depot_zone *z);
 
 /* ---------------------------------------------------------------- counts.c */
 

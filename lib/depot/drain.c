@@ -88,8 +88,9 @@ static void drain_step(struct depot_zone *z)
 {
 	enum drain_kind kind = z->depot->drain;
 
-	/* The handler of that message comes back here. */
-	if (atomic_load_explicit(&z->commit_posted, memory_order_acquire))
+	/* The handlers of these messages come back here. */
+	if (atomic_load_explicit(&z->commit_posted, memory_order_acquire) ||
+	    atomic_load_explicit(&z->fill_asked, memory_order_acquire))
 		return;
 	z->pending++; /* nothing that ends at once shall call us */
 	write_more(z);

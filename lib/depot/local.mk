@@ -4,6 +4,7 @@ lib_libcore_la_SOURCES += \
 	%D%/counts.c \
 	%D%/depot.c %D%/depot.h %D%/depot_priv.h \
 	%D%/drain.c \
+	%D%/fill.c \
 	%D%/load.c %D%/load.h %D%/loader.c \
 	%D%/metaio.c \
 	%D%/pbnlock.c %D%/pbnlock_priv.h \

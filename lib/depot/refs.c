@@ -85,12 +85,16 @@ bool refs_find(struct slab *s, uint32_t *offset)
 /* @sign 1: a block got taken, -1: a block got free. */
 static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
 {
+	struct depot_zone *z = s->zone;
+
 	VDO_CHECK(sign > 0
 			  ? s->free_count > 0
 			  : s->blocks[offset / COUNTS_PER_BLOCK].allocated > 0);
 	s->blocks[offset / COUNTS_PER_BLOCK].allocated += (uint16_t)sign;
 	s->free_count -= (uint32_t)sign;
-	counter_add(&s->zone->stats.allocated, (uint64_t)(int64_t)sign);
+	counter_add(&z->stats.allocated, (uint64_t)(int64_t)sign);
+	if (unlikely((counter_get(&z->stats.allocated) & z->fill_mask) == 0))
+		fill_look(z);
 	alloc_reorder(s);
 }
 

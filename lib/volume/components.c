@@ -115,9 +115,11 @@ static int create_depot(struct volume *v)
 		.counts_memory = counts_memory(v),
 		.buffers = v->settings.open.slab_buffers,
 		.stop = &v->stop,
+		.fill = {v->topology.journal, space_told, v},
 	};
 
 	VDO_ASSERT(v->journal != NULL && v->depot == NULL);
+	space_init(v);
 	return depot_create(&c, &v->depot);
 }
 

@@ -324,6 +324,7 @@ static void start_service(struct volume *v)
 		   super_writer_get(&v->super)->state == VOLUME_DIRTY);
 	v->service = SERVICE_ON;
 	v->has_served = true;
+	space_look(v);
 	front_start(v->front, &path_engine, v->path);
 }
 

@@ -79,6 +79,7 @@ struct open_settings {
 	unsigned index_zones;    /* 0: by topology */
 	bool index_wait;         /* have it loaded when the volume is open */
 	uint64_t advice_entries; /* 0: choose */
+	unsigned space_warn;     /* percent; 0: no line */
 };
 
 struct settings {

@@ -116,6 +116,8 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	storage_stats(v, s);
 	s->physical_blocks = v->sb.physical_blocks;
 	s->logical_blocks = v->sb.logical_blocks;
+	s->space_rises = counter_get(&v->space.rises);
+	s->space_falls = counter_get(&v->space.falls);
 	s->logical_blocks_used = journal.state.logical_blocks_used;
 	s->counts_known = !v->opened_read_only;
 	/* Hints may say anything. */

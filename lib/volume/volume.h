@@ -26,6 +26,7 @@
 #ifndef VOLUME_VOLUME_H
 #define VOLUME_VOLUME_H
 
+#include <vdo/space.h>
 #include <vdo/volume.h>
 
 #include "volume/settings.h"
@@ -119,6 +120,10 @@ int volume_read_only_reason(const struct volume *v, const char **text);
 
 /* Have the log say that a call waits until it is resumed. Any thread. */
 void volume_say_waits(const struct volume *v);
+
+/* As vdo_space_watch(); from outside of the queues. */
+void volume_watch_space(struct volume *v, const unsigned *percents, unsigned n,
+			vdo_space_callback callback, void *arg);
 
 /* Switches; from outside of the queues. */
 void volume_set_compression(struct volume *v, bool on);

@@ -108,6 +108,22 @@ struct growing {
 	uint8_t *summary;
 };
 
+/* A threshold, and whether it is passed. */
+struct space_level {
+	unsigned percent; /* 0: none */
+	bool passed;
+};
+
+/* How full it is; space.c. The journal's queue. */
+struct space {
+	struct space_level levels[1 + VDO_SPACE_THRESHOLDS_MAX]; /* the log's,
+								  * the host's */
+	unsigned count;
+	vdo_space_callback callback;
+	void *arg;
+	counter_t rises, falls;
+};
+
 struct volume {
 	struct settings settings;
 	unsigned requests; /* the depth, and those that wait for the journal */
@@ -155,6 +171,7 @@ struct volume {
 
 	struct look look;
 	struct overlay overlay;
+	struct space space;
 };
 
 /* --------------------------------------------------------------- topology */
@@ -231,6 +248,14 @@ void still_there(struct volume *v, struct completion *done);
 
 /* Does a file that had a name still have one? 0 or, with a line, -VDO_EGONE. */
 int still_named(struct volume *v) MUST_CHECK;
+
+/* ------------------------------------------------------------------- space */
+
+void space_init(struct volume *v);
+/* Look how full it is; when service begins. On the journal's queue. */
+void space_look(struct volume *v);
+/* The depot's upcall (struct depot_fill). */
+bool space_told(void *v);
 
 /* ------------------------------------------------------------------- index */
 

@@ -18,6 +18,7 @@ VOLUME_TESTS = \
 	tests/volume/test_descriptors \
 	tests/volume/test_device_thread \
 	tests/volume/test_errors \
+	tests/volume/test_fill \
 	tests/volume/test_format \
 	tests/volume/test_full \
 	tests/volume/test_gone \
@@ -76,6 +77,8 @@ tests_volume_test_range_SOURCES = %D%/test_range.c
 tests_volume_test_range_LDADD = $(UNIT_LIBS)
 tests_volume_test_ahead_SOURCES = %D%/test_ahead.c
 tests_volume_test_ahead_LDADD = $(UNIT_LIBS)
+tests_volume_test_fill_SOURCES = %D%/test_fill.c
+tests_volume_test_fill_LDADD = $(UNIT_LIBS)
 tests_volume_test_space_SOURCES = %D%/test_space.c
 tests_volume_test_space_LDADD = $(UNIT_LIBS)
 tests_volume_test_errors_SOURCES = %D%/test_errors.c
