@@ -57,6 +57,7 @@ struct queue {
 	struct executor *executor;
 	struct queue *next; /* of the executor's */
 	unsigned number;    /* for those who keep something a queue */
+	bool spare;	    /* it was released; see executor_release() */
 	char name[16];
 #ifdef VDO_DEBUG
 	atomic_ullong crossings; /* see executor_crossings() */

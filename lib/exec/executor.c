@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include "exec/await.h"
 #include "exec/executor_priv.h"
 
 void executor_destroy(struct executor *x)
@@ -13,6 +14,54 @@ void executor_destroy(struct executor *x)
 	VDO_ASSERT(queue_running == NULL);
 	if (x != NULL)
 		x->ops->destroy(x);
+}
+
+int executor_queue(struct executor *x, const char *name, unsigned thread,
+		   struct queue **queue)
+{
+	struct queue *q = atomic_load(&x->queues);
+
+	VDO_ASSERT(queue_running == NULL);
+	while (q != NULL && !q->spare)
+		q = q->next;
+	if (q == NULL)
+		return x->ops->queue_create(x, name, thread, queue);
+	q->spare = false;
+	queue_set_name(q, name);
+	if (x->ops->queue_move != NULL)
+		x->ops->queue_move(q, thread);
+	*queue = q;
+	return 0;
+}
+
+static void nothing(void *arg, struct completion *done)
+{
+	completion_post(done);
+}
+
+/* A queue is serial: what it ran before ours has returned. */
+void executor_release(struct executor *x, struct queue **queues, unsigned n)
+{
+	VDO_ASSERT(queue_running == NULL);
+	for (unsigned i = 0; i < n; i++) {
+		VDO_ASSERT(queues[i]->executor == x && !queues[i]->spare);
+		(void)await_call(queues[i], nothing, NULL);
+	}
+	for (unsigned i = 0; i < n; i++)
+		queues[i]->spare = true;
+}
+
+int executor_resize(struct executor *x, const struct native_config *config)
+{
+	VDO_ASSERT(queue_running == NULL);
+	return x->ops->resize == NULL ? 0 : x->ops->resize(x, config);
+}
+
+void executor_trim(struct executor *x)
+{
+	VDO_ASSERT(queue_running == NULL);
+	if (x->ops->trim != NULL)
+		x->ops->trim(x);
 }
 
 uint64_t executor_crossings(const struct executor *x)
@@ -73,7 +122,9 @@ void executor_event_wait(struct executor *x, struct event *e)
 				return;
 			cpu_relax();
 		}
-	} while (x->thread_count > 1 && clock_ns() < until);
+	} while (atomic_load_explicit(&x->thread_count,
+				      memory_order_relaxed) > 1 &&
+		 clock_ns() < until);
 	event_wait(e);
 }
 

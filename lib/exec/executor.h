@@ -15,7 +15,8 @@
  * Runs on: any thread unless said otherwise.
  * Lifetime: an executor is made before and destroyed after all its queues'
  * users; executor_destroy() first lets everything posted run. Timers that are
- * armed then need not go off any more.
+ * armed then need not go off any more. Queues and threads come and go meanwhile,
+ * but their memory stays: whoever has just posted to one still looks at it.
  */
 #ifndef EXEC_EXECUTOR_H
 #define EXEC_EXECUTOR_H
@@ -31,6 +32,7 @@
 #include "exec/event.h"
 
 struct help;
+struct native_config;
 
 /* A single-shot timer of one queue; intrusive. */
 struct timer {
@@ -75,6 +77,15 @@ struct vdo_executor_ops {
 	int (*queue_create)(struct executor *x, const char *name,
 			    unsigned thread, struct queue **queue);
 
+	/* Have @q, which nobody uses, be as one that was made for @thread. NULL:
+	 * it is anyway. */
+	void (*queue_move)(struct queue *q, unsigned thread);
+
+	/* See executor_resize() and executor_trim(); NULL: threads are not its
+	 * business. */
+	int (*resize)(struct executor *x, const struct native_config *config);
+	void (*trim)(struct executor *x);
+
 	/* Block the calling thread until @e is set, running queues if that is
 	 * the caller's job. Not from inside of a queue. */
 	void (*wait)(struct executor *x, struct event *e);
@@ -111,7 +122,7 @@ struct vdo_executor_ops {
 
 struct executor {
 	const struct vdo_executor_ops *ops;
-	unsigned thread_count; /* of its own or, with a pool, concurrency */
+	atomic_uint thread_count; /* of its own or, with a pool, concurrency */
 	_Atomic(struct queue *) queues; /* all, the newest first */
 #ifdef VDO_DEBUG
 	atomic_ullong wakeups; /* see executor_wakeups() */
@@ -141,13 +152,6 @@ static inline void queue_run(struct queue *q, struct completion *c)
 	queue_running = q;
 	c->fn(c);
 	queue_running = NULL;
-}
-
-static inline int executor_queue(struct executor *x, const char *name,
-				 unsigned thread, struct queue **queue)
-{
-	VDO_ASSERT(queue_running == NULL);
-	return x->ops->queue_create(x, name, thread, queue);
 }
 
 static inline void executor_wait(struct executor *x, struct event *e)
@@ -187,6 +191,30 @@ int executor_native_create(const struct native_config *config,
 int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
 			   struct executor **x) MUST_CHECK;
 int executor_inline_create(struct executor **x) MUST_CHECK;
+
+/*
+ * A queue that was released, or a new one; see queue_create(). Queues are made and
+ * released by one thread at a time, outside of the queues.
+ */
+int executor_queue(struct executor *x, const char *name, unsigned thread,
+		   struct queue **queue) MUST_CHECK;
+
+/*
+ * Nobody posts to these @n queues any more: executor_queue() may give them to
+ * others. What was posted runs first.
+ */
+void executor_release(struct executor *x, struct queue **queues, unsigned n);
+
+/*
+ * Have threads as executor_native_create() would, or ask the host's pool for its
+ * concurrency again. Queues that are made from now on are on as many threads;
+ * others stay where they are, until they are released, and executor_trim() ends the
+ * threads that are too many then. After an error all is as before. What was the
+ * case until then can always be had again.
+ */
+int executor_resize(struct executor *x,
+		    const struct native_config *config) MUST_CHECK;
+void executor_trim(struct executor *x);
 
 /*
  * How often something was handed over so far to a queue of @x by whoever did not

@@ -29,6 +29,8 @@ uint64_t executor_random_seed(const void *address);
 void queue_init(struct queue *q, struct executor *x, const char *name,
 		void (*post)(struct queue *, struct completion *));
 
+void queue_set_name(struct queue *q, const char *name);
+
 /* For the tables of executors whose threads do the work. */
 void executor_event_wait(struct executor *x, struct event *e);
 void executor_event_set(struct executor *x, struct event *e);

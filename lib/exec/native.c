@@ -31,6 +31,11 @@
  * rounds find that no thread ran anything but our question in between, then at
  * the moment between the rounds nothing ran (it would have been counted) and
  * nothing was waiting (it would have run before the second question).
+ *
+ * Other threads. Those that are too few are started, those that are too many end
+ * when nothing is left on them. A helper or a producer may still be on its way out
+ * of one that has ended, so its memory stays, and the next thread with its number
+ * has it.
  */
 #include "build.h"
 
@@ -41,6 +46,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "exec/await.h"
 #include "exec/executor_priv.h"
 #include "exec/help.h"
 #include "exec/owner.h"
@@ -66,6 +72,8 @@ struct native_thread {
 	uint64_t spin_max_ns;
 	struct native_queue control; /* for our own messages */
 	int core; /* to be bound to, or -1 */
+	int bound;	 /* what it was bound to last, or -1; the thread's */
+	cpu_set_t cores; /* before that */
 	bool stop;
 	pthread_t thread;
 	uint64_t sleeps_until; /* the deadline of timers[0] that it knows of */
@@ -75,8 +83,9 @@ struct native_thread {
 
 struct native_executor {
 	struct executor base;
-	struct native_thread *threads;
+	struct native_thread *threads[THREADS_MAX]; /* the first "started" run */
 	unsigned started;
+	struct native_config config;
 	unsigned cores; /* that we may use */
 	pthread_mutex_t lock; /* of queues */
 	struct native_queue *queues;
@@ -248,15 +257,16 @@ static void native_help(struct executor *base, struct help *h)
 }
 
 /* Bind the calling thread to the @n-th core that we may use. */
-static void bind_to_core(int n)
+static void bind_to_core(struct native_thread *t, int n)
 {
-	cpu_set_t all, one;
+	cpu_set_t one;
 
 	VDO_ASSERT(n >= 0);
-	if (sched_getaffinity(0, sizeof(all), &all) != 0)
+	CPU_ZERO(&t->cores);
+	if (sched_getaffinity(0, sizeof(t->cores), &t->cores) != 0)
 		return;
 	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (!CPU_ISSET(cpu, &all) || n-- != 0)
+		if (!CPU_ISSET(cpu, &t->cores) || n-- != 0)
 			continue;
 		CPU_ZERO(&one);
 		CPU_SET(cpu, &one);
@@ -266,14 +276,26 @@ static void bind_to_core(int n)
 	}
 }
 
+/* It is to be bound, or no longer. */
+static void bind_or_free(struct native_thread *t)
+{
+	VDO_ASSERT(t->bound < 0 || t->core < 0);
+	t->bound = t->core;
+	if (t->core >= 0)
+		bind_to_core(t, t->core);
+	else
+		(void)sched_setaffinity(0, sizeof(t->cores), &t->cores);
+}
+
 static void *thread_main(void *arg)
 {
 	struct native_thread *t = arg;
 
-	VDO_ASSERT(queue_running == NULL && t->run.ran == 0);
-	if (t->core >= 0)
-		bind_to_core(t->core);
+	VDO_ASSERT(queue_running == NULL);
+	t->bound = -1;
 	while (!t->stop) {
+		if (unlikely(t->bound != t->core))
+			bind_or_free(t);
 		timers_fire(&t->timers);
 		if (runq_run(&t->run) == 0)
 			rest(t);
@@ -282,19 +304,27 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+static void native_queue_move(struct queue *queue, unsigned thread)
+{
+	struct native_queue *q = container_of(queue, struct native_queue, queue);
+	struct executor *base = queue->executor;
+
+	q->thread = native_of(base)->threads[thread % base->thread_count];
+	queue->turn = &q->thread->run.turn;
+}
+
 static int native_queue_create(struct executor *base, const char *name,
 			       unsigned thread, struct queue **queue)
 {
 	struct native_executor *x = native_of(base);
 	struct native_queue *q = alloc_zeroed(1, sizeof(*q));
 
-	VDO_ASSERT(x->started == base->thread_count);
+	VDO_ASSERT(x->started >= base->thread_count);
 	if (q == NULL)
 		return -ENOMEM;
 	queue_init(&q->queue, base, name, native_post);
-	q->thread = &x->threads[thread % base->thread_count];
+	native_queue_move(&q->queue, thread);
 	q->queue.post_all = native_post_all;
-	q->queue.turn = &q->thread->run.turn;
 	pthread_mutex_lock(&x->lock);
 	q->next = x->queues;
 	x->queues = q;
@@ -349,13 +379,15 @@ static uint64_t ask_ran(struct native_thread *t)
 	return q.ran;
 }
 
-/* One round. True if nothing but our last question ran since the one before. */
-static bool is_quiet(struct native_executor *x, uint64_t *ran_before)
+/* One round of the threads from @first on. True if nothing but our last question
+ * ran since the one before. */
+static bool is_quiet(struct native_executor *x, unsigned first,
+		     uint64_t *ran_before)
 {
 	bool quiet = true;
 
-	for (unsigned i = 0; i < x->started; i++) {
-		uint64_t ran = ask_ran(&x->threads[i]);
+	for (unsigned i = first; i < x->started; i++) {
+		uint64_t ran = ask_ran(x->threads[i]);
 
 		VDO_ASSERT(ran > ran_before[i]);
 		if (ran != ran_before[i] + 1)
@@ -365,22 +397,29 @@ static bool is_quiet(struct native_executor *x, uint64_t *ran_before)
 	return quiet;
 }
 
+/* A thread that has a helper is to have its queues back, and see it. */
 static void stop_thread(struct completion *c)
 {
 	VDO_ASSERT(!thread_of(c->home)->stop);
 	thread_of(c->home)->stop = true;
+	if (help_given() != NULL)
+		help_stop(help_given());
 }
 
-static void join_threads(struct native_executor *x)
+/* Of the threads the first @keep go on. */
+static void join_threads(struct native_executor *x, unsigned keep)
 {
 	struct completion stop;
 
 	VDO_ASSERT(queue_running == NULL);
-	for (unsigned i = 0; i < x->started; i++) {
-		completion_init(&stop, &x->threads[i].control.queue,
-				stop_thread);
+	while (x->started > keep) {
+		struct native_thread *t = x->threads[x->started - 1];
+
+		completion_init(&stop, &t->control.queue, stop_thread);
 		completion_post(&stop);
-		pthread_join(x->threads[i].thread, NULL);
+		pthread_join(t->thread, NULL);
+		VDO_ASSERT(runq_empty(&t->run) && owner_is_there(&t->owner));
+		x->started--;
 	}
 }
 
@@ -388,15 +427,14 @@ static void native_free(struct native_executor *x)
 {
 	struct native_queue *q;
 
-	for (unsigned i = 0; i < x->started; i++)
-		VDO_ASSERT(runq_empty(&x->threads[i].run) &&
-			   owner_is_there(&x->threads[i].owner));
+	VDO_ASSERT(x->started == 0);
 	while ((q = x->queues) != NULL) {
 		x->queues = q->next;
 		alloc_free(q);
 	}
 	pthread_mutex_destroy(&x->lock);
-	alloc_free(x->threads);
+	for (unsigned i = 0; i < THREADS_MAX; i++)
+		alloc_free(x->threads[i]);
 	alloc_free(x);
 }
 
@@ -406,16 +444,126 @@ static void native_destroy(struct executor *base)
 	uint64_t ran[THREADS_MAX] = {0};
 
 	VDO_ASSERT(queue_running == NULL);
-	while (!is_quiet(x, ran))
+	while (!is_quiet(x, 0, ran))
 		continue;
-	join_threads(x);
+	join_threads(x, 0);
 	native_free(x);
+}
+
+static unsigned cores_spun(const struct native_executor *x, unsigned spin_us)
+{
+	/* On a single core nothing can come while we spin. */
+	return x->cores == 1 ? 0 : spin_us;
+}
+
+static struct native_thread *make_thread(struct native_executor *x)
+{
+	struct native_thread *t = alloc_aligned(CACHE_LINE, 1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	runq_init(&t->run);
+	owner_init(&t->owner);
+	t->control.thread = t;
+	queue_init(&t->control.queue, &x->base, "control", native_post);
+	return t;
+}
+
+static int start_thread(struct native_executor *x)
+{
+	const struct native_config *c = &x->config;
+	unsigned i = x->started;
+	struct native_thread *t = x->threads[i];
+	char name[24];
+	int r;
+
+	VDO_ASSERT(i < THREADS_MAX);
+	if (t == NULL)
+		t = x->threads[i] = make_thread(x);
+	if (t == NULL)
+		return -ENOMEM;
+	t->stop = false;
+	t->core = c->pin ? (int)(i % x->cores) : -1;
+	t->spin_max_ns = cores_spun(x, c->spin_us) * NS_PER_US;
+	t->spin_ns = 0;
+	snprintf(name, sizeof(name), "%.7s%u",
+		 c->name_prefix != NULL ? c->name_prefix : "vdo", i);
+	r = system_thread_start(&t->thread, name, thread_main, t);
+	if (r == 0)
+		x->started++;
+	return r;
+}
+
+/* Have @count threads at least; if there cannot be, no more than there were. */
+static int start_threads(struct native_executor *x, unsigned count)
+{
+	unsigned before = x->started;
+	int r = count > THREADS_MAX ? -EINVAL : 0;
+
+	while (r == 0 && x->started < count)
+		r = start_thread(x);
+	if (r != 0)
+		join_threads(x, before);
+	return r;
+}
+
+static unsigned count_of(const struct native_executor *x,
+			 const struct native_config *c)
+{
+	return c->threads != 0 ? c->threads : x->cores;
+}
+
+/* The thread sees what it is to be bound to when it runs next, which is soon
+ * enough; a helper must not do it. */
+static void configure(void *arg, struct completion *done)
+{
+	struct native_executor *x = arg;
+	struct native_thread *t = thread_of(queue_running);
+	unsigned i = 0;
+
+	while (x->threads[i] != t)
+		i++;
+	t->core = x->config.pin ? (int)(i % x->cores) : -1;
+	t->spin_max_ns = cores_spun(x, x->config.spin_us) * NS_PER_US;
+	t->spin_ns = MIN(t->spin_ns, t->spin_max_ns);
+	completion_post(done);
+}
+
+static int native_resize(struct executor *base, const struct native_config *c)
+{
+	struct native_executor *x = native_of(base);
+	struct native_config before = x->config;
+	int r;
+
+	x->config = *c;
+	r = start_threads(x, count_of(x, c));
+	if (r != 0) {
+		x->config = before;
+		return r;
+	}
+	base->thread_count = count_of(x, c);
+	for (unsigned i = 0; i < x->started; i++)
+		(void)await_call(&x->threads[i]->control.queue, configure, x);
+	return 0;
+}
+
+static void native_trim(struct executor *base)
+{
+	struct native_executor *x = native_of(base);
+	uint64_t ran[THREADS_MAX] = {0};
+
+	while (!is_quiet(x, base->thread_count, ran))
+		continue;
+	join_threads(x, base->thread_count);
 }
 
 static const struct vdo_executor_ops native_ops = {
 	.name = "native",
 	.help = native_help,
 	.queue_create = native_queue_create,
+	.queue_move = native_queue_move,
+	.resize = native_resize,
+	.trim = native_trim,
 	.wait = executor_event_wait,
 	.signal = executor_event_set,
 	.poll = executor_no_poll,
@@ -426,56 +574,24 @@ static const struct vdo_executor_ops native_ops = {
 	.destroy = native_destroy,
 };
 
-static int start_thread(struct native_executor *x, unsigned i,
-			const struct native_config *config)
-{
-	struct native_thread *t = &x->threads[i];
-	char name[24];
-	int r;
-
-	VDO_ASSERT(i == x->started && i < x->base.thread_count);
-	runq_init(&t->run);
-	owner_init(&t->owner);
-	t->control.thread = t;
-	queue_init(&t->control.queue, &x->base, "control", native_post);
-	t->core = config->pin ? (int)(i % x->cores) : -1;
-	/* On a single core nothing can come while we spin. */
-	t->spin_max_ns = x->cores == 1 ? 0 : config->spin_us * NS_PER_US;
-	snprintf(name, sizeof(name), "%.7s%u",
-		 config->name_prefix != NULL ? config->name_prefix : "vdo", i);
-	r = system_thread_start(&t->thread, name, thread_main, t);
-	if (r == 0)
-		x->started++;
-	return r;
-}
-
 int executor_native_create(const struct native_config *config,
 			   struct executor **executor)
 {
 	struct native_executor *x;
-	unsigned cores = system_cores();
-	unsigned count = config->threads != 0 ? config->threads : cores;
-	int r = 0;
+	int r;
 
 	VDO_ASSERT(queue_running == NULL);
-	VDO_ASSERT(cores > 0);
-	if (count > THREADS_MAX)
-		return -EINVAL;
 	x = alloc_zeroed(1, sizeof(*x));
 	if (x == NULL)
 		return -ENOMEM;
 	x->base.ops = &native_ops;
-	x->base.thread_count = count;
-	x->cores = cores;
+	x->cores = system_cores();
+	x->config = *config;
+	x->base.thread_count = count_of(x, config);
 	pthread_mutex_init(&x->lock, NULL);
 	atomic_init(&x->random, executor_random_seed(x));
-	x->threads = alloc_aligned(CACHE_LINE, count, sizeof(*x->threads));
-	if (x->threads == NULL)
-		r = -ENOMEM;
-	for (unsigned i = 0; r == 0 && i < count; i++)
-		r = start_thread(x, i, config);
+	r = start_threads(x, x->base.thread_count);
 	if (r != 0) {
-		join_threads(x);
 		native_free(x);
 		return r;
 	}

@@ -12,14 +12,19 @@
 _Thread_local struct queue *queue_running
 	__attribute__((tls_model("initial-exec")));
 
-void queue_init(struct queue *q, struct executor *x, const char *name,
-		void (*post)(struct queue *, struct completion *))
+void queue_set_name(struct queue *q, const char *name)
 {
 	size_t n = strlen(name);
 
-	VDO_ASSERT(x->ops != NULL && post != NULL);
 	VDO_ASSERT(n < sizeof(q->name));
 	memcpy(q->name, name, n + 1);
+}
+
+void queue_init(struct queue *q, struct executor *x, const char *name,
+		void (*post)(struct queue *, struct completion *))
+{
+	VDO_ASSERT(x->ops != NULL && post != NULL);
+	queue_set_name(q, name);
 	q->executor = x;
 	q->post = post;
 	q->next = atomic_load(&x->queues);

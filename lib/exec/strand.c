@@ -603,10 +603,29 @@ static void strand_destroy(struct executor *base)
 	alloc_free(x);
 }
 
+static void ask_concurrency(struct strand_executor *x)
+{
+	unsigned n = 0;
+
+	if (x->pool.concurrency != NULL)
+		n = x->pool.concurrency(x->pool_arg);
+	x->base.thread_count = n != 0 ? n : system_cores();
+}
+
+/* The pool may have another size by now. */
+static int strand_resize(struct executor *base,
+			 const struct native_config *config)
+{
+	VDO_ASSERT(config != NULL);
+	ask_concurrency(strand_executor_of(base));
+	return 0;
+}
+
 static const struct vdo_executor_ops strand_ops = {
 	.name = "strand",
 	.help = strand_help,
 	.queue_create = strand_queue_create,
+	.resize = strand_resize,
 	.wait = executor_event_wait,
 	.signal = executor_event_set,
 	.poll = executor_no_poll,
@@ -636,7 +655,6 @@ int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
 			   struct executor **executor)
 {
 	struct strand_executor *x;
-	unsigned n = 0;
 
 	if (pool->size < offsetof(struct vdo_pool_ops, concurrency) ||
 	    pool->submit == NULL)
@@ -650,9 +668,7 @@ int executor_strand_create(const struct vdo_pool_ops *pool, void *pool_arg,
 	atomic_init(&x->random, executor_random_seed(x));
 	atomic_init(&x->active, 0);
 	init_timers(x);
-	if (x->pool.concurrency != NULL)
-		n = x->pool.concurrency(pool_arg);
-	x->base.thread_count = n != 0 ? n : system_cores();
+	ask_concurrency(x);
 	*executor = &x->base;
 	return 0;
 }

@@ -4,6 +4,7 @@
  */
 #include "build.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -324,6 +325,120 @@ static void *poller_host(void *arg)
 	}
 	return NULL;
 }
+
+/*
+ * Queues are released and made again, on other numbers of threads, while a host
+ * thread goes on with one that stays.
+ */
+#define RESIZES 30
+
+static struct queue *steady;
+
+static void run_steady(struct completion *c)
+{
+	VDO_ASSERT(queue_is_current(steady));
+	executor_signal(x, c->owner);
+}
+
+static void *steady_host(void *arg)
+{
+	struct completion c;
+	struct event e;
+	struct help h;
+
+	while (!atomic_load(&hosts_gone)) {
+		event_init(&e);
+		completion_init(&c, steady, run_steady);
+		c.owner = &e;
+		help_begin(&h, x);
+		completion_post(&c);
+		help_end(&h);
+		executor_wait(x, &e);
+	}
+	return arg;
+}
+
+static unsigned tasks(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	ck_assert_ptr_nonnull(d);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static unsigned count_queues(void)
+{
+	unsigned n = 0;
+
+	for (struct queue *q = atomic_load(&x->queues); q != NULL; q = q->next)
+		n++;
+	return n;
+}
+
+static void resize_once(unsigned threads, bool pin, unsigned spin_us)
+{
+	struct native_config c = {
+		.threads = threads, .pin = pin, .spin_us = spin_us};
+
+	ck_assert_int_eq(executor_resize(x, &c), 0);
+	executor_release(x, queues, QUEUES);
+	for (unsigned q = 0; q < QUEUES; q++)
+		ck_assert_int_eq(executor_queue(x, "again", q, &queues[q]), 0);
+	executor_trim(x);
+	start_storm(pin);
+	executor_wait(x, &over);
+	check_storm();
+	if (kind == NATIVE)
+		ck_assert_uint_eq(x->thread_count, threads);
+}
+
+START_TEST(resizing)
+{
+	unsigned others, made;
+	pthread_t thread;
+
+	begin(_i);
+	others = tasks() - x->thread_count; /* of no use but for native */
+	ck_assert_int_eq(executor_queue(x, "steady", 0, &steady), 0);
+	others++;
+	atomic_store(&hosts_gone, false);
+	if (kind != SIM)
+		ck_assert_int_eq(
+			pthread_create(&thread, NULL, steady_host, NULL), 0);
+	made = count_queues();
+	for (unsigned i = 0; i < RESIZES; i++)
+		resize_once(1 + (5 * i + i / 7) % 6, i % 3 == 0, i % 2 * 20);
+	if (kind == NATIVE) {
+		ck_assert_uint_eq(tasks(), others + x->thread_count);
+		made += 6 - cases[_i].native.threads; /* their own queues */
+	}
+	if (kind != NATIVE || cases[_i].native.threads != 0)
+		ck_assert_uint_le(count_queues(), made);
+	atomic_store(&hosts_gone, true);
+	if (kind != SIM)
+		pthread_join(thread, NULL);
+	destroy();
+}
+END_TEST
+
+/* A thread more than the system allows: nothing has changed. */
+START_TEST(resize_refused)
+{
+	struct native_config c = {.threads = 100000};
+
+	begin(0);
+	ck_assert_int_eq(executor_resize(x, &c), -EINVAL);
+	ck_assert_uint_eq(x->thread_count, cases[0].native.threads);
+	start_storm(false);
+	executor_wait(x, &over);
+	check_storm();
+	destroy();
+}
+END_TEST
 
 START_TEST(host_threads)
 {
@@ -911,6 +1026,7 @@ int main(void)
 	add_for(tc, await_from_outside, NATIVE, SIM);
 	add_for(tc, timers, NATIVE, SIM);
 	add_for(tc, destroy_with_timer, NATIVE, SIM);
+	add_for(tc, resizing, NATIVE, SIM);
 	add_for(tc, no_memory, NATIVE, INLINE);
 	tc = unit_case("inline");
 	add_for(tc, inline_poll, INLINE, INLINE);
@@ -919,6 +1035,7 @@ int main(void)
 	add_for(tc, inline_post_wakes_poller, INLINE, INLINE);
 	tc = unit_case("native");
 	tcase_add_loop_test(tc, native_threads, 0, ARRAY_SIZE(name_cases));
+	tcase_add_test(tc, resize_refused);
 	tcase_add_test(tc, bad_arguments);
 	return unit_run();
 }
