@@ -13,10 +13,18 @@ SIM_WRAP = -Wl,--wrap=clock_ns -Wl,--wrap=clock_wall_us \
 	-Wl,--wrap=executor_random_seed -Wl,--wrap=system_random
 tests_sim_sim_LDFLAGS = $(AM_LDFLAGS) $(SIM_WRAP)
 
+check_PROGRAMS += tests/sim/pools
+TESTS += tests/sim/pools
+tests_sim_pools_SOURCES = %D%/pools.c %D%/clock.c %D%/sim.h
+tests_sim_pools_LDADD = $(UNIT_LIBS)
+tests_sim_pools_LDFLAGS = $(AM_LDFLAGS) $(SIM_WRAP)
+
 SIM_RUNS = 100000
 SIM_SECONDS = 180
 sim: tests/sim/sim$(EXEEXT)
 	SIM_SECONDS=$(SIM_SECONDS) tests/sim/sim$(EXEEXT) $(SIM_RUNS)
+sim-pools: tests/sim/pools$(EXEEXT)
+	SIM_SECONDS=$(SIM_SECONDS) tests/sim/pools$(EXEEXT) $(SIM_RUNS)
 sim-shrink: tests/sim/sim$(EXEEXT)
 	SEED=$(SEED) tests/sim/sim$(EXEEXT) shrink
 
@@ -42,4 +50,4 @@ mutants-clean:
 	rm -rf %D%/mutants/work
 clean-local: mutants-clean
 endif
-.PHONY: sim sim-shrink mutants mutants-clean
+.PHONY: sim sim-pools sim-shrink mutants mutants-clean
