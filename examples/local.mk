@@ -8,6 +8,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 	%D%/text.c %D%/text.h \
 	%D%/vdoctl/check.c \
 	%D%/vdoctl/data.c \
+	%D%/vdoctl/estimate.c \
 	%D%/vdoctl/format.c \
 	%D%/vdoctl/grow.c \
 	%D%/vdoctl/index.c \

@@ -10,6 +10,7 @@ dist_man_MANS += \
 	%D%/vdo_config_new.3 \
 	%D%/vdo_cq_new.3 \
 	%D%/vdo_device_open.3 \
+	%D%/vdo_estimate.3 \
 	%D%/vdo_format.3 \
 	%D%/vdo_grow.3 \
 	%D%/vdo_index_inspect.3 \
@@ -63,6 +64,8 @@ links_vdo_device_open = \
 	%D%/links/vdo_device_open_custom.3 \
 	%D%/links/vdo_device_size.3 \
 	%D%/links/vdo_device_close.3
+links_vdo_estimate = \
+	%D%/links/vdo_estimate_device.3
 links_vdo_format = \
 	%D%/links/vdo_format_device.3 \
 	%D%/links/vdo_format_plan.3 \
@@ -172,6 +175,7 @@ man_links = \
 	$(links_vdo_config_new) \
 	$(links_vdo_cq_new) \
 	$(links_vdo_device_open) \
+	$(links_vdo_estimate) \
 	$(links_vdo_format) \
 	$(links_vdo_index_inspect) \
 	$(links_vdo_inspect) \
@@ -201,6 +205,8 @@ $(links_vdo_cq_new):
 	$(man_link)/vdo_cq_new.3 >$@
 $(links_vdo_device_open):
 	$(man_link)/vdo_device_open.3 >$@
+$(links_vdo_estimate):
+	$(man_link)/vdo_estimate.3 >$@
 $(links_vdo_format):
 	$(man_link)/vdo_format.3 >$@
 $(links_vdo_index_inspect):

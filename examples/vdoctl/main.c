@@ -16,6 +16,7 @@ static const struct {
 	const char *summary;
 } commands[] = {
 	{"format", command_format, "make a new, empty volume"},
+	{"estimate", command_estimate, "tell what memory and storage one takes"},
 	{"info", command_info, "show what the first blocks of a volume say"},
 	{"check", command_check, "look over a volume, and mend it"},
 	{"index", command_index, "look at, verify or rebuild the index"},

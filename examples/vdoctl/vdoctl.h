@@ -13,6 +13,7 @@
 #include "../common.h"
 
 int command_format(int argc, char **argv);
+int command_estimate(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_index(int argc, char **argv);

@@ -18,6 +18,7 @@
 #include <vdo/job.h>
 #include <vdo/log.h>
 #include <vdo/map.h>
+#include <vdo/memory.h>
 #include <vdo/rebuild.h>
 #include <vdo/savings.h>
 #include <vdo/space.h>

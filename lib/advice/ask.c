@@ -44,6 +44,7 @@ struct ask_zone {
 	struct queue *queue;
 	struct ask *free;
 	struct ask *all;
+	unsigned used, count; /* of all: that ever were, that can be */
 	struct list_node out;
 	struct timer timer;
 	bool ticking;
@@ -183,10 +184,27 @@ static bool start(struct asks *a, struct index_op *op)
 	return false;
 }
 
+/* The one that was freed last is the next to be used, so that few of them are in
+ * use and these stay in cache; those that never were are no memory. NULL: all are
+ * in use. */
+static struct ask *next_ask(struct ask_zone *z)
+{
+	struct ask *ask = z->free;
+
+	VDO_ASSERT(z->used <= z->count);
+	if (ask != NULL || z->used == z->count)
+		return ask;
+	ask = &z->all[z->used++];
+	ask->zone = z;
+	completion_init(&ask->op.done, z->queue, answered);
+	release(ask);
+	return ask;
+}
+
 bool asks_start(struct asks *a, unsigned zone, struct advice_op *op)
 {
 	struct ask_zone *z = &a->zones[zone];
-	struct ask *ask = z->free;
+	struct ask *ask = next_ask(z);
 
 	VDO_ASSERT(zone < a->zone_count && queue_is_current(z->queue));
 	op->found = false;
@@ -261,17 +279,9 @@ static int ask_zone_init(struct ask_zone *z, struct asks *a,
 	list_init(&z->out);
 	gate_init(&z->gate);
 	completion_init(&z->timer.done, queue, expire);
-	z->all = alloc_zeroed(asks_max, sizeof(*z->all));
-	if (z->all == NULL)
-		return -ENOMEM;
-	/* The one that was freed last is the next to be used, so that few of
-	 * them are in use and these stay in cache. */
-	for (unsigned i = asks_max; i-- > 0;) {
-		z->all[i].zone = z;
-		completion_init(&z->all[i].op.done, queue, answered);
-		release(&z->all[i]);
-	}
-	return 0;
+	z->count = asks_max;
+	z->all = alloc_spare(CACHE_LINE, asks_max, sizeof(*z->all));
+	return z->all == NULL ? -ENOMEM : 0;
 }
 
 int asks_create(struct index *index, unsigned zone_count, struct queue **queues,

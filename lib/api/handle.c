@@ -90,8 +90,7 @@ void handle_leave(struct vdo_volume *v)
 	pthread_mutex_unlock(&whole_of(v)->lock);
 }
 
-/* On a queue of its own: those of the engine come and go with it. */
-static int create_front(struct executor *x, unsigned depth,
+int handle_create_front(struct executor *x, unsigned depth,
 			struct front **front)
 {
 	struct front_config c = {.depth = depth, .executor = x};
@@ -142,7 +141,7 @@ int handle_create(struct vdo_device *device, struct executor *x,
 			  "the storage is in use by another open volume");
 	if (result != 0)
 		goto not_claimed;
-	result = create_front(x, s->open.depth, &v->front);
+	result = handle_create_front(x, s->open.depth, &v->front);
 	if (result == 0)
 		result = volume_create(device, x, v->front, s, &v->volume,
 				       error);

@@ -58,6 +58,11 @@ int handle_create(struct vdo_device *device, struct executor *x,
 		  const struct settings *s, struct vdo_volume **volume,
 		  struct vdo_error *error) MUST_CHECK;
 
+/* The front alone, on a queue of its own: those of the engine come and go with
+ * it. */
+int handle_create_front(struct executor *x, unsigned depth,
+			struct front **front) MUST_CHECK;
+
 /* Open the volume; the handle, and a device of its own, are gone if that
  * fails. */
 int handle_start(struct vdo_volume *v, struct vdo_error *error) MUST_CHECK;

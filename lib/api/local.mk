@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
 	%D%/check.c %D%/cq.c \
+	%D%/estimate.c \
 	%D%/handle.c %D%/handle.h \
 	%D%/host_config.c %D%/host_config.h \
 	%D%/index.c \

@@ -35,6 +35,34 @@ void alloc_fail_from(unsigned long n)
 	atomic_store(&fail_at, n);
 }
 
+/* What is allocated now: by the process, and by this thread less what it freed. */
+static atomic_size_t held;
+static _Thread_local size_t own
+	__attribute__((tls_model("initial-exec")));
+static _Thread_local size_t own_spare
+	__attribute__((tls_model("initial-exec")));
+
+static void account(size_t bytes)
+{
+	atomic_fetch_add_explicit(&held, bytes, memory_order_relaxed);
+	own += bytes;
+}
+
+size_t alloc_held(void)
+{
+	return atomic_load_explicit(&held, memory_order_relaxed);
+}
+
+size_t alloc_own(void)
+{
+	return own;
+}
+
+size_t alloc_own_spare(void)
+{
+	return own_spare;
+}
+
 /* True if this very call is the one that a test wants to fail. */
 static bool must_fail(void)
 {
@@ -56,8 +84,8 @@ static bool must_fail(void)
  * was closed, now a hundredth. Lower limits gain little.
  */
 struct header {
-	void *base;    /* what malloc or mmap returned */
-	size_t mapped; /* bytes of the mapping; 0: it is malloc's */
+	void *base;   /* what malloc or mmap returned */
+	size_t bytes; /* from there on; LARGE_BYTES or more: it is a mapping */
 };
 
 /* The address sanitizer knows the ends only of what malloc returns. */
@@ -82,13 +110,12 @@ static void *map_bytes(size_t bytes, int flags)
 }
 
 /* Memory that is zeroed, and touched only if it is small. */
-static void *get_bytes(size_t align, size_t bytes, size_t *mapped)
+static void *get_bytes(size_t align, size_t bytes)
 {
 	void *p;
 
 	VDO_CHECK(is_power_of_two(align) && bytes >= align);
-	*mapped = bytes >= LARGE_BYTES ? bytes : 0;
-	if (*mapped != 0)
+	if (bytes >= LARGE_BYTES)
 		return map_bytes(bytes, 0);
 	if (align <= _Alignof(max_align_t))
 		return calloc(1, bytes);
@@ -101,7 +128,7 @@ static void *get_bytes(size_t align, size_t bytes, size_t *mapped)
 static void *allocate(size_t align, size_t count, size_t size)
 {
 	size_t before = MAX(align, sizeof(struct header));
-	size_t bytes, mapped;
+	size_t bytes;
 	struct header *h;
 	char *base;
 
@@ -109,12 +136,13 @@ static void *allocate(size_t align, size_t count, size_t size)
 	if (__builtin_mul_overflow(count, size, &bytes) ||
 	    __builtin_add_overflow(bytes, before, &bytes) || must_fail())
 		return NULL;
-	base = get_bytes(align, bytes, &mapped);
+	base = get_bytes(align, bytes);
 	if (base == NULL)
 		return NULL;
 	h = (struct header *)(base + before) - 1;
 	h->base = base;
-	h->mapped = mapped;
+	h->bytes = bytes;
+	account(bytes);
 	VDO_ASSERT((uintptr_t)(h + 1) % align == 0);
 	return h + 1;
 }
@@ -130,6 +158,15 @@ void *alloc_aligned(size_t align, size_t count, size_t size)
 	return allocate(align, count, size);
 }
 
+void *alloc_spare(size_t align, size_t count, size_t size)
+{
+	void *p = alloc_aligned(align, count, size);
+
+	if (p != NULL && ((struct header *)p - 1)->bytes >= LARGE_BYTES)
+		own_spare += count * size;
+	return p;
+}
+
 void alloc_free(void *p)
 {
 	struct header *h = p;
@@ -139,8 +176,9 @@ void alloc_free(void *p)
 	h--;
 	/* Somebody wrote before the area, or it is not ours. */
 	VDO_ASSERT((size_t)((char *)h - (char *)h->base) < ALIGN_MAX);
-	if (h->mapped != 0)
-		munmap(h->base, h->mapped);
+	account(0 - h->bytes);
+	if (h->bytes >= LARGE_BYTES)
+		munmap(h->base, h->bytes);
 	else
 		free(h->base);
 }
@@ -168,8 +206,11 @@ void *alloc_table(size_t bytes)
 	if (!must_fail())
 		p = map_bytes(bytes, MAP_NORESERVE);
 
-	if (p != NULL)
+	if (p != NULL) {
 		madvise(p, bytes, MADV_HUGEPAGE);
+		account(bytes);
+		own_spare += bytes;
+	}
 	return p;
 }
 
@@ -177,8 +218,16 @@ void alloc_table_free(void *p, size_t bytes)
 {
 	VDO_ASSERT(p == NULL || bytes > 0);
 	VDO_ASSERT((uintptr_t)p % ALIGN_MAX == 0); /* else it is no table */
-	if (p != NULL)
+	if (p != NULL) {
+		account(0 - bytes);
 		munmap(p, bytes);
+	}
+}
+
+size_t alloc_bytes(size_t align, size_t count, size_t size)
+{
+	VDO_ASSERT(size > 0 && count <= SIZE_MAX / 2 / size);
+	return MAX(align, sizeof(struct header)) + count * size;
 }
 
 char *alloc_strdup(const char *s)

@@ -10,8 +10,8 @@
  *
  * alloc_fail_at() makes the Nth allocation from now fail (0: never),
  * alloc_fail_from() that one and all that follow; for the failure loops of the
- * tests. Their count is the process's; with the witness of base/assert.h it is
- * the only global state of the library.
+ * tests. Their count is the process's; with what is allocated and the witness of
+ * base/assert.h it is the only global state of the library.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H
@@ -43,10 +43,28 @@ void *alloc_more(void *array, size_t *room, size_t size) MUST_CHECK;
 void *alloc_table(size_t bytes) MUST_CHECK;
 void alloc_table_free(void *p, size_t bytes);
 
+/* As alloc_aligned(), for an area whose objects are touched by use alone: if it
+ * is large it costs nothing before. */
+void *alloc_spare(size_t align, size_t count, size_t size) MUST_CHECK;
+
 char *alloc_strdup(const char *s) MUST_CHECK;
 
 /* Free what the others returned, tables excepted; NULL is fine. */
 void alloc_free(void *p);
+
+/*
+ * Bytes that the process has allocated here; and what the calling thread has, less
+ * what it freed. The difference of two calls says what something needs that was
+ * made between them. Of these, what is touched by use alone, tables and spare
+ * areas: what was freed of that meanwhile is not taken off.
+ */
+size_t alloc_held(void);
+size_t alloc_own(void);
+size_t alloc_own_spare(void);
+
+/* What these count for @count objects of @size bytes; @align as for
+ * alloc_aligned(), or 16. */
+size_t alloc_bytes(size_t align, size_t count, size_t size);
 
 void alloc_fail_at(unsigned long n);
 void alloc_fail_from(unsigned long n);

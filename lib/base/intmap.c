@@ -53,7 +53,8 @@ int intmap_init(struct intmap *m, size_t entries_max)
 	while (capacity < 2 * (uint64_t)entries_max)
 		capacity *= 2;
 	*m = (struct intmap){
-		.slots = alloc_zeroed(capacity, sizeof(struct intmap_slot)),
+		.slots = alloc_spare(CACHE_LINE, capacity,
+				     sizeof(struct intmap_slot)),
 		.mask = capacity - 1,
 		.entries_max = entries_max,
 	};

@@ -56,6 +56,7 @@ struct hash_zone {
 	struct queue *queue;
 	struct hash_lock *free;
 	struct hash_lock *locks;
+	unsigned used; /* locks that ever were */
 	struct intmap map;	   /* key -> hash_lock */
 	struct dedupe_counters stats;
 };

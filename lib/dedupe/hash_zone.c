@@ -23,15 +23,10 @@ static int hash_zone_init(struct hash_zone *z, struct dedupe *d,
 {
 	z->dedupe = d;
 	z->queue = queue;
-	z->locks = alloc_zeroed(d->locks_max, sizeof(struct hash_lock));
+	z->locks = alloc_spare(CACHE_LINE, d->locks_max,
+			       sizeof(struct hash_lock));
 	if (z->locks == NULL)
 		return -ENOMEM;
-	/* The first lock is the first to be used, and the last freed the next:
-	 * what is in use stays in cache. */
-	for (unsigned i = d->locks_max; i-- > 0;) {
-		z->locks[i].next_free = z->free;
-		z->free = &z->locks[i];
-	}
 	return intmap_init(&z->map, d->locks_max);
 }
 
@@ -99,8 +94,15 @@ struct hash_lock *hash_zone_take_lock(struct hash_zone *z, uint64_t key)
 {
 	struct hash_lock *l = z->free;
 
-	VDO_CHECK(l != NULL && l->state == LOCK_FREE);
-	z->free = l->next_free;
+	/* The last that was freed is the next, so what is in use stays in cache;
+	 * and what never was is no memory. */
+	if (l != NULL) {
+		z->free = l->next_free;
+	} else {
+		VDO_ASSERT(z->used < z->dedupe->locks_max);
+		l = &z->locks[z->used++];
+	}
+	VDO_CHECK(l->state == LOCK_FREE);
 	*l = (struct hash_lock){.zone = z, .key = key};
 	list_init(&l->members);
 	waitq_init(&l->waiters);

@@ -82,7 +82,7 @@ bool hash_zone_sane(const struct hash_zone *z)
 	unsigned in_use = 0, free = 0;
 	size_t registered = 0;
 
-	for (unsigned i = 0; i < z->dedupe->locks_max; i++) {
+	for (unsigned i = 0; i < z->used; i++) {
 		const struct hash_lock *l = &z->locks[i];
 
 		if (l->state == LOCK_FREE)
@@ -98,7 +98,7 @@ bool hash_zone_sane(const struct hash_zone *z)
 		free++;
 	}
 	return registered == z->map.count &&
-	       in_use + free == z->dedupe->locks_max;
+	       in_use + free == z->used;
 }
 
 bool dedupe_sane(const struct dedupe *d)

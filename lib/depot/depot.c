@@ -73,6 +73,34 @@ static uint32_t counts_budget(const struct depot *d)
 				     : (uint32_t)MIN(slabs, UINT32_MAX);
 }
 
+void depot_set_counts_memory(struct depot *d, uint64_t bytes)
+{
+	VDO_ASSERT(d->load == NULL && d->done == NULL);
+	d->counts_memory = bytes;
+	for (unsigned i = 0; i < d->zone_count; i++)
+		d->zones[i].counts.budget = counts_budget(d);
+}
+
+void depot_get_memory(const struct depot *d, struct depot_memory *memory)
+{
+	uint64_t slabs = d->geo.slab_count;
+	uint64_t counts = alloc_bytes(16, d->geo.data_blocks, 1) +
+			  alloc_bytes(16, d->ref_blocks,
+				      sizeof(struct ref_block));
+	uint64_t journal = slabjournal_bytes(d);
+	uint64_t first = MIN(d->zone_count, slabs);
+
+	VDO_ASSERT(slabs > 0 && slabs <= SLABS_MAX);
+	*memory = (struct depot_memory){
+		.reserved = (SLABS_MAX - slabs) * sizeof(struct slab),
+		.growth = slabs * journal + scrubber_bytes(d),
+		.idle = first * journal,
+		.counts = counts,
+		.counts_max = slabs * counts,
+		.counts_least = MIN(2 * first, slabs) * counts,
+	};
+}
+
 static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 {
 	struct depot_zone *z = &d->zones[number];
@@ -152,7 +180,7 @@ int depot_create(const struct depot_config *c, struct depot **depot)
 	d->zones = alloc_aligned(CACHE_LINE, d->zone_count, sizeof(*d->zones));
 	/* Lists lead to slabs, so there is space for those that growing adds;
 	 * it is no memory until it is used. */
-	d->slabs = alloc_zeroed(SLABS_MAX, sizeof(*d->slabs));
+	d->slabs = alloc_spare(CACHE_LINE, SLABS_MAX, sizeof(*d->slabs));
 	if (d->zones == NULL || d->slabs == NULL)
 		goto fail;
 	for (unsigned i = 0; i < d->zone_count; i++) {

@@ -62,7 +62,7 @@ struct depot_config {
 	struct journal *journal;
 	const struct superblock *sb; /* copied */
 	unsigned locks_max; /* per zone: two per request that can exist */
-	uint64_t counts_memory; /* bytes of counts in all zones; 0: no limit */
+	uint64_t counts_memory; /* as depot_set_counts_memory() */
 	unsigned buffers; /* for writes, of each zone; 0: DEPOT_BUFFERS */
 	const atomic_bool *stop; /* true: a load shall end soon; or NULL */
 	struct depot_fill fill;
@@ -71,6 +71,20 @@ struct depot_config {
 int depot_create(const struct depot_config *c, struct depot **depot)
 	MUST_CHECK;
 void depot_destroy(struct depot *d);
+
+/* Before the load: bytes of counts in all zones; 0: no limit. */
+void depot_set_counts_memory(struct depot *d, uint64_t bytes);
+
+/* What memory it takes beside what it was made with. */
+struct depot_memory {
+	uint64_t reserved; /* of that: for slabs that are not there */
+	uint64_t growth;   /* journals of all slabs, and what scrubs them */
+	uint64_t idle;	   /* of that, when nothing was written yet */
+	uint64_t counts;   /* of a slab; what all slabs have: */
+	uint64_t counts_max;
+	uint64_t counts_least; /* for the slabs that are written to */
+};
+void depot_get_memory(const struct depot *d, struct depot_memory *memory);
 
 /* Where the volume that is loaded comes from. */
 enum depot_origin {

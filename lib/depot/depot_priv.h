@@ -316,6 +316,7 @@ struct depot_zone {
 	struct intmap locks;
 	struct pbn_lock *lock_pool;
 	struct pbn_lock *locks_free;
+	uint32_t locks_used; /* of the pool: that ever were */
 
 	struct list_node open_tails; /* journals, by what they hold */
 	struct io_pool pool;
@@ -595,6 +596,8 @@ static inline uint32_t refs_block_size(const struct slab *s, uint32_t index)
 
 /* ----------------------------------------------------------- slabjournal.c */
 
+/* What the journal of a slab takes in memory. */
+uint64_t slabjournal_bytes(const struct depot *d);
 int slabjournal_create(struct slab *s) MUST_CHECK;
 void slabjournal_destroy(struct slab_journal *sj);
 
@@ -721,6 +724,8 @@ void scrubber_unpark(struct depot_zone *z);
  */
 int scrubber_start(struct depot_zone *z, bool await) MUST_CHECK;
 
+/* What the scrubbers of all zones take, when there are any. */
+uint64_t scrubber_bytes(const struct depot *d);
 /* Memory for them, if there is none yet; 0 or -ENOMEM. */
 int scrubber_create(struct depot_zone *z) MUST_CHECK;
 bool scrubber_runs(const struct depot_zone *z);

@@ -21,7 +21,7 @@ int metaio_init(struct depot_zone *z)
 	waitq_init(&p->waiting);
 	p->count = z->depot->buffers;
 	p->ios = alloc_zeroed(p->count, sizeof(*p->ios));
-	p->buffers = alloc_aligned(BLOCK_SIZE, p->count, BLOCK_SIZE);
+	p->buffers = alloc_spare(BLOCK_SIZE, p->count, BLOCK_SIZE);
 	if (p->ios == NULL || p->buffers == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < p->count; i++) {

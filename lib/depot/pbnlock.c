@@ -19,13 +19,10 @@
 int pbnlock_init(struct depot_zone *z, unsigned locks_max)
 {
 	VDO_ASSERT(locks_max > 0);
-	z->lock_pool = alloc_zeroed(locks_max, sizeof(*z->lock_pool));
+	z->lock_pool = alloc_spare(CACHE_LINE, locks_max,
+				   sizeof(*z->lock_pool));
 	if (z->lock_pool == NULL)
 		return -ENOMEM;
-	for (unsigned i = locks_max; i-- > 0;) {
-		z->lock_pool[i].next_free = z->locks_free;
-		z->locks_free = &z->lock_pool[i];
-	}
 	return intmap_init(&z->locks, locks_max);
 }
 
@@ -42,9 +39,12 @@ struct pbn_lock *pbnlock_get(struct slab *s, pbn_t pbn, enum pbn_lock_type type)
 	struct pbn_lock *lock = z->locks_free;
 	struct pbn_lock *other;
 
-	if (unlikely(lock == NULL))
+	if (likely(lock != NULL))
+		z->locks_free = lock->next_free;
+	else if (z->locks_used < z->depot->locks_max)
+		lock = &z->lock_pool[z->locks_used++];
+	else
 		return NULL;
-	z->locks_free = lock->next_free;
 	lock->pbn = pbn;
 	lock->type = type;
 	lock->holders = 1;

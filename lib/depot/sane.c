@@ -287,10 +287,10 @@ static bool lock_entry_sane(const struct depot_zone *z,
 /* I26: whoever is provisional has a lock that owns it. */
 static bool locks_sane(const struct depot_zone *z, uint32_t provisional)
 {
-	unsigned left = z->depot->locks_max - (unsigned)z->locks.count;
+	unsigned left = z->locks_used - (unsigned)z->locks.count;
 	uint32_t owned = 0;
 
-	if (!intmap_sane(&z->locks))
+	if (z->locks_used < z->locks.count || !intmap_sane(&z->locks))
 		return false;
 	for (uint64_t i = 0; i <= z->locks.mask; i++) {
 		const struct intmap_slot *slot = &z->locks.slots[i];

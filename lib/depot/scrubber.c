@@ -135,18 +135,38 @@ bool scrubber_place_sane(const struct slab *s)
 
 /* ---------------------------------------------------------------- scrubbers */
 
+static size_t buffer_blocks(const struct depot *d)
+{
+	return MAX(MIN(d->ref_blocks, BUFFER_BLOCKS),
+		   d->slab.slab_journal_blocks);
+}
+
+static unsigned scrubber_count(const struct depot *d)
+{
+	return MAX(SCRUBBERS / d->zone_count, 1);
+}
+
+uint64_t scrubber_bytes(const struct depot *d)
+{
+	struct zone_scrub *zs = NULL;
+	uint64_t one = alloc_bytes(BLOCK_SIZE, buffer_blocks(d), BLOCK_SIZE) +
+		       alloc_bytes(16, (size_t)d->ref_blocks * SECTORS_PER_BLOCK,
+				   sizeof(*zs->scrubbers[0].points));
+
+	return d->zone_count * (alloc_bytes(16, 1, sizeof(*zs)) +
+				scrubber_count(d) * one);
+}
+
 static int init_scrubber(struct scrubber *b, struct zone_scrub *zs)
 {
 	const struct depot *d = zs->zone->depot;
-	size_t blocks = MAX(MIN(d->ref_blocks, BUFFER_BLOCKS),
-			    d->slab.slab_journal_blocks);
 
 	VDO_ASSERT(b->buf == NULL && b->points == NULL);
 	b->zone_scrub = zs;
 	list_init(&b->parked);
 	flow_init(&b->flow, &scrub_table);
 	b->flow.queues[ON_PHYSICAL] = zs->zone->queue;
-	b->buf = alloc_aligned(BLOCK_SIZE, blocks, BLOCK_SIZE);
+	b->buf = alloc_aligned(BLOCK_SIZE, buffer_blocks(d), BLOCK_SIZE);
 	b->points = alloc_zeroed((size_t)d->ref_blocks * SECTORS_PER_BLOCK,
 				 sizeof(*b->points));
 	return b->buf != NULL && b->points != NULL ? 0 : -ENOMEM;
@@ -168,7 +188,7 @@ void scrubber_destroy(struct depot_zone *z)
 
 int scrubber_create(struct depot_zone *z)
 {
-	unsigned n = MAX(SCRUBBERS / z->depot->zone_count, 1);
+	unsigned n = scrubber_count(z->depot);
 	int r = 0;
 
 	if (z->scrub != NULL)

@@ -32,6 +32,14 @@ static inline bool is_full(const struct slab_journal *sj)
 	       (sj->has_map ? SLAB_FULL_ENTRIES_MAX : SLAB_ENTRIES_MAX);
 }
 
+uint64_t slabjournal_bytes(const struct depot *d)
+{
+	return alloc_bytes(16, 1, sizeof(struct slab_journal)) +
+	       alloc_bytes(16, 1, BLOCK_SIZE) +
+	       alloc_bytes(16, d->slab.slab_journal_blocks,
+			   sizeof(((struct slab_journal *)NULL)->locks[0]));
+}
+
 int slabjournal_create(struct slab *s)
 {
 	struct slab_journal *sj = alloc_zeroed(1, sizeof(*sj));

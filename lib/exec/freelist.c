@@ -28,6 +28,11 @@ int freelist_init(struct freelist *f, uint32_t count, uint32_t free)
 	return 0;
 }
 
+size_t freelist_bytes(uint32_t count)
+{
+	return alloc_bytes(16, count, sizeof(*((struct freelist *)NULL)->next));
+}
+
 void freelist_fini(struct freelist *f)
 {
 	alloc_free((void *)f->next);

@@ -41,6 +41,9 @@ struct freelist {
 int freelist_init(struct freelist *f, uint32_t count, uint32_t free) MUST_CHECK;
 void freelist_fini(struct freelist *f);
 
+/* What one of @count numbers allocates. */
+size_t freelist_bytes(uint32_t count);
+
 /* A free object, or FREELIST_NONE. */
 uint32_t freelist_pop(struct freelist *f);
 

@@ -440,7 +440,7 @@ int front_create(const struct front_config *c, struct front **front)
 	atomic_init(&f->holds_max, 0);
 	pthread_mutex_init(&f->lock, NULL);
 	waitq_init(&f->line);
-	f->ios = alloc_aligned(CACHE_LINE, c->depth, sizeof(*f->ios));
+	f->ios = alloc_spare(CACHE_LINE, c->depth, sizeof(*f->ios));
 	if (f->ios == NULL ||
 	    freelist_init(&f->free_ios, c->depth, c->depth) != 0) {
 		front_destroy(f);
@@ -448,6 +448,13 @@ int front_create(const struct front_config *c, struct front **front)
 	}
 	*front = f;
 	return 0;
+}
+
+uint64_t front_bytes(const struct front *f)
+{
+	return alloc_bytes(CACHE_LINE, 1, sizeof(*f)) +
+	       alloc_bytes(CACHE_LINE, f->config.depth, sizeof(*f->ios)) +
+	       freelist_bytes(f->config.depth);
 }
 
 void front_destroy(struct front *f)

@@ -112,6 +112,9 @@ int front_create(const struct front_config *c, struct front **front)
 	MUST_CHECK;
 void front_destroy(struct front *f);
 
+/* What it has allocated. */
+uint64_t front_bytes(const struct front *f);
+
 /* Let calls through to @engine, those that wait first. Stopped until now. */
 void front_start(struct front *f, const struct front_engine *ops,
 		 void *engine);

@@ -135,8 +135,8 @@ static int init_all(struct index *index)
 	init_media(index);
 	index->zones = alloc_aligned(CACHE_LINE, c->zone_count,
 				     sizeof(struct index_zone));
-	index->pages = alloc_aligned(BLOCK_SIZE, index->geometry.chapter_pages,
-				     PAGE_BYTES);
+	index->pages = alloc_spare(BLOCK_SIZE, index->geometry.chapter_pages,
+				   PAGE_BYTES);
 	if (index->media.block == NULL || index->zones == NULL ||
 	    index->pages == NULL)
 		return -ENOMEM;

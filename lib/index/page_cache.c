@@ -26,7 +26,7 @@ int page_cache_init(struct page_cache *p, const struct page_cache_config *c)
 	list_init(&p->lru);
 	waitq_init(&p->starving);
 	/* Pages that are never read into cost nothing. */
-	p->data = alloc_aligned(BLOCK_SIZE, c->page_count, PAGE_BYTES);
+	p->data = alloc_spare(BLOCK_SIZE, c->page_count, PAGE_BYTES);
 	p->pages = alloc_zeroed(c->page_count, sizeof(*p->pages));
 	if (p->data == NULL || p->pages == NULL ||
 	    intmap_init(&p->map, c->page_count) != 0) {

@@ -58,7 +58,7 @@ int sparse_init(struct sparse_cache *s, const struct sparse_config *c)
 	sparse_reset(s);
 	if (!g->sparse)
 		return 0;
-	s->pages = alloc_aligned(BLOCK_SIZE, SPARSE_SLOTS, size);
+	s->pages = alloc_spare(BLOCK_SIZE, SPARSE_SLOTS, size);
 	if (s->pages == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < SPARSE_SLOTS; i++)

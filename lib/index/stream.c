@@ -23,7 +23,7 @@
 int stream_init(struct stream *s, const struct index_media *m)
 {
 	*s = (struct stream){.media = m};
-	s->buf = alloc_aligned(BLOCK_SIZE, BUFFER_SIZE, 1);
+	s->buf = alloc_spare(BLOCK_SIZE, BUFFER_SIZE, 1);
 	return s->buf == NULL ? -ENOMEM : 0;
 }
 

@@ -95,8 +95,8 @@ int writer_init(struct chapter_writer *w, const struct writer_config *c)
 	flow_init(&w->flow, &writer_table);
 	w->flow.queues[ON_MAIN] = c->queue;
 	w->flow.queues[ON_ZONES] = c->zones[0];
-	w->records = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->records));
-	w->scratch = alloc_zeroed(RECORDS_PER_PAGE, sizeof(*w->scratch));
+	w->records = alloc_spare(CACHE_LINE, RECORDS_PER_PAGE, sizeof(*w->records));
+	w->scratch = alloc_spare(CACHE_LINE, RECORDS_PER_PAGE, sizeof(*w->scratch));
 	if (w->records == NULL || w->scratch == NULL)
 		return -ENOMEM;
 	return chapter_builder_init(&w->builder, c->media->geometry, name_of,

@@ -47,9 +47,9 @@ int chapter_builder_init(struct chapter_builder *b,
 		.geometry = g,
 		.name_of = name_of,
 		.arg = arg,
-		.heads = alloc_zeroed(g->lists, sizeof(*b->heads)),
-		.pieces = alloc_aligned(CACHE_LINE, pieces, sizeof(*b->pieces)),
-		.before = alloc_zeroed(pieces, sizeof(*b->before)),
+		.heads = alloc_spare(CACHE_LINE, g->lists, sizeof(*b->heads)),
+		.pieces = alloc_spare(CACHE_LINE, pieces, sizeof(*b->pieces)),
+		.before = alloc_spare(CACHE_LINE, pieces, sizeof(*b->before)),
 	};
 	if (b->heads == NULL || b->pieces == NULL || b->before == NULL)
 		return -ENOMEM;

@@ -60,7 +60,7 @@ int delta_lists_init(struct delta_lists *d, const struct delta_coding *coding,
 	if (memory_bytes >= TABLE_BYTES)
 		d->arena = alloc_table(memory_bytes);
 	else
-		d->arena = alloc_zeroed(memory_bytes, 1);
+		d->arena = alloc_spare(CACHE_LINE, memory_bytes, 1);
 	if (d->heads == NULL || d->arena == NULL) {
 		delta_lists_fini(d);
 		return -ENOMEM;

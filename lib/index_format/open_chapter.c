@@ -23,8 +23,9 @@ int open_chapter_init(struct open_chapter *o, uint32_t capacity)
 	*o = (struct open_chapter){
 		.capacity = capacity,
 		.slot_mask = slots - 1,
-		.slots = alloc_zeroed(slots, sizeof(*o->slots)),
-		.records = alloc_zeroed(capacity, sizeof(*o->records)),
+		.slots = alloc_spare(CACHE_LINE, slots, sizeof(*o->slots)),
+		.records = alloc_spare(CACHE_LINE, capacity,
+				       sizeof(*o->records)),
 		.deleted = alloc_zeroed(capacity / 64 + 1, sizeof(uint64_t)),
 	};
 	if (o->slots == NULL || o->records == NULL || o->deleted == NULL) {

@@ -38,7 +38,8 @@ int blockcache_create(uint64_t bytes, struct blockcache **cache)
 		return -ENOMEM;
 	c->set_count = sets;
 	c->sets = alloc_aligned(CACHE_LINE, sets, sizeof(*c->sets));
-	c->blocks = alloc_zeroed(sets * BLOCKCACHE_WAYS, BLOCK_SIZE);
+	c->blocks = alloc_spare(CACHE_LINE, sets * BLOCKCACHE_WAYS,
+				BLOCK_SIZE);
 	if (c->sets == NULL || c->blocks == NULL) {
 		blockcache_destroy(c);
 		return -ENOMEM;

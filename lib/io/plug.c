@@ -489,7 +489,7 @@ static int create_pool(struct storage *s)
 		      s->merge_blocks * sizeof(struct iovec);
 
 	VDO_ASSERT(s->bundles == NULL && s->free_bundles == NULL);
-	s->bundles = alloc_zeroed(BUNDLES, size);
+	s->bundles = alloc_spare(CACHE_LINE, BUNDLES, size);
 	s->free_bundles = alloc_aligned(_Alignof(struct freelist), 1,
 					sizeof(*s->free_bundles));
 	if (s->bundles == NULL || s->free_bundles == NULL)

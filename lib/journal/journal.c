@@ -65,9 +65,9 @@ int journal_create(const struct journal_config *c, struct journal **journal)
 	j = alloc_aligned(CACHE_LINE, 1, sizeof(*j));
 	if (j == NULL)
 		return -ENOMEM;
-	j->buffers = alloc_aligned(
+	j->buffers = alloc_spare(
 		BLOCK_SIZE, journal_reserved(c->partition.count), BLOCK_SIZE);
-	j->holds = alloc_zeroed(c->partition.count, sizeof(*j->holds));
+	j->holds = alloc_spare(CACHE_LINE, c->partition.count, sizeof(*j->holds));
 	if (j->buffers == NULL || j->holds == NULL)
 		goto fail;
 	j->queue = c->queue;

@@ -63,7 +63,8 @@ int create_init(struct map_zone *z)
 {
 	waitq_init(&z->creators);
 	/* Creations that are never used take no memory. */
-	z->creations = alloc_zeroed(CREATING_MAX, sizeof(*z->creations));
+	z->creations = alloc_spare(CACHE_LINE, CREATING_MAX,
+				   sizeof(*z->creations));
 	if (z->creations == NULL)
 		return -ENOMEM;
 	return intmap_init(&z->creating, CREATING_MAX);

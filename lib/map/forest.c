@@ -29,7 +29,8 @@ int forest_init(struct forest *f, uint64_t logical_blocks, unsigned root_count)
 		count = MAX(div_up(count, MAP_PAGE_ENTRIES), 1);
 		f->page_count[level] = count;
 		f->pages[level] =
-			alloc_zeroed(count * root_count, sizeof(struct page *));
+			alloc_spare(CACHE_LINE, count * root_count,
+				    sizeof(struct page *));
 		if (f->pages[level] == NULL)
 			goto fail;
 	}

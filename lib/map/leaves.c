@@ -38,20 +38,25 @@
 
 #include "base/alloc.h"
 
-int leaves_init(struct map_zone *z, uint64_t cache_size)
+void leaves_init(struct map_zone *z)
 {
-	int r;
-
 	list_init(&z->free);
 	list_init(&z->lru);
 	waitq_init(&z->wanting);
+}
+
+int leaves_make_cache(struct map_zone *z, uint64_t cache_size)
+{
+	int r;
+
+	VDO_ASSERT(z->cache == NULL && z->cache_size == 0);
 	z->cache_size = MAX(cache_size, CACHE_PAGES_MIN);
 	counter_add(&z->stats.states[PAGE_FREE], z->cache_size);
 	r = intmap_init(&z->leaves, z->cache_size);
 	if (r != 0)
 		return r;
-	z->cache = alloc_zeroed(z->cache_size, sizeof(*z->cache));
-	z->cache_buffers = alloc_aligned(BLOCK_SIZE, z->cache_size, BLOCK_SIZE);
+	z->cache = alloc_spare(CACHE_LINE, z->cache_size, sizeof(*z->cache));
+	z->cache_buffers = alloc_spare(BLOCK_SIZE, z->cache_size, BLOCK_SIZE);
 	if (z->cache == NULL || z->cache_buffers == NULL)
 		return -ENOMEM;
 	/* The first page has the first buffer; others get one at first use. */

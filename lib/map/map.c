@@ -41,9 +41,8 @@ static int map_zone_init(struct map *m, unsigned number,
 	gate_init(&z->gate);
 	completion_init(&z->tail_moved, z->queue, tail_arrived);
 	atomic_init(&z->tail_posted, false);
-	r = leaves_init(z, c->cache_pages / c->zone_count);
-	if (r == 0)
-		r = tree_init(z);
+	leaves_init(z);
+	r = tree_init(z);
 	if (r == 0)
 		r = create_init(z);
 	if (r == 0)
@@ -93,6 +92,8 @@ int map_create(const struct map_config *c, struct map **map)
 			(unsigned)c->sb->root_count);
 	for (unsigned i = 0; r == 0 && i < c->zone_count; i++)
 		r = map_zone_init(m, i, c);
+	if (r == 0 && c->cache_pages != 0)
+		r = map_make_cache(m, c->cache_pages);
 	if (r != 0)
 		goto fail;
 	*map = m;
@@ -113,6 +114,35 @@ void map_destroy(struct map *m)
 	alloc_free(m->zones);
 	alloc_free(m->parts);
 	alloc_free(m);
+}
+
+int map_make_cache(struct map *m, uint64_t pages)
+{
+	int r = 0;
+
+	VDO_ASSERT(pages > 0 && m->zone_count > 0);
+	for (unsigned i = 0; r == 0 && i < m->zone_count; i++)
+		r = leaves_make_cache(&m->zones[i], pages / m->zone_count);
+	return r;
+}
+
+void map_get_memory(const struct map *m, struct map_memory *memory)
+{
+	const struct forest *f = &m->forest;
+	uint64_t pages = 0;
+
+	for (unsigned level = 1; level < MAP_LEVELS; level++)
+		pages += f->page_count[level] * f->root_count;
+	VDO_ASSERT(pages > 0);
+	*memory = (struct map_memory){
+		.growth = pages * alloc_bytes(16, 1, sizeof(struct tree_page)),
+		/* Two or three slots of the table lead to it. */
+		.cache_page = BLOCK_SIZE + sizeof(struct page) +
+			      4 * sizeof(struct intmap_slot),
+		.cache_more = m->zone_count * 2 * BLOCK_SIZE,
+		.cache_least = m->zone_count * CACHE_PAGES_MIN,
+		.leaves = div_up(f->logical_blocks, MAP_PAGE_ENTRIES),
+	};
 }
 
 void map_set_overlay(struct map *m, const struct replay_table *t)

@@ -45,8 +45,7 @@ struct map_config {
 	struct journal *journal;
 	struct depot *depot;
 	const struct superblock *sb; /* copied */
-	uint64_t cache_pages;  /* leaf pages in memory, all zones together; a
-				* zone gets 16 at least */
+	uint64_t cache_pages;  /* as map_make_cache(); 0: that follows */
 	uint64_t maximum_age;  /* journal blocks until a changed page is
 				* written; 1 or more */
 	seq_t journal_tail;    /* where eras begin */
@@ -54,6 +53,20 @@ struct map_config {
 
 int map_create(const struct map_config *c, struct map **map) MUST_CHECK;
 void map_destroy(struct map *m);
+
+/* Before anything else, once: so many leaf pages in memory, of all zones
+ * together; a zone gets 16 at least. */
+int map_make_cache(struct map *m, uint64_t pages) MUST_CHECK;
+
+/* What memory it takes beside what it was made with. */
+struct map_memory {
+	uint64_t growth;     /* interior pages, all there can be */
+	uint64_t cache_page; /* of a page of the cache, at most */
+	uint64_t cache_more; /* of a cache beside that, at most */
+	uint64_t cache_least; /* pages */
+	uint64_t leaves;     /* pages that there can be */
+};
+void map_get_memory(const struct map *m, struct map_memory *memory);
 
 /*
  * For a volume that is opened read-only: apply @t, which is sorted, to each page

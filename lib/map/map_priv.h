@@ -285,7 +285,8 @@ void create_page(struct map_zone *z, struct map_op *op, struct page *parent,
 bool create_sane(const struct map_zone *z, uint64_t *waiting);
 
 /* leaves.c */
-int leaves_init(struct map_zone *z, uint64_t cache_size) MUST_CHECK;
+void leaves_init(struct map_zone *z);
+int leaves_make_cache(struct map_zone *z, uint64_t cache_size) MUST_CHECK;
 void leaves_fini(struct map_zone *z);
 void leaves_load_done(struct map_zone *z, struct page *p, int result);
 void leaves_write_done(struct map_zone *z, struct page *p);

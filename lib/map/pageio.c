@@ -39,7 +39,7 @@ int pageio_init(struct map_zone *z)
 {
 	list_init(&z->pending);
 	z->ios = alloc_zeroed(PAGE_IOS_MAX, sizeof(*z->ios));
-	z->io_buffers = alloc_aligned(BLOCK_SIZE, PAGE_IOS_MAX, BLOCK_SIZE);
+	z->io_buffers = alloc_spare(BLOCK_SIZE, PAGE_IOS_MAX, BLOCK_SIZE);
 	if (z->ios == NULL || z->io_buffers == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < PAGE_IOS_MAX; i++) {

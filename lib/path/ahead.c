@@ -91,7 +91,7 @@ static bool make(struct path *p, lbn_t lbn)
 		front_release(front);
 		return false;
 	}
-	r = &p->requests[n];
+	r = request_at(p, n);
 	r->what = (struct io_block){
 		.kind = IO_WRITE,
 		.lbn = lbn,

@@ -406,11 +406,13 @@ static unsigned borrow(struct request *r, unsigned n)
 
 	while (count < n) {
 		uint32_t i = request_take_spare(p);
+		struct request *lent;
 
 		if (i == FREELIST_NONE)
 			break;
-		p->requests[i].spare = v->lent;
-		v->lent = &p->requests[i];
+		lent = request_at(p, i);
+		lent->spare = v->lent;
+		v->lent = lent;
 		count++;
 	}
 	return count;

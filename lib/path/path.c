@@ -21,35 +21,36 @@ static size_t buffer_bytes(const struct path *p)
 static int make_requests(struct path *p)
 {
 	unsigned count = p->config.requests, depth = p->config.depth;
-	uint8_t *buffer;
 	unsigned i;
 
-	p->requests = alloc_aligned(CACHE_LINE, count, sizeof(*p->requests));
+	p->requests = alloc_spare(CACHE_LINE, count, sizeof(*p->requests));
 	p->buffers = alloc_table(buffer_bytes(p));
 	if (p->requests == NULL || p->buffers == NULL ||
 	    freelist_init(&p->free_requests, count, depth) != 0 ||
 	    freelist_init(&p->spare_requests, count, 0) != 0)
 		return -ENOMEM;
-	buffer = p->buffers;
 	for (i = count; i > depth; i--)
 		freelist_push(&p->spare_requests, i - 1);
-	for (i = 0; i < count; i++) {
-		struct request *r = &p->requests[i];
-
-		r->path = p;
-		r->number = i;
-		flow_init(&r->flow, NULL);
-		r->flow.queues[ON_PACKER] = p->config.packer_queue;
-		r->flow.queues[ON_JOURNAL] = p->config.journal_queue;
-		r->data = buffer + 2 * (size_t)i * BLOCK_SIZE;
-		r->block = r->data + BLOCK_SIZE;
-		r->pack.block = r->block;
-		r->dedupe.data = r->data;
-#ifdef VDO_DEBUG
-		request_init_stages(r);
-#endif
-	}
 	return 0;
+}
+
+void request_init(struct path *p, uint32_t number)
+{
+	struct request *r = &p->requests[number];
+
+	VDO_ASSERT(r->path == NULL && number < p->config.requests);
+	r->path = p;
+	r->number = number;
+	flow_init(&r->flow, NULL);
+	r->flow.queues[ON_PACKER] = p->config.packer_queue;
+	r->flow.queues[ON_JOURNAL] = p->config.journal_queue;
+	r->data = (uint8_t *)p->buffers + 2 * (size_t)number * BLOCK_SIZE;
+	r->block = r->data + BLOCK_SIZE;
+	r->pack.block = r->block;
+	r->dedupe.data = r->data;
+#ifdef VDO_DEBUG
+	request_init_stages(r);
+#endif
 }
 
 static int make_zone(struct path *p, unsigned n)
@@ -66,7 +67,7 @@ static int make_zone(struct path *p, unsigned n)
 	while (chains < 2 * p->config.requests)
 		chains *= 2;
 	z->locks_mask = chains - 1;
-	z->locks = alloc_zeroed(chains, sizeof(struct request *));
+	z->locks = alloc_spare(CACHE_LINE, chains, sizeof(struct request *));
 	return z->locks == NULL ? -ENOMEM : 0;
 }
 

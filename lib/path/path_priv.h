@@ -215,6 +215,16 @@ static inline void request_free(struct request *r)
 		      r->number);
 }
 
+/* Those that were never used are no memory: the first use is their beginning. */
+void request_init(struct path *p, uint32_t number);
+
+static inline struct request *request_at(struct path *p, uint32_t number)
+{
+	if (unlikely(p->requests[number].path == NULL))
+		request_init(p, number);
+	return &p->requests[number];
+}
+
 /* A request that only waits for the journal: a spare one, if there is any.
  * FREELIST_NONE: no request is free. */
 static inline uint32_t request_take_spare(struct path *p)

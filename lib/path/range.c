@@ -314,11 +314,13 @@ static void borrow(struct request *r)
 
 	for (; n < v->count; n++) {
 		uint32_t i = request_take_spare(p);
+		struct request *lent;
 
 		if (i == FREELIST_NONE)
 			break;
-		p->requests[i].spare = v->lent;
-		v->lent = &p->requests[i];
+		lent = request_at(p, i);
+		lent->spare = v->lent;
+		v->lent = lent;
 	}
 	v->count = n;
 }

@@ -71,7 +71,7 @@ static struct request *take(struct path *p, struct io *io)
 	if (unlikely(n == FREELIST_NONE) && many_wait(p))
 		n = freelist_pop(&p->spare_requests);
 	VDO_CHECK(n == FREELIST_NONE || n < p->config.requests);
-	return n == FREELIST_NONE ? NULL : &p->requests[n];
+	return n == FREELIST_NONE ? NULL : request_at(p, n);
 }
 
 void request_acknowledge(struct request *r, int result)
@@ -184,13 +184,15 @@ static int path_reserve(void *engine, struct io *io)
 	VDO_ASSERT(count > 0 && io->reserved == NULL);
 	while (count-- > 0) {
 		uint32_t n = freelist_pop(&p->free_requests);
+		struct request *r;
 
 		if (n == FREELIST_NONE) {
 			request_give_back(p, io);
 			return -EAGAIN;
 		}
-		p->requests[n].spare = io->reserved;
-		io->reserved = &p->requests[n];
+		r = request_at(p, n);
+		r->spare = io->reserved;
+		io->reserved = r;
 	}
 	return 0;
 }

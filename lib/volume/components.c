@@ -2,9 +2,9 @@
 /*
  * Building the components of a volume, lowest first, and wiring the upcalls.
  *
- * Sizes that follow from others are chosen here: how many leaf pages are
- * cached, how long a changed page may stay in memory, how many block names are
- * remembered, how many fragments may be parked.
+ * Sizes that follow from others are chosen here: how long a changed page may
+ * stay in memory, how many block names are remembered, how many fragments may be
+ * parked. What shares the memory gets its size when all are there (memory.c).
  */
 #include "build.h"
 
@@ -14,21 +14,6 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-
-/* Leaf pages for one per mille of the volume or so; 128 MiB at most. */
-#define CACHE_PAGES_MIN 256
-#define CACHE_PAGES_MAX 32768
-
-static uint64_t cache_pages(const struct volume *v)
-{
-	uint64_t leaves = div_up(v->sb.logical_blocks, MAP_PAGE_ENTRIES);
-	uint64_t pages = v->settings.open.cache_bytes / BLOCK_SIZE;
-
-	if (pages == 0)
-		pages = MIN(MAX(leaves, CACHE_PAGES_MIN), CACHE_PAGES_MAX);
-	VDO_ASSERT(pages > 0);
-	return pages;
-}
 
 /*
  * The era length, in journal blocks. Half of the ring at most, so that old
@@ -46,7 +31,8 @@ static uint64_t maximum_age(const struct volume *v)
 	return MAX(1, MIN(age, usable / 2));
 }
 
-/* A name for each block of the volume, at 16 bytes, up to 128 MiB. */
+/* A name for each block of the volume, at 16 bytes, up to 128 MiB, or a quarter
+ * of option memory. */
 static uint64_t advice_entries(const struct volume *v)
 {
 	uint64_t n = v->settings.open.advice_entries;
@@ -56,7 +42,10 @@ static uint64_t advice_entries(const struct volume *v)
 	if (v->opened_read_only)
 		return 0;
 	if (n == 0)
-		n = MIN(MAX(blocks, 1024), UINT64_C(8) << 20);
+		n = MIN(MAX(blocks, 1024),
+			v->settings.open.memory == 0
+				? UINT64_C(8) << 20
+				: v->settings.open.memory / 64);
 	return n;
 }
 
@@ -90,16 +79,6 @@ static int create_journal(struct volume *v)
 	return journal_create(&c, &v->journal);
 }
 
-/* By default the counts of 256 GiB in use. What is beyond it costs a read of half a
- * megabyte for 2 GiB that are used again; what is below it, memory. */
-static uint64_t counts_memory(const struct volume *v)
-{
-	uint64_t bytes = v->settings.open.counts_memory;
-
-	VDO_ASSERT(v->depot == NULL);
-	return bytes != 0 ? bytes : UINT64_C(64) << 20;
-}
-
 static int create_depot(struct volume *v)
 {
 	struct depot_config c = {
@@ -112,7 +91,6 @@ static int create_depot(struct volume *v)
 		.journal = v->journal,
 		.sb = &v->sb,
 		.locks_max = 2 * v->requests,
-		.counts_memory = counts_memory(v),
 		.buffers = v->settings.open.slab_buffers,
 		.stop = &v->stop,
 		.fill = {v->topology.journal, space_told, v},
@@ -136,13 +114,11 @@ static int create_map(struct volume *v)
 		.journal = v->journal,
 		.depot = v->depot,
 		.sb = &v->sb,
-		.cache_pages = cache_pages(v),
 		.maximum_age = maximum_age(v),
 		.journal_tail = v->sb.journal_start,
 	};
 
 	VDO_ASSERT(v->depot != NULL && v->map == NULL);
-	v->cache_bytes = c.cache_pages * BLOCK_SIZE;
 	return map_create(&c, &v->map);
 }
 
@@ -197,10 +173,7 @@ static int create_dedupe(struct volume *v)
 		.locks_max = v->requests,
 		.enabled = v->settings.open.deduplication,
 	};
-	int result = create_advice(v);
 
-	if (result != 0)
-		return result;
 	VDO_ASSERT(v->advice != NULL && v->packer != NULL);
 	c.advice = v->advice;
 	return dedupe_create(&c, &v->dedupe);
@@ -257,6 +230,17 @@ static void flush_failed(void *arg, int result)
 	readonly_enter(&v->readonly, result, "a flush of the storage failed");
 }
 
+/* In this order, as each stands on those before it. */
+static const struct {
+	int (*create)(struct volume *v);
+	enum memory_kind kind;
+} components[] = {
+	{create_journal, MEMORY_JOURNAL}, {create_depot, MEMORY_SLABS},
+	{create_map, MEMORY_MAP},	  {create_packer, MEMORY_REQUESTS},
+	{create_advice, MEMORY_INDEX},	  {create_dedupe, MEMORY_REQUESTS},
+	{create_path, MEMORY_REQUESTS},
+};
+
 int components_create(struct volume *v)
 {
 	struct journal_holders holders = {
@@ -264,14 +248,16 @@ int components_create(struct volume *v)
 		.tail_moved = tail_moved,
 		.commit_slab_journals = commit_slab_journals,
 	};
-	int result;
+	int result = 0;
 
 	VDO_ASSERT(v->path == NULL && v->service == SERVICE_NOT_YET);
+	memory_note(v, MEMORY_ENGINE);
 	sync_init(&v->sync, v->topology.journal, &v->storage, flush_failed, v);
-	if ((result = create_journal(v)) != 0 ||
-	    (result = create_depot(v)) != 0 || (result = create_map(v)) != 0 ||
-	    (result = create_packer(v)) != 0 ||
-	    (result = create_dedupe(v)) != 0 || (result = create_path(v)) != 0)
+	for (size_t i = 0; i < ARRAY_SIZE(components) && result == 0; i++) {
+		result = components[i].create(v);
+		memory_note(v, components[i].kind);
+	}
+	if (result != 0)
 		return result;
 	journal_set_holders(v->journal, &holders);
 	return 0;
@@ -290,4 +276,12 @@ void components_destroy(struct volume *v)
 	map_destroy(v->map);
 	depot_destroy(v->depot);
 	journal_destroy(v->journal);
+	v->recovery = NULL;
+	v->path = NULL;
+	v->dedupe = NULL;
+	v->advice = NULL;
+	v->packer = NULL;
+	v->map = NULL;
+	v->depot = NULL;
+	v->journal = NULL;
 }

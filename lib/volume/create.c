@@ -21,8 +21,9 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "io/blockcache.h"
 #include "io/plug.h"
+
+#define DEPTH_MIN 16u
 
 static int read_blocks(struct volume *v)
 {
@@ -39,17 +40,10 @@ static int refuse(struct volume *v, int result, const char *what)
 	return error_set(v->error, result, "the volume %s", what);
 }
 
-/* What is in memory anyway needs no copy. */
 static int make_storage(struct volume *v)
 {
-	int r;
-
 	storage_init(&v->storage, v->device, v->geometry.bio_offset);
-	r = plug_init(&v->storage, v->settings.open.io_merge);
-	if (r != 0 || v->device->immediate)
-		return r;
-	return blockcache_create(v->settings.open.block_cache,
-				 &v->storage.cache);
+	return plug_init(&v->storage, v->settings.open.io_merge);
 }
 
 /* Opened read-only any state will do: nothing depends on counts (overlay.c). */
@@ -91,7 +85,7 @@ static int check_state(struct volume *v)
 	default:
 		break;
 	}
-	return make_storage(v);
+	return 0;
 }
 
 /*
@@ -128,7 +122,6 @@ static int make_queues(struct volume *v)
 	struct index_config index;
 	int result;
 
-	limit_depth(v);
 	v->has_index = !v->opened_read_only &&
 		       v->settings.open.index == INDEX_AUTO &&
 		       volume_index_config(&v->geometry, &index);
@@ -146,6 +139,33 @@ static void init_lives(struct volume *v)
 	life_init_suspend(v);
 	life_init_resume(v);
 	life_init_grow(v);
+}
+
+static bool may_lower_depth(const struct volume *v)
+{
+	return v->settings.open.memory != 0 && !v->settings.open.depth_given &&
+	       v->settings.open.memory < v->memory.least &&
+	       v->settings.open.depth / 2 >= DEPTH_MIN;
+}
+
+/* With less depth if they are more than option memory has space for. */
+static int fit_components(struct volume *v)
+{
+	int result;
+
+	for (;;) {
+		limit_depth(v);
+		memory_begin(v);
+		result = components_create(v);
+		if (result != 0)
+			return result;
+		result = memory_share(v);
+		if (result == 0 || !may_lower_depth(v))
+			return result;
+		components_destroy(v);
+		error_clear(v->error);
+		v->settings.open.depth /= 2;
+	}
 }
 
 static int make_components(struct volume *v)
@@ -166,7 +186,8 @@ static int make_components(struct volume *v)
 	if (result != 0)
 		return result;
 	init_lives(v);
-	return components_create(v);
+	memory_note(v, MEMORY_ENGINE);
+	return fit_components(v);
 }
 
 /* What a volume that was not closed needs beside its components. */
@@ -227,43 +248,88 @@ static int reserve_storage(struct volume *v)
 static const struct {
 	int (*run)(struct volume *v);
 	const char *name;
+	bool measured; /* also if all that is wanted is its memory */
 } steps[] = {
-	{read_blocks, "reading geometry and super block"},
-	{check_state, "checking the state"},
-	{make_queues, "making queues"},
-	{make_components, "making components"},
-	{make_recovery, "preparing the recovery"},
-	{reserve_storage, "reserving storage"},
+	{read_blocks, "reading geometry and super block", false},
+	{check_state, "checking the state", true},
+	{make_storage, "preparing the storage", true},
+	{make_queues, "making queues", true},
+	{make_components, "making components", true},
+	{make_recovery, "preparing the recovery", false},
+	{reserve_storage, "reserving storage", false},
 };
 
-int volume_create(struct vdo_device *device, struct executor *x,
-		  struct front *front, const struct settings *s, struct volume **volume,
-		  struct vdo_error *error)
+static struct volume *begin(struct vdo_device *device, struct executor *x,
+			    struct front *front, const struct settings *s,
+			    struct vdo_error *error)
 {
+	uint64_t own = alloc_own(), spare = alloc_own_spare();
 	struct volume *v = alloc_aligned(CACHE_LINE, 1, sizeof(*v));
-	int result = 0;
 
 	VDO_ASSERT(device != NULL && x != NULL && front != NULL);
 	VDO_ASSERT(queue_running == NULL);
-	*volume = NULL;
 	if (v == NULL)
-		return -ENOMEM;
+		return NULL;
 	v->device = device;
 	v->executor = x;
 	v->front = front;
 	v->settings = *s;
 	v->log = s->log;
 	v->error = error;
+	v->memory.own = own;
+	v->memory.own_spare = spare;
+	return v;
+}
+
+static int take_steps(struct volume *v, bool measure)
+{
+	int result = 0;
+
 	for (size_t i = 0; i < ARRAY_SIZE(steps) && result == 0; i++) {
+		if (measure && !steps[i].measured)
+			continue;
 		result = steps[i].run(v);
 		if (result != 0)
 			log_error(&v->log, "volume: %s failed, result=%d",
 				  steps[i].name, result);
 	}
+	return result;
+}
+
+int volume_create(struct vdo_device *device, struct executor *x,
+		  struct front *front, const struct settings *s,
+		  struct volume **volume, struct vdo_error *error)
+{
+	struct volume *v = begin(device, x, front, s, error);
+	int result;
+
+	*volume = NULL;
+	if (v == NULL)
+		return -ENOMEM;
+	result = take_steps(v, false);
 	v->error = NULL;
 	if (result != 0)
 		volume_destroy(v);
 	else
 		*volume = v;
+	return result;
+}
+
+int volume_measure(struct vdo_device *device, struct executor *x,
+		   struct front *front, const struct settings *s,
+		   const struct geometry *g, const struct superblock *sb,
+		   struct volume_memory *memory, struct vdo_error *error)
+{
+	struct volume *v = begin(device, x, front, s, error);
+	int result;
+
+	if (v == NULL)
+		return -ENOMEM;
+	v->geometry = *g;
+	v->sb = *sb;
+	result = take_steps(v, true);
+	*memory = v->memory;
+	v->error = NULL;
+	volume_destroy(v);
 	return result;
 }

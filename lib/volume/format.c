@@ -204,20 +204,26 @@ static int prepare(struct vdo_device *device, const struct settings *s,
 			   : check_space(device, size, &p->sb, &s->log, error);
 }
 
-int volume_plan(struct vdo_device *device, const struct settings *s,
-		struct vdo_plan *plan, struct vdo_error *error)
+int volume_plan_whole(struct vdo_device *device, const struct settings *s,
+		      struct plan *p, struct vdo_error *error)
 {
 	struct settings silent = *s;
-	struct plan p;
-	int result;
 
 	silent.log = (struct log){0}; /* formatting says it */
 	if (device == NULL && s->format.size_bytes == 0)
 		return error_set(error, -VDO_ESIZE,
 				 "there is no file; give option size");
-	result = device != NULL ? prepare(device, &silent, &p, error)
-				: plan_make(&p, &s->format,
-					    s->format.size_bytes, false, error);
+	return device != NULL ? prepare(device, &silent, p, error)
+			      : plan_make(p, &s->format, s->format.size_bytes,
+					  false, error);
+}
+
+int volume_plan(struct vdo_device *device, const struct settings *s,
+		struct vdo_plan *plan, struct vdo_error *error)
+{
+	struct plan p;
+	int result = volume_plan_whole(device, s, &p, error);
+
 	if (result == 0)
 		plan_describe(&p, plan);
 	return result;

@@ -18,6 +18,8 @@
 #include "format/superblock.h"
 #include "volume/settings.h"
 
+struct vdo_device;
+
 struct plan {
 	bool small; /* the profile */
 	struct geometry geometry; /* without nonce and UUID */
@@ -31,6 +33,10 @@ struct plan {
 int plan_make(struct plan *p, const struct format_settings *f,
 	      uint64_t size_bytes, bool block_device,
 	      struct vdo_error *error) MUST_CHECK;
+
+/* What volume_format() would make on @device; NULL: in a new file. format.c */
+int volume_plan_whole(struct vdo_device *device, const struct settings *s,
+		      struct plan *p, struct vdo_error *error) MUST_CHECK;
 
 void plan_describe(const struct plan *p, struct vdo_plan *plan);
 

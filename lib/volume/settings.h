@@ -73,6 +73,9 @@ struct open_settings {
 	unsigned alignment;      /* 512 or 4096 */
 	uint64_t io_merge;       /* bytes of neighbours in one operation */
 	uint64_t block_cache;    /* bytes of blocks kept in memory */
+	uint64_t memory;	 /* of all, at most; 0: as the others say */
+	/* Somebody has set them: they are not changed for want of memory. */
+	bool depth_given, block_cache_given;
 	bool deduplication;
 	bool compression;
 	enum settings_index index;

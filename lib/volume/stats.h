@@ -15,6 +15,7 @@
 #include "map/map.h"
 #include "pack/pack.h"
 #include "path/path.h"
+#include "volume/memory.h"
 
 struct volume;
 
@@ -30,6 +31,8 @@ struct volume_stats {
 	uint64_t recovered_entries, recovered_pages, recovery_ms;
 	uint64_t cache_bytes, requests_max, requests_spare, alignment;
 	bool deduplication, compression;
+	/* By option memory or all others, at most. */
+	uint64_t memory_most, memory[MEMORY_KINDS];
 	uint64_t flush_out;
 	uint64_t io_read[MIO_KINDS], io_write[MIO_KINDS];
 	uint64_t io_fua[MIO_KINDS];

@@ -126,6 +126,10 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 		s->data_blocks_used = s->depot.allocated -
 				      journal.state.block_map_data_blocks;
 	s->cache_bytes = v->cache_bytes;
+	s->memory_most = memory_most(&v->memory);
+	for (unsigned i = 0; i < MEMORY_KINDS; i++)
+		s->memory[i] = v->memory.parts[i].fixed +
+			       v->memory.parts[i].growth;
 	s->overhead_blocks_used = v->sb.physical_blocks - s->depot.data_blocks +
 				  journal.state.block_map_data_blocks;
 	s->complete_recoveries = v->sb.complete_recoveries;

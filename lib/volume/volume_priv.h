@@ -20,6 +20,7 @@
 #include "recovery/reader.h"
 #include "recovery/recovery.h"
 #include "replay/scan.h"
+#include "volume/memory.h"
 #include "volume/stats.h"
 #include "volume/super.h"
 #include "volume/super_writer.h"
@@ -140,6 +141,7 @@ struct volume {
 	bool opened_read_only;
 	bool has_index;       /* one that is to be used */
 	uint64_t cache_bytes; /* of leaf pages */
+	struct volume_memory memory;
 	enum service service;
 	bool has_served; /* it was opened: calls were let through */
 	struct vdo_error *error; /* the caller's, while the volume is opened */

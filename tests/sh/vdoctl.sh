@@ -22,7 +22,7 @@ expect 2 "$vdoctl" discard "$volume"
 expect 2 "$vdoctl" info "$volume" --offset 1
 expect 2 "$vdoctl" info "$volume" "$volume"
 test ! -e "$volume" || failed=1
-for command in check format grow info index read-only rebuild trim sub savings stats map write read discard options; do
+for command in check estimate format grow info index read-only rebuild trim sub savings stats map write read discard options; do
 	expect 0 "$vdoctl" "$command" --help
 	has "$dir/out" "Usage: vdoctl $command"
 done
@@ -67,6 +67,13 @@ test ! -e "$dir/planned" || failed=1
 expect 0 "$vdoctl" format -n "$dir/planned" --size 8G --json
 cp "$dir/out" "$dir/plan"
 has "$dir/plan" '"dry_run": true'
+expect 0 "$vdoctl" estimate "$dir/planned" --size 8G
+has "$dir/out" "at most"
+expect 0 "$vdoctl" estimate "$dir/planned" --size 8G --json
+has "$dir/out" '"storage": 8589934592'
+expect 1 "$vdoctl" estimate "$dir/planned" --size 8G -o memory=1M
+has "$dir/err" "lower depth"
+expect 1 "$vdoctl" estimate "$dir/planned"
 expect 0 "$vdoctl" format "$dir/planned" --size 8G --json
 sed 's/"dry_run": true/"dry_run": false/' "$dir/plan" | cmp - "$dir/out" ||
 	failed=1

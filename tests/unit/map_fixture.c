@@ -451,7 +451,7 @@ static void make_map(struct fx *fx)
 		.journal = &fx->journal,
 		.depot = &fx->depot,
 		.sb = &fx->sb,
-		.cache_pages = fx->o.cache_pages,
+		.cache_pages = MAX(fx->o.cache_pages, 1),
 		.maximum_age = fx->o.maximum_age,
 		.journal_tail = fx->journal.tail,
 	};

@@ -205,8 +205,8 @@ START_TEST(zones)
 	DAMAGE(lock->claims, 1);
 	DAMAGE(lock->next_free, lock);
 	DAMAGE(z->locks.count, 0);
-	DAMAGE(z->locks_free, NULL);
-	DAMAGE(z->locks_free, z->locks_free->next_free);
+	DAMAGE(z->locks_free, lock);
+	DAMAGE(z->locks_used, z->locks_used + 1);
 	DAMAGE(z->runs[0].at, z->runs[0].end + 1);
 	DAMAGE(z->runs[0].end, s->cursor + 1);
 	DAMAGE(z->runs[1], z->runs[0]);

@@ -11,6 +11,7 @@ VOLUME_TESTS = \
 	tests/volume/test_advice \
 	tests/volume/test_async \
 	tests/volume/test_bounds \
+	tests/volume/test_budget \
 	tests/volume/test_check \
 	tests/volume/test_compress \
 	tests/volume/test_copy \
@@ -51,6 +52,8 @@ VOLUME_TESTS = \
 	tests/volume/test_volume_fd
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
+tests_volume_test_budget_SOURCES = %D%/test_budget.c
+tests_volume_test_budget_LDADD = $(UNIT_LIBS)
 tests_volume_test_help_SOURCES = %D%/test_help.c
 tests_volume_test_help_LDADD = $(UNIT_LIBS)
 tests_volume_test_io_SOURCES = %D%/test_io.c

@@ -189,6 +189,9 @@ START_TEST(test_life)
 	REFUSED_SAYING("device",
 		       vdo_format_plan_device(NULL, NULL, &plan, 8, e));
 	REFUSED_SAYING("plan", vdo_format_plan_device(d, NULL, NULL, 8, e));
+	REFUSED_SAYING("estimate", vdo_estimate(NULL, NULL, NULL, 8, e));
+	REFUSED_SAYING("device", vdo_estimate_device(NULL, NULL, NULL, 8, e));
+	REFUSED_SAYING("estimate", vdo_estimate_device(d, NULL, NULL, 8, e));
 	REFUSED_SAYING("path", vdo_open(NULL, NULL, &v, e));
 	ck_assert_ptr_null(v);
 	REFUSED_SAYING("volume", vdo_open("/dev/null", NULL, NULL, e));

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory by budget: what a volume takes is what was said before, and what option
+ * memory allows; said by the allocator, which counts all the library has.
+ */
+#include "build.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/handle.h"
+#include "base/alloc.h"
+#include "exec/executor.h"
+#include "tests/lib/fixture.h"
+#include "volume/volume_priv.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static const char *const shapes[] = {
+	"", "index-memory=none", "journal-blocks=64 size=64M slab-bits=11",
+	"slab-journal-blocks=64 slab-bits=13 size=256M logical-size=512M",
+};
+#define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
+
+/* The parts that are allocated here: not stacks. */
+static uint64_t allocated(const struct fixture *f, bool growth)
+{
+	const struct volume_memory *m = &f->volume->volume->memory;
+	struct depot_memory dm;
+	uint64_t bytes = 0;
+
+	depot_get_memory(f->volume->volume->depot, &dm);
+	for (unsigned i = 0; i < MEMORY_KINDS; i++) {
+		if (i == MEMORY_THREADS)
+			continue;
+		bytes += m->parts[i].fixed;
+		bytes += growth ? m->parts[i].growth : m->parts[i].idle;
+	}
+	return bytes + dm.reserved;
+}
+
+START_TEST(test_allocated_is_what_was_said)
+{
+	int kind = _i % FIXTURE_KINDS;
+	struct fixture f;
+	size_t before, now;
+
+	fixture_init(&f, kind, shapes[_i / FIXTURE_KINDS]);
+	before = alloc_held();
+	fixture_open(&f, "");
+	now = alloc_held() - before;
+	/* The executor, the handle and the device are about 64 KiB. */
+	ck_assert_uint_le(now, allocated(&f, false) + 64 * 1024);
+	ck_assert_uint_ge(now, allocated(&f, false) / 20 * 17);
+	for (uint64_t at = 0; at + 512 <= f.logical_blocks && at < 4096;
+	     at += 512)
+		fixture_write(&f, at, 512, V_UNIQUE(1 + at), 0);
+	fixture_flush(&f);
+	now = alloc_held() - before;
+	ck_assert_uint_le(now, allocated(&f, true) + 64 * 1024);
+	fixture_fini(&f);
+	ck_assert_uint_le(alloc_held(), before);
+}
+END_TEST
+
+/* An estimate of what is there, or would be, is what the volume has then. */
+START_TEST(test_estimate)
+{
+	const char *executor[] = {"executor=native threads=3 ",
+				  "executor=inline ", "topology=classic "};
+	struct vdo_estimate planned, there;
+	char options[256];
+	struct vdo_config *c;
+	struct vdo_device *d;
+	struct vdo_volume *v;
+	struct vdo_error e;
+	const struct volume_memory *m;
+
+	snprintf(options, sizeof(options), "profile=small size=256M %s%s",
+		 executor[_i % 3], _i / 3 ? "memory=64M" : "");
+	c = fixture_config(options);
+	ck_assert_int_eq(vdo_device_open_memory(256 * MIB, &d), 0);
+	ck_assert_int_eq(
+		vdo_estimate_device(d, c, &planned, sizeof(planned), &e), 0);
+	ck_assert_int_eq(vdo_format_device(d, c, &e), 0);
+	ck_assert_int_eq(vdo_estimate_device(d, c, &there, sizeof(there), &e),
+			 0);
+	ck_assert_mem_eq(&planned, &there, sizeof(there));
+	ck_assert_int_eq(vdo_open_device(d, c, &v, &e), 0);
+	m = &v->volume->memory;
+	/* Queues have other sizes where they are run by threads. */
+	ck_assert_uint_le(memory_most(m), there.memory_most + 4096);
+	ck_assert_uint_ge(memory_most(m) + 4096, there.memory_most);
+	ck_assert_uint_eq(m->depth, there.depth);
+	ck_assert_uint_eq(v->executor->thread_count,
+			  MAX(there.thread_count, 1));
+	ck_assert_int_eq(vdo_estimate_device(d, c, &there, sizeof(there), &e),
+			 -VDO_EINUSE);
+	ck_assert_int_eq(vdo_close(v), 0);
+	ck_assert_uint_eq(there.requests + there.cache + there.counts +
+				  there.blocks + there.index + there.map +
+				  there.slabs + there.journal + there.threads +
+				  there.engine,
+			  there.memory_most);
+	ck_assert_uint_ge(there.memory_most, there.memory_idle);
+	if (_i / 3)
+		ck_assert_uint_le(there.memory_most, 64 * MIB);
+	vdo_device_close(d);
+	vdo_config_free(c);
+}
+END_TEST
+
+START_TEST(test_estimate_of_nothing)
+{
+	struct vdo_config *c = fixture_config("");
+	struct vdo_estimate s;
+	struct vdo_error e;
+
+	ck_assert_int_eq(vdo_estimate(NULL, c, &s, sizeof(s), &e), -VDO_ESIZE);
+	ck_assert_int_eq(vdo_estimate("/no/such", c, &s, sizeof(s), &e),
+			 -ENOENT);
+	ck_assert_int_eq(vdo_estimate_device(NULL, c, &s, sizeof(s), &e),
+			 -EINVAL);
+	ck_assert_int_eq(vdo_estimate(NULL, c, NULL, sizeof(s), &e), -EINVAL);
+	ck_assert_int_eq(vdo_config_set(c, "size", "1T", &e), 0);
+	ck_assert_int_eq(vdo_estimate(NULL, c, &s, sizeof(s), &e), 0);
+	ck_assert_uint_eq(s.storage, MIB * MIB);
+	ck_assert_uint_lt(s.data, s.storage);
+	ck_assert_uint_gt(s.data + s.metadata + s.index_storage, s.storage / 2);
+	/* A caller of an older header has a shorter struct. */
+	memset(&s, 0xee, sizeof(s));
+	ck_assert_int_eq(vdo_estimate(NULL, c, &s, 16, &e), 0);
+	ck_assert_uint_eq(s.memory_least, UINT64_C(0xeeeeeeeeeeeeeeee));
+	vdo_config_free(c);
+}
+END_TEST
+
+START_TEST(test_estimate_without_memory)
+{
+	struct vdo_config *c = fixture_config("size=1G memory=128M");
+	struct vdo_estimate s;
+	struct vdo_error e;
+	size_t before = alloc_held();
+
+	for (unsigned long n = 1;; n++) {
+		int r;
+
+		alloc_fail_at(n);
+		r = vdo_estimate(NULL, c, &s, sizeof(s), &e);
+		alloc_fail_at(0);
+		ck_assert_uint_eq(alloc_held(), before);
+		if (r == 0) {
+			ck_assert_uint_gt(n, 20);
+			break;
+		}
+		ck_assert_int_eq(r, -ENOMEM);
+	}
+	vdo_config_free(c);
+}
+END_TEST
+
+/* -------------------------------------------------------- option memory */
+
+START_TEST(test_memory_is_kept)
+{
+	struct fixture f;
+	size_t before;
+
+	fixture_init(&f, _i, shapes[3]);
+	before = alloc_held();
+	fixture_open(&f, "depth=64 memory=32M");
+	for (uint64_t at = 0; at + 512 <= f.logical_blocks && at < 32768;
+	     at += 512)
+		fixture_write(&f, at, 512, V_UNIQUE(1 + at), 0);
+	fixture_flush(&f);
+	/* What is there for slabs to come is no memory. */
+	ck_assert_uint_le(alloc_held() - before, 32 * MIB + 2 * MIB + 64 * 1024);
+	ck_assert_uint_le(memory_most(&f.volume->volume->memory), 32 * MIB);
+	ck_assert_uint_ge(memory_most(&f.volume->volume->memory), 16 * MIB);
+	fixture_fini(&f);
+}
+END_TEST
+
+START_TEST(test_too_little_memory)
+{
+	struct fixture f;
+	uint64_t least;
+	char options[64];
+
+	fixture_init(&f, KIND_INLINE, "");
+	ck_assert_int_eq(fixture_try_open(&f, "memory=1M"), -ENOMEM);
+	ck_assert_ptr_nonnull(strstr(f.error.message, "lower depth"));
+	/* By itself depth gets as low as it must, and no lower. */
+	fixture_open(&f, "memory=16M");
+	least = f.volume->volume->memory.least;
+	ck_assert_uint_lt(f.volume->volume->memory.depth, 512);
+	ck_assert_uint_gt(f.volume->volume->memory.depth, 16);
+	ck_assert_uint_le(memory_most(&f.volume->volume->memory), 16 * MIB);
+	ck_assert_str_eq(f.error.message, "");
+	ck_assert_uint_eq(fixture_stat(&f, "path.depth"),
+			  f.volume->volume->memory.depth);
+	fixture_write(&f, 0, 1000, V_UNIQUE(1), 0);
+	fixture_close(&f);
+	ck_assert_uint_le(least, 16 * MIB);
+	/* Not if somebody has set it. */
+	ck_assert_int_eq(fixture_try_open(&f, "memory=16M depth=512"),
+			 -ENOMEM);
+	/* The least that is said is enough, a byte less is not. */
+	fixture_open(&f, "memory=1G depth=64");
+	least = f.volume->volume->memory.least;
+	fixture_close(&f);
+	snprintf(options, sizeof(options), "depth=64 memory=%llu",
+		 (unsigned long long)least);
+	fixture_reopen(&f, options);
+	fixture_write(&f, 0, 1000, V_UNIQUE(5), 0);
+	fixture_close(&f);
+	snprintf(options, sizeof(options), "depth=64 memory=%llu",
+		 (unsigned long long)least - 1);
+	ck_assert_int_eq(fixture_try_open(&f, options), -ENOMEM);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* What is set wins, the rest shares what is left. */
+START_TEST(test_shares)
+{
+	const struct memory_part *p;
+	struct fixture f;
+
+	fixture_init(&f, KIND_INLINE, shapes[3]);
+	fixture_open(&f, "depth=64 memory=64M cache=4M");
+	p = f.volume->volume->memory.parts;
+	ck_assert_uint_ge(p[MEMORY_CACHE].fixed, 4 * MIB);
+	ck_assert_uint_lt(p[MEMORY_CACHE].fixed, 5 * MIB);
+	ck_assert_uint_eq(fixture_stat(&f, "blockMapCacheSize"), 4 * MIB);
+	ck_assert_uint_ge(p[MEMORY_BLOCKS].fixed, 2 * MIB);
+	fixture_reopen(&f, "depth=64 memory=64M block-cache=0");
+	p = f.volume->volume->memory.parts;
+	ck_assert_uint_eq(p[MEMORY_BLOCKS].fixed, 0);
+	ck_assert_uint_le(memory_most(&f.volume->volume->memory), 64 * MIB);
+	fixture_reopen(&f, "depth=64 memory=64M counts-memory=128K");
+	p = f.volume->volume->memory.parts;
+	ck_assert_uint_le(p[MEMORY_COUNTS].growth, 128 * 1024);
+	fixture_fini(&f);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *tc = unit_case("budget");
+
+	tcase_add_loop_test(tc, test_allocated_is_what_was_said, 0,
+			    FIXTURE_KINDS * SHAPES);
+	tcase_add_loop_test(tc, test_estimate, 0, 6);
+	tcase_add_test(tc, test_estimate_of_nothing);
+	tcase_add_test(tc, test_estimate_without_memory);
+	tcase_add_loop_test(tc, test_memory_is_kept, 0, FIXTURE_KINDS);
+	tcase_add_test(tc, test_too_little_memory);
+	tcase_add_test(tc, test_shares);
+	return unit_run();
+}
