@@ -56,3 +56,4 @@ examples_kvstore_crash_test_LDADD = tests/lib/libvdo-sim.la
 
 include %D%/dedup-copy/local.mk
 include %D%/nbdkit/local.mk
+include %D%/python/local.mk

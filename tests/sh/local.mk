@@ -24,6 +24,7 @@ sh_tests = \
 	%D%/nbdkit-exports.sh \
 	%D%/nbdkit-options.sh \
 	%D%/options.sh \
+	%D%/python.sh \
 	%D%/readme.sh \
 	%D%/rebuild.sh \
 	%D%/same-storage.sh \
@@ -38,7 +39,8 @@ sh_tests = \
 TESTS += $(sh_tests)
 EXTRA_DIST += $(sh_tests) %D%/dedup-copy-lib.sh %D%/nbdkit-lib.sh \
 	%D%/vdoctl-lib.sh %D%/exported.sh \
-	%D%/installed.sh
+	%D%/installed.sh \
+	%D%/../python/test_machine.py %D%/../python/test_vdo.py
 
 installcheck-local:
 	top_srcdir='$(abs_top_srcdir)' DESTDIR='$(DESTDIR)' libdir='$(libdir)' \
