@@ -54,6 +54,7 @@ examples_kvstore_crash_test_SOURCES = %D%/kvstore/crash-test.c \
 	%D%/kvstore/kv.c %D%/kvstore/kv.h
 examples_kvstore_crash_test_LDADD = tests/lib/libvdo-sim.la
 
+include %D%/cpp/local.mk
 include %D%/dedup-copy/local.mk
 include %D%/nbdkit/local.mk
 include %D%/python/local.mk

@@ -5,6 +5,7 @@ sh_tests = \
 	%D%/check.sh \
 	%D%/citations.sh \
 	%D%/closed.sh \
+	%D%/cpp.sh \
 	%D%/dedup-copy-names.sh \
 	%D%/dedup-copy-prune.sh \
 	%D%/dedup-copy-races.sh \
@@ -40,6 +41,7 @@ TESTS += $(sh_tests)
 EXTRA_DIST += $(sh_tests) %D%/dedup-copy-lib.sh %D%/nbdkit-lib.sh \
 	%D%/vdoctl-lib.sh %D%/exported.sh \
 	%D%/installed.sh \
+	%D%/../cpp/test_vdo.cc \
 	%D%/../python/test_machine.py %D%/../python/test_vdo.py
 
 installcheck-local:
