@@ -56,5 +56,6 @@ examples_kvstore_crash_test_LDADD = tests/lib/libvdo-sim.la
 
 include %D%/cpp/local.mk
 include %D%/dedup-copy/local.mk
+include %D%/loops/local.mk
 include %D%/nbdkit/local.mk
 include %D%/python/local.mk

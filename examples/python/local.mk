@@ -36,5 +36,5 @@ wheel: examples/python/vdo/_cdef.h
 python-clean:
 	rm -rf examples/python/dist examples/python/wheel
 	test '$(srcdir)' = . || rm -rf examples/python/vdo
-clean-local: python-clean
+mostlyclean-local: python-clean
 .PHONY: python-clean

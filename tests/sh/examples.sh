@@ -49,4 +49,8 @@ printf '1\n2\n3' >lines
 expect '^3 lines stored, 0 failed' sh -c "cat lines | $examples/epoll"
 seq 1000 >lines 2>/dev/null || yes | head -1000 >lines
 expect '^1000 lines stored, 0 failed' sh -c "cat lines | $examples/epoll"
+for loop in uv glib gthreadpool uring; do
+	test ! -x "$examples/loops/$loop" ||
+		expect '16 chains of 64 steps, 0 failed' loops/$loop
+done
 exit $failed
