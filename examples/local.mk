@@ -54,6 +54,7 @@ examples_kvstore_crash_test_SOURCES = %D%/kvstore/crash-test.c \
 	%D%/kvstore/kv.c %D%/kvstore/kv.h
 examples_kvstore_crash_test_LDADD = tests/lib/libvdo-sim.la
 
+include %D%/completion/local.mk
 include %D%/cpp/local.mk
 include %D%/dedup-copy/local.mk
 include %D%/loops/local.mk

@@ -5,6 +5,7 @@ sh_tests = \
 	%D%/check.sh \
 	%D%/citations.sh \
 	%D%/closed.sh \
+	%D%/completion.sh \
 	%D%/cpp.sh \
 	%D%/dedup-copy-names.sh \
 	%D%/dedup-copy-prune.sh \
