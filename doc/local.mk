@@ -10,3 +10,14 @@ EXTRA_DIST += %D%/models/README.md %D%/models/check.sh \
 .PHONY: check-models
 check-models:
 	CC='$(CC)' $(SHELL) $(srcdir)/%D%/models/check.sh || test $$? -eq 77
+
+# The manual pages as a site, in doc/html-site; with what "make bench-plots" drew, if
+# it did.
+EXTRA_DIST += %D%/html/site.sh %D%/html/style.css
+.PHONY: html-site
+html-local: html-site
+html-site:
+	$(MKDIR_P) doc
+	$(SHELL) $(srcdir)/doc/html/site.sh '$(top_srcdir)' doc/html-site \
+		plots
+	@echo "doc/html-site/index.html"
