@@ -14,7 +14,10 @@ check-models:
 # The manual pages as a site, in doc/html-site; with what "make bench-plots" drew, if
 # it did.
 EXTRA_DIST += %D%/html/site.sh %D%/html/style.css
-.PHONY: html-site
+.PHONY: html-site html-clean
+html-clean:
+	rm -rf doc/html-site
+distclean-local: html-clean
 html-local: html-site
 html-site:
 	$(MKDIR_P) doc

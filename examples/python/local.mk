@@ -34,7 +34,7 @@ wheel: examples/python/vdo/_cdef.h
 		--no-build-isolation --no-index -w ../dist .
 	rm -rf examples/python/wheel
 python-clean:
-	rm -rf examples/python/dist examples/python/wheel doc/html-site
+	rm -rf examples/python/dist examples/python/wheel
 	test '$(srcdir)' = . || rm -rf examples/python/vdo
 mostlyclean-local: python-clean
 .PHONY: python-clean
