@@ -4,8 +4,11 @@
 dist_man_MANS += \
 	%D%/dedup-copy.1 \
 	%D%/libvdo.3 \
+	%D%/libvdo-compat.7 \
 	%D%/libvdo-format.5 \
+	%D%/libvdo-security.7 \
 	%D%/vdo-options.7 \
+	%D%/vdo-tutorial.7 \
 	%D%/vdo_check.3 \
 	%D%/vdo_config_new.3 \
 	%D%/vdo_cq_new.3 \

@@ -37,6 +37,7 @@ sh_tests = \
 	%D%/symbols.sh \
 	%D%/system.sh \
 	%D%/trim.sh \
+	%D%/tutorial.sh \
 	%D%/vdoctl.sh
 TESTS += $(sh_tests)
 EXTRA_DIST += $(sh_tests) %D%/dedup-copy-lib.sh %D%/nbdkit-lib.sh \
