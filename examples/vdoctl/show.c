@@ -430,7 +430,8 @@ static const char options_help[] =
 	"  --json      for programs\n"
 	"  -h, --help  this text\n";
 
-static const char *const when_words[] = {"format", "open", "online"};
+static const char *const when_words[] = {"format", "open", "online",
+					   "pause"};
 static const char *const type_words[] = {"bool", "number", "size", "choice",
 					 "string"};
 

@@ -37,7 +37,8 @@ enum vdo_option_type {
 enum vdo_option_when {
 	VDO_OPTION_FORMAT, /* read by vdo_format(), fixed from then on */
 	VDO_OPTION_OPEN,   /* read by vdo_open() */
-	VDO_OPTION_ONLINE  /* as open, and vdo_volume_set() can change it */
+	VDO_OPTION_ONLINE, /* as open, and vdo_volume_set() can change it */
+	VDO_OPTION_PAUSE   /* the same, and calls wait meanwhile */
 };
 
 struct vdo_option {

@@ -183,7 +183,15 @@ int vdo_volume_read_only_reason(const struct vdo_volume *volume,
 
 /*
  * Change an option whose "when" is VDO_OPTION_ONLINE (compression,
- * deduplication). -VDO_EOPTION for any other, -VDO_EVALUE.
+ * deduplication), or VDO_OPTION_PAUSE (zones, threads, caches ...): for these the
+ * volume comes to rest, is saved, and goes on with another engine. Calls wait
+ * meanwhile, and those with VDO_IO_NOWAIT are refused; nothing else changes for
+ * whoever uses it. The new engine is in memory next to the one before it; after an
+ * error that one goes on. Outside of callbacks.
+ *
+ * Errors: -VDO_EOPTION for any other option, -VDO_EVALUE, -VDO_ECONFLICT;
+ * -VDO_EBUSY: it is suspended; -VDO_EREADONLY: it is in read-only mode since an
+ * error; -ENOMEM, -EAGAIN: no memory or threads; what the storage says.
  */
 int vdo_volume_set(struct vdo_volume *volume, const char *name,
 		   const char *value, struct vdo_error *error);

@@ -149,6 +149,7 @@ int handle_create(struct vdo_device *device, struct executor *x,
 		goto not_made;
 	v->executor = x;
 	v->device = device;
+	v->settings = *s;
 	v->alignment = s->open.alignment;
 	VDO_ASSERT(v->alignment == 512 || v->alignment == BLOCK_SIZE);
 	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;

@@ -45,6 +45,7 @@ struct vdo_volume {
 	 * first may wait with it, who has the second must not wait at all. */
 	struct volume *volume;
 	pthread_mutex_t look;
+	struct settings settings; /* as they were wanted last */
 	struct pool *pool; /* NULL: nobody has asked for it */
 };
 
@@ -72,6 +73,13 @@ int handle_start(struct vdo_volume *v, struct vdo_error *error) MUST_CHECK;
 int handle_open(struct vdo_device *device, struct executor *x,
 		const struct settings *s, struct vdo_volume **volume,
 		struct vdo_error *error) MUST_CHECK;
+
+/* Under the lock: have another engine, of @s (change.c). */
+int handle_change(struct vdo_volume *v, const struct settings *s,
+		  struct vdo_error *error) MUST_CHECK;
+
+/* How an executor with threads of its own is made for @s. */
+struct native_config handle_native_config(const struct settings *s);
 
 /* After the volume is gone: the rest of what handle_create() made. */
 void handle_free(struct vdo_volume *v);

@@ -113,14 +113,6 @@ int vdo_config_set_pool(struct vdo_config *config,
 	return 0;
 }
 
-static bool is_given(const struct vdo_config *config, const char *name)
-{
-	int i = options_find(name, NULL);
-
-	VDO_ASSERT(i >= 0);
-	return config != NULL && config->values[i] != NULL;
-}
-
 int host_config_apply(const struct vdo_config *config, struct settings *s,
 		      struct vdo_error *error)
 {
@@ -135,9 +127,9 @@ int host_config_apply(const struct vdo_config *config, struct settings *s,
 			value = config->values[i];
 		r = options_set(i, value, s, error);
 		VDO_ASSERT(r == 0); /* vdo_config_set() has checked it */
+		if (config != NULL && config->values[i] != NULL)
+			options_note_given(option->name, s);
 	}
-	s->open.depth_given = is_given(config, "depth");
-	s->open.block_cache_given = is_given(config, "block-cache");
 	if (config != NULL) {
 		s->log = config->log;
 		s->pool = config->pool;

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 lib_libcore_la_SOURCES += \
-	%D%/check.c %D%/cq.c \
+	%D%/change.c %D%/check.c %D%/cq.c \
 	%D%/estimate.c \
 	%D%/handle.c %D%/handle.h \
 	%D%/host_config.c %D%/host_config.h \

@@ -26,15 +26,20 @@
 #include "io/device.h"
 #include "io/file.h"
 
-static int create_executor(const struct settings *s, struct executor **x,
-			   struct vdo_error *error)
+struct native_config handle_native_config(const struct settings *s)
 {
-	struct native_config native = {
+	return (struct native_config){
 		.threads = volume_thread_count(s),
 		.pin = s->open.pin,
 		.spin_us = s->open.spin_us,
 		.name_prefix = "vdo-",
 	};
+}
+
+static int create_executor(const struct settings *s, struct executor **x,
+			   struct vdo_error *error)
+{
+	struct native_config native = handle_native_config(s);
 	int result = 0;
 
 	VDO_ASSERT(native.threads > 0);

@@ -89,46 +89,6 @@ static const struct row rows[] = {
 	{OPTION("executor", CHOICE, OPEN, "native", "native|pool|inline",
 		"where work runs: own threads, the host's pool, the caller"),
 	 FIELD(open.executor)},
-	{OPTION("topology", CHOICE, OPEN, "shard", "shard|classic",
-		"one queue per core with a zone of each kind, or per zone"),
-	 FIELD(open.topology)},
-	{OPTION("threads", NUMBER, OPEN, "auto", "auto, 1..128",
-		"threads of the volume; auto: one per core"),
-	 FIELD(open.threads), .can_be_auto = true, .min = 1, .max = 128},
-	{OPTION("logical-zones", NUMBER, OPEN, "auto", "auto, 1..60",
-		"parts of the block map that work in parallel"),
-	 FIELD(open.logical_zones), .can_be_auto = true, .min = 1, .max = 60},
-	{OPTION("physical-zones", NUMBER, OPEN, "auto", "auto, 1..16",
-		"groups of slabs that work in parallel"),
-	 FIELD(open.physical_zones), .can_be_auto = true, .min = 1, .max = 16},
-	{OPTION("hash-zones", NUMBER, OPEN, "auto", "auto, 1..100",
-		"parts of the deduplication that work in parallel"),
-	 FIELD(open.hash_zones), .can_be_auto = true, .min = 1, .max = 100},
-	{OPTION("pin", BOOL, OPEN, "off", "on|off",
-		"bind each thread to a core"),
-	 FIELD(open.pin)},
-	{OPTION("spin", NUMBER, OPEN, "20", "0..1000000",
-		"microseconds that an idle thread spins before it sleeps"),
-	 FIELD(open.spin_us), .min = 0, .max = 1000000},
-	{OPTION("depth", NUMBER, OPEN, "512", "16..2048",
-		"blocks that are worked on at the same time"),
-	 FIELD(open.depth), .min = 16, .max = 2048},
-	{OPTION("memory", SIZE, OPEN, "auto", "auto, 1M..1T",
-		"all memory of the volume at most; auto: as its parts say"),
-	 FIELD(open.memory), .can_be_auto = true,
-	 .min = MIB, .max = TIB, .multiple = 1},
-	{OPTION("cache", SIZE, OPEN, "auto", "auto, 1M..1T",
-		"block map cache; auto: by size of the volume, at most 128M"),
-	 FIELD(open.cache_bytes), .can_be_auto = true,
-	 .min = MIB, .max = TIB, .multiple = 1},
-	{OPTION("counts-memory", SIZE, OPEN, "auto", "auto, 64K..1T",
-		"reference counts in memory; auto: 64M, for 256 GiB in use"),
-	 FIELD(open.counts_memory), .can_be_auto = true,
-	 .min = 64 * KIB, .max = TIB, .multiple = 1},
-	{OPTION("era", NUMBER, OPEN, "auto", "auto, 1..1048576",
-		"journal blocks until a changed map page is written"),
-	 FIELD(open.maximum_age), .can_be_auto = true,
-	 .min = 1, .max = 1048576},
 	{OPTION("alignment", CHOICE, OPEN, "4096", "512|4096",
 		"what offsets and lengths must be multiples of"),
 	 FIELD(open.alignment)},
@@ -141,29 +101,6 @@ static const struct row rows[] = {
 	{OPTION("direct", CHOICE, OPEN, "off", "off|on|writes",
 		"go around the page cache (O_DIRECT) if the file can"),
 	 FIELD(device.direct)},
-	{OPTION("io-merge", SIZE, OPEN, "256K", "0..1M, 4K steps",
-		"neighbours up to so many bytes are one operation; 0: none"),
-	 FIELD(open.io_merge), .min = 0, .max = MIB, .multiple = 4 * KIB},
-	{OPTION("block-cache", SIZE, OPEN, "8M", "0..1T",
-		"blocks kept to compare duplicates with, and compressed ones"),
-	 FIELD(open.block_cache), .min = 0, .max = TIB, .multiple = 1},
-	{OPTION("index", CHOICE, OPEN, "auto", "auto|memory",
-		"keep block names in the volume's index, or in memory only"),
-	 FIELD(open.index)},
-	{OPTION("index-zones", NUMBER, OPEN, "auto", "auto, 1..16",
-		"parts of the index that work in parallel"),
-	 FIELD(open.index_zones), .can_be_auto = true, .min = 1, .max = 16},
-	{OPTION("index-wait", BOOL, OPEN, "on", "on|off",
-		"load the index before the volume is open, not after"),
-	 FIELD(open.index_wait)},
-	{OPTION("advice-entries", NUMBER, OPEN, "auto",
-		"auto, 1024..1073741824",
-		"block names that are remembered without an index"),
-	 FIELD(open.advice_entries), .can_be_auto = true,
-	 .min = 1024, .max = GIB},
-	{OPTION("space-warn", NUMBER, OPEN, "90", "0..100",
-		"percent of the blocks in use that the log tells of; 0: none"),
-	 FIELD(open.space_warn), .min = 0, .max = 100},
 
 	{OPTION("deduplication", BOOL, ONLINE, "on", "on|off",
 		"look for data that is stored already"),
@@ -171,6 +108,73 @@ static const struct row rows[] = {
 	{OPTION("compression", BOOL, ONLINE, "on", "on|off",
 		"compress what is new"),
 	 FIELD(open.compression)},
+
+	{OPTION("topology", CHOICE, PAUSE, "shard", "shard|classic",
+		"one queue per core with a zone of each kind, or per zone"),
+	 FIELD(open.topology)},
+	{OPTION("threads", NUMBER, PAUSE, "auto", "auto, 1..128",
+		"threads of the volume; auto: one per core"),
+	 FIELD(open.threads), .can_be_auto = true, .min = 1, .max = 128},
+	{OPTION("executor-width", NUMBER, PAUSE, "auto", "auto, 1..128",
+		"threads of the host's pool that are kept busy; auto: threads"),
+	 FIELD(open.executor_width), .can_be_auto = true, .min = 1, .max = 128},
+	{OPTION("logical-zones", NUMBER, PAUSE, "auto", "auto, 1..60",
+		"parts of the block map that work in parallel"),
+	 FIELD(open.logical_zones), .can_be_auto = true, .min = 1, .max = 60},
+	{OPTION("physical-zones", NUMBER, PAUSE, "auto", "auto, 1..16",
+		"groups of slabs that work in parallel"),
+	 FIELD(open.physical_zones), .can_be_auto = true, .min = 1, .max = 16},
+	{OPTION("hash-zones", NUMBER, PAUSE, "auto", "auto, 1..100",
+		"parts of the deduplication that work in parallel"),
+	 FIELD(open.hash_zones), .can_be_auto = true, .min = 1, .max = 100},
+	{OPTION("pin", BOOL, PAUSE, "off", "on|off",
+		"bind each thread to a core"),
+	 FIELD(open.pin)},
+	{OPTION("spin", NUMBER, PAUSE, "20", "0..1000000",
+		"microseconds that an idle thread spins before it sleeps"),
+	 FIELD(open.spin_us), .min = 0, .max = 1000000},
+	{OPTION("depth", NUMBER, PAUSE, "512", "16..2048",
+		"blocks that are worked on at the same time"),
+	 FIELD(open.depth), .min = 16, .max = 2048},
+	{OPTION("memory", SIZE, PAUSE, "auto", "auto, 1M..1T",
+		"all memory of the volume at most; auto: as its parts say"),
+	 FIELD(open.memory), .can_be_auto = true,
+	 .min = MIB, .max = TIB, .multiple = 1},
+	{OPTION("cache", SIZE, PAUSE, "auto", "auto, 1M..1T",
+		"block map cache; auto: by size of the volume, at most 128M"),
+	 FIELD(open.cache_bytes), .can_be_auto = true,
+	 .min = MIB, .max = TIB, .multiple = 1},
+	{OPTION("counts-memory", SIZE, PAUSE, "auto", "auto, 64K..1T",
+		"reference counts in memory; auto: 64M, for 256 GiB in use"),
+	 FIELD(open.counts_memory), .can_be_auto = true,
+	 .min = 64 * KIB, .max = TIB, .multiple = 1},
+	{OPTION("era", NUMBER, PAUSE, "auto", "auto, 1..1048576",
+		"journal blocks until a changed map page is written"),
+	 FIELD(open.maximum_age), .can_be_auto = true,
+	 .min = 1, .max = 1048576},
+	{OPTION("io-merge", SIZE, PAUSE, "256K", "0..1M, 4K steps",
+		"neighbours up to so many bytes are one operation; 0: none"),
+	 FIELD(open.io_merge), .min = 0, .max = MIB, .multiple = 4 * KIB},
+	{OPTION("block-cache", SIZE, PAUSE, "8M", "0..1T",
+		"blocks kept to compare duplicates with, and compressed ones"),
+	 FIELD(open.block_cache), .min = 0, .max = TIB, .multiple = 1},
+	{OPTION("index", CHOICE, PAUSE, "auto", "auto|memory",
+		"keep block names in the volume's index, or in memory only"),
+	 FIELD(open.index)},
+	{OPTION("index-zones", NUMBER, PAUSE, "auto", "auto, 1..16",
+		"parts of the index that work in parallel"),
+	 FIELD(open.index_zones), .can_be_auto = true, .min = 1, .max = 16},
+	{OPTION("index-wait", BOOL, PAUSE, "on", "on|off",
+		"load the index before the volume is open, not after"),
+	 FIELD(open.index_wait)},
+	{OPTION("advice-entries", NUMBER, PAUSE, "auto",
+		"auto, 1024..1073741824",
+		"block names that are remembered without an index"),
+	 FIELD(open.advice_entries), .can_be_auto = true,
+	 .min = 1024, .max = GIB},
+	{OPTION("space-warn", NUMBER, PAUSE, "90", "0..100",
+		"percent of the blocks in use that the log tells of; 0: none"),
+	 FIELD(open.space_warn), .min = 0, .max = 100},
 };
 static_assert(ARRAY_SIZE(rows) <= OPTIONS_MAX, "raise OPTIONS_MAX");
 
@@ -392,6 +396,11 @@ static bool foreign_pin(const struct settings *s)
 	return s->open.executor != EXECUTOR_NATIVE && s->open.pin;
 }
 
+static bool width_without_pool(const struct settings *s)
+{
+	return s->open.executor != EXECUTOR_POOL && s->open.executor_width != 0;
+}
+
 static bool uring_threads(const struct settings *s)
 {
 	return s->device.engine == DEVICE_URING && s->device.threads != 0;
@@ -410,6 +419,8 @@ static const struct conflict {
 	 "executor=inline has no threads"},
 	{foreign_pin, "executor", "pin",
 	 "only the threads of executor=native can be pinned"},
+	{width_without_pool, "executor", "executor-width",
+	 "only executor=pool has one"},
 	{uring_threads, "io-engine", "io-threads",
 	 "io-engine=uring has no threads"},
 };
@@ -434,17 +445,40 @@ int options_check(const struct settings *s, struct vdo_error *error)
 	return 0;
 }
 
-int options_set_online(const char *name, const char *value, struct settings *s,
-		       struct vdo_error *error)
+void options_note_given(const char *name, struct settings *s)
+{
+	if (strcmp(name, "depth") == 0)
+		s->open.depth_given = true;
+	if (strcmp(name, "block-cache") == 0)
+		s->open.block_cache_given = true;
+}
+
+int options_change(const char *name, const char *value, struct settings *s,
+		   bool *pause, struct vdo_error *error)
 {
 	int i = options_find(name, error);
+	int result;
 
 	if (i < 0)
 		return i;
-	if (rows[i].option.when != VDO_OPTION_ONLINE)
+	switch (rows[i].option.when) {
+	case VDO_OPTION_FORMAT:
 		return error_set(error, -VDO_EOPTION,
-				 "option %s cannot be changed while the volume "
-				 "is open",
+				 "option %s is given when a volume is formatted, "
+				 "and stays as it is",
 				 name);
-	return options_set((size_t)i, value, s, error);
+	case VDO_OPTION_OPEN:
+		return error_set(error, -VDO_EOPTION,
+				 "option %s is given when a volume is opened; "
+				 "close it, and open it with another value",
+				 name);
+	case VDO_OPTION_ONLINE:
+	case VDO_OPTION_PAUSE:
+		break;
+	}
+	*pause = rows[i].option.when == VDO_OPTION_PAUSE;
+	result = options_set((size_t)i, value, s, error);
+	if (result == 0)
+		options_note_given(name, s);
+	return result == 0 && *pause ? options_check(s, error) : result;
 }

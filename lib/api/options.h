@@ -42,11 +42,15 @@ int options_set(size_t i, const char *value, struct settings *s,
 int options_check(const struct settings *s,
 		  struct vdo_error *error) MUST_CHECK;
 
+/* Somebody has set option @name. */
+void options_note_given(const char *name, struct settings *s);
+
 /*
- * Store @value if option @name can be changed while a volume is open.
- * -VDO_EOPTION, -VDO_EVALUE.
+ * Store @value, if option @name can be changed while a volume is open, into the
+ * settings that it has. *@pause: with a new engine. -VDO_EOPTION, -VDO_EVALUE,
+ * -VDO_ECONFLICT.
  */
-int options_set_online(const char *name, const char *value, struct settings *s,
-		       struct vdo_error *error) MUST_CHECK;
+int options_change(const char *name, const char *value, struct settings *s,
+		   bool *pause, struct vdo_error *error) MUST_CHECK;
 
 #endif

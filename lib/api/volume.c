@@ -281,34 +281,6 @@ int vdo_volume_read_only_reason(const struct vdo_volume *v,
 	return error_finish(error, reason);
 }
 
-int vdo_volume_set(struct vdo_volume *v, const char *name, const char *value,
-		   struct vdo_error *error)
-{
-	struct settings s;
-	int result;
-
-	error_clear(error);
-	if (v == NULL)
-		return error_missing(error, "volume");
-	memset(&s, 0, sizeof(s));
-	result = handle_check(v, true);
-	if (result == 0)
-		result = options_set_online(name, value, &s, error);
-	if (result == 0)
-		result = handle_enter(v);
-	if (result != 0)
-		return error_finish(error, result);
-	/* There are these two. */
-	if (strcmp(name, "compression") == 0) {
-		volume_set_compression(engine_of(v), s.open.compression);
-	} else {
-		VDO_ASSERT(strcmp(name, "deduplication") == 0);
-		volume_set_deduplication(engine_of(v), s.open.deduplication);
-	}
-	handle_leave(v);
-	return 0;
-}
-
 int vdo_poll(struct vdo_volume *v, int timeout_ms)
 {
 	uint64_t ns = timeout_ms < 0 ? UINT64_MAX

@@ -73,7 +73,6 @@ struct inline_executor {
 	/* The runner's alone: */
 	struct timers timers;
 	struct poller *pollers;
-	struct inline_queue *queues;
 	/* Anybody's: */
 	_Alignas(CACHE_LINE) atomic_uint idle; /* enum idle */
 	atomic_uint baton;		       /* 1: held */
@@ -83,6 +82,7 @@ struct inline_executor {
 	pthread_mutex_t lock; /* of all below, and of the watch's bell */
 	struct in_line *line;
 	struct poller *blocked_in;
+	struct inline_queue *queues;
 };
 
 static struct inline_executor *inline_of(struct executor *x)
@@ -470,18 +470,17 @@ static int inline_queue_create(struct executor *base, const char *name,
 {
 	struct inline_executor *x = inline_of(base);
 	struct inline_queue *q = alloc_zeroed(1, sizeof(*q));
-	bool entered;
 
 	if (q == NULL)
 		return -ENOMEM;
 	queue_init(&q->queue, base, name, inline_post);
 	q->queue.post_all = inline_post_all;
 	q->queue.turn = &x->run.turn;
-	enter(x, &entered);
+	/* Not as the runner: that one may be blocked until we go on. */
+	pthread_mutex_lock(&x->lock);
 	q->next = x->queues;
 	x->queues = q;
-	if (entered)
-		give_turn(x, true);
+	pthread_mutex_unlock(&x->lock);
 	*queue = &q->queue;
 	return 0;
 }

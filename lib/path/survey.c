@@ -66,7 +66,7 @@ static void begin(struct survey *s, struct path *p)
 
 		s->trees[(leaf + i) % roots].lbn = MIN(lbn, s->end);
 	}
-	s->path = p;
+	s->begun = true;
 	s->done = s->first;
 	s->origin = p->config.storage->bio_offset;
 	flow_init(&s->flow, NULL);
@@ -77,9 +77,10 @@ void survey_start(struct path *p, struct io *io)
 	struct survey *s = io->survey;
 
 	VDO_CHECK(io->kind == IO_SURVEY);
-	if (s->path == NULL)
+	if (!s->begun)
 		begin(s, p);
-	VDO_ASSERT(s->path == p && s->done < s->end);
+	VDO_ASSERT(s->done < s->end);
+	s->path = p; /* the engine may be another one than before */
 	s->io = io;
 	s->count = 0;
 	/* It may grow between two calls, and while the pages are looked at. */

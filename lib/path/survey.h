@@ -59,6 +59,7 @@ struct survey {
 	pbn_t origin; /* the first block of the storage */
 	/* private: as many pages are looked for this time */
 	unsigned max;
+	bool begun;
 	struct path *path;
 	struct io *io;
 	struct flow flow;

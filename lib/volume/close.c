@@ -111,6 +111,17 @@ void volume_abandon(struct volume *v)
 	volume_destroy(v);
 }
 
+void volume_discard(struct volume *v)
+{
+	struct executor *x = v->executor;
+	struct topology t = v->topology;
+
+	v->topology.queues = NULL;
+	volume_destroy(v);
+	executor_release(x, t.queues, t.queue_count);
+	topology_destroy(&t);
+}
+
 void volume_destroy(struct volume *v)
 {
 	VDO_ASSERT(v->service != SERVICE_ON);

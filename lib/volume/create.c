@@ -309,7 +309,7 @@ int volume_create(struct vdo_device *device, struct executor *x,
 	result = take_steps(v, false);
 	v->error = NULL;
 	if (result != 0)
-		volume_destroy(v);
+		volume_discard(v);
 	else
 		*volume = v;
 	return result;

@@ -61,6 +61,7 @@ struct open_settings {
 	enum settings_executor executor;
 	enum settings_topology topology;
 	unsigned threads;        /* 0: one per core */
+	unsigned executor_width; /* of the host's pool; 0: as threads says */
 	unsigned logical_zones;  /* 0: by topology */
 	unsigned physical_zones;
 	unsigned hash_zones;

@@ -46,6 +46,12 @@ struct volume_stats {
 	struct advice_stats advice;
 	struct path_stats path;
 };
+
 void volume_get_stats(struct volume *v, struct volume_stats *stats);
+
+
+/* Add what was counted, not what just is, of @past to *stats. */
+void volume_stats_add(struct volume_stats *stats,
+		      const struct volume_stats *past);
 
 #endif

@@ -140,7 +140,9 @@ int topology_create(struct topology *t, struct executor *x,
 
 	VDO_ASSERT(t->queues == NULL && slab_count > 0);
 	/* More queues than threads gain nothing, fewer leave threads idle. */
-	if (s->threads != 0 && s->executor != EXECUTOR_NATIVE)
+	if (s->executor_width != 0)
+		count = s->executor_width;
+	else if (s->threads != 0 && s->executor != EXECUTOR_NATIVE)
 		count = s->threads;
 	zones = shards ? count : 1;
 	t->logical_zones = or_default(s->logical_zones, zones,

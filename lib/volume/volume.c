@@ -142,4 +142,5 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	s->alignment = v->settings.open.alignment;
 	s->deduplication = path_deduplication(v->path);
 	s->compression = pack_enabled(v->packer);
+	volume_stats_add(s, &v->past);
 }

@@ -7,9 +7,11 @@
  *	                               volume_suspend |  volume_resume  |
  *	                                              v                 |
  *	          gone <-- volume_close            stopped -------------'
- *	                   (from on or stopped)
+ *	                   (from on or stopped)       |
+ *	                                              | volume_renew: another is on
+ *	          gone <-- volume_retire <------------'
  *
- * Each of the four is a flow, a table of rows that run on the volume's queues;
+ * Each of the first four is a flow, a table of rows that run on the volume's queues;
  * the caller waits once, for its end. While the volume is on it serves requests
  * (front/, path/).
  *
@@ -112,6 +114,19 @@ int volume_saved(struct volume *v, int result) MUST_CHECK;
  * read-only mode now.
  */
 int volume_resume(struct volume *v);
+
+/*
+ * The same volume with another engine (renew.c): of @s, which may differ in what an
+ * engine is made of. Calls wait meanwhile. Then *@engine serves them, and @v, which
+ * is at rest, is for volume_retire(). After an error @v serves them as before, but
+ * may be in read-only mode as volume_resume() has it. Outside of any queue; it is
+ * not suspended.
+ */
+int volume_renew(struct volume *v, const struct settings *s,
+		 struct volume **engine, struct vdo_error *error) MUST_CHECK;
+
+/* Drop what another engine has come for. */
+void volume_retire(struct volume *v);
 
 uint64_t volume_logical_blocks(const struct volume *v);
 bool volume_is_read_only(const struct volume *v);

@@ -147,6 +147,9 @@ struct volume {
 	struct vdo_error *error; /* the caller's, while the volume is opened */
 	atomic_bool stop;        /* opening shall end soon */
 
+	/* Of the engines before it, since the volume was opened. */
+	struct volume_stats past;
+
 	struct recovery *recovery; /* of a volume that was not closed; or NULL */
 	struct recovery_result recovered; /* all zeroes: nothing was */
 	uint64_t recovery_began; /* by the executor's clock */
@@ -301,6 +304,8 @@ const char *volume_insane(const struct volume *v);
 
 int components_create(struct volume *v) MUST_CHECK;
 void components_destroy(struct volume *v);
-void volume_free(struct volume *v);
+
+/* Drop it, and give its queues back to the executor, which lives on. */
+void volume_discard(struct volume *v);
 
 #endif

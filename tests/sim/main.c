@@ -104,9 +104,11 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       totals.trims, totals.maps);
 	printf("sim: %" PRIu64 " were suspended, %" PRIu64
 	       " copies of them opened; %" PRIu64 " grew, %" PRIu64
+	       " crashes meanwhile; %" PRIu64 " got another engine, %" PRIu64
 	       " crashes meanwhile\n",
 	       totals.suspended, totals.copies, totals.grown,
-	       totals.crashed_growing);
+	       totals.crashed_growing, totals.changed,
+	       totals.crashed_changing);
 	printf("sim: the storage failed %" PRIu64 " reads, %" PRIu64
 	       " writes, %" PRIu64 " flushes, %" PRIu64 " discards; %" PRIu64
 	       " openings with them\n",

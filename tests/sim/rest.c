@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A volume at rest: it is suspended in the middle of its work, what is on the
- * storage then is looked at, copied and opened, and it goes on.
+ * storage then is looked at, copied and opened, and it goes on. Or it grows, or gets
+ * another engine.
  */
 #include "build.h"
 
@@ -84,6 +85,53 @@ void rest_suspend(struct run *r)
 	if (vdo_resume(r->v) != 0)
 		die(r, "it is not resumed");
 	pool_hold(r->how == OPEN_POOL);
+}
+
+static unsigned other_zones(struct run *r, unsigned zones, unsigned max)
+{
+	return percent(r, 50) ? zones : (unsigned)dice(r, max + 1);
+}
+
+/* Options at random; power may fail at any time. */
+void rest_change(struct run *r)
+{
+	struct settings s = r->v->settings;
+	struct open_settings *o = &s.open;
+	bool fails = percent(r, 40);
+	struct vdo_error error;
+	int result;
+
+	if (sim_device_crashed(r->sd))
+		return;
+	if (percent(r, 30))
+		o->topology = percent(r, 50) ? TOPOLOGY_SHARD
+					     : TOPOLOGY_CLASSIC;
+	o->threads = other_zones(r, o->threads, 4);
+	o->logical_zones = other_zones(r, o->logical_zones, 4);
+	o->physical_zones = other_zones(r, o->physical_zones, 4);
+	o->hash_zones = other_zones(r, o->hash_zones, 4);
+	o->index_zones = other_zones(r, o->index_zones, 4);
+	if (percent(r, 20))
+		o->maximum_age = 1 + dice(r, 8);
+	if (percent(r, 20))
+		o->cache_bytes = (4 + dice(r, 40)) * BLOCK_SIZE;
+	if (fails)
+		sim_device_crash_at(r->sd, any_size(r, 8));
+	pool_hold(false);
+	if (handle_enter_whole(r->v) != 0)
+		die(r, "nobody can enter");
+	result = handle_change(r->v, &s, &error);
+	handle_leave(r->v);
+	pool_hold(r->how == OPEN_POOL);
+	if (fails && !sim_device_crashed(r->sd))
+		sim_device_crash_at(r->sd, 0);
+	say(r, "  changed to zones %u/%u/%u: %s", o->logical_zones,
+	    o->physical_zones, o->hash_zones, vdo_error_name(result));
+	if (result != 0 && !sim_device_crashed(r->sd) && !run_read_only(r) &&
+	    !r->faulty)
+		die(r, "another engine: %s", vdo_error_name(result));
+	totals.changed += result == 0;
+	totals.crashed_changing += sim_device_crashed(r->sd);
 }
 
 /* Sizes at random, often too small; power may fail at any time. */

@@ -55,6 +55,7 @@ struct totals {
 	uint64_t suspended, copies; /* that were opened */
 	uint64_t maps;
 	uint64_t grown, crashed_growing;
+	uint64_t changed, crashed_changing; /* engines */
 	uint64_t failed[4];	 /* operations of the storage that failed */
 	uint64_t failed_opening; /* while a volume was opened */
 };
@@ -293,6 +294,8 @@ bool work_run(struct run *r, uint64_t steps);
 void rest_suspend(struct run *r);
 /* It gets larger. */
 void rest_grow(struct run *r);
+/* It gets another engine. */
+void rest_change(struct run *r);
 
 /* clock.c */
 void clock_begin(uint64_t seed);

@@ -560,6 +560,8 @@ void work_some(struct run *r)
 		}
 		if (percent(r, 3))
 			rest_grow(r);
+		if (dice(r, 150) == 0)
+			rest_change(r);
 		while (r->under_way >= r->under_way_max)
 			if (!work_run(r, 1 + dice(r, 50)) &&
 			    r->under_way >= r->under_way_max)

@@ -361,13 +361,28 @@ START_TEST(unknown_option)
 	vdo_config_free(NULL);
 
 	ck_assert_int_eq(host_config_apply(NULL, &s, NULL), 0);
-	ck_assert_int_eq(options_set_online("compression", "off", &s, &e), 0);
-	ck_assert(!s.open.compression);
-	ck_assert_int_eq(options_set_online("compression", "of", &s, &e),
+}
+END_TEST
+
+START_TEST(options_of_an_open_volume)
+{
+	struct vdo_error e;
+	struct settings s;
+	bool pause;
+
+	ck_assert_int_eq(host_config_apply(NULL, &s, NULL), 0);
+	ck_assert_int_eq(options_change("compression", "off", &s, &pause, &e),
+			 0);
+	ck_assert(!s.open.compression && !pause);
+	ck_assert_int_eq(options_change("compression", "of", &s, &pause, &e),
 			 -VDO_EVALUE);
-	ck_assert_int_eq(options_set_online("depth", "64", &s, &e),
+	ck_assert_int_eq(options_change("depth", "64", &s, &pause, &e), 0);
+	ck_assert(s.open.depth == 64 && pause);
+	ck_assert_int_eq(options_change("alignment", "512", &s, &pause, &e),
 			 -VDO_EOPTION);
-	ck_assert_uint_eq(s.open.depth, 512);
+	ck_assert_uint_eq(s.open.alignment, 4096);
+	ck_assert_int_eq(options_change("executor-width", "2", &s, &pause, &e),
+			 -VDO_ECONFLICT);
 }
 END_TEST
 
@@ -441,6 +456,7 @@ int main(void)
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, table);
 	tcase_add_test(tc, unknown_option);
+	tcase_add_test(tc, options_of_an_open_volume);
 	tcase_add_test(tc, failed_set_changes_nothing);
 	tcase_add_test(tc, pool);
 	return unit_run();

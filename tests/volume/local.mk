@@ -49,7 +49,8 @@ VOLUME_TESTS = \
 	tests/volume/test_savings \
 	tests/volume/test_usage \
 	tests/volume/test_threads \
-	tests/volume/test_volume_fd
+	tests/volume/test_volume_fd \
+	tests/volume/test_zones
 check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_budget_SOURCES = %D%/test_budget.c
@@ -96,6 +97,8 @@ tests_volume_test_threads_SOURCES = %D%/test_threads.c
 tests_volume_test_threads_LDADD = $(UNIT_LIBS)
 tests_volume_test_volume_fd_SOURCES = %D%/test_volume_fd.c
 tests_volume_test_volume_fd_LDADD = $(UNIT_LIBS)
+tests_volume_test_zones_SOURCES = %D%/test_zones.c
+tests_volume_test_zones_LDADD = $(UNIT_LIBS)
 tests_volume_test_open_SOURCES = %D%/test_open.c
 tests_volume_test_open_LDADD = $(UNIT_LIBS)
 tests_volume_test_open_job_SOURCES = %D%/test_open_job.c
