@@ -25,7 +25,7 @@ examples_vdoctl_vdoctl_SOURCES = \
 examples_vdoctl_vdoctl_LDADD = lib/libvdo.la
 
 noinst_PROGRAMS += examples/callbacks examples/changes examples/clone \
-	examples/epoll examples/hello examples/map examples/poll \
+	examples/epoll examples/hello examples/hold examples/map examples/poll \
 	examples/pool examples/pools examples/snapshot
 examples_callbacks_SOURCES = %D%/callbacks.c
 examples_callbacks_LDADD = lib/libvdo.la -lpthread
@@ -37,6 +37,8 @@ examples_epoll_SOURCES = %D%/epoll.c
 examples_epoll_LDADD = lib/libvdo.la
 examples_hello_SOURCES = %D%/hello.c
 examples_hello_LDADD = lib/libvdo.la
+examples_hold_SOURCES = %D%/hold.c
+examples_hold_LDADD = lib/libvdo.la -lpthread
 examples_map_SOURCES = %D%/map.c
 examples_map_LDADD = lib/libvdo.la
 examples_poll_SOURCES = %D%/poll.c

@@ -164,6 +164,8 @@ links_vdo_sub_create = \
 	%D%/links/vdo_sub_stat.3
 links_vdo_suspend = \
 	%D%/links/vdo_resume.3
+links_vdo_space_watch = \
+	%D%/links/vdo_space_retry.3
 links_vdo_trim = \
 	%D%/links/vdo_trim_device.3 \
 	%D%/links/vdo_trimmed_get.3
@@ -194,6 +196,7 @@ man_links = \
 	$(links_vdo_strerror) \
 	$(links_vdo_sub_create) \
 	$(links_vdo_suspend) \
+	$(links_vdo_space_watch) \
 	$(links_vdo_trim) \
 	$(links_vdo_usage_inspect)
 
@@ -240,6 +243,8 @@ $(links_vdo_sub_create):
 	$(man_link)/vdo_sub_create.3 >$@
 $(links_vdo_suspend):
 	$(man_link)/vdo_suspend.3 >$@
+$(links_vdo_space_watch):
+	$(man_link)/vdo_space_watch.3 >$@
 $(links_vdo_trim):
 	$(man_link)/vdo_trim.3 >$@
 $(links_vdo_usage_inspect):

@@ -32,7 +32,7 @@
  *
  * Errors: -EINVAL not aligned, or no volume or callback; -EFAULT no memory for
  * the data; -ERANGE beyond the end; -ENOSPC no space left for new data, in the
- * volume or below it; -EDQUOT, -EFBIG a quota or a limit of file sizes below it;
+ * volume or below it (space.h: what to do about it); -EDQUOT, -EFBIG a quota or a limit of file sizes below it;
  * -EIO the storage failed;
  * -VDO_EREADONLY the volume is read-only; -VDO_EMAPPING, -VDO_EFRAGMENT a block
  * is damaged; -ENOMEM; -EAGAIN; -EDEADLK; -VDO_EFORKED.

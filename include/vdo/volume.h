@@ -183,7 +183,7 @@ int vdo_volume_read_only_reason(const struct vdo_volume *volume,
 
 /*
  * Change an option whose "when" is VDO_OPTION_ONLINE (compression,
- * deduplication), or VDO_OPTION_PAUSE (zones, threads, caches ...): for these the
+ * deduplication, on-full), or VDO_OPTION_PAUSE (zones, threads, caches ...): for these the
  * volume comes to rest, is saved, and goes on with another engine. Calls wait
  * meanwhile, and those with VDO_IO_NOWAIT are refused; nothing else changes for
  * whoever uses it. The new engine is in memory next to the one before it; after an

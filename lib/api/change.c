@@ -71,13 +71,15 @@ int handle_change(struct vdo_volume *v, const struct settings *s,
 	return result;
 }
 
-/* The two switches. */
+/* The three switches. */
 static void set_online(struct vdo_volume *v, const struct settings *s)
 {
 	if (s->open.compression != v->settings.open.compression)
 		volume_set_compression(v->volume, s->open.compression);
 	if (s->open.deduplication != v->settings.open.deduplication)
 		volume_set_deduplication(v->volume, s->open.deduplication);
+	if (s->open.on_full != v->settings.open.on_full)
+		front_set_parking(v->front, s->open.on_full == FULL_HOLD);
 	v->settings = *s;
 }
 

@@ -151,6 +151,7 @@ int handle_create(struct vdo_device *device, struct executor *x,
 	v->device = device;
 	v->settings = *s;
 	v->alignment = s->open.alignment;
+	front_set_parking(v->front, s->open.on_full == FULL_HOLD);
 	VDO_ASSERT(v->alignment == 512 || v->alignment == BLOCK_SIZE);
 	v->size_bytes = volume_logical_blocks(v->volume) * BLOCK_SIZE;
 	pthread_mutex_init(&v->lock, NULL);

@@ -98,6 +98,10 @@ int handle_enter(struct vdo_volume *v) MUST_CHECK;
 int handle_enter_whole(struct vdo_volume *v) MUST_CHECK;
 void handle_leave(struct vdo_volume *v);
 
+/* As vdo_pwrite(), but for want of space it fails at once, whatever on-full says. */
+int handle_write(struct vdo_volume *v, const void *buf, size_t count,
+		 uint64_t offset, unsigned flags) MUST_CHECK;
+
 static inline struct vdo_volume *whole_of(struct vdo_volume *v)
 {
 	return v->whole != NULL ? v->whole : v;

@@ -406,6 +406,22 @@ int vdo_pwrite(struct vdo_volume *v, const void *buf, size_t count,
 	return vdo_pwritev(v, &iov, 1, offset, flags);
 }
 
+int handle_write(struct vdo_volume *v, const void *buf, size_t count,
+		 uint64_t offset, unsigned flags)
+{
+	struct iovec iov = {.iov_base = (void *)buf, .iov_len = count};
+	struct io_request q = {
+		.kind = IO_WRITE,
+		.flags = flags,
+		.no_park = true,
+		.offset = offset,
+		.iov = &iov,
+	};
+
+	VDO_ASSERT((flags & VDO_IO_NOWAIT) == 0);
+	return carry_out(v, v, q, 1);
+}
+
 static int wait_ranged(struct vdo_volume *v, enum io_kind kind, uint64_t count,
 		       uint64_t offset, unsigned flags)
 {

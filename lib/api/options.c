@@ -108,6 +108,9 @@ static const struct row rows[] = {
 	{OPTION("compression", BOOL, ONLINE, "on", "on|off",
 		"compress what is new"),
 	 FIELD(open.compression)},
+	{OPTION("on-full", CHOICE, ONLINE, "fail", "fail|hold",
+		"what writes do that find no space: fail, or wait for some"),
+	 FIELD(open.on_full)},
 
 	{OPTION("topology", CHOICE, PAUSE, "shard", "shard|classic",
 		"one queue per core with a zone of each kind, or per zone"),

@@ -187,7 +187,7 @@ static int load(struct pool *p, struct vdo_error *error)
 static int write_copy(struct pool *p, const uint8_t *copy, size_t bytes,
 		      uint64_t offset)
 {
-	int result = vdo_pwrite(p->whole, copy, bytes, offset,
+	int result = handle_write(p->whole, copy, bytes, offset,
 				VDO_IO_NO_DEDUPE | VDO_IO_NO_COMPRESS);
 
 	return result != 0 ? result : vdo_flush(p->whole, 0);

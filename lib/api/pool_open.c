@@ -95,6 +95,7 @@ void sub_close(struct vdo_volume *v)
 
 	await_init(&w, v->executor);
 	v->calls.over = &w;
+	front_group_end(v->front, &v->calls);
 	front_group_leave(&v->calls);
 	(void)await_end(&w);
 	drop_handle(v->whole->pool, v->sub);

@@ -27,7 +27,18 @@ int vdo_space_watch(struct vdo_volume *v, const unsigned *percents, unsigned n,
 	if (result != 0)
 		return result;
 	VDO_ASSERT(v->volume != NULL);
-	volume_watch_space(v->volume, percents, n, callback, arg);
+	volume_watch_space(engine_of(v), percents, n, callback, arg);
 	handle_leave(v);
+	return 0;
+}
+
+int vdo_space_retry(struct vdo_volume *v)
+{
+	int result = handle_check(v, true);
+
+	if (result != 0)
+		return result;
+	VDO_ASSERT(v->front != NULL);
+	front_wake(v->front, true);
 	return 0;
 }

@@ -39,6 +39,8 @@ ROW(depot.data_blocks, "path.spaceTotal", "space", "blocks that data and the pag
 ROW(depot.allocated, "path.spaceUsed", "space in use", "blocks that they have"),
 ROW(space_rises, "path.spaceRises", "space thresholds reached", "times that so much was in use as the log or the host is told of"),
 ROW(space_falls, "path.spaceFalls", "space thresholds left", "times that it was less again"),
+ROW(held, "path.held", "calls held", "writes that found no space, and wait for some"),
+ROW(held_total, "path.heldTotal", "times that calls were held", "those that go on and find none again among them"),
 ROW(depot.slab_count, "allocator.slabCount", "slab count", "slabs of the volume"),
 ROW(depot.slabs_opened, "allocator.slabsOpened", "slabs opened", "slabs that were ever used"),
 ROW(depot.slabs_reopened, "allocator.slabsReopened", "slabs reopened", "slabs opened again since the volume was"),

@@ -209,7 +209,6 @@ static int walk_on(struct walk *w)
 		cut_vectors(w, length, &q);
 	q.callback = walk_over;
 	q.arg = w;
-	q.group = NULL;
 	w->q.length -= length;
 	if (!w->backward) {
 		w->q.offset += length;

@@ -152,6 +152,7 @@ int vdo_close(struct vdo_volume *v)
 	}
 	if (pool_is_busy(v))
 		return -EBUSY;
+	front_end_parking(v->front);
 	result = volume_close(v->volume);
 	handle_free(v);
 	return result;
@@ -167,6 +168,7 @@ void vdo_abandon(struct vdo_volume *v)
 	}
 	if (pool_is_busy(v))
 		return;
+	front_end_parking(v->front);
 	volume_abandon(v->volume);
 	handle_free(v);
 }

@@ -158,6 +158,7 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	d->locks_max = c->locks_max;
 	d->stop = c->stop;
 	d->fill = c->fill;
+	atomic_init(&d->want_free, false);
 	atomic_init(&d->fill_low, 0);
 	atomic_init(&d->fill_high, UINT64_MAX);
 	d->storage = c->storage;

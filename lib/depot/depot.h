@@ -47,8 +47,9 @@ struct depot;
 /* Who hears when the blocks in use are not within bounds. */
 struct depot_fill {
 	struct queue *queue; /* where; NULL: nobody does */
-	/* False: not now; it is asked again, in a message of its own. */
-	bool (*told)(void *arg);
+	/* @freed: something became free. False: not now; it is asked again, in a
+	 * message of its own. */
+	bool (*told)(void *arg, bool freed);
 	void *arg;
 };
 
@@ -337,6 +338,10 @@ uint64_t depot_size(const struct depot *d);
  * @high and more, again and again until the bounds are others. On that queue. */
 void depot_set_bounds(struct depot *d, uint64_t low, uint64_t high);
 bool depot_out_of_bounds(const struct depot *d);
+
+/* Shall depot_fill.told be called when something becomes free? Any thread. What is
+ * asked of a zone afterwards and finds no space is told of it. */
+void depot_want_free(struct depot *d, bool on);
 
 /* Look now, in a message. On the queue that drains the depot. */
 void depot_look(struct depot *d);

@@ -333,6 +333,8 @@ struct depot_zone {
 	struct completion fill_ask;
 	atomic_bool fill_asked; /* fill_ask is on its way */
 	bool fill_posted;	/* fill_go is */
+	bool fill_freed;	/* and says that something became free */
+	bool fill_more;		/* so it did since then */
 
 	struct zone_replay replay;
 	struct zone_load *load;
@@ -362,6 +364,7 @@ struct depot {
 	unsigned priority_pristine;
 	struct depot_fill fill;
 	_Atomic(uint64_t) fill_low, fill_high; /* bounds */
+	atomic_bool want_free; /* what becomes free is told */
 	struct storage *storage;
 	struct sync *sync;
 	struct readonly *readonly;
@@ -505,6 +508,16 @@ void fill_init(struct depot_zone *z);
 
 /* Tell the owner if the depot is out of bounds. */
 void fill_look(struct depot_zone *z);
+
+/* Something became free. */
+void fill_tell_free(struct depot_zone *z);
+
+static inline void fill_freed(struct depot_zone *z)
+{
+	if (unlikely(atomic_load_explicit(&z->depot->want_free,
+					  memory_order_relaxed)))
+		fill_tell_free(z);
+}
 
 /* ---------------------------------------------------------------- counts.c */
 

@@ -6,7 +6,8 @@
  * now and then, as its own count passes multiples of a power of two, which is about
  * a thousandth of the zone and 64 at most. What is not within the bounds is told by a
  * message to the owner's queue, one of each zone at a time, which comes back: so a
- * drain waits for it.
+ * drain waits for it. The same message says that something became free, while somebody
+ * waits for that.
  *
  *	zone [fill_look]  -->  owner [cross]  -->  zone [returned], looks again
  *
@@ -63,13 +64,21 @@ bool depot_out_of_bounds(const struct depot *d)
 	       used >= atomic_load_explicit(&d->fill_high, memory_order_relaxed);
 }
 
+void depot_want_free(struct depot *d, bool on)
+{
+	atomic_store(&d->want_free, on);
+}
+
 static void returned(struct completion *c)
 {
 	struct depot_zone *z = container_of(c, struct depot_zone, fill_go);
 
 	VDO_ASSERT(z->fill_posted);
 	z->fill_posted = false;
-	fill_look(z);
+	if (z->fill_more)
+		fill_tell_free(z);
+	else
+		fill_look(z);
 	zone_leave(z);
 }
 
@@ -78,7 +87,7 @@ static void cross(struct completion *c)
 	struct depot_zone *z = container_of(c, struct depot_zone, fill_go);
 	const struct depot *d = z->depot;
 
-	if (!d->fill.told(d->fill.arg)) {
+	if (!d->fill.told(d->fill.arg, z->fill_freed)) {
 		completion_post(c); /* again, not now */
 		return;
 	}
@@ -86,17 +95,32 @@ static void cross(struct completion *c)
 	completion_post(c);
 }
 
+static void tell(struct depot_zone *z, bool freed)
+{
+	VDO_CHECK(queue_is_current(z->queue) && !z->fill_posted);
+	z->fill_posted = true;
+	z->fill_freed = freed;
+	z->fill_more = false;
+	zone_enter(z);
+	completion_init(&z->fill_go, z->depot->fill.queue, cross);
+	completion_post(&z->fill_go);
+}
+
 void fill_look(struct depot_zone *z)
 {
 	const struct depot *d = z->depot;
 
-	if (d->fill.queue == NULL || z->fill_posted || !depot_out_of_bounds(d))
-		return;
-	VDO_CHECK(queue_is_current(z->queue));
-	z->fill_posted = true;
-	zone_enter(z);
-	completion_init(&z->fill_go, d->fill.queue, cross);
-	completion_post(&z->fill_go);
+	if (d->fill.queue != NULL && !z->fill_posted && depot_out_of_bounds(d))
+		tell(z, false);
+}
+
+void fill_tell_free(struct depot_zone *z)
+{
+	VDO_ASSERT(z->depot->fill.queue != NULL);
+	if (z->fill_posted)
+		z->fill_more = true;
+	else
+		tell(z, true);
 }
 
 static void asked(struct completion *c)

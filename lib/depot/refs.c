@@ -95,6 +95,8 @@ static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
 	counter_add(&z->stats.allocated, (uint64_t)(int64_t)sign);
 	if (unlikely((counter_get(&z->stats.allocated) & z->fill_mask) == 0))
 		fill_look(z);
+	if (sign < 0)
+		fill_freed(z);
 	alloc_reorder(s);
 }
 

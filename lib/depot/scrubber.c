@@ -507,6 +507,7 @@ static void finish(struct slab *s)
 	counter_add(&s->zone->stats.allocated,
 		    allocated - (d->geo.data_blocks - s->free_count));
 	fill_look(s->zone);
+	fill_freed(s->zone);
 	s->free_count = (uint32_t)d->geo.data_blocks - allocated;
 	s->state = SLAB_REBUILT;
 	counts_set_exact(s, true);

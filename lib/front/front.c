@@ -93,7 +93,7 @@ static inline void note_hold(struct front *f, uint64_t old)
 		atomic_store_explicit(&f->holds_max, n, memory_order_relaxed);
 }
 
-static bool hold(struct front *f)
+bool front_hold(struct front *f)
 {
 	uint64_t old = atomic_fetch_add(&f->load, LOAD_HOLD);
 
@@ -213,12 +213,12 @@ static void count_turn(struct io *io, uint64_t from)
 	uint64_t taken = div_up(io->next - from, BLOCK_SIZE);
 
 	VDO_CHECK(io->next >= from && io->turn <= FRONT_TURN_BLOCKS);
-	io->turn -= (unsigned)MIN(taken, io->turn);
+	io->turn = (uint16_t)(io->turn - MIN(taken, io->turn));
 }
 
 static void __attribute__((noinline)) feed(struct front *f)
 {
-	while (front_has_waiters(f) && hold(f)) {
+	while (front_has_waiters(f) && front_hold(f)) {
 		struct io *io = line_next(f);
 		unsigned turn;
 		uint64_t from;
@@ -233,7 +233,7 @@ static void __attribute__((noinline)) feed(struct front *f)
 		turn = io->turn;
 		io->turn = 0;
 		if (!start(f, io, turn)) {
-			io->turn = turn;
+			io->turn = (uint16_t)turn;
 			count_turn(io, from);
 			line_up(f, io);
 		}
@@ -250,6 +250,15 @@ void front_give_back(struct front *f)
 {
 	front_feed(f);
 	unload(f, LOAD_HOLD);
+}
+
+void front_count(struct io *io)
+{
+	if (io->counted)
+		return;
+	io->counted = true;
+	atomic_fetch_add_explicit(&io->front->load, LOAD_IO,
+				  memory_order_relaxed);
 }
 
 /*
@@ -271,11 +280,7 @@ static void admit(struct front *f, struct io *io, bool held)
 	 * An io is counted while it can last without a request. All others are
 	 * over before their last request is, and that has a hold.
 	 */
-	if (!io->counted) {
-		io->counted = true;
-		atomic_fetch_add_explicit(&f->load, LOAD_IO,
-					  memory_order_relaxed);
-	}
+	front_count(io);
 	line_up(f, io);
 	front_feed(f);
 }
@@ -285,7 +290,7 @@ void front_again(struct io *io)
 	struct front *f = io->front;
 
 	VDO_ASSERT(has_blocks(io)); /* else it is not the front's any more */
-	admit(f, io, hold(f));
+	admit(f, io, front_hold(f));
 }
 
 /* Do we run on one of our own queues? Then nobody can free the front. */
@@ -395,6 +400,7 @@ void front_start(struct front *f, const struct front_engine *ops,
 	VDO_ASSERT((old & LOAD_STOPPED) != 0);
 	VDO_ASSERT(atomic_load(&f->drained) == NULL);
 	front_feed(f);
+	park_started(f);
 }
 
 void front_stop(struct front *f)
@@ -440,6 +446,7 @@ int front_create(const struct front_config *c, struct front **front)
 	atomic_init(&f->holds_max, 0);
 	pthread_mutex_init(&f->lock, NULL);
 	waitq_init(&f->line);
+	park_init(f);
 	f->ios = alloc_spare(CACHE_LINE, c->depth, sizeof(*f->ios));
 	if (f->ios == NULL ||
 	    freelist_init(&f->free_ios, c->depth, c->depth) != 0) {
@@ -468,5 +475,6 @@ void front_destroy(struct front *f)
 	freelist_fini(&f->free_ios);
 	alloc_free(f->ios);
 	pthread_mutex_destroy(&f->lock);
+	park_fini(f);
 	alloc_free(f);
 }

@@ -14,7 +14,8 @@
  * Invariants
  *  (1) The engine is called only under a hold. front_drain() of a stopped front
  *      ends when there is none, so the engine may be dropped then.
- *  (2) A call that was taken in ends with exactly one callback.
+ *  (2) A call that was taken in ends with exactly one callback; one that found no
+ *      space may have to wait for some (park.c).
  *  (3) Calls that wait take turns: the first in line gets what becomes free, up
  *      to FRONT_TURN_BLOCKS, and goes to the end if that was not enough.
  *  (4) A call with VDO_IO_NOWAIT never waits: it has requests for all of its
@@ -64,16 +65,21 @@ void front_call_over(void *arg, int result);
  */
 struct front_group {
 	atomic_uint count;
+	atomic_bool closing; /* none of them is parked any more */
 	struct await *over;
 };
 
 void front_group_enter(struct front_group *g);
 void front_group_leave(struct front_group *g);
 
+/* Calls of @g that are parked end, and no more are. */
+void front_group_end(struct front *f, struct front_group *g);
+
 /* One call of the user. */
 struct io_request {
 	enum io_kind kind;
 	unsigned flags;  /* VDO_IO_* */
+	bool no_park;	 /* it fails for want of space at once */
 	uint64_t offset; /* bytes */
 	uint64_t source; /* copies: where from, bytes */
 	uint64_t length; /* bytes; reads and writes: of all iov together */
@@ -83,6 +89,13 @@ struct io_request {
 	struct front_group *group; /* or NULL: left after the callback */
 	io_callback callback;
 	void *arg;
+};
+
+/* What the engine is to do for calls that found no space, park.c. */
+enum front_starving {
+	FRONT_WANTS_NOTHING, /* there are none any more */
+	FRONT_WANTS_SPACE,   /* front_wake() when something becomes free */
+	FRONT_PARKS,	     /* the same, and calls are parked now */
 };
 
 /* What the front asks of an engine. Each call is made under a hold. */
@@ -99,6 +112,10 @@ struct front_engine {
 	void (*flush)(void *engine, struct io *io);
 	/* Is a request free? Sequentially consistent with the freeing. */
 	bool (*ready)(void *engine);
+	/* May a call that found no space be parked? NULL: never. */
+	bool (*parks)(void *engine);
+	/* Calls are parked, or not any more. It takes locks of its own at most. */
+	void (*starving)(void *engine, enum front_starving what);
 };
 
 struct front_config {
@@ -149,6 +166,23 @@ int front_submit(struct front *f, const struct io_request *q) MUST_CHECK;
 #define FRONT_SUBMIT_MAX 16
 int front_submit_many(struct front *f, const struct io_request *q, unsigned n,
 		      unsigned *taken) MUST_CHECK;
+
+/* Are calls parked that find no space? If not any more, those that are end with the
+ * error that they have. Any thread. */
+void front_set_parking(struct front *f, bool on);
+
+/* For good: the front is about to be drained and destroyed. */
+void front_end_parking(struct front *f);
+
+/* What is parked is carried out again; of what the storage had no space for only with
+ * @storage. Any thread. */
+void front_wake(struct front *f, bool storage);
+
+/* Was a call parked since none wanted space? */
+bool front_is_holding(const struct front *f);
+
+/* Calls that are parked, and how often one was. */
+void front_get_parked(const struct front *f, uint64_t *now, uint64_t *total);
 
 /* Does anybody wait for a request? Sequentially consistent. Any thread. */
 bool front_has_waiters(const struct front *f);

@@ -79,9 +79,16 @@ struct io *io_create(struct front *f, const struct io_request *q)
 	io->group = q->group;
 	if (unlikely(io->group != NULL))
 		front_group_enter(io->group);
+	io->no_park = q->no_park;
+	io->again = false;
+	io->start = q->offset;
 	io->range_next = 0;
 	io->survey = q->survey;
-	io->distance = q->offset - q->source;
+	if (q->kind == IO_COPY)
+		io->distance = q->offset - q->source;
+	else
+		atomic_store_explicit(&io->failed, UINT64_MAX,
+				      memory_order_relaxed);
 	io->reserved = NULL;
 	atomic_store_explicit(&io->pending, 1, memory_order_relaxed);
 	atomic_store_explicit(&io->result, 0, memory_order_relaxed);
@@ -126,6 +133,14 @@ static void advance(struct io *io, size_t n)
 			io->iov_offset = 0;
 		}
 	}
+}
+
+void io_seek(struct io *io, uint64_t n)
+{
+	VDO_ASSERT(io->kind == IO_WRITE);
+	io->iov = io->heap_iov != NULL ? io->heap_iov : io->own_iov;
+	io->iov_offset = 0;
+	advance(io, n);
 }
 
 /* Where the user's bytes of this block are. */
@@ -215,6 +230,12 @@ static void tell_counted(struct io *io)
 		front_release(f);
 }
 
+void io_tell(struct io *io)
+{
+	VDO_ASSERT(io->counted);
+	tell_counted(io);
+}
+
 static void tell_later(struct completion *c)
 {
 	VDO_ASSERT(help_given() == NULL);
@@ -251,6 +272,10 @@ void io_end_block(struct io *io, int result)
 					   memory_order_acq_rel);
 	VDO_CHECK(before > 0);
 	if (before != 1)
+		return;
+	if (unlikely(io->again || atomic_load_explicit(&io->result,
+						       memory_order_relaxed) != 0) &&
+	    front_park(io))
 		return;
 	if (unlikely(help_given() != NULL) && leave_to_thread(io))
 		return;

@@ -60,15 +60,29 @@ struct io {
 	struct waiter link;   /* in the front's line, or the flusher's */
 	struct completion go; /* travels to a queue: empty ios, flushes, ends */
 	uint32_t number;      /* in the pool, or FREELIST_NONE */
-	unsigned turn;        /* blocks left of it, in line; 0: at its end */
+	uint16_t turn;	  /* blocks left of it, in line; 0: at its end */
+	uint16_t retries; /* as epoch, of those about the storage */
 	bool counted;         /* among the calls that wait */
 	bool held;            /* has a hold of its own */
+	bool no_park;
+	bool again; /* it found no space before: park.c */
+	unsigned epoch; /* the last wake-up before it was begun again */
 
-	/* The engine's. */
-	void *engine;    /* flushes: which one it is */
-	lbn_t range_next; /* discards, zeroes: where their walk goes on; copies:
-			   * not 0, it has begun */
-	uint64_t distance; /* copies: from the source to next, modulo 2^64 */
+	/* The engine's, but for start, last, failed: park.c. */
+	union {
+		void *engine;	/* flushes: which one it is */
+		uint64_t start; /* all others: as next, of the call */
+	};
+	union {
+		lbn_t range_next; /* discards, zeroes: where their walk goes on;
+				   * copies: not 0, it has begun */
+		uint64_t last;	  /* writes, again: as end, of the call */
+	};
+	union {
+		uint64_t distance; /* copies: from the source to next, modulo
+				    * 2^64 */
+		_Atomic(uint64_t) failed; /* all others: before this nothing did */
+	};
 	struct survey *survey; /* surveys: what goes on */
 	void *reserved;  /* NOWAIT: requests for all blocks to come */
 } __attribute__((aligned(CACHE_LINE)));
@@ -79,6 +93,10 @@ bool io_next(struct io *io, struct io_block *b);
 /* One part more of @io is under way, which io_end_block() ends. By who takes
  * blocks off it. */
 void io_share(struct io *io);
+
+/* Block @lbn of @io, which is about to be over, has failed; @refused: as the storage had
+ * no space for its data. */
+void io_fail_block(struct io *io, lbn_t lbn, bool refused);
 
 /* One block of @io is over. */
 void io_end_block(struct io *io, int result);

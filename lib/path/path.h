@@ -65,6 +65,10 @@ struct path_config {
 	struct packer *packer;
 	struct dedupe *dedupe;
 	bool deduplication;
+	/* Calls are parked in the front, or not any more. Any thread, under a
+	 * hold. */
+	void (*holding)(void *arg);
+	void *holding_arg;
 };
 
 int path_create(const struct path_config *c, struct path **path) MUST_CHECK;

@@ -82,6 +82,8 @@ void request_acknowledge(struct request *r, int result)
 	if (io == NULL)
 		return;
 	r->what.io = NULL;
+	if (unlikely(result != 0))
+		io_fail_block(io, r->what.lbn, r->refused);
 	io_end_block(io, result);
 }
 
@@ -210,7 +212,24 @@ static bool path_ready(void *engine)
 	return !freelist_empty(&p->free_requests) || spares_ready(p);
 }
 
+/* After data were lost nothing is written any more. */
+static bool path_parks(void *engine)
+{
+	return path_lost_data(engine) == 0;
+}
+
+static void path_starving(void *engine, enum front_starving what)
+{
+	const struct path *p = engine;
+
+	depot_want_free(p->config.depot, what != FRONT_WANTS_NOTHING);
+	if (what != FRONT_WANTS_SPACE)
+		p->config.holding(p->config.holding_arg);
+}
+
 const struct front_engine path_engine = {
+	.parks = path_parks,
+	.starving = path_starving,
 	.run = path_run,
 	.reserve = path_reserve,
 	.flush = path_flush,

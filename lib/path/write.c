@@ -199,12 +199,14 @@ static void lose(struct request *r)
 			       "lbn=%llu",
 			       (unsigned long long)r->what.lbn);
 	else if (atomic_compare_exchange_strong(&p->full, &none,
-						r->flow.result))
+						r->flow.result)) {
+		front_wake(p->config.front, true); /* what is parked hears of it */
 		log_error(p->config.log,
 			  "path: no more is written, as %s, then close and "
 			  "open the volume; first loss: lbn=%llu",
 			  error_space_advice(r->flow.result),
 			  (unsigned long long)r->what.lbn);
+	}
 }
 
 static void note_failure(struct request *r, struct path_counters *stats)

@@ -200,6 +200,8 @@ static int create_path(struct volume *v)
 		.packer = v->packer,
 		.dedupe = v->dedupe,
 		.deduplication = v->settings.open.deduplication,
+		.holding = space_holding,
+		.holding_arg = v,
 	};
 
 	VDO_ASSERT(v->front != NULL && v->map != NULL && v->dedupe != NULL);

@@ -61,6 +61,7 @@ static int enter_turn(struct flow *f)
 static int enter_journal(struct flow *f)
 {
 	journal_read_only(volume_of(f)->journal);
+	front_wake(volume_of(f)->front, true); /* calls that are held end */
 	return ENTER_ZONES;
 }
 

@@ -38,6 +38,11 @@ enum settings_index {
 	INDEX_MEMORY, /* leave that alone, remember names in memory */
 };
 
+enum settings_full {
+	FULL_FAIL, /* calls that find no space fail */
+	FULL_HOLD, /* or wait for some */
+};
+
 /* 0 means "choose" wherever it is not a sensible value. */
 struct format_settings {
 	enum settings_profile profile;
@@ -84,6 +89,7 @@ struct open_settings {
 	bool index_wait;         /* have it loaded when the volume is open */
 	uint64_t advice_entries; /* 0: choose */
 	unsigned space_warn;     /* percent; 0: no line */
+	enum settings_full on_full;
 };
 
 struct settings {

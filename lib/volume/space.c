@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Thresholds: how full the volume is, for the log and for whoever watches it.
+ * How full the volume is, and whether calls are held for want of space, for the log and
+ * for whoever watches it.
  *
  * A level is passed when so much is in use, and not passed any more when it is one
  * percent of all blocks less, so that it does not flap. The depot is given the
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "exec/help.h"
+#include "front/io.h"
 
 /* From so many blocks on it is passed. */
 static uint64_t level_top(const struct space_level *l, uint64_t total)
@@ -86,19 +88,80 @@ static void look(struct volume *v)
 	depot_set_bounds(v->depot, low, high);
 }
 
-bool space_told(void *arg)
+/* Calls are held, or not any more, since the last time. */
+static void look_held(struct volume *v)
+{
+	struct space *s = &v->space;
+	bool holds = front_is_holding(v->front);
+	struct vdo_space what = {
+		.event = holds ? VDO_SPACE_HELD : VDO_SPACE_GOES_ON,
+		.percent = 100,
+		.used = depot_used(v->depot),
+		.total = depot_size(v->depot),
+	};
+
+	if (holds == s->holds)
+		return;
+	s->holds = holds;
+	if (holds)
+		log_warning(&v->log,
+			    "volume: calls are held, as no space is left, "
+			    "used=%llu total=%llu",
+			    (unsigned long long)what.used,
+			    (unsigned long long)what.total);
+	else
+		log_info(&v->log, "volume: no calls are held any more");
+	if (s->callback != NULL)
+		s->callback(s->arg, &what);
+}
+
+/* A helper runs no callback: not now. */
+static bool is_helper(void)
+{
+	if (help_given() == NULL)
+		return false;
+	help_stop(help_given());
+	return true;
+}
+
+bool space_told(void *arg, bool freed)
 {
 	struct volume *v = arg;
 
 	VDO_ASSERT(queue_is_current(v->topology.journal));
-	if (help_given() != NULL) {
-		help_stop(help_given());
+	if (is_helper())
 		return false;
-	}
-	do
+	if (freed)
+		front_wake(v->front, false);
+	while (depot_out_of_bounds(v->depot))
 		look(v);
-	while (depot_out_of_bounds(v->depot));
+	look_held(v);
 	return true;
+}
+
+static void holding_told(struct completion *c)
+{
+	struct volume *v = container_of(c, struct volume, space.holding);
+
+	if (is_helper()) {
+		completion_post(c);
+		return;
+	}
+	atomic_exchange(&v->space.holding_posted, false);
+	look_held(v);
+	front_release(v->front);
+}
+
+void space_holding(void *arg)
+{
+	struct volume *v = arg;
+	struct space *s = &v->space;
+
+	if (atomic_exchange(&s->holding_posted, true))
+		return;
+	(void)front_hold_more(v->front);
+	completion_init(&s->holding, v->topology.journal, holding_told);
+	completion_post(&s->holding);
 }
 
 void space_look(struct volume *v)
@@ -116,6 +179,7 @@ void space_init(struct volume *v)
 	VDO_ASSERT(v->settings.open.space_warn <= 100);
 	v->space.levels[0].percent = v->settings.open.space_warn;
 	v->space.count = 1;
+	atomic_init(&v->space.holding_posted, false);
 }
 
 struct watch {
@@ -138,6 +202,7 @@ static void change(void *arg, struct completion *done)
 	s->count = 1 + w->count;
 	s->callback = w->callback;
 	s->arg = w->arg;
+	s->holds = false; /* so it is told */
 	/* Else resuming looks. */
 	if (v->service == SERVICE_ON)
 		space_look(v);

@@ -25,6 +25,7 @@ struct volume_stats {
 	bool counts_known; /* false: opened read-only, slabs are not loaded */
 	uint64_t physical_blocks, logical_blocks;
 	uint64_t space_rises, space_falls; /* thresholds that were passed */
+	uint64_t held, held_total; /* calls that found no space */
 	uint64_t data_blocks_used, overhead_blocks_used, logical_blocks_used;
 	uint64_t complete_recoveries, read_only_recoveries;
 	/* By the recovery that opened the volume; 0 without one. */

@@ -118,6 +118,7 @@ void volume_get_stats(struct volume *v, struct volume_stats *s)
 	s->logical_blocks = v->sb.logical_blocks;
 	s->space_rises = counter_get(&v->space.rises);
 	s->space_falls = counter_get(&v->space.falls);
+	front_get_parked(v->front, &s->held, &s->held_total);
 	s->logical_blocks_used = journal.state.logical_blocks_used;
 	s->counts_known = !v->opened_read_only;
 	/* Hints may say anything. */

@@ -123,6 +123,9 @@ struct space {
 	vdo_space_callback callback;
 	void *arg;
 	counter_t rises, falls;
+	bool holds; /* as it was told */
+	struct completion holding;  /* look_held(), under a hold of the front */
+	atomic_bool holding_posted;
 };
 
 struct volume {
@@ -260,7 +263,9 @@ void space_init(struct volume *v);
 /* Look how full it is; when service begins. On the journal's queue. */
 void space_look(struct volume *v);
 /* The depot's upcall (struct depot_fill). */
-bool space_told(void *v);
+bool space_told(void *v, bool freed);
+/* The path's (struct path_config). */
+void space_holding(void *v);
 
 /* ------------------------------------------------------------------- index */
 

@@ -34,6 +34,7 @@ expect 'hello, world' hello volume
 expect '10 clones of 4096 blocks: 40960 blocks shared, 0 written' clone volume-of-clones
 expect '2000 blocks written, 200 stored' callbacks
 expect '^12288 bytes to be saved: 12288 at 4194304$' changes
+expect '8192 blocks written, grown meanwhile' hold volume-that-grows
 expect '^4096 bytes copied, [1-9][0-9]* bytes of holes' map volume copy
 expect '^hello, world' sh -c 'head -n 1 copy'
 expect 'the pool ran [1-9]' pool

@@ -98,10 +98,10 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       " volumes that were closed, %" PRIu64 " that were not, %" PRIu64
 	       " of them refused or read-only; short storage: %" PRIu64
 	       "; trimmed: %" PRIu64
-	       "; %" PRIu64 " maps\n",
+	       "; %" PRIu64 " maps; %" PRIu64 " calls held\n",
 	       totals.rebuilds_open, totals.pools, totals.rots,
 	       totals.rots_open, totals.rots_found, totals.short_devices,
-	       totals.trims, totals.maps);
+	       totals.trims, totals.maps, totals.held);
 	printf("sim: %" PRIu64 " were suspended, %" PRIu64
 	       " copies of them opened; %" PRIu64 " grew, %" PRIu64
 	       " crashes meanwhile; %" PRIu64 " got another engine, %" PRIu64

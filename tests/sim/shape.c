@@ -279,6 +279,7 @@ static void random_settings(struct run *r, struct settings *s)
 	vdo_config_set(c, "alignment", percent(r, 40) ? "512" : "4096", NULL);
 	config_set(r, c, "deduplication", percent(r, 85));
 	config_set(r, c, "compression", percent(r, 75));
+	vdo_config_set(c, "on-full", percent(r, 40) ? "hold" : "fail", NULL);
 	if (host_config_apply(c, s, NULL) != 0)
 		die(r, "options");
 	s->open.executor = EXECUTOR_INLINE;

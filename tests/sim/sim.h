@@ -54,6 +54,7 @@ struct totals {
 	uint64_t short_devices;
 	uint64_t suspended, copies; /* that were opened */
 	uint64_t maps;
+	uint64_t held; /* calls, when nothing went on */
 	uint64_t grown, crashed_growing;
 	uint64_t changed, crashed_changing; /* engines */
 	uint64_t failed[4];	 /* operations of the storage that failed */

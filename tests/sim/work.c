@@ -455,12 +455,51 @@ bool work_run(struct run *r, uint64_t steps)
 	return true;
 }
 
+static void set_on_full(struct run *r, bool hold)
+{
+	pool_hold(false); /* it waits */
+	if (vdo_volume_set(r->v, "on-full", hold ? "hold" : "fail", NULL) != 0)
+		die(r, "switching on-full");
+	pool_hold(r->how == OPEN_POOL);
+}
+
+/* Nothing goes on: if calls are held for want of space, a host makes some, or does
+ * without them. */
+static bool make_room(struct run *r)
+{
+	uint64_t parked, total;
+	struct op *op;
+
+	front_get_parked(r->v->front, &parked, &total);
+	if (parked == 0)
+		return false;
+	totals.held += parked;
+	if (percent(r, 30)) {
+		set_on_full(r, false);
+		return true;
+	}
+	op = calloc(1, sizeof(*op));
+	op->run = r;
+	op->kind = OP_DISCARD;
+	op->lbn = dice(r, r->lbns);
+	op->count = MIN(1 + any_size(r, 9), in_a_row(r, op->lbn));
+	op->count = MIN(op->count, r->lbns - op->lbn);
+	op->since = model_now(r->model);
+	r->ops++;
+	r->under_way++;
+	if (submit_zeroes(op) == 0)
+		return true;
+	op_free(op);
+	set_on_full(r, false); /* it is in the way of a part of a block */
+	return true;
+}
+
 void work_wait(struct run *r)
 {
 	uint64_t rounds = 0;
 
 	while (r->under_way > 0 && !r->asleep) {
-		if (!work_run(r, 10000) && r->under_way > 0)
+		if (!work_run(r, 10000) && r->under_way > 0 && !make_room(r))
 			die(r, "%u operations hang", r->under_way);
 		if (++rounds > 10000)
 			die(r, "%u operations do not end", r->under_way);
@@ -485,6 +524,10 @@ static void switch_something(struct run *r)
 	const char *name = percent(r, 50) ? "compression" : "deduplication";
 	const char *value = percent(r, 50) ? "on" : "off";
 
+	if (percent(r, 40)) {
+		set_on_full(r, percent(r, 70));
+		return;
+	}
 	pool_hold(false); /* it waits */
 	if (vdo_volume_set(r->v, name, value, NULL) != 0)
 		die(r, "switching %s", name);
@@ -564,7 +607,7 @@ void work_some(struct run *r)
 			rest_change(r);
 		while (r->under_way >= r->under_way_max)
 			if (!work_run(r, 1 + dice(r, 50)) &&
-			    r->under_way >= r->under_way_max)
+			    r->under_way >= r->under_way_max && !make_room(r))
 				die(r, "%u operations hang", r->under_way);
 		work_start(r);
 		if (!r->burst)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a host does before a volume is full: thresholds. On all executors.
+ * What a host does before a volume is full, and when it is: thresholds, calls that are
+ * held. On all executors.
  */
 #include "build.h"
 
@@ -269,6 +270,348 @@ START_TEST(test_refused)
 }
 END_TEST
 
+/* ------------------------------------------------------------ held when full */
+
+#define HOLD "compression=off on-full=hold space-warn=0 "
+
+/* Write until there is no space, without holding; the block that did not fit. */
+static uint64_t fill(struct fixture *f, value_t v)
+{
+	uint64_t lbn;
+
+	ck_assert_int_eq(vdo_volume_set(f->volume, "on-full", "fail", NULL), 0);
+	for (lbn = 0; lbn < f->logical_blocks; lbn++) {
+		int result = fixture_try_write(f, lbn, v + lbn, 0);
+
+		if (result == -ENOSPC)
+			break;
+		ck_assert_int_eq(result, 0);
+	}
+	fixture_flush(f);
+	while (fixture_try_write(f, lbn, v + lbn, 0) == 0)
+		lbn++;
+	ck_assert_uint_lt(lbn, f->logical_blocks - 100);
+	ck_assert_int_eq(vdo_volume_set(f->volume, "on-full", "hold", NULL), 0);
+	return lbn;
+}
+
+static void until_held(struct fixture *f, uint64_t n)
+{
+	fixture_until(f, fixture_stat(f, "path.held") == n);
+}
+
+/* Many blocks in one call, of vectors that end within blocks. */
+struct large {
+	struct pending p;
+	uint8_t *bytes;
+};
+
+static void large_write(struct large *l, struct fixture *f, uint64_t lbn,
+			unsigned count, value_t v, unsigned flags)
+{
+	struct iovec iov[3];
+
+	pending_init(&l->p, f);
+	l->bytes = pattern_blocks(v, count);
+	for (unsigned i = 0; i < count; i++)
+		f->expect[lbn + i] = v + i;
+	iov[0] = (struct iovec){l->bytes, B + 1000};
+	iov[1] = (struct iovec){l->bytes + B + 1000, 0};
+	iov[2] = (struct iovec){l->bytes + B + 1000, (count - 1) * B - 1000};
+	ck_assert_int_eq(vdo_aio_pwritev(f->volume, iov, 3, lbn * B,
+					 pending_done, &l->p, flags),
+			 0);
+}
+
+static int large_wait(struct large *l)
+{
+	int result = pending_wait(&l->p);
+
+	free(l->bytes);
+	return result;
+}
+
+/* All kinds of calls wait, others go on; a discard makes room for them. */
+START_TEST(test_hold_discard)
+{
+	struct fixture f;
+	struct pending p[5], zero;
+	struct large l;
+	uint64_t n, leaf;
+	struct told t;
+
+	told_init(&t);
+	fixture_init(&f, _i, "size=6M logical-size=100M");
+	fixture_open(&f, HOLD "depth=16");
+	ck_assert_int_eq(vdo_space_watch(f.volume, NULL, 0, note, &t), 0);
+	n = fill(&f, V_UNIQUE(1));
+	leaf = 20 * 812;
+	for (unsigned i = 0; i < 5; i++)
+		pending_write(&p[i], &f, n + i, V_UNIQUE(20000 + i),
+			      i % 2 == 0 ? VDO_IO_FUA : VDO_IO_NO_DEDUPE);
+	large_write(&l, &f, n + 10, 40, V_UNIQUE(30000), 0);
+	pending_init(&zero, &f);
+	ck_assert_int_eq(vdo_aio_write_zeroes(f.volume, 10 * B, leaf * B,
+					      pending_done, &zero, 0),
+			 0);
+	until_held(&f, 7);
+	fixture_until(&f, told_count(&t) >= 1);
+	ck_assert_int_eq(told_at(&t, 0).event, VDO_SPACE_HELD);
+	/* Whatever needs no space goes on, and the held ones have no request. */
+	fixture_verify(&f, 0, n);
+	fixture_flush(&f);
+	fixture_write(&f, 7, 1, V_UNIQUE(2), 0); /* a duplicate */
+	fixture_flush(&f);
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert(!pending_is_done(&p[i]) || fixture_stat(&f, "path.held") < 7);
+	fixture_discard(&f, 20, 100);
+	for (unsigned i = 0; i < 5; i++)
+		ck_assert_int_eq(pending_wait(&p[i]), 0);
+	ck_assert_int_eq(large_wait(&l), 0);
+	ck_assert_int_eq(pending_wait(&zero), 0);
+	ck_assert_uint_eq(fixture_stat(&f, "path.held"), 0);
+	fixture_until(&f, told_count(&t) >= 2 &&
+				  told_at(&t, told_count(&t) - 1).event ==
+					  VDO_SPACE_GOES_ON);
+	fixture_verify_all(&f);
+	fixture_close(&f);
+	fixture_open(&f, "");
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Growing makes room, too. */
+START_TEST(test_hold_grow)
+{
+	struct fixture f;
+	struct large l[4];
+	uint64_t n;
+
+	init_small(&f, _i);
+	fixture_open(&f, HOLD "depth=16");
+	n = fill(&f, V_UNIQUE(1));
+	for (unsigned i = 0; i < 4; i++)
+		large_write(&l[i], &f, n + 20 * i, 20,
+			    V_UNIQUE(20000 + 100 * i), 0);
+	until_held(&f, 4);
+	/* A suspended volume goes on with them when it is resumed. */
+	ck_assert_int_eq(vdo_suspend(f.volume, true), 0);
+	ck_assert_int_eq(vdo_resume(f.volume), 0);
+	until_held(&f, 4);
+	ck_assert_int_eq(vdo_grow(f.volume, VDO_GROW_ALL, 0, &f.error), 0);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(large_wait(&l[i]), 0);
+	fixture_verify_all(&f);
+	fixture_flush(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* They end with the error when the policy changes, and when the volume is closed or
+ * abandoned. */
+START_TEST(test_hold_ends)
+{
+	struct fixture f;
+	struct pending p[3];
+	struct large l;
+	uint64_t n;
+
+	fixture_init(&f, _i, "size=6M logical-size=8M");
+	for (unsigned how = 0; how < 3; how++) {
+		fixture_open(&f, HOLD);
+		fixture_discard(&f, 0, f.logical_blocks);
+		fixture_flush(&f);
+		n = fill(&f, V_UNIQUE(1));
+		for (unsigned i = 0; i < 3; i++)
+			pending_write(&p[i], &f, n + i, V_UNIQUE(20000 + i),
+				      0);
+		large_write(&l, &f, n + 10, 5, V_UNIQUE(30000), 0);
+		until_held(&f, 4);
+		memset(&f.expect[n], 0, 20 * sizeof(value_t));
+		if (how == 0)
+			ck_assert_int_eq(vdo_volume_set(f.volume, "on-full",
+							"fail", NULL),
+					 0);
+		else if (how == 1)
+			fixture_close(&f);
+		else
+			fixture_lose_power(&f);
+		for (unsigned i = 0; i < 3; i++)
+			ck_assert_int_eq(pending_wait(&p[i]), -ENOSPC);
+		ck_assert_int_eq(large_wait(&l), -ENOSPC);
+		if (how == 0) {
+			ck_assert_int_eq(fixture_try_write(&f, n, V_UNIQUE(1)
+								  + n, 0),
+					 -ENOSPC);
+			fixture_verify_all(&f);
+			fixture_close(&f);
+		}
+	}
+	fixture_fini(&f);
+}
+END_TEST
+
+/* What is never held. */
+START_TEST(test_hold_not)
+{
+	struct fixture f;
+	struct pending p;
+	uint8_t *bytes = pattern_blocks(V_UNIQUE(50000), 1);
+	uint64_t n;
+
+	fixture_init(&f, _i, "size=6M logical-size=100M");
+	fixture_open(&f, HOLD "alignment=512");
+	n = fill(&f, V_UNIQUE(1));
+	pending_init(&p, &f);
+	ck_assert_int_eq(vdo_aio_pwrite(f.volume, bytes, B, n * B, pending_done,
+					&p, VDO_IO_NOWAIT),
+			 0);
+	ck_assert_int_eq(pending_wait(&p), -ENOSPC);
+	/* A copy to where there is no page, and a discard of a part of a block. */
+	ck_assert_int_eq(vdo_copy_range(f.volume, 20 * 812 * B, 0, B, 0),
+			 -ENOSPC);
+	ck_assert_int_eq(vdo_discard(f.volume, 512, 5 * B, 0), -ENOSPC);
+	ck_assert_uint_eq(fixture_stat(&f, "path.heldTotal"), 0);
+	/* Parts of blocks that are written are. */
+	pending_init(&p, &f);
+	ck_assert_int_eq(vdo_aio_pwrite(f.volume, bytes, 1024, 5 * B + 3584,
+					pending_done, &p, 0),
+			 0);
+	until_held(&f, 1);
+	fixture_discard(&f, 50, 10);
+	ck_assert_int_eq(pending_wait(&p), 0);
+	f.unknown[5] = f.unknown[6] = true;
+	fixture_verify_all(&f);
+	free(bytes);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Space that the storage lacks is known to it alone: FUA was not acknowledged. Then
+ * the volume becomes read-only, and nothing waits any more. */
+START_TEST(test_hold_storage)
+{
+	struct sim_fault no_space = {.ops = SIM_OP(VDO_DEVICE_WRITE),
+				     .times = 3, .result = -ENOSPC};
+	struct fixture f;
+	struct pending p;
+
+	fixture_init(&f, _i, "size=6M logical-size=8M");
+	fixture_open(&f, HOLD);
+	fixture_write(&f, 0, 10, V_UNIQUE(1), 0);
+	fixture_flush(&f);
+	/* The data is the first that is written. */
+	sim_device_fault(f.sd, &no_space);
+	pending_write(&p, &f, 20, V_UNIQUE(500), VDO_IO_FUA);
+	until_held(&f, 1);
+	ck_assert_int_eq(vdo_space_retry(f.volume), 0);
+	fixture_until(&f, fixture_stat(&f, "path.heldTotal") == 2);
+	ck_assert_int_eq(vdo_space_retry(f.volume), 0);
+	ck_assert_int_eq(pending_wait(&p), 0);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* A volume that becomes read-only has nothing to wait for. */
+START_TEST(test_hold_read_only)
+{
+	struct sim_fault flushes = {.ops = SIM_OP(VDO_DEVICE_FLUSH),
+				    .result = -EIO};
+	struct fixture f;
+	struct pending p;
+	uint64_t n;
+
+	fixture_init(&f, _i, "size=6M logical-size=8M");
+	fixture_open(&f, HOLD);
+	n = fill(&f, V_UNIQUE(1));
+	pending_write(&p, &f, n, V_UNIQUE(50000), 0);
+	until_held(&f, 1);
+	sim_device_fault(f.sd, &flushes);
+	(void)vdo_discard(f.volume, B, 5 * B, VDO_IO_FUA);
+	ck_assert_int_eq(pending_wait(&p), -VDO_EREADONLY);
+	f.no_check = true;
+	(void)fixture_try_close(&f);
+	sim_device_clear_faults(f.sd);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* The handle of a sub-volume is closed while its calls are held. */
+START_TEST(test_hold_sub)
+{
+	struct fixture f;
+	struct vdo_volume *sub;
+	struct pending p[3];
+	uint8_t *bytes = pattern_blocks(V_UNIQUE(50000), 300);
+	int result = 0;
+	uint64_t i;
+
+	fixture_init(&f, _i, "size=6M logical-size=100M");
+	fixture_open(&f, HOLD);
+	f.no_check = true;
+	ck_assert_int_eq(vdo_sub_create(f.volume, "a", 50 << 20, &f.error), 0);
+	ck_assert_int_eq(vdo_sub_open(f.volume, "a", 0, &sub, &f.error), 0);
+	ck_assert_int_eq(vdo_volume_set(f.volume, "on-full", "fail", NULL), 0);
+	for (i = 0; result == 0; i++) {
+		pattern_fill(V_UNIQUE(i + 1), bytes);
+		result = vdo_pwrite(sub, bytes, B, i * B, 0);
+	}
+	ck_assert_int_eq(vdo_volume_set(f.volume, "on-full", "hold", NULL), 0);
+	for (unsigned k = 0; k < 3; k++) {
+		pending_init(&p[k], &f);
+		pattern_fill(V_UNIQUE(60000 + k), bytes + k * B);
+		ck_assert_int_eq(vdo_aio_pwrite(sub, bytes + k * B, B,
+						(i + k) * B, pending_done,
+						&p[k], 0),
+				 0);
+	}
+	until_held(&f, 3);
+	ck_assert_int_eq(vdo_close(sub), 0);
+	for (unsigned k = 0; k < 3; k++)
+		ck_assert_int_eq(pending_wait(&p[k]), -ENOSPC);
+	/* Changes of a pool are not held, as nobody could make room meanwhile. */
+	ck_assert_int_eq(vdo_sub_remove(f.volume, "a", &f.error), 0);
+	free(bytes);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Many calls, large and small, new and over what is there, and discards of a few
+ * blocks at a time: all of them end, and what they said is there. */
+START_TEST(test_hold_many)
+{
+	struct fixture f;
+	struct large l[24];
+	uint64_t n, next = 0;
+	unsigned left = 24;
+
+	fixture_init(&f, _i, "size=6M logical-size=8M");
+	fixture_open(&f, HOLD "depth=16 physical-zones=2");
+	n = fill(&f, V_UNIQUE(1));
+	for (unsigned i = 0; i < 24; i++)
+		large_write(&l[i], &f,
+			    i % 2 == 0 ? n - 240 + 10 * i : n + 5 * i, 2 + i % 7,
+			    V_UNIQUE(20000 + 100 * i),
+			    i % 3 == 0 ? VDO_IO_FUA | VDO_IO_NO_DEDUPE : 0);
+	fixture_until(&f, fixture_stat(&f, "path.held") > 0);
+	while (left > 0) {
+		ck_assert_uint_lt(next, n - 240);
+		fixture_discard(&f, next, 3);
+		fixture_flush(&f);
+		next += 3;
+		left = 0;
+		for (unsigned i = 0; i < 24; i++)
+			left += !pending_is_done(&l[i].p);
+	}
+	for (unsigned i = 0; i < 24; i++)
+		ck_assert_int_eq(large_wait(&l[i]), 0);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("fill");
@@ -277,5 +620,14 @@ int main(void)
 	tcase_add_loop_test(tc, test_watch_again, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_log, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_refused, 0, FIXTURE_KINDS);
+	tc = unit_case("hold");
+	tcase_add_loop_test(tc, test_hold_discard, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_grow, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_ends, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_not, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_storage, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_read_only, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_sub, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_many, 0, FIXTURE_KINDS);
 	return unit_run();
 }

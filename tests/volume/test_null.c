@@ -285,6 +285,7 @@ START_TEST(test_volume)
 	REFUSED(vdo_volume_fd(NULL));
 	REFUSED_SAYING("volume", vdo_volume_set(NULL, "compression", "on", e));
 	REFUSED(vdo_stats_get(NULL, &stats));
+	REFUSED(vdo_space_retry(NULL));
 	REFUSED(vdo_space_watch(NULL, NULL, 0, NULL, NULL));
 	REFUSED(vdo_suspend(NULL, true));
 	REFUSED(vdo_resume(NULL));
