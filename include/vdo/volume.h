@@ -130,7 +130,8 @@ void vdo_abandon(struct vdo_volume *volume);
  *
  * The host must not write to the storage meanwhile. Closing a suspended volume
  * resumes it first, and so does vdo_abandon(). The two calls, vdo_volume_set() and
- * vdo_stats_get() wait for each other; which thread resumes does not matter, but
+ * vdo_stats_get() wait for each other, and options for which calls wait
+ * (VDO_OPTION_PAUSE) are refused while it is suspended; which thread resumes does not matter, but
  * it must not be one that waits for a call. With executor=inline the log says so
  * when a synchronous call begins to wait.
  *

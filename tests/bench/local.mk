@@ -16,8 +16,13 @@ check_PROGRAMS += tests/bench/copy-bench
 tests_bench_copy_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/copy-bench.c
 tests_bench_copy_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/grow-bench
-tests_bench_grow_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/grow-bench.c
+tests_bench_grow_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/grow-bench.c \
+	%D%/writers.c %D%/writers.h
 tests_bench_grow_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
+check_PROGRAMS += tests/bench/zones-bench
+tests_bench_zones_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/writers.c \
+	%D%/writers.h %D%/zones-bench.c
+tests_bench_zones_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/sub-bench
 tests_bench_sub_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/sub-bench.c
 tests_bench_sub_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
@@ -34,7 +39,8 @@ EXTRA_DIST += %D%/figures.sh %D%/instructions.sh %D%/nbd.sh %D%/plots.sh \
 bench_programs = tests/bench/vdo-bench tests/bench/index-bench \
 	tests/bench/queue-bench tests/bench/hash-bench \
 	tests/bench/discard-bench tests/bench/copy-bench \
-	tests/bench/grow-bench tests/bench/sub-bench
+	tests/bench/grow-bench tests/bench/sub-bench \
+	tests/bench/zones-bench
 
 # BENCH_ROWS="file-* unique" are the rows, all by default; BENCH_DEVICE=PATH and
 # BENCH_DEVICE_SIZE=BYTES the file of those on a file.
@@ -49,6 +55,7 @@ bench: $(bench_programs) all
 	$(AM_V_at)tests/bench/discard-bench
 	$(AM_V_at)tests/bench/copy-bench
 	$(AM_V_at)tests/bench/grow-bench
+	$(AM_V_at)tests/bench/zones-bench
 	$(AM_V_at)tests/bench/sub-bench
 
 # Rates over depths and sizes as pictures, in plots/.
