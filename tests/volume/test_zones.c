@@ -100,6 +100,7 @@ static const struct choice choices[] = {
 	{"io-merge", {"0", "64K", "256K", "4K", "1M"}, FOR_ALL},
 	{"block-cache", {"0", "1M", "64K", "8M", "0"}, FOR_ALL},
 	{"space-warn", {"0", "50", "90", "1", "100"}, FOR_ALL},
+	{"on-full", {"hold", "fail", "hold", "hold", "fail"}, FOR_ALL},
 	{"compression", {"off", "on", "on", "off", "on"}, FOR_ALL},
 	{"deduplication", {"off", "on", "on", "on", "off"}, FOR_ALL},
 };
@@ -530,6 +531,39 @@ START_TEST(test_space_is_watched)
 }
 END_TEST
 
+/* Calls that are held for want of space wait for it with the next engine. */
+START_TEST(test_held)
+{
+	struct pending p[3];
+	struct fixture f;
+	uint64_t n = 0;
+	int result;
+
+	begin(&f, _i, "size=6M logical-size=100M ", "compression=off depth=16");
+	while ((result = fixture_try_write(&f, n, V_UNIQUE(n), 0)) == 0)
+		n++;
+	ck_assert_int_eq(result, -ENOSPC);
+	fixture_flush(&f);
+	while (fixture_try_write(&f, n, V_UNIQUE(n), 0) == 0)
+		n++;
+	set(&f, "on-full", "hold");
+	for (unsigned i = 0; i < ARRAY_SIZE(p); i++)
+		pending_write(&p[i], &f, n + i, V_UNIQUE(90000 + i), 0);
+	fixture_until(&f, fixture_stat(&f, "path.held") == 3);
+	set(&f, "physical-zones", "3");
+	fixture_until(&f, fixture_stat(&f, "path.held") == 3);
+	set(&f, "logical-zones", "2");
+	fixture_until(&f, fixture_stat(&f, "path.held") == 3);
+	for (unsigned i = 0; i < ARRAY_SIZE(p); i++)
+		ck_assert(!pending_is_done(&p[i]));
+	fixture_discard(&f, 20, 100);
+	for (unsigned i = 0; i < ARRAY_SIZE(p); i++)
+		ck_assert_int_eq(pending_wait(&p[i]), 0);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Sub-volumes and what is copied between them go on. */
 START_TEST(test_sub_volumes)
 {
@@ -783,6 +817,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_counters_go_on, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_while_scrubbing, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_space_is_watched, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_held, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_sub_volumes, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_grown, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_refused, 0, FIXTURE_KINDS);
