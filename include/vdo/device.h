@@ -59,8 +59,11 @@ struct vdo_device_io {
  * it needs VDO_DEVICE_FLUSH and VDO_DEVICE_FUA. Without this flag they are
  * never sent, and each completed write counts as durable. */
 #define VDO_DEVICE_VOLATILE_CACHE 1u
-/* The device can carry out VDO_DEVICE_DISCARD; else it is never sent. Only
- * vdo_trim_device() (trim.h) sends it, up to 1 GiB at a time. */
+/* The device can carry out VDO_DEVICE_DISCARD; else it is never sent.
+ * vdo_trim_device() (trim.h) sends it, up to 1 GiB at a time, and a volume that is
+ * open with option reclaim, up to 16 MiB at a time, one for each physical zone. What
+ * reads find in the range until it is written is of no meaning. If it fails, nothing
+ * else is wrong. */
 #define VDO_DEVICE_CAN_DISCARD    2u
 /* Writes fail; the volume can only be opened read-only. */
 #define VDO_DEVICE_READ_ONLY      4u

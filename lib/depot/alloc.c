@@ -39,8 +39,9 @@
  * of the zone, for all blocks of a run of pages at once.
  *
  * An op that finds nothing visits the other zones, each once. If slabs of one
- * are still to be scrubbed, it waits there for one of them after the other, and
- * then begins again: without space is who found all of them scrubbed.
+ * are still to be scrubbed, or blocks are on their way back to the storage
+ * (reclaim.c), it waits there for one of them after the other, and then begins
+ * again: without space is who found all of them scrubbed.
  */
 #include "build.h"
 
@@ -402,6 +403,7 @@ static int reserve_page(struct slab *s, uint32_t offset)
 	s->zone->short_of_something = false;
 	s->reserved = offset;
 	s->reserved_end = offset + n;
+	reclaim_leave(s, offset, n);
 	return 0;
 }
 
@@ -470,9 +472,10 @@ static bool go_on(struct depot_zone *z, struct alloc_op *op, int result)
 		return false;
 	if (op->refusal == 0 || op->refusal == -ENOSPC)
 		op->refusal = result;
-	if (scrubber_runs(z) &&
-	    (z->counts.promising > 0 ||
-	     counter_get(&z->stats.slabs_unscrubbed) > 0)) {
+	if (z->reclaim.count > 0 ||
+	    (scrubber_runs(z) &&
+	     (z->counts.promising > 0 ||
+	      counter_get(&z->stats.slabs_unscrubbed) > 0))) {
 		if (op->patient) {
 			waitq_push(&z->patient, &op->link);
 			return true;

@@ -92,6 +92,7 @@ static bool may_drop(const struct slab *s)
 	VDO_ASSERT(s->counts != NULL && sj != NULL);
 	/* Before its first entry there is nothing on disk to be loaded. */
 	return s->state == SLAB_REBUILT && !s->open && s->locks == 0 &&
+	       s->zone->reclaim.slab != s &&
 	       !sj->blocked && waitq_empty(&sj->waiting) &&
 	       (summary_get(s).load || sj->tail > 1 || sj->entries > 0);
 }

@@ -27,6 +27,7 @@ static void init_slab(struct depot *d, uint32_t number)
 	s->exact = true;
 	prioq_node_init(&s->node);
 	list_init(&s->in_memory);
+	list_init(&s->freed_link);
 	waitq_init(&s->dirty);
 	waitq_init(&s->lockers);
 }
@@ -93,7 +94,8 @@ void depot_get_memory(const struct depot *d, struct depot_memory *memory)
 	VDO_ASSERT(slabs > 0 && slabs <= SLABS_MAX);
 	*memory = (struct depot_memory){
 		.reserved = (SLABS_MAX - slabs) * sizeof(struct slab),
-		.growth = slabs * journal + scrubber_bytes(d),
+		.growth = slabs * (journal + reclaim_bytes(d)) +
+			  scrubber_bytes(d),
 		.idle = first * journal,
 		.counts = counts,
 		.counts_max = slabs * counts,
@@ -119,6 +121,7 @@ static int init_zone(struct depot *d, unsigned number, struct queue *queue)
 	z->counts.budget = counts_budget(d);
 	prioq_init(&z->unscrubbed);
 	list_init(&z->open_tails);
+	reclaim_init(z);
 	completion_init(&z->commit, queue, commit_tails);
 	atomic_init(&z->commit_posted, false);
 	atomic_init(&z->commit_head, 0);
@@ -166,6 +169,8 @@ static void copy_config(struct depot *d, const struct depot_config *c)
 	d->readonly = c->readonly;
 	d->log = c->log;
 	d->journal = c->journal;
+	d->free_lasts = storage_free_lasts(d->storage);
+	reclaim_choose(d, c);
 }
 
 int depot_create(const struct depot_config *c, struct depot **depot)
@@ -212,6 +217,7 @@ void depot_destroy(struct depot *d)
 	for (uint64_t i = 0; d->slabs != NULL && i < d->geo.slab_count; i++) {
 		alloc_free(d->slabs[i].counts);
 		alloc_free(d->slabs[i].blocks);
+		alloc_free(d->slabs[i].freed);
 		slabjournal_destroy(d->slabs[i].journal);
 	}
 	alloc_free(d->zones);
@@ -376,6 +382,9 @@ void depot_get_stats(const struct depot *d, struct depot_stats *stats)
 		SUM(slabs_loaded);
 		SUM(slabs_dropped);
 		SUM(slabs_estimated);
+		SUM(reclaimed);
+		SUM(reclaim_operations);
+		SUM(reclaim_failed);
 	}
 #undef SUM
 }

@@ -53,6 +53,13 @@ struct depot_fill {
 	void *arg;
 };
 
+/* When do blocks that were freed go back to the storage? */
+enum depot_reclaim {
+	RECLAIM_OFF,
+	RECLAIM_ON,	  /* all the time */
+	RECLAIM_AT_CLOSE, /* when all is saved */
+};
+
 struct depot_config {
 	unsigned zone_count;
 	struct queue **queues; /* of the zones; copied */
@@ -65,6 +72,9 @@ struct depot_config {
 	unsigned locks_max; /* per zone: two per request that can exist */
 	uint64_t counts_memory; /* as depot_set_counts_memory() */
 	unsigned buffers; /* for writes, of each zone; 0: DEPOT_BUFFERS */
+	enum depot_reclaim reclaim; /* not OFF: the storage can discard */
+	unsigned reclaim_blocks; /* less in use in a zone, that go back soon, also few
+				    side by side; 0: choose */
 	const atomic_bool *stop; /* true: a load shall end soon; or NULL */
 	struct depot_fill fill;
 };
@@ -79,7 +89,8 @@ void depot_set_counts_memory(struct depot *d, uint64_t bytes);
 /* What memory it takes beside what it was made with. */
 struct depot_memory {
 	uint64_t reserved; /* of that: for slabs that are not there */
-	uint64_t growth;   /* journals of all slabs, and what scrubs them */
+	uint64_t growth;   /* journals of all slabs, what was freed of them, and what
+			      scrubs them */
 	uint64_t idle;	   /* of that, when nothing was written yet */
 	uint64_t counts;   /* of a slab; what all slabs have: */
 	uint64_t counts_max;
@@ -150,6 +161,13 @@ void depot_resume(struct depot *d, struct completion *done);
 /* Are slabs left to be scrubbed, or, for want of memory, counts left that lack
  * entries? Exact when the depot is drained; any thread. */
 bool depot_unscrubbed(const struct depot *d);
+
+/* The volume is in use, and its storage says so: from now on what is freed may go
+ * back. Any thread. */
+void depot_reclaim(struct depot *d);
+
+/* The user has flushed: what was freed goes back soon, if it is much. Any queue. */
+void depot_flushed(struct depot *d);
 
 /* How far loading and starting are, in bytes that were read and are to be read;
  * 0 of 0: not known yet. Any thread. */
@@ -364,6 +382,8 @@ struct depot_stats {
 	uint64_t slabs_dropped;    /* whose counts were dropped */
 	uint64_t slabs_estimated;  /* whose counts were not asked yet, or lack
 				      entries of the journal */
+	uint64_t reclaimed;	   /* blocks given back to the storage */
+	uint64_t reclaim_operations, reclaim_failed;
 };
 
 /* Sum over the zones; any thread. */

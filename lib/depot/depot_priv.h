@@ -15,6 +15,7 @@
  *		       from disk to memory, before service
  *	start.c scrubber.c scrub.c
  *		       what is left of that, in service
+ *	reclaim.c      free blocks go back to the storage
  *	drain.c        from memory to disk
  *	fill.c         how full it is
  *	sane.c         walks over all of it
@@ -30,6 +31,8 @@
  *      there, and complete, in the state SLAB_REBUILT; else they may be there.
  *  (4) A block that is locked, or has a provisional reference, lies in a slab
  *      whose counters are there.
+ *  (5) A provisional reference has a lock, but for those of blocks that the
+ *      storage is just taking back: reclaim.start, reclaim.count.
  *
  * Runs on: the queue of the zone, without locks.
  */
@@ -249,6 +252,8 @@ struct slab {
 	struct metaio_wait metaio_wait;
 	struct summary_op clean_op;
 	struct slab_journal *journal;
+	uint8_t *freed; /* a byte a group, reclaim.c; or NULL */
+	struct list_node freed_link; /* in reclaim.fresh or reclaim.slabs */
 };
 
 /* ------------------------------------------------------------------- zones */
@@ -265,6 +270,7 @@ struct depot_zone_stats {
 	counter_t slabs_loaded, slabs_dropped;
 	counter_t slabs_estimated; /* not exact */
 	counter_t slabs_behind;
+	counter_t reclaimed, reclaim_operations, reclaim_failed;
 };
 
 /* The counts of a zone in memory, counts.c. Sizes are in slabs. */
@@ -284,6 +290,30 @@ struct zone_replay {
 	struct flow flow;
 	struct refs_op op;
 	size_t at; /* halves of entries that were looked at */
+};
+
+/* What goes back to the storage, reclaim.c. */
+struct zone_reclaim {
+	struct flow flow;
+	struct mio mio;
+	struct lock_op ask; /* waits for the counts of a slab */
+	bool runs;
+	bool all;    /* the volume is closed: whatever was freed */
+	bool rested; /* in this drain all of it was tried */
+	bool hurry;  /* the user has flushed */
+	unsigned least;	 /* of what a group must have */
+	uint32_t shorts; /* operations that may be about short runs */
+	struct list_node fresh; /* slabs of which something was freed */
+	struct list_node slabs; /* those that the pass has still to look at */
+	struct slab *slab;	/* where it is, or NULL */
+	uint32_t at;	 /* the next block to look at */
+	uint32_t group;	 /* that at is in, if it was begun */
+	uint32_t end;	 /* of what was given back last of the slab */
+	uint32_t start, count; /* on the way back, and claimed; or none */
+	counter_t most; /* blocks in use at a time since the pass began */
+	/* depot_flushed() */
+	struct completion flushed;
+	atomic_bool posted;
 };
 
 struct zone_load;
@@ -336,6 +366,7 @@ struct depot_zone {
 	bool fill_freed;	/* and says that something became free */
 	bool fill_more;		/* so it did since then */
 
+	struct zone_reclaim reclaim;
 	struct zone_replay replay;
 	struct zone_load *load;
 	counter_t loaded; /* blocks of the load that are done */
@@ -386,6 +417,16 @@ struct depot {
 	uint64_t counts_memory; /* for all of them; 0: no limit */
 	unsigned buffers;	/* of each zone */
 	bool preload;		/* all counts are read before service */
+	/* What was free once is found again until something else is written
+	 * there. */
+	bool free_lasts;
+	enum depot_reclaim reclaim;
+	atomic_bool reclaiming; /* it has begun, and did not fail */
+	struct {
+		uint32_t freed;	  /* so many less in use begin a pass */
+		uint32_t flushed; /* or so many, when the user flushes */
+		uint32_t run;	  /* so many side by side go back */
+	} reclaim_least;
 	enum drain_kind drain; /* what the drain under way writes */
 	const struct replay_entry *entries; /* of the batch under way */
 	size_t entry_count;
@@ -572,6 +613,10 @@ bool refs_find(struct slab *s, uint32_t *offset);
 void refs_claim(struct slab *s, uint32_t offset);
 void refs_unclaim(struct slab *s, uint32_t offset);
 
+/* The same of @n blocks, without a lock, of which statistics say nothing. */
+void refs_claim_run(struct slab *s, uint32_t offset, uint32_t n);
+void refs_unclaim_run(struct slab *s, uint32_t offset, uint32_t n);
+
 /* Change a counter for the entry that the journal's tail has just got. */
 int refs_adjust(struct slab *s, uint32_t offset, enum refs_kind kind,
 		struct journal_point at) MUST_CHECK;
@@ -746,6 +791,53 @@ void scrubber_destroy(struct depot_zone *z);
 
 /* Is @s, whose counts are not known, where it belongs? */
 bool scrubber_place_sane(const struct slab *s);
+
+/* --------------------------------------------------------------- reclaim.c */
+
+/* What slab.freed has for so many blocks: how many were freed since they were
+ * looked at, about, and whether something is left. */
+#define RECLAIM_GROUP 64u
+#define RECLAIM_FRESH 0x3fu
+#define RECLAIM_LEFT  0x80u
+
+void reclaim_choose(struct depot *d, const struct depot_config *c);
+void reclaim_init(struct depot_zone *z);
+
+/* What slab.freed takes. */
+uint64_t reclaim_bytes(const struct depot *d);
+
+/* Memory for slab.freed; false: there is none. */
+bool reclaim_begin(struct slab *s) MUST_CHECK;
+
+/* One more block of @s was freed. */
+void reclaim_freed(struct slab *s);
+
+/* Block @offset of @s, which was in use, is free or will be soon. */
+static inline void reclaim_note(struct slab *s, uint32_t offset)
+{
+	uint8_t *group;
+
+	if (likely(s->zone->depot->reclaim == RECLAIM_OFF) ||
+	    (unlikely(s->freed == NULL) && !reclaim_begin(s)))
+		return;
+	group = &s->freed[offset / RECLAIM_GROUP];
+	*group += (*group & RECLAIM_FRESH) != RECLAIM_FRESH;
+	reclaim_freed(s);
+}
+
+/* @n free blocks of @s have storage, which goes back at the end. */
+void reclaim_leave(struct slab *s, uint32_t offset, uint32_t n);
+
+/* Is the storage taking it back just now? */
+static inline bool reclaim_has(const struct slab *s, uint32_t offset)
+{
+	const struct zone_reclaim *r = &s->zone->reclaim;
+
+	return r->slab == s && offset - r->start < r->count;
+}
+
+/* In a drain: what was freed goes back now. False: nothing is left to be done. */
+bool reclaim_rest(struct depot_zone *z);
 
 /* ------------------------------------------------------------------ sane.c */
 

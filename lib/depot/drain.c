@@ -8,8 +8,9 @@
  *
  *	1. tails of slab journals that have entries
  *	2. slabs whose counts were dropped, and got entries
- *	3. dirty reference counts
- *	4. summary entries that say dirty although their counts are written
+ *	3. free blocks, to the storage (reclaim.c)
+ *	4. dirty reference counts
+ *	5. summary entries that say dirty although their counts are written
  *
  * "At rest" means that the zone's count of everything under way is zero, so the
  * order in which writes come back does not matter (E trap 16). In this order
@@ -69,7 +70,7 @@ static void write_more(struct depot_zone *z)
 		return;
 	if (commit_tails(z) || kind == DRAIN_TAILS)
 		return;
-	if (counts_catch_up(z))
+	if (counts_catch_up(z) || reclaim_rest(z))
 		return;
 	if (!write_counts(z))
 		clean_summary(z);
@@ -90,6 +91,7 @@ static void drain_step(struct depot_zone *z)
 
 	/* The handlers of these messages come back here. */
 	if (atomic_load_explicit(&z->commit_posted, memory_order_acquire) ||
+	    atomic_load_explicit(&z->reclaim.posted, memory_order_acquire) ||
 	    atomic_load_explicit(&z->fill_asked, memory_order_acquire))
 		return;
 	z->pending++; /* nothing that ends at once shall call us */
@@ -113,6 +115,7 @@ static void zone_drain(struct completion *c)
 	VDO_ASSERT(z->idle == NULL);
 	z->draining = true;
 	z->counts.starved = false;
+	z->reclaim.rested = false;
 	z->idle = drain_step;
 	zone_enter(z);
 	zone_leave(z);

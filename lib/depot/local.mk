@@ -8,6 +8,7 @@ lib_libcore_la_SOURCES += \
 	%D%/load.c %D%/load.h %D%/loader.c \
 	%D%/metaio.c \
 	%D%/pbnlock.c %D%/pbnlock_priv.h \
+	%D%/reclaim.c \
 	%D%/refs.c \
 	%D%/replay.c \
 	%D%/sane.c \

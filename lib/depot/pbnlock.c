@@ -102,7 +102,7 @@ static struct pbn_lock *lock_read(struct slab *s, pbn_t pbn)
 		return NULL;
 	offset = (uint32_t)(pbn - s->start);
 	count = s->counts[offset];
-	if (count >= REFS_MAX)
+	if (count >= REFS_MAX || (count == 0 && !s->zone->depot->free_lasts))
 		return NULL;
 	s->recent = true;
 	lock = pbnlock_get(s, pbn, PBN_LOCK_READ);

@@ -24,6 +24,7 @@
 #include "depot/depot_priv.h"
 
 #include <errno.h>
+#include <string.h>
 #include <vdo/error.h>
 
 #include "base/alloc.h"
@@ -116,6 +117,42 @@ void refs_unclaim(struct slab *s, uint32_t offset)
 	count_allocated(s, offset, -1);
 }
 
+static void count_run(struct slab *s, uint32_t offset, uint32_t n, bool taken)
+{
+	uint32_t end = offset + n;
+
+	VDO_CHECK(end <= s->zone->depot->geo.data_blocks);
+	for (uint32_t at = offset; at < end;) {
+		uint32_t i = at / COUNTS_PER_BLOCK;
+		uint32_t next = MIN(end, (i + 1) * COUNTS_PER_BLOCK);
+
+		if (taken)
+			s->blocks[i].allocated += (uint16_t)(next - at);
+		else
+			s->blocks[i].allocated -= (uint16_t)(next - at);
+		at = next;
+	}
+	s->free_count = taken ? s->free_count - n : s->free_count + n;
+	s->provisional = taken ? s->provisional + n : s->provisional - n;
+	alloc_reorder(s);
+}
+
+void refs_claim_run(struct slab *s, uint32_t offset, uint32_t n)
+{
+	VDO_CHECK(s->state == SLAB_REBUILT && n <= s->free_count);
+	memset(s->counts + offset, COUNT_PROVISIONAL, n);
+	count_run(s, offset, n, true);
+}
+
+void refs_unclaim_run(struct slab *s, uint32_t offset, uint32_t n)
+{
+	VDO_CHECK(s->state == SLAB_REBUILT && n <= s->provisional);
+	for (uint32_t i = 0; i < n; i++)
+		VDO_CHECK(s->counts[offset + i] == COUNT_PROVISIONAL);
+	memset(s->counts + offset, 0, n);
+	count_run(s, offset, n, false);
+}
+
 /* ------------------------------------------------------------ dirty blocks */
 
 static inline void set_dirty(struct slab *s, struct ref_block *b)
@@ -172,6 +209,8 @@ static bool increment(struct slab *s, uint32_t offset)
 
 	VDO_CHECK(*c == 0 || s->blocks[offset / COUNTS_PER_BLOCK].allocated > 0);
 	if (*c == COUNT_PROVISIONAL) {
+		if (unlikely(reclaim_has(s, offset)))
+			return false;
 		confirm(s, offset);
 		*c = 1;
 		return true;
@@ -185,7 +224,7 @@ static bool increment(struct slab *s, uint32_t offset)
 
 static bool map_increment(struct slab *s, uint32_t offset)
 {
-	if (s->counts[offset] != COUNT_PROVISIONAL)
+	if (s->counts[offset] != COUNT_PROVISIONAL || reclaim_has(s, offset))
 		return false;
 	confirm(s, offset);
 	s->counts[offset] = REFS_MAX;
@@ -200,6 +239,7 @@ static void drop_last(struct slab *s, uint32_t offset)
 
 	VDO_CHECK(s->counts[offset] == 1 ||
 		  s->counts[offset] == COUNT_PROVISIONAL);
+	reclaim_note(s, offset);
 	if (lock != NULL) {
 		s->provisional += s->counts[offset] == 1;
 		s->counts[offset] = COUNT_PROVISIONAL;
@@ -215,7 +255,8 @@ static bool decrement(struct slab *s, uint32_t offset)
 {
 	uint8_t *c = &s->counts[offset];
 
-	if (*c == 0)
+	if (*c == 0 ||
+	    (unlikely(*c == COUNT_PROVISIONAL) && reclaim_has(s, offset)))
 		return false;
 	if (*c == 1 || *c == COUNT_PROVISIONAL)
 		drop_last(s, offset);

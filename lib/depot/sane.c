@@ -365,8 +365,10 @@ static bool pending_sane(const struct depot_zone *z)
 	/* Who waits for a slab that is ready waits for a message. */
 	if (!z->preparing && !waitq_empty(&z->waiting))
 		return false;
-	/* Who waits for a slab that is scrubbed waits for a scrubber. */
-	if (!scrubber_runs(z) && !waitq_empty(&z->patient))
+	/* Who waits for a slab that is scrubbed waits for a scrubber; or for blocks
+	 * that are on their way back. */
+	if (!scrubber_runs(z) && z->reclaim.count == 0 &&
+	    !waitq_empty(&z->patient))
 		return false;
 	return z->pending >= n + z->pool.count - idle;
 }
@@ -417,6 +419,21 @@ static bool memory_counted(const struct depot_zone *z)
 	       behind == counter_get(&z->stats.slabs_behind);
 }
 
+/* What is on its way back is claimed, and nothing is without a pass. */
+static bool reclaim_sane(const struct depot_zone *z)
+{
+	const struct zone_reclaim *r = &z->reclaim;
+
+	if (r->count == 0)
+		return r->runs || r->slab == NULL;
+	if (!r->runs || r->slab == NULL || r->slab->state != SLAB_REBUILT)
+		return false;
+	for (uint32_t i = 0; i < r->count; i++)
+		if (r->slab->counts[r->start + i] != COUNT_PROVISIONAL)
+			return false;
+	return true;
+}
+
 bool depot_zone_sane(const struct depot_zone *z)
 {
 	uint32_t provisional = 0;
@@ -442,9 +459,10 @@ bool depot_zone_sane(const struct depot_zone *z)
 	if (listed + unscrubbed != 0 &&
 	    listed + (z->open != NULL) + unscrubbed + taken + wanted != slabs)
 		return false;
-	return used == atomic_load_explicit(&z->stats.allocated,
-					    memory_order_relaxed) &&
-	       locks_sane(z, provisional) && levels_sane(z, &z->slabs, listed) &&
+	if (!reclaim_sane(z))
+		return false;
+	return used - z->reclaim.count == counter_get(&z->stats.allocated) &&
+	       locks_sane(z, provisional - z->reclaim.count) && levels_sane(z, &z->slabs, listed) &&
 	       levels_sane(z, &z->unscrubbed, unscrubbed) &&
 	       counter_get(&z->stats.slabs_unscrubbed) ==
 		       unscrubbed + taken &&

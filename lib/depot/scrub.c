@@ -46,6 +46,8 @@ static int apply_entry(struct slab *s, const struct slab_journal_entry *e,
 		return -VDO_ECORRUPT;
 	s->blocks[index].allocated += (uint16_t)((after != 0) - (*count != 0));
 	*count = (uint8_t)after;
+	if (after == 0)
+		reclaim_note(s, e->offset);
 	refs_dirty_block(s, index);
 	return 0;
 }

@@ -52,6 +52,7 @@ struct vdo_device {
 	atomic_bool cut;       /* found to be shorter than that */
 	unsigned flags; /* VDO_DEVICE_* */
 	bool block_device;
+	bool discard_zeroes; /* what was discarded reads as zeroes */
 	bool immediate; /* an operation is over when submit() returns */
 	atomic_int use; /* an enum device_use */
 	/* The host's: its threads complete, and nothing of ours joins them. */

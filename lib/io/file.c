@@ -145,10 +145,8 @@ static int run_discard(struct file *f, const struct vdo_device_io *io)
 	do
 		r = f->block_device
 			    ? ioctl(f->fd, BLKDISCARD, range)
-			    : fallocate(f->fd,
-					FALLOC_FL_PUNCH_HOLE |
-						FALLOC_FL_KEEP_SIZE,
-					(off_t)io->offset, (off_t)io->length);
+			    : fallocate(f->fd, FILE_HOLE, (off_t)io->offset,
+					(off_t)io->length);
 	while (r != 0 && errno == EINTR);
 	return r == 0 ? 0 : -errno;
 }
@@ -379,6 +377,7 @@ static int set_up(struct file *f, const char *path, bool read_only,
 	f->named = !f->block_device && fstat(f->fd, &st) == 0 && st.st_nlink > 0;
 	direct_set_up(f, read_only);
 	d->block_device = f->block_device;
+	d->discard_zeroes = !f->block_device;
 	d->flags = VDO_DEVICE_VOLATILE_CACHE;
 	d->flags |= read_only ? VDO_DEVICE_READ_ONLY : VDO_DEVICE_CAN_DISCARD;
 	return 0;

@@ -13,6 +13,7 @@
 #ifndef IO_FILE_PRIV_H
 #define IO_FILE_PRIV_H
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,6 +23,9 @@
 #include "io/file.h"
 
 struct file;
+
+/* How fallocate(2) makes a hole, and keeps the size. */
+#define FILE_HOLE (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
 struct file_engine {
 	/* Have all that is needed ready. -ENOTSUP: not on this system. */

@@ -254,6 +254,7 @@ int vdo_device_open_memory(uint64_t size_bytes, struct vdo_device **device)
 		goto fail;
 	d->submit = mem_submit;
 	d->immediate = true;
+	d->discard_zeroes = true;
 	d->flags = VDO_DEVICE_CAN_DISCARD;
 	d->blocking = mem_blocking;
 	d->close = mem_close;

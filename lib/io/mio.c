@@ -37,7 +37,8 @@ static inline void finish(struct mio *m, int result)
 	struct vdo_device *d = m->storage->device;
 
 	device_enter(d);
-	if (unlikely(result != 0) && m->io.op != VDO_DEVICE_READ)
+	if (unlikely(result != 0) && (m->io.op == VDO_DEVICE_WRITE ||
+				      m->io.op == VDO_DEVICE_FLUSH))
 		device_note_unsure(d);
 	completion_finish(&m->done, likely(result <= 0) ? result : -EIO);
 	device_leave(d);
@@ -52,9 +53,10 @@ static void io_done(struct vdo_device_io *io, int result)
 	finish(m, result);
 }
 
-static void flush_done(struct vdo_device_io *io, int result)
+/* Of a flush or a discard, which are not counted here. */
+static void uncounted_done(struct vdo_device_io *io, int result)
 {
-	VDO_CHECK(io->op == VDO_DEVICE_FLUSH && io->length == 0);
+	VDO_CHECK(io->op == VDO_DEVICE_FLUSH || io->op == VDO_DEVICE_DISCARD);
 	finish(container_of(io, struct mio, io), result);
 }
 
@@ -193,12 +195,32 @@ void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 	write_blocks(m, s, kind, pbn, count, &m->vec, 1, fua);
 }
 
+/* It goes around the plug: nothing under way is about these blocks. */
+void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count)
+{
+	int r;
+
+	VDO_CHECK(s->device->flags & VDO_DEVICE_CAN_DISCARD);
+	prepare(m, s, MIO_DATA, VDO_DEVICE_DISCARD);
+	m->io.complete = uncounted_done;
+	m->io.iov = NULL;
+	m->io.iov_count = 0;
+	r = place(m, pbn, count);
+	if (r == 0)
+		r = may_write(m);
+	if (r != 0) {
+		completion_finish(&m->done, r);
+		return;
+	}
+	s->device->submit(s->device->ctx, &m->io);
+}
+
 void mio_flush(struct mio *m, struct storage *s)
 {
 	int r;
 
 	prepare(m, s, MIO_DATA, VDO_DEVICE_FLUSH);
-	m->io.complete = flush_done;
+	m->io.complete = uncounted_done;
 	m->io.offset = 0;
 	m->io.length = 0;
 	m->io.iov = NULL;

@@ -4,7 +4,7 @@
  * waits for it.
  *
  * Invariants
- *  (1) Once storage_set_read_only() was called no write or flush is started
+ *  (1) Once storage_set_read_only() was called no write, discard or flush is started
  *      any more; they finish with -VDO_EREADONLY (I42). The super block
  *      is written with MIO_SUPER, which is exempt.
  *  (2) done runs on its home exactly once.
@@ -44,6 +44,10 @@ void mio_write(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 /* Vectors are used in place until done. */
 void mio_writev(struct mio *m, struct storage *s, enum mio_kind kind, pbn_t pbn,
 		const struct iovec *iov, unsigned iov_count, bool fua);
+
+/* Blocks whose content is of no use to anybody may lose it. A failure says nothing
+ * of what else is on the storage. */
+void mio_discard(struct mio *m, struct storage *s, pbn_t pbn, uint64_t count);
 
 /* For sync.c alone: nobody else flushes. */
 void mio_flush(struct mio *m, struct storage *s);

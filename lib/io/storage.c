@@ -85,6 +85,12 @@ void storage_set_read_only(struct storage *s)
 	atomic_store_explicit(&s->read_only, true, memory_order_relaxed);
 }
 
+bool storage_free_lasts(const struct storage *s)
+{
+	return (s->device->flags & VDO_DEVICE_CAN_DISCARD) == 0 ||
+	       s->device->discard_zeroes;
+}
+
 int storage_reserve(struct storage *s, pbn_t pbn, uint64_t count)
 {
 	VDO_ASSERT(pbn >= s->bio_offset && count <= s->block_count);

@@ -118,6 +118,13 @@ static inline bool storage_is_read_only(const struct storage *s)
 }
 
 /*
+ * Is what a block without an owner reads as what it will read as after a crash, until
+ * somebody writes there? Not where it may have been discarded, as long as that
+ * does not make zeroes of it.
+ */
+bool storage_free_lasts(const struct storage *s);
+
+/*
  * device_reserve() for @count blocks from @pbn, which exist. A system call, in
  * the calling thread: not for each request.
  */

@@ -62,7 +62,6 @@ static void finish(struct uring *u, struct vdo_device_io *io, int res)
 	bool transfer = io->op == VDO_DEVICE_READ || io->op == VDO_DEVICE_WRITE;
 	int r = res;
 
-	VDO_CHECK(io->op != VDO_DEVICE_DISCARD);
 	if (transfer && res >= 0) {
 		uint64_t done = MIN((uint64_t)res, io->length);
 

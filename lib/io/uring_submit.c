@@ -34,7 +34,8 @@ static void fill_sqe(struct uring *u, struct io_uring_sqe *sqe,
 	unsigned n = MIN(io->iov_count, IOV_MAX);
 	int fd = file_fd(f, io);
 
-	VDO_CHECK(io->op == VDO_DEVICE_FLUSH || n > 0);
+	VDO_CHECK(io->op == VDO_DEVICE_FLUSH || io->op == VDO_DEVICE_DISCARD ||
+		  n > 0);
 	if (u->fixed_files)
 		fd = fd == f->fd ? 0 : 1;
 	switch (io->op) {
@@ -60,7 +61,9 @@ static void fill_sqe(struct uring *u, struct io_uring_sqe *sqe,
 		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
 		break;
 	case VDO_DEVICE_DISCARD:
-		VDO_ASSERT(false); /* uring_submit() has refused it */
+		io_uring_prep_fallocate(sqe, fd, FILE_HOLE, io->offset,
+					io->length);
+		break;
 	}
 	if (u->fixed_files)
 		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
@@ -229,11 +232,7 @@ void uring_submit(void *ctx, struct vdo_device_io *io)
 	struct file *f = ctx;
 
 	VDO_CHECK(io->complete != NULL);
-	if (io->op == VDO_DEVICE_DISCARD) {
-		io->complete(io, -EOPNOTSUPP);
-		return;
-	}
-	if (io->op == VDO_DEVICE_WRITE &&
+	if ((io->op == VDO_DEVICE_WRITE || io->op == VDO_DEVICE_DISCARD) &&
 	    (f->device->flags & VDO_DEVICE_READ_ONLY)) {
 		io->complete(io, -EROFS);
 		return;

@@ -155,6 +155,7 @@ static int flush_tell(struct flow *flow)
 	VDO_ASSERT(f->busy && !waitq_empty(&f->covered));
 	waitq_take_all(&f->covered, &done);
 	counter_add(&f->count, done.count);
+	depot_flushed(p->config.depot);
 	/* Unless somebody waits, the path may be gone after the last one. */
 	again = !waitq_empty(&f->waiting);
 	f->busy = again;

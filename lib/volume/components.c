@@ -79,6 +79,45 @@ static int create_journal(struct volume *v)
 	return journal_create(&c, &v->journal);
 }
 
+static bool storage_is_file(const struct volume *v)
+{
+	return v->device->file != NULL && !v->device->block_device;
+}
+
+/* Somebody may have set all storage of a file aside on purpose. */
+static bool is_preallocated(struct volume *v)
+{
+	uint64_t free_bytes, taken_bytes;
+
+	return device_space(v->device, &free_bytes, &taken_bytes) &&
+	       taken_bytes >= v->device->size_bytes;
+}
+
+static enum depot_reclaim choose_reclaim(struct volume *v)
+{
+	enum settings_reclaim setting = v->settings.open.reclaim;
+	bool automatic = setting == RECLAIM_SETTING_AUTO;
+
+	VDO_ASSERT(v->depot == NULL);
+	if (setting == RECLAIM_SETTING_OFF || v->opened_read_only ||
+	    (automatic && !storage_is_file(v)))
+		return RECLAIM_OFF;
+	if ((v->device->flags & VDO_DEVICE_CAN_DISCARD) == 0) {
+		log_warning(&v->log,
+			    "volume: this storage gives no space back; option "
+			    "reclaim does nothing");
+		return RECLAIM_OFF;
+	}
+	if (automatic && is_preallocated(v)) {
+		log_info(&v->log,
+			 "volume: the file had all of its storage when it was "
+			 "opened, and keeps it; reclaim=on gives free blocks "
+			 "back");
+		return RECLAIM_OFF;
+	}
+	return setting == RECLAIM_SETTING_CLOSE ? RECLAIM_AT_CLOSE : RECLAIM_ON;
+}
+
 static int create_depot(struct volume *v)
 {
 	struct depot_config c = {
@@ -94,6 +133,8 @@ static int create_depot(struct volume *v)
 		.buffers = v->settings.open.slab_buffers,
 		.stop = &v->stop,
 		.fill = {v->topology.journal, space_told, v},
+		.reclaim = choose_reclaim(v),
+		.reclaim_blocks = v->settings.open.reclaim_blocks,
 	};
 
 	VDO_ASSERT(v->journal != NULL && v->depot == NULL);

@@ -325,6 +325,8 @@ static void start_service(struct volume *v)
 	v->service = SERVICE_ON;
 	v->has_served = true;
 	space_look(v);
+	if (!v->opened_read_only)
+		depot_reclaim(v->depot);
 	front_start(v->front, &path_engine, v->path);
 }
 

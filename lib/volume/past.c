@@ -23,6 +23,7 @@ static const struct {
 	ALL(journal, journal),
 	ALL(depot.slabs_opened, depot.slabs_scrubbed),
 	ALL(depot.slabs_loaded, depot.slabs_dropped),
+	ALL(depot.reclaimed, depot.reclaim_failed),
 	ALL(map.cache_pressure, map.flush_count),
 	ALL(pack.fragments_written, pack.blocks_written),
 	ALL(dedupe.advice_valid, dedupe.concurrent_collisions),

@@ -43,6 +43,13 @@ enum settings_full {
 	FULL_HOLD, /* or wait for some */
 };
 
+enum settings_reclaim {
+	RECLAIM_SETTING_AUTO, /* on for files */
+	RECLAIM_SETTING_OFF,
+	RECLAIM_SETTING_ON,
+	RECLAIM_SETTING_CLOSE,
+};
+
 /* 0 means "choose" wherever it is not a sensible value. */
 struct format_settings {
 	enum settings_profile profile;
@@ -63,6 +70,7 @@ struct open_settings {
 	/* Without an option, for tests; 0: choose. */
 	uint64_t recovery_batch; /* entries */
 	unsigned slab_buffers;	 /* for their writes, of each zone */
+	unsigned reclaim_blocks; /* so many that were freed go back, of each zone */
 	enum settings_executor executor;
 	enum settings_topology topology;
 	unsigned threads;        /* 0: one per core */
@@ -82,6 +90,7 @@ struct open_settings {
 	uint64_t memory;	 /* of all, at most; 0: as the others say */
 	/* Somebody has set them: they are not changed for want of memory. */
 	bool depth_given, block_cache_given;
+	enum settings_reclaim reclaim; /* free blocks go back to the storage */
 	bool deduplication;
 	bool compression;
 	enum settings_index index;

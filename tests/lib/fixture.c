@@ -227,6 +227,7 @@ int fixture_try_open(struct fixture *f, const char *options)
 		/* Zones are as asked for, as with a pool. */
 		s.open.executor = EXECUTOR_INLINE;
 		s.open.recovery_batch = f->recovery_batch;
+		s.open.reclaim_blocks = f->reclaim_blocks;
 		if (f->counts_memory != 0)
 			s.open.counts_memory = f->counts_memory;
 		x = sim_executor_create(f->kind->seed);

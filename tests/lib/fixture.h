@@ -73,6 +73,7 @@ struct fixture {
 	uint64_t recovery_batch; /* entries, of volumes opened from now on with
 				  * the simulated executor; or 0 */
 	uint64_t counts_memory;	 /* bytes, as recovery_batch */
+	unsigned reclaim_blocks; /* as recovery_batch */
 	vdo_log_fn log;	 /* hears the volumes opened from now on, or NULL; any
 			  * thread; its argument is the fixture */
 	struct vdo_error error;

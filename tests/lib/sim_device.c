@@ -45,6 +45,7 @@ struct dirty_block {
 	struct dirty_block *next; /* of the bucket */
 	uint64_t block;
 	bool lost; /* what was written before can not become durable any more */
+	bool stale; /* discarded, and reads show what was there, until a crash */
 	struct list_node versions;
 	/* In a wreck: its kind; what was durable at the crash, kept if that was
 	 * real; and what is left, which one version is, or what is torn. */
@@ -148,11 +149,9 @@ static struct dirty_block **find_dirty(struct sim_device *sd, uint64_t block)
 	return p;
 }
 
-static void add_version(struct sim_device *sd, uint64_t block,
-			const unsigned char *data, uint64_t seq, uint64_t stamp)
+static struct dirty_block *make_dirty(struct sim_device *sd, uint64_t block)
 {
 	struct dirty_block **p = find_dirty(sd, block);
-	struct version *v = must(malloc(sizeof(*v)));
 
 	if (*p == NULL) {
 		*p = must(calloc(1, sizeof(**p)));
@@ -160,10 +159,21 @@ static void add_version(struct sim_device *sd, uint64_t block,
 		list_init(&(*p)->versions);
 		list_push_back(&sd->dirty, &(*p)->link);
 	}
+	return *p;
+}
+
+static struct dirty_block *add_version(struct sim_device *sd, uint64_t block,
+				       const unsigned char *data, uint64_t seq,
+				       uint64_t stamp)
+{
+	struct dirty_block *b = make_dirty(sd, block);
+	struct version *v = must(malloc(sizeof(*v)));
+
 	v->seq = seq;
 	v->stamp = stamp;
 	memcpy(v->data, data, BLOCK_SIZE);
-	list_push_back(&(*p)->versions, &v->link);
+	list_push_back(&b->versions, &v->link);
+	return b;
 }
 
 static void free_dirty(struct dirty_block *b)
@@ -216,7 +226,7 @@ static void settle(struct sim_device *sd, uint64_t seq)
 			free(v);
 			b->lost = false;
 		}
-		if (list_empty(&b->versions) && !b->lost)
+		if (list_empty(&b->versions) && !b->lost && !b->stale)
 			forget_dirty(sd, b->block);
 	}
 }
@@ -249,12 +259,35 @@ static void put_block(struct sim_device *sd, uint64_t block,
 	memcpy(current_at(sd, block), data, BLOCK_SIZE);
 	sd->current_stamps[block] = ++sd->stamp;
 	if (!durable) {
-		add_version(sd, block, data, sd->seq, sd->stamp);
+		add_version(sd, block, data, sd->seq, sd->stamp)->stale = false;
 		return;
 	}
 	forget_dirty(sd, block);
 	memcpy(durable_at(sd, block), data, BLOCK_SIZE);
 	sd->durable_stamps[block] = sd->stamp;
+}
+
+/* One block of a discard that completes. Reads may go on finding what was there,
+ * for good, or until a crash shows that it is gone. */
+static void discard_block(struct sim_device *sd, uint64_t block, bool durable)
+{
+	static const unsigned char zeroes[BLOCK_SIZE];
+	uint64_t roll = random_below(sd, 8);
+
+	if (roll > 1) {
+		put_block(sd, block, zeroes, durable);
+		return;
+	}
+	if (roll == 1)
+		return;
+	if (!durable) {
+		add_version(sd, block, zeroes, sd->seq, ++sd->stamp);
+	} else {
+		forget_dirty(sd, block);
+		memset(durable_at(sd, block), 0, BLOCK_SIZE);
+		sd->durable_stamps[block] = ++sd->stamp;
+	}
+	make_dirty(sd, block)->stale = true;
 }
 
 /* Vectors need not end at blocks. */
@@ -591,7 +624,7 @@ static void drop_under_way(struct sim_device *sd, struct dirty_block *b)
 		list_remove(n);
 		free(v);
 	}
-	if (list_empty(&b->versions) && !b->lost)
+	if (list_empty(&b->versions) && !b->lost && !b->stale)
 		forget_dirty(sd, b->block);
 }
 
@@ -661,11 +694,12 @@ static void write_blocks(struct sim_device *sd, const struct vdo_device_io *io)
 
 	sd->seq++;
 	for (uint64_t i = 0; i < io->length / BLOCK_SIZE; i++) {
-		/* A discarded block may keep its content as well. */
-		if (io->op == VDO_DEVICE_DISCARD && random_below(sd, 4) == 0)
-			continue;
-		put_block(sd, io->offset / BLOCK_SIZE + i,
-			  content(io, i, data), durable);
+		uint64_t block = io->offset / BLOCK_SIZE + i;
+
+		if (io->op == VDO_DEVICE_DISCARD)
+			discard_block(sd, block, durable);
+		else
+			put_block(sd, block, content(io, i, data), durable);
 	}
 }
 

@@ -19,6 +19,8 @@
  *      A durable write is never undone by an older one.
  *      Part of what a flush that fails should have covered is lost for good:
  *      reads find it until the crash.
+ *      A discard is a write of zeroes, but reads may find what was there before
+ *      until the crash, or for good.
  *  (3) After a crash all I/O through devices opened before it fails with -EIO
  *      and changes nothing.
  *  (4) Where only the process dies, each block of the writes that are under way

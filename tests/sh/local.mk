@@ -29,6 +29,7 @@ sh_tests = \
 	%D%/python.sh \
 	%D%/readme.sh \
 	%D%/rebuild.sh \
+	%D%/reclaim.sh \
 	%D%/same-storage.sh \
 	%D%/savings.sh \
 	%D%/spdx.sh \

@@ -373,6 +373,7 @@ void run_all(uint64_t seed, const struct limits *limits, bool verbose)
 	while (cycles-- > 0 && cycle(&r))
 		continue;
 	check_forget(&r);
+	totals.discards += sim_device_count(r.sd, VDO_DEVICE_DISCARD);
 	for (unsigned op = 0; op < ARRAY_SIZE(totals.failed); op++)
 		totals.failed[op] +=
 			sim_device_count_failed(r.sd, (enum vdo_device_op)op);

@@ -7,6 +7,8 @@
 
 #include "tests/sim/sim.h"
 
+#include <errno.h>
+
 /* ------------------------------------------------------------------- errors */
 
 /* One kind, from somewhere on. */
@@ -26,6 +28,19 @@ void fault_errors(struct run *r)
 	r->faulty = true;
 	r->lossy = true; /* an unreadable map page is enough */
 	say(r, "  faults of %x after %" PRIu64, fault.ops, fault.skip);
+	sim_device_fault(r->sd, &fault);
+}
+
+/* Space is not taken back any more, which is no harm. */
+void fault_discards(struct run *r)
+{
+	struct sim_fault fault = {
+		.ops = SIM_OP(VDO_DEVICE_DISCARD),
+		.skip = any_size(r, 5) - 1,
+		.result = percent(r, 50) ? -EIO : -EOPNOTSUPP,
+	};
+
+	say(r, "  discards fail after %" PRIu64, fault.skip);
 	sim_device_fault(r->sd, &fault);
 }
 
@@ -175,6 +190,8 @@ void fault_arm(struct run *r)
 		sim_device_crash_at(r->sd, any_size(r, r->is_long ? 14 : 11));
 	} else if (what < 87) {
 		fault_errors(r);
+	} else if (what < 90) {
+		fault_discards(r);
 	}
 }
 

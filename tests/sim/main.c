@@ -97,11 +97,11 @@ static void run_many(uint64_t seed, uint64_t runs, const struct limits *l)
 	       "%" PRIu64 " openings on a pool; rot: %" PRIu64
 	       " volumes that were closed, %" PRIu64 " that were not, %" PRIu64
 	       " of them refused or read-only; short storage: %" PRIu64
-	       "; trimmed: %" PRIu64
-	       "; %" PRIu64 " maps; %" PRIu64 " calls held\n",
+	       "; trimmed: %" PRIu64 ", discards of these and of volumes in use: "
+	       "%" PRIu64 "; %" PRIu64 " maps; %" PRIu64 " calls held\n",
 	       totals.rebuilds_open, totals.pools, totals.rots,
 	       totals.rots_open, totals.rots_found, totals.short_devices,
-	       totals.trims, totals.maps, totals.held);
+	       totals.trims, totals.discards, totals.maps, totals.held);
 	printf("sim: %" PRIu64 " were suspended, %" PRIu64
 	       " copies of them opened; %" PRIu64 " grew, %" PRIu64
 	       " crashes meanwhile; %" PRIu64 " got another engine, %" PRIu64

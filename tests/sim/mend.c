@@ -85,11 +85,15 @@ static int rebuild_once(struct run *r, unsigned flags,
 /* Free blocks are given back, as far as power lasts. */
 void mend_trim(struct run *r)
 {
-	struct vdo_device *d = plug(r);
 	struct vdo_error error = {0};
+	struct vdo_device *d;
 	struct vdo_job *job;
 	int result;
 
+	if (r->no_discard)
+		return;
+	d = plug(r);
+	sim_device_clear_faults(r->sd);
 	if (percent(r, 30))
 		sim_device_crash_at(r->sd, any_size(r, 9));
 	result = vdo_trim_device(d, NULL, &job, &error);

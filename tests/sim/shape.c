@@ -189,6 +189,7 @@ void shape_format(struct run *r)
 		.block_count = 1500 + dice(r, 2500),
 		.volatile_cache = percent(r, 90),
 		.flush_factor = percent(r, 25) ? 1 + (unsigned)dice(r, 20) : 1,
+		.no_discard = percent(r, 15),
 	};
 	struct vdo_error error;
 	struct vdo_config *c;
@@ -222,6 +223,7 @@ void shape_format(struct run *r)
 	    device.volatile_cache ? " cache" : "",
 	    device.fua_lies ? " lies" : "");
 	r->fua_lies = device.fua_lies;
+	r->no_discard = device.no_discard;
 	r->block_count = device.block_count;
 	r->sd = sim_device_create(&device);
 	if (percent(r, 20))
@@ -252,6 +254,11 @@ static void random_settings(struct run *r, struct settings *s)
 {
 	static const unsigned depths[] = {16, 17, 32, 64, 200, 1024};
 	static const unsigned buffers[] = {1, 1, 2, 3};
+	static const unsigned freed[] = {1, 2, 8, 64};
+	static const enum settings_reclaim reclaims[] = {
+		RECLAIM_SETTING_AUTO, RECLAIM_SETTING_ON, RECLAIM_SETTING_ON,
+		RECLAIM_SETTING_CLOSE,
+	};
 	static const uint64_t merges[] = {0, 2 * BLOCK_SIZE, 64 * BLOCK_SIZE};
 	static const uint64_t caches[] = {0, 32 << 10, 1 << 20};
 	struct vdo_config *c;
@@ -295,8 +302,13 @@ static void random_settings(struct run *r, struct settings *s)
 		s->open.slab_buffers = CHOOSE(r, buffers);
 	if (percent(r, 40))
 		s->open.recovery_batch = 1 + dice(r, 600);
-	say(r, "  slab-buffers %u recovery-batch %" PRIu64,
-	    s->open.slab_buffers, s->open.recovery_batch);
+	s->open.reclaim = CHOOSE(r, reclaims);
+	if (percent(r, 80))
+		s->open.reclaim_blocks = CHOOSE(r, freed);
+	say(r, "  slab-buffers %u recovery-batch %" PRIu64
+	       " reclaim %d of %u",
+	    s->open.slab_buffers, s->open.recovery_batch, (int)s->open.reclaim,
+	    s->open.reclaim_blocks);
 	vdo_config_free(c);
 }
 
@@ -335,6 +347,9 @@ static int open_publicly(struct run *r, enum opening how,
 		abort();
 	vdo_config_set_log(c, print_log, r);
 	vdo_config_set(c, "cache", "1M", NULL);
+	if (percent(r, 50))
+		vdo_config_set(c, "reclaim", percent(r, 70) ? "on" : "close",
+			       NULL);
 	config_set(r, c, "depth", 16 + dice(r, 100));
 	if (how == OPEN_INLINE) {
 		vdo_config_set(c, "executor", "inline", NULL);

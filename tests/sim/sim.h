@@ -47,6 +47,7 @@ struct totals {
 	uint64_t rebuilds;
 	uint64_t rebuilds_open;	 /* of volumes that were only not closed */
 	uint64_t trims;
+	uint64_t discards; /* of these, and while volumes were open */
 	uint64_t rebuilds_cut;	 /* crashes in rebuilds */
 	uint64_t read_only;	 /* crashes in read-only mode */
 	uint64_t rots, rots_open; /* of volumes that were closed, and not */
@@ -121,6 +122,7 @@ struct run {
 	uint64_t grown_physical, grown_logical;
 	uint64_t bio_offset;
 	bool fua_lies;
+	bool no_discard;
 	bool has_index;
 	bool old_pages; /* what was never written looks like pages */
 	bool tight; /* journals wrap all the time */
@@ -319,6 +321,7 @@ void fault_watch(struct run *r);
 void fault_arm(struct run *r);
 /* Errors come from now on. */
 void fault_errors(struct run *r);
+void fault_discards(struct run *r);
 void fault_disarm(struct run *r);
 void fault_spring(struct run *r);
 /* A flush, or a write with FUA, ended well. */

@@ -7,6 +7,12 @@ TESTS += tests/unit/test_pbnlock
 tests_unit_test_pbnlock_SOURCES = tests/unit/test_pbnlock.c $(DEPOT_FIXTURE)
 tests_unit_test_pbnlock_LDADD = $(UNIT_LIBS)
 
+check_PROGRAMS += tests/unit/test_depot_reclaim
+TESTS += tests/unit/test_depot_reclaim
+tests_unit_test_depot_reclaim_SOURCES = \
+	tests/unit/test_depot_reclaim.c $(DEPOT_FIXTURE)
+tests_unit_test_depot_reclaim_LDADD = $(UNIT_LIBS)
+
 check_PROGRAMS += tests/unit/test_refs
 TESTS += tests/unit/test_refs
 tests_unit_test_refs_SOURCES = tests/unit/test_refs.c $(DEPOT_FIXTURE)

@@ -74,6 +74,8 @@ static bool is_held(const struct fx_device *v, enum vdo_device_op op, pbn_t pbn)
 	switch (op) {
 	case VDO_DEVICE_FLUSH:
 		return v->hold_flushes;
+	case VDO_DEVICE_DISCARD:
+		return v->hold_discards;
 	case VDO_DEVICE_WRITE:
 		return pbn >= v->hold_from && pbn < v->hold_to;
 	case VDO_DEVICE_READ:
@@ -93,7 +95,8 @@ static void submit(void *ctx, struct vdo_device_io *io)
 		return;
 	}
 	if (v->log_count < ARRAY_SIZE(v->log))
-		v->log[v->log_count++] = (struct fx_log){io->op, pbn};
+		v->log[v->log_count++] = (struct fx_log){
+			io->op, pbn, io->length / BLOCK_SIZE};
 	if (v->fail_in > 0 && --v->fail_in == 0) {
 		io->complete(io, -EIO);
 	} else if (is_held(v, io->op, pbn)) {
@@ -117,7 +120,7 @@ void fx_release(struct fx *f)
 
 	f->dev.hold_from = f->dev.hold_to = 0;
 	f->dev.read_from = f->dev.read_to = 0;
-	f->dev.hold_flushes = false;
+	f->dev.hold_flushes = f->dev.hold_discards = false;
 	f->dev.held_count = 0;
 	for (unsigned i = 0; i < n; i++)
 		carry_out(&f->dev, f->dev.held[i]);

@@ -30,6 +30,7 @@
 struct fx_log {
 	enum vdo_device_op op;
 	pbn_t pbn;
+	uint64_t count;
 };
 
 struct fx_device {
@@ -41,7 +42,7 @@ struct fx_device {
 	uint64_t blocks;
 	pbn_t hold_from, hold_to; /* writes there are held back */
 	pbn_t read_from, read_to; /* reads there are, too */
-	bool hold_flushes;
+	bool hold_flushes, hold_discards;
 	struct vdo_device_io *held[FX_HELD];
 	unsigned held_count;
 	long fail_in; /* this I/O from now fails, 1 the next; 0 none */

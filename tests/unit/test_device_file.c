@@ -313,6 +313,13 @@ START_TEST(discards_make_holes)
 	}
 	memset(buf, 7, 3 * BLOCK_SIZE);
 	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_WRITE, 5, buf, 3), 0);
+	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_DISCARD, 6, NULL, 1),
+			 0);
+	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_READ, 5, buf, 3), 0);
+	for (unsigned i = 0; i < 3 * BLOCK_SIZE; i++)
+		ck_assert_uint_eq(buf[i], i / BLOCK_SIZE == 1 ? 0 : 7);
+	memset(buf, 7, 3 * BLOCK_SIZE);
+	ck_assert_int_eq(run_one(fx.d, fx.x, VDO_DEVICE_WRITE, 5, buf, 3), 0);
 	ck_assert_int_eq(device_discard(fx.d, 6 * BLOCK_SIZE, BLOCK_SIZE), 0);
 	ck_assert_int_eq(device_discard(fx.d, BLOCKS * BLOCK_SIZE, BLOCK_SIZE),
 			 -ERANGE);

@@ -692,21 +692,35 @@ END_TEST
 
 START_TEST(discards)
 {
-	unsigned zeroed = 0;
+	unsigned zeroed = 0, shown = 0, undone = 0;
 
 	for (uint64_t seed = 0; seed < SEEDS; seed++) {
 		struct sim_device *sd = make(seed);
 		struct vdo_device *d = sim_device_open(sd, NULL);
+		int value;
 
 		ck_assert_int_eq(put(d, 1, 4, 0), 0);
 		ck_assert_int_eq(run(d, VDO_DEVICE_DISCARD, 0, 1, NULL, 1), 0);
-		ck_assert(value_of(sd, 1) == 0 || value_of(sd, 1) == 4);
-		zeroed += value_of(sd, 1) == 0;
+		value = value_of(sd, 1);
+		ck_assert(value == 0 || value == 4);
+		zeroed += value == 0;
+		if (seed % 2 == 0)
+			ck_assert_int_eq(run(d, VDO_DEVICE_FLUSH, 0, 0, NULL, 0),
+					 0);
+		ck_assert_int_eq(value_of(sd, 1), value);
+		sim_device_crash(sd);
+		/* What is shown may be gone; what is gone does not come back
+		 * after a flush. */
+		shown += seed % 2 == 0 && value == 4 && value_of(sd, 1) == 0;
+		undone += value == 0 && value_of(sd, 1) == 4;
+		ck_assert(seed % 2 != 0 || value != 0 || value_of(sd, 1) == 0);
 		vdo_device_close(d);
 		sim_device_destroy(sd);
 	}
 	ck_assert_uint_gt(zeroed, 0);
 	ck_assert_uint_lt(zeroed, SEEDS);
+	ck_assert_uint_gt(shown, 0);
+	ck_assert_uint_gt(undone, 0);
 }
 END_TEST
 

@@ -35,6 +35,7 @@ VOLUME_TESTS = \
 	tests/volume/test_open_job \
 	tests/volume/test_read_only \
 	tests/volume/test_rebuild \
+	tests/volume/test_reclaim \
 	tests/volume/test_recovery \
 	tests/volume/test_recovery_journal \
 	tests/volume/test_short_threads \
@@ -55,6 +56,8 @@ check_PROGRAMS += $(VOLUME_TESTS)
 TESTS += $(VOLUME_TESTS)
 tests_volume_test_budget_SOURCES = %D%/test_budget.c
 tests_volume_test_budget_LDADD = $(UNIT_LIBS)
+tests_volume_test_reclaim_SOURCES = %D%/test_reclaim.c
+tests_volume_test_reclaim_LDADD = $(UNIT_LIBS)
 tests_volume_test_help_SOURCES = %D%/test_help.c
 tests_volume_test_help_LDADD = $(UNIT_LIBS)
 tests_volume_test_io_SOURCES = %D%/test_io.c

@@ -450,9 +450,9 @@ static uint64_t bytes_taken(const char *path)
 START_TEST(of_a_file)
 {
 	static const char *const engines[] = {
-		"executor=native io-engine=threads",
-		"executor=native io-engine=auto direct=on",
-		"executor=inline",
+		"reclaim=off executor=native io-engine=threads",
+		"reclaim=off executor=native io-engine=auto direct=on",
+		"reclaim=off executor=inline",
 	};
 	char path[] = "libvdo-trim-XXXXXX";
 	struct vdo_config *c = fixture_config("size=64M force=on");

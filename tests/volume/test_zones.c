@@ -99,6 +99,7 @@ static const struct choice choices[] = {
 	{"era", {"1", "auto", "3", "2", "auto"}, FOR_ALL},
 	{"io-merge", {"0", "64K", "256K", "4K", "1M"}, FOR_ALL},
 	{"block-cache", {"0", "1M", "64K", "8M", "0"}, FOR_ALL},
+	{"reclaim", {"on", "close", "on", "off", "auto"}, FOR_ALL},
 	{"space-warn", {"0", "50", "90", "1", "100"}, FOR_ALL},
 	{"on-full", {"hold", "fail", "hold", "hold", "fail"}, FOR_ALL},
 	{"compression", {"off", "on", "on", "off", "on"}, FOR_ALL},
