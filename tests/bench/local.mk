@@ -23,6 +23,9 @@ check_PROGRAMS += tests/bench/zones-bench
 tests_bench_zones_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/writers.c \
 	%D%/writers.h %D%/zones-bench.c
 tests_bench_zones_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
+check_PROGRAMS += tests/bench/reclaim-bench
+tests_bench_reclaim_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/reclaim-bench.c
+tests_bench_reclaim_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
 check_PROGRAMS += tests/bench/sub-bench
 tests_bench_sub_bench_SOURCES = %D%/bench.c %D%/bench.h %D%/sub-bench.c
 tests_bench_sub_bench_LDADD = lib/libcore.la $(LZ4_LIBS)
@@ -40,7 +43,7 @@ bench_programs = tests/bench/vdo-bench tests/bench/index-bench \
 	tests/bench/queue-bench tests/bench/hash-bench \
 	tests/bench/discard-bench tests/bench/copy-bench \
 	tests/bench/grow-bench tests/bench/sub-bench \
-	tests/bench/zones-bench
+	tests/bench/zones-bench tests/bench/reclaim-bench
 
 # BENCH_ROWS="file-* unique" are the rows, all by default; BENCH_DEVICE=PATH and
 # BENCH_DEVICE_SIZE=BYTES the file of those on a file.
@@ -57,6 +60,7 @@ bench: $(bench_programs) all
 	$(AM_V_at)tests/bench/grow-bench
 	$(AM_V_at)tests/bench/zones-bench
 	$(AM_V_at)tests/bench/sub-bench
+	$(AM_V_at)tests/bench/reclaim-bench
 
 # Rates over depths and sizes as pictures, in plots/.
 bench-plots: tests/bench/vdo-bench
