@@ -408,6 +408,40 @@ START_TEST(test_hold_grow)
 }
 END_TEST
 
+/* Another engine goes on with them, and tells what becomes free. */
+START_TEST(test_hold_renew)
+{
+	struct fixture f;
+	struct large l[4];
+	struct told t;
+	uint64_t n;
+
+	if (_i == KIND_SIM)
+		return; /* it has threads=3, which is no option of the caller's */
+	told_init(&t);
+	fixture_init(&f, _i, "size=6M logical-size=8M");
+	fixture_open(&f, HOLD "depth=16");
+	ck_assert_int_eq(vdo_space_watch(f.volume, NULL, 0, note, &t), 0);
+	n = fill(&f, V_UNIQUE(1));
+	for (unsigned i = 0; i < 4; i++)
+		large_write(&l[i], &f, n + 20 * i, 5,
+			    V_UNIQUE(20000 + 100 * i), 0);
+	until_held(&f, 4);
+	ck_assert_int_eq(vdo_volume_set(f.volume, "physical-zones", "3",
+					&f.error),
+			 0);
+	until_held(&f, 4);
+	fixture_discard(&f, 20, 20);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_int_eq(large_wait(&l[i]), 0);
+	fixture_until(&f, told_count(&t) >= 2 &&
+				  told_at(&t, told_count(&t) - 1).event ==
+					  VDO_SPACE_GOES_ON);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* They end with the error when the policy changes, and when the volume is closed or
  * abandoned. */
 START_TEST(test_hold_ends)
@@ -623,6 +657,7 @@ int main(void)
 	tc = unit_case("hold");
 	tcase_add_loop_test(tc, test_hold_discard, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_hold_grow, 0, FIXTURE_KINDS);
+	tcase_add_loop_test(tc, test_hold_renew, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_hold_ends, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_hold_not, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_hold_storage, 0, FIXTURE_KINDS);
