@@ -474,6 +474,10 @@ static bool make_room(struct run *r)
 	if (parked == 0)
 		return false;
 	totals.held += parked;
+	/* A block for data, and new pages that lead to it. */
+	if (depot_used(r->v->volume->depot) + 10 <=
+	    depot_size(r->v->volume->depot))
+		die(r, "calls are held, but there is space");
 	if (percent(r, 30)) {
 		set_on_full(r, false);
 		return true;
