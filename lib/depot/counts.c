@@ -180,6 +180,7 @@ void counts_fall_behind(struct slab *s)
 	counts_set_exact(s, false);
 	if (!s->loading)
 		alloc_reorder(s);
+	fill_freed(s->zone); /* some of it may be, so an allocation loads it */
 }
 
 /* What leaves is still complete: it stays. */

@@ -94,7 +94,8 @@ static inline void count_allocated(struct slab *s, uint32_t offset, int sign)
 	s->blocks[offset / COUNTS_PER_BLOCK].allocated += (uint16_t)sign;
 	s->free_count -= (uint32_t)sign;
 	counter_add(&z->stats.allocated, (uint64_t)(int64_t)sign);
-	if (unlikely((counter_get(&z->stats.allocated) & z->fill_mask) == 0))
+	if (unlikely((counter_get(&z->stats.allocated) & z->fill_mask) == 0 ||
+		     s->free_count == 0))
 		fill_look(z);
 	if (sign < 0)
 		fill_freed(z);

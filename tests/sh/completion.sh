@@ -37,7 +37,8 @@ if bash -c : 2>/dev/null; then
 		"$(ask_bash _vdoctl vdoctl read x -o compression = of)"
 	expect bash switches --keep-last \
 		"$(ask_bash _dedup_copy dedup-copy --keep-l)"
-	expect bash options executor= "$(ask_bash _dedup_copy dedup-copy -o exec)"
+	expect bash options "executor= executor-width=" \
+		"$(ask_bash _dedup_copy dedup-copy -o exec)"
 fi
 
 ask_fish()

@@ -646,6 +646,47 @@ START_TEST(test_hold_many)
 }
 END_TEST
 
+/* What is discarded in a slab whose counts were dropped is not known to be free: a
+ * held call has it loaded. */
+START_TEST(test_hold_dropped)
+{
+	struct fixture f;
+	struct pending p;
+
+	fixture_init(&f, KIND_SIM, "size=32M logical-size=100M");
+	f.counts_memory = 1;
+	fixture_open(&f, HOLD "depth=16");
+	pending_write(&p, &f, fill(&f, V_UNIQUE(1)), V_UNIQUE(20000), 0);
+	until_held(&f, 1);
+	ck_assert_uint_gt(fixture_stat(&f, "path.slabsDropped"), 3);
+	fixture_discard(&f, 20, 5);
+	fixture_discard(&f, 320, 5);
+	fixture_flush(&f);
+	ck_assert_int_eq(pending_wait(&p), 0);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* The last block of a volume is told of, whatever its size. */
+START_TEST(test_full_is_told)
+{
+	static const unsigned percents[] = {100};
+	struct fixture f;
+	struct told t;
+
+	told_init(&t);
+	fixture_init(&f, KIND_INLINE,
+		     "size=64M slab-bits=11 logical-size=128M");
+	fixture_open(&f, "compression=off space-warn=0");
+	ck_assert_int_eq(vdo_space_watch(f.volume, percents, 1, note, &t), 0);
+	for (uint64_t n = 0;
+	     fixture_try_write(&f, n, V_UNIQUE(1 + n), 0) != -ENOSPC; n++)
+		ck_assert_uint_lt(n, f.logical_blocks - 1);
+	expect(&f, &t, 0, VDO_SPACE_ROSE, 100);
+	fixture_fini(&f);
+}
+END_TEST
+
 int main(void)
 {
 	TCase *tc = unit_case("fill");
@@ -656,6 +697,8 @@ int main(void)
 	tcase_add_loop_test(tc, test_refused, 0, FIXTURE_KINDS);
 	tc = unit_case("hold");
 	tcase_add_loop_test(tc, test_hold_discard, 0, FIXTURE_KINDS);
+	tcase_add_test(tc, test_hold_dropped);
+	tcase_add_test(tc, test_full_is_told);
 	tcase_add_loop_test(tc, test_hold_grow, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_hold_renew, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, test_hold_ends, 0, FIXTURE_KINDS);
