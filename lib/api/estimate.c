@@ -96,16 +96,50 @@ static void do_nothing(void *ctx, struct vdo_device_io *io)
 	VDO_ASSERT(!"nothing is read or written");
 }
 
-static int measure(const struct vdo_device *device, const struct settings *s,
+/* What choices depend on: is it a file, and does it have all of its storage? */
+static bool tell_space(void *ctx, uint64_t *free_bytes, uint64_t *taken_bytes)
+{
+	VDO_ASSERT(ctx != NULL);
+	*free_bytes = 0;
+	*taken_bytes = *(const uint64_t *)ctx;
+	return true;
+}
+
+static const struct device_file_ops file_nowhere = {.space = tell_space};
+
+/* As @device, or as the file that would be made; @taken: of its storage. */
+static void resemble(struct vdo_device *nowhere, struct vdo_device *device,
+		     uint64_t *taken)
+{
+	uint64_t free_bytes;
+
+	*taken = 0;
+	nowhere->ctx = taken;
+	if (device == NULL || device->file != NULL) {
+		/* It may be open for reading only now. */
+		nowhere->file = &file_nowhere;
+		nowhere->flags = VDO_DEVICE_CAN_DISCARD;
+	}
+	if (device == NULL)
+		return;
+	nowhere->immediate = device->immediate;
+	nowhere->block_device = device->block_device;
+	nowhere->flags |= device->flags & VDO_DEVICE_CAN_DISCARD;
+	nowhere->size_bytes = MAX(nowhere->size_bytes, device->size_bytes);
+	if (!device_space(device, &free_bytes, taken))
+		*taken = 0;
+}
+
+static int measure(struct vdo_device *device, const struct settings *s,
 		   const struct plan *p, struct vdo_estimate *e,
 		   struct vdo_error *error)
 {
 	struct vdo_device nowhere = {
 		.submit = do_nothing,
 		.size_bytes = p->sb.physical_blocks * BLOCK_SIZE,
-		.immediate = device != NULL && device->immediate,
 	};
 	struct settings silent = *s;
+	uint64_t taken;
 	struct volume_memory memory;
 	struct front *front = NULL;
 	struct executor *x;
@@ -114,6 +148,7 @@ static int measure(const struct vdo_device *device, const struct settings *s,
 	if (result != 0)
 		return result;
 	silent.log = (struct log){0};
+	resemble(&nowhere, device, &taken);
 	result = handle_create_front(x, s->open.depth, &front);
 	if (result == 0)
 		result = volume_measure(&nowhere, x, front, &silent,

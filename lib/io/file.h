@@ -25,6 +25,9 @@ enum device_direct {
 	DIRECT_WRITES, /* what a volume writes, where reads see it */
 };
 
+/* Worker threads of DEVICE_THREADS, by default. */
+#define FILE_THREADS 4u
+
 struct device_options {
 	enum device_engine engine;
 	unsigned threads; /* worker threads of DEVICE_THREADS; 0: default */

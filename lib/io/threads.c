@@ -18,8 +18,7 @@
 #include "base/alloc.h"
 #include "exec/system.h"
 
-#define THREADS_DEFAULT 4
-#define THREADS_MAX     64
+#define THREADS_MAX 64
 
 struct threads {
 	struct file *file;
@@ -107,7 +106,7 @@ void threads_destroy(struct threads *t)
 
 int threads_create(struct file *f, struct threads **threads)
 {
-	unsigned want = f->threads ? f->threads : THREADS_DEFAULT;
+	unsigned want = f->threads ? f->threads : FILE_THREADS;
 	struct threads *t = alloc_zeroed(1, sizeof(*t));
 	int r = 0;
 

@@ -23,6 +23,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "io/blockcache.h"
+#include "io/file.h"
 #include "volume/volume_priv.h"
 
 /* Leaf pages for one per mille of the volume or so; 128 MiB at most. */
@@ -190,6 +191,14 @@ static void divide(struct elastic *leaves, struct elastic *counts,
 	give(blocks, MIN(blocks->most, leaves->given + counts->given), left);
 }
 
+/* Threads of the file, if it has any. */
+static unsigned file_threads(const struct device_options *o)
+{
+	if (o->threads != 0)
+		return o->threads;
+	return o->engine == DEVICE_THREADS ? FILE_THREADS : 0;
+}
+
 static void know_growth(struct volume *v)
 {
 	struct memory_part *p = v->memory.parts;
@@ -211,7 +220,8 @@ static void know_growth(struct volume *v)
 			THREAD_BYTES * v->executor->thread_count;
 	if (!v->device->immediate)
 		p[MEMORY_THREADS].fixed +=
-			FILE_BYTES + THREAD_BYTES * v->settings.device.threads;
+			FILE_BYTES +
+			THREAD_BYTES * file_threads(&v->settings.device);
 }
 
 /* Make what has got its size. */

@@ -6,9 +6,11 @@
 #include "build.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/handle.h"
 #include "base/alloc.h"
@@ -137,6 +139,70 @@ START_TEST(test_estimate_of_nothing)
 }
 END_TEST
 
+/* What is given back is noted where it is: in a file with holes, which one that is
+ * yet to be made has as well. */
+START_TEST(test_estimate_of_a_file)
+{
+	static const char *const reclaim[] = {"auto", "off", "on"};
+	char path[] = "libvdo-budget-XXXXXX";
+	struct vdo_config *c = fixture_config(
+		"size=64M slab-bits=9 slab-journal-blocks=8 profile=small "
+		"index-memory=none executor=inline io-engine=threads");
+	struct vdo_estimate planned, there;
+	uint64_t slabs[4];
+	struct vdo_volume *v;
+	struct vdo_error e;
+	int fd = mkstemp(path);
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (i == 3)
+			ck_assert_int_eq(posix_fallocate(fd, 0, 64 << 20), 0);
+		ck_assert_int_eq(vdo_config_set(c, "reclaim", reclaim[i % 3],
+						&e), 0);
+		ck_assert_int_eq(vdo_estimate(i == 0 ? NULL : path, c, &planned,
+					      sizeof(planned), &e), 0);
+		if (i == 0)
+			ck_assert_int_eq(vdo_format(path, c, &e), 0);
+		ck_assert_int_eq(vdo_estimate(path, c, &there, sizeof(there),
+					      &e), 0);
+		ck_assert_mem_eq(&planned, &there, sizeof(there));
+		ck_assert_int_eq(vdo_open(path, c, &v, &e), 0);
+		ck_assert_uint_le(memory_most(&v->volume->memory),
+				  there.memory_most + 4096);
+		ck_assert_uint_ge(memory_most(&v->volume->memory) + 4096,
+				  there.memory_most);
+		ck_assert_int_eq(vdo_close(v), 0);
+		slabs[i] = there.slabs;
+	}
+	ck_assert_uint_gt(slabs[0], slabs[1]);
+	ck_assert_uint_eq(slabs[2], slabs[0]);
+	ck_assert_uint_eq(slabs[3], slabs[1]);
+	close(fd);
+	unlink(path);
+	vdo_config_free(c);
+}
+END_TEST
+
+/* A file that is read and written by threads has some by default. */
+START_TEST(test_estimate_of_threads)
+{
+	struct vdo_config *c = fixture_config(
+		"size=64M executor=inline profile=small io-engine=threads");
+	struct vdo_estimate four, one, by_default;
+	struct vdo_error e;
+
+	ck_assert_int_eq(vdo_estimate(NULL, c, &by_default, sizeof(four), &e),
+			 0);
+	ck_assert_int_eq(vdo_config_set(c, "io-threads", "4", &e), 0);
+	ck_assert_int_eq(vdo_estimate(NULL, c, &four, sizeof(four), &e), 0);
+	ck_assert_int_eq(vdo_config_set(c, "io-threads", "1", &e), 0);
+	ck_assert_int_eq(vdo_estimate(NULL, c, &one, sizeof(one), &e), 0);
+	ck_assert_uint_eq(by_default.threads, four.threads);
+	ck_assert_uint_lt(one.threads, four.threads);
+	vdo_config_free(c);
+}
+END_TEST
+
 START_TEST(test_estimate_without_memory)
 {
 	struct vdo_config *c = fixture_config("size=1G memory=128M");
@@ -255,6 +321,8 @@ int main(void)
 			    FIXTURE_KINDS * SHAPES);
 	tcase_add_loop_test(tc, test_estimate, 0, 6);
 	tcase_add_test(tc, test_estimate_of_nothing);
+	tcase_add_test(tc, test_estimate_of_a_file);
+	tcase_add_test(tc, test_estimate_of_threads);
 	tcase_add_test(tc, test_estimate_without_memory);
 	tcase_add_loop_test(tc, test_memory_is_kept, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_too_little_memory);
