@@ -51,8 +51,13 @@ static void take_over(struct vdo_volume *v, struct volume *engine)
 int handle_change(struct vdo_volume *v, const struct settings *s,
 		  struct vdo_error *error)
 {
+	struct native_config before = handle_native_config(&v->settings);
 	struct volume *engine;
-	int result = resize(v, s, error);
+	int result;
+
+	/* As many as there are: what "auto" is may be another number by now. */
+	before.threads = v->executor->thread_count;
+	result = resize(v, s, error);
 
 	VDO_ASSERT(v->whole == NULL && queue_running == NULL);
 	if (result != 0)
@@ -62,7 +67,7 @@ int handle_change(struct vdo_volume *v, const struct settings *s,
 		take_over(v, engine);
 		v->settings = *s;
 	} else {
-		int back = resize(v, &v->settings, NULL);
+		int back = executor_resize(v->executor, &before);
 
 		VDO_ASSERT(back == 0); /* it has these threads */
 		(void)back;

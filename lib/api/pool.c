@@ -405,7 +405,7 @@ int pool_change_begin(struct vdo_volume *v, bool first, const char *name,
 	pthread_mutex_lock(&p->change);
 	if (name == NULL)
 		return error_missing(error, "name");
-	if (volume_is_read_only(engine_of(v)))
+	if (vdo_volume_is_read_only(v))
 		return error_set(
 			error, -VDO_EREADONLY,
 			"the volume is read-only: its sub-volumes cannot be "

@@ -111,6 +111,8 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 		return result;
 	}
 	volume_get_stats(engine_of(v), &values);
+	snprintf(s->read_only_reason, sizeof(s->read_only_reason), "%s",
+		 values.read_only_reason);
 	handle_leave(v);
 	add(s, "mode", "operating mode", "normal or read-only", 0);
 	s->stats[0].text = values.mode;
@@ -119,8 +121,6 @@ int vdo_stats_get(struct vdo_volume *v, struct vdo_stats **stats)
 	s->stats[1].text = values.advice.state;
 	add(s, "path.readOnlyReason", "reason of read-only mode",
 	    "the first error after which nothing is written; none", 0);
-	snprintf(s->read_only_reason, sizeof(s->read_only_reason), "%s",
-		 values.read_only_reason);
 	s->stats[2].text = s->read_only_reason;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		add(s, rows[i].name, rows[i].label, rows[i].help,

@@ -111,22 +111,15 @@ void volume_abandon(struct volume *v)
 	volume_destroy(v);
 }
 
-void volume_discard(struct volume *v)
-{
-	struct executor *x = v->executor;
-	struct topology t = v->topology;
-
-	v->topology.queues = NULL;
-	volume_destroy(v);
-	executor_release(x, t.queues, t.queue_count);
-	topology_destroy(&t);
-}
-
 void volume_destroy(struct volume *v)
 {
 	VDO_ASSERT(v->service != SERVICE_ON);
 	VDO_ASSERT(v->opening.done == NULL && v->closing.done == NULL);
 	VDO_ASSERT(v->suspending.done == NULL && v->resuming.done == NULL);
+	/* Somebody who helped a call on may have left a message that finds nothing
+	 * to do: what is posted runs before this returns. */
+	executor_release(v->executor, v->topology.queues,
+			 v->topology.queue_count);
 	components_destroy(v);
 	overlay_fini(v);
 	read_only_fini(v);

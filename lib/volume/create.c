@@ -309,7 +309,7 @@ int volume_create(struct vdo_device *device, struct executor *x,
 	result = take_steps(v, false);
 	v->error = NULL;
 	if (result != 0)
-		volume_discard(v);
+		volume_destroy(v);
 	else
 		*volume = v;
 	return result;

@@ -71,7 +71,7 @@ static int start(struct volume *old, const struct settings *s,
 	if (result == 0)
 		*engine = v;
 	else
-		volume_discard(v);
+		volume_destroy(v);
 	return result;
 }
 
@@ -82,6 +82,7 @@ int volume_renew(struct volume *v, const struct settings *s,
 	int result = rest(v, error);
 
 	VDO_ASSERT(v->service == SERVICE_STOPPED);
+	front_join(v->front); /* they still look at the engine */
 	if (result == 0)
 		result = start(v, s, engine, error);
 	if (result != 0) {
@@ -97,5 +98,5 @@ int volume_renew(struct volume *v, const struct settings *s,
 void volume_retire(struct volume *v)
 {
 	VDO_ASSERT(v->service == SERVICE_STOPPED);
-	volume_discard(v);
+	volume_destroy(v);
 }

@@ -310,7 +310,4 @@ const char *volume_insane(const struct volume *v);
 int components_create(struct volume *v) MUST_CHECK;
 void components_destroy(struct volume *v);
 
-/* Drop it, and give its queues back to the executor, which lives on. */
-void volume_discard(struct volume *v);
-
 #endif

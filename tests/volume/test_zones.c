@@ -729,6 +729,30 @@ START_TEST(test_no_memory)
 }
 END_TEST
 
+/* A change that fails leaves as many threads as there were, though by now "auto" is
+ * less: the caller may use one core only. */
+START_TEST(test_fails_with_fewer_cores)
+{
+	struct fixture f;
+	cpu_set_t one;
+
+	fixture_init(&f, KIND_NATIVE, "");
+	fixture_open(&f, "threads=2");
+	ck_assert_int_eq(vdo_volume_set(f.volume, "threads", "auto", NULL), 0);
+	fixture_write(&f, 0, 100, V_UNIQUE(1), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+	alloc_fail_at(30);
+	ck_assert_int_eq(vdo_volume_set(f.volume, "cache", "2M", NULL),
+			 -ENOMEM);
+	alloc_fail_at(0);
+	fixture_write(&f, 50, 100, V_UNIQUE(500), 0);
+	fixture_verify_all(&f);
+	fixture_fini(&f);
+}
+END_TEST
+
 /* The Nth operation of the storage fails: it has the one engine or the other, may
  * be read-only, and what was flushed is there. */
 START_TEST(test_storage_fails)
@@ -826,6 +850,7 @@ int main(void)
 	tcase_add_loop_test(tc, test_opened_read_only, 0, FIXTURE_KINDS);
 	tc = unit_case("errors");
 	tcase_add_loop_test(tc, test_no_memory, 0, 6);
+	tcase_add_test(tc, test_fails_with_fewer_cores);
 	tcase_add_loop_test(tc, test_storage_fails, 0, 18);
 	tcase_add_loop_test(tc, test_power_fails, 0, 6);
 	return unit_run();
