@@ -64,14 +64,18 @@ int depot_activate_slab(struct slab *s, bool counts)
 
 static void commit_tails(struct completion *c);
 
-/* Of a zone, in slabs. */
+/* Of a zone, in slabs. If there is enough for all, each zone keeps all it has. */
 static uint32_t counts_budget(const struct depot *d)
 {
-	uint64_t slabs = d->counts_memory / d->counts_bytes / d->zone_count;
+	uint64_t slabs = d->counts_memory / d->counts_bytes;
+	uint64_t budget = slabs / d->zone_count;
 
 	VDO_ASSERT(d->counts_bytes > 0);
+	if (slabs >= d->geo.slab_count)
+		budget = MAX(budget,
+			     div_up(d->geo.slab_count, d->zone_count));
 	return d->counts_memory == 0 ? UINT32_MAX
-				     : (uint32_t)MIN(slabs, UINT32_MAX);
+				     : (uint32_t)MIN(budget, UINT32_MAX);
 }
 
 void depot_set_counts_memory(struct depot *d, uint64_t bytes)

@@ -36,20 +36,25 @@ static struct depot_stats stats(void)
 	return s;
 }
 
-/* Close in good order and open with memory for the counts of @slabs slabs a zone,
- * without a limit if there are as many. */
-static void reopen(unsigned zones, unsigned slabs)
+/* Close in good order and open with @bytes for counts; 0: without a limit. */
+static void reopen_with(unsigned zones, uint64_t bytes)
 {
 	ck_assert_int_eq(fx_drain(f, true), 0);
 	ck_assert(!depot_unscrubbed(f->d));
 	f->sb.state = VOLUME_CLEAN;
 	f->sb.journal_start = ++f->seq;
 	f->entry = 0;
-	f->counts_memory = slabs == SLABS ? 0
-					  : slabs * zones * f->d->counts_bytes +
-						    1;
+	f->counts_memory = bytes;
 	fx_reopen(f, zones);
 	ck_assert_int_eq(fx_load(f, false), 0);
+}
+
+/* With memory for @slabs slabs a zone, without a limit if there are as many. */
+static void reopen(unsigned zones, unsigned slabs)
+{
+	reopen_with(zones, slabs == SLABS ? 0
+					  : slabs * zones * f->d->counts_bytes +
+						    1);
 }
 
 /* @blocks blocks of each slab are in use. */
@@ -172,6 +177,23 @@ START_TEST(few_are_read)
 	ck_assert_uint_eq(stats().allocated, SLABS * 5);
 	ck_assert_uint_eq(in_memory(), SLABS);
 	ck_assert_uint_eq(stats().slabs_loaded, 0);
+	compare();
+}
+END_TEST
+
+/* Zones do not have the same number of slabs; memory for all is used by all. */
+START_TEST(memory_for_all)
+{
+	create(64, 1);
+	for (unsigned less = 0; less < 2; less++) {
+		reopen_with(5, SLABS * f->d->counts_bytes - less);
+		for (unsigned i = 0; i < 3 * SLABS; i++)
+			lock_and_unlock(used[i % SLABS]);
+		if (less)
+			ck_assert_uint_gt(stats().slabs_dropped, 0);
+		else
+			ck_assert_uint_eq(stats().slabs_dropped, 0);
+	}
 	compare();
 }
 END_TEST
@@ -722,6 +744,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, NULL, teardown);
 	tcase_add_test(tc, left_on_disk);
 	tcase_add_loop_test(tc, few_are_read, 0, 2);
+	tcase_add_test(tc, memory_for_all);
 	tcase_add_test(tc, lock_waits);
 	tcase_add_test(tc, locked_stays);
 	tcase_add_test(tc, allocation_waits);
