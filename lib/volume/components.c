@@ -3,8 +3,8 @@
  * Building the components of a volume, lowest first, and wiring the upcalls.
  *
  * Sizes that follow from others are chosen here: how long a changed page may
- * stay in memory, how many block names are remembered, how many fragments may be
- * parked. What shares the memory gets its size when all are there (memory.c).
+ * stay in memory, how many fragments may be parked. What shares the memory gets
+ * its size when all are there (memory.c).
  */
 #include "build.h"
 
@@ -29,24 +29,6 @@ static uint64_t maximum_age(const struct volume *v)
 	if (age == 0)
 		age = 11738; /* what Linux makes of its default, 16380 */
 	return MAX(1, MIN(age, usable / 2));
-}
-
-/* A name for each block of the volume, at 16 bytes, up to 128 MiB, or a quarter
- * of option memory. */
-static uint64_t advice_entries(const struct volume *v)
-{
-	uint64_t n = v->settings.open.advice_entries;
-	uint64_t blocks = v->sb.depot_last_block - v->sb.depot_first_block;
-
-	VDO_ASSERT(v->sb.depot_last_block > v->sb.depot_first_block);
-	if (v->opened_read_only)
-		return 0;
-	if (n == 0)
-		n = MIN(MAX(blocks, 1024),
-			v->settings.open.memory == 0
-				? UINT64_C(8) << 20
-				: v->settings.open.memory / 64);
-	return n;
 }
 
 /* What may be parked in the packer: less than half of the requests. */
@@ -188,7 +170,7 @@ static int create_advice(struct volume *v)
 		.zone_count = t->hash_zones,
 		.queues = t->hash,
 		.asks_max = v->requests,
-		.entries_max = advice_entries(v),
+		.entries_max = memory_names(v),
 	};
 	int result;
 

@@ -34,6 +34,9 @@
  * megabyte for 2 GiB that are used again; what is below it, memory. */
 #define COUNTS_DEFAULT (UINT64_C(64) << 20)
 
+#define NAMES_MAX  (UINT64_C(8) << 20)
+#define NAME_BYTES 16u
+
 #define KIB UINT64_C(1024)
 
 /*
@@ -95,6 +98,58 @@ void memory_note(struct volume *v, enum memory_kind kind)
 	m->own_spare = spare;
 }
 
+/* -------------------------------------------------------------------- names */
+
+/* A name for each block of the volume. */
+static uint64_t names_wanted(const struct volume *v)
+{
+	uint64_t blocks = v->sb.depot_last_block - v->sb.depot_first_block;
+
+	VDO_ASSERT(v->sb.depot_last_block > v->sb.depot_first_block);
+	return MAX(blocks, 1024);
+}
+
+/* The table of a zone has buckets of four. */
+static uint64_t names_rounding(const struct volume *v)
+{
+	VDO_ASSERT(v->topology.hash_zones > 0);
+	return UINT64_C(4) * v->topology.hash_zones;
+}
+
+/* At 16 bytes each they take 128 MiB, or a quarter of option memory, at most. */
+uint64_t memory_names(const struct volume *v)
+{
+	const struct open_settings *o = &v->settings.open;
+	uint64_t most = NAMES_MAX;
+
+	if (v->opened_read_only)
+		return 0;
+	if (o->advice_entries != 0)
+		return o->advice_entries;
+	if (o->memory != 0)
+		most = o->memory / 4 / NAME_BYTES - names_rounding(v);
+	return MIN(names_wanted(v), most);
+}
+
+/* Their bytes, if there are more of them with more of option memory. */
+static uint64_t elastic_names(const struct volume *v)
+{
+	if (v->has_index || v->settings.open.advice_entries != 0)
+		return 0;
+	return v->memory.parts[MEMORY_INDEX].spare;
+}
+
+/* Of option memory there must be so much that all but @rest is enough for the
+ * names that there are then. */
+static uint64_t least_with_names(const struct volume *v, uint64_t rest)
+{
+	uint64_t names = names_wanted(v) + names_rounding(v);
+
+	if (elastic_names(v) == 0)
+		return rest;
+	return MIN(rest + names * NAME_BYTES, div_up(rest * 4, 3));
+}
+
 /* ------------------------------------------------------------------ sharing */
 
 /* What has no fixed size. */
@@ -144,18 +199,19 @@ static void know_elastic(const struct volume *v, struct elastic *leaves,
 		fix(leaves, leaves_cost(&mm, o->cache_bytes / BLOCK_SIZE));
 	*counts = (struct elastic){
 		.least = dm.counts_least,
-		.usual = MAX(COUNTS_DEFAULT, dm.counts_least),
-		.most = MAX(dm.counts_max, dm.counts_least),
+		.usual = MIN(MAX(COUNTS_DEFAULT, dm.counts_least),
+			     dm.counts_max),
+		.most = dm.counts_max,
 	};
-	if (o->memory != 0)
-		counts->usual = MIN(counts->usual, counts->most);
+	/* Slabs in use have theirs in any case, and there are only so many. */
 	if (o->counts_memory != 0)
-		fix(counts, o->counts_memory);
+		fix(counts, MIN(MAX(o->counts_memory, dm.counts_least),
+				dm.counts_max));
 	*blocks = (struct elastic){
 		.usual = blocks_cost(o->block_cache),
 		.most = UINT64_MAX,
 	};
-	if (o->block_cache_given || o->memory == 0)
+	if (o->block_cache_given)
 		fix(blocks, blocks_cost(o->block_cache));
 	if (v->device->immediate)
 		fix(blocks, 0);
@@ -224,6 +280,16 @@ static void know_growth(struct volume *v)
 			THREAD_BYTES * file_threads(&v->settings.device);
 }
 
+/* A volume may grow, so there is no limit but what was set. */
+static uint64_t counts_to_keep(const struct volume *v, uint64_t counts)
+{
+	const struct open_settings *o = &v->settings.open;
+
+	if (o->counts_memory != 0)
+		return o->counts_memory;
+	return o->memory != 0 ? counts : MAX(COUNTS_DEFAULT, counts);
+}
+
 /* Make what has got its size. */
 static int make_elastic(struct volume *v, uint64_t leaves, uint64_t counts,
 			uint64_t blocks)
@@ -245,9 +311,9 @@ static int make_elastic(struct volume *v, uint64_t leaves, uint64_t counts,
 		result = blockcache_create(blocks_of(blocks),
 					   &v->storage.cache);
 	memory_note(v, MEMORY_BLOCKS);
-	depot_set_counts_memory(v->depot, counts);
-	p[MEMORY_COUNTS].growth = MIN(MAX(counts, dm.counts_least),
-				      dm.counts_max);
+	VDO_ASSERT(dm.counts_least <= counts && counts <= dm.counts_max);
+	depot_set_counts_memory(v->depot, counts_to_keep(v, counts));
+	p[MEMORY_COUNTS].growth = counts;
 	p[MEMORY_COUNTS].idle = MIN(dm.counts_least / 2,
 				    p[MEMORY_COUNTS].growth);
 	return result;
@@ -278,12 +344,14 @@ int memory_share(struct volume *v)
 {
 	struct elastic leaves, counts, blocks;
 	uint64_t memory = v->settings.open.memory;
+	uint64_t needed;
 
 	v->memory.depth = v->settings.open.depth;
 	know_growth(v);
 	know_elastic(v, &leaves, &counts, &blocks);
-	v->memory.least = memory_most(&v->memory) + leaves.least +
-			  counts.least + blocks.least;
+	needed = memory_most(&v->memory) + leaves.least + counts.least +
+		 blocks.least;
+	v->memory.least = least_with_names(v, needed - elastic_names(v));
 	if (memory != 0 && memory < v->memory.least)
 		return too_little(v);
 	if (memory == 0)
@@ -292,7 +360,8 @@ int memory_share(struct volume *v)
 	leaves.given = leaves.least;
 	counts.given = counts.least;
 	blocks.given = blocks.least;
-	divide(&leaves, &counts, &blocks, memory - v->memory.least);
+	VDO_ASSERT(needed <= memory);
+	divide(&leaves, &counts, &blocks, memory - needed);
 	VDO_ASSERT(leaves.given + counts.given + blocks.given <= memory);
 	return make_elastic(v, leaves.given, counts.given, blocks.given);
 }

@@ -78,6 +78,9 @@ int volume_measure(struct vdo_device *device, struct executor *x,
 void memory_begin(struct volume *v);
 void memory_note(struct volume *v, enum memory_kind kind);
 
+/* How many names of blocks are remembered without an index. */
+uint64_t memory_names(const struct volume *v);
+
 /*
  * Give cache, counts and blocks their sizes, and make the two caches; all
  * components are there. -ENOMEM, with a text: there is not enough, or option

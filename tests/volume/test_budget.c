@@ -289,6 +289,85 @@ START_TEST(test_too_little_memory)
 }
 END_TEST
 
+/* Counts are what slabs in use need at least, and what all need at most, whatever
+ * is set: least is enough, and what is set is no reason to ask for more. */
+START_TEST(test_counts_that_are_set)
+{
+	static const char *const set[] = {"", "counts-memory=64K ",
+					  "counts-memory=64M "};
+	struct fixture f;
+	uint64_t least[3];
+	char options[128];
+
+	fixture_init(&f, KIND_INLINE, "size=2G slab-bits=16 logical-size=2G");
+	for (unsigned i = 0; i < 3; i++) {
+		const struct volume_memory *m;
+		unsigned long long memory = 1u << 30;
+
+		for (unsigned round = 0; round < 2; round++) {
+			snprintf(options, sizeof(options),
+				 "depth=64 physical-zones=2 block-cache=0 "
+				 "%smemory=%llu", set[i], memory);
+			fixture_open(&f, options);
+			m = &f.volume->volume->memory;
+			ck_assert_uint_le(memory_most(m), memory);
+			memory = least[i] = m->least;
+			fixture_close(&f);
+		}
+	}
+	ck_assert_uint_eq(least[1], least[0]);
+	ck_assert_uint_gt(least[2], least[0]);
+	ck_assert_uint_lt(least[2], least[0] + 2 * MIB);
+	fixture_fini(&f);
+}
+END_TEST
+
+/* Without an index there are names, more of them with more memory: what is said to
+ * be the least is enough for those that there are with it. */
+START_TEST(test_least_with_names)
+{
+	static const char *const shape[] = {
+		"size=16G logical-size=16G", "size=64M slab-bits=11",
+		"size=16G logical-size=16G advice-entries=100000",
+		"size=16G executor=native threads=3 block-cache=0"};
+	unsigned long long least;
+	struct vdo_estimate e;
+	struct vdo_error error;
+	struct vdo_config *c;
+	char options[200];
+	int n = snprintf(options, sizeof(options),
+			 "index-memory=none depth=64 %s%s", shape[_i],
+			 strstr(shape[_i], "executor") ? ""
+						       : " executor=inline");
+
+	c = fixture_config(options);
+	ck_assert_int_gt(n, 0);
+	ck_assert_int_eq(vdo_estimate(NULL, c, &e, sizeof(e), &error), 0);
+	least = e.memory_least;
+	ck_assert_uint_lt(least, 24 * MIB);
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(options, sizeof(options), "%llu",
+			 least + i * i * i * 16);
+		ck_assert_int_eq(vdo_config_set(c, "memory", options, &error),
+				 0);
+		ck_assert_int_eq(vdo_estimate(NULL, c, &e, sizeof(e), &error),
+				 0);
+		ck_assert_uint_eq(e.memory_least, least);
+		ck_assert_uint_le(e.memory_most, least + i * i * i * 16);
+	}
+	snprintf(options, sizeof(options), "%llu", least - 1);
+	ck_assert_int_eq(vdo_config_set(c, "memory", options, &error), 0);
+	ck_assert_int_eq(vdo_estimate(NULL, c, &e, sizeof(e), &error), -ENOMEM);
+	/* What the error says in MiB is enough. */
+	ck_assert_int_eq(sscanf(error.message, "the volume needs %llu", &least),
+			 1);
+	snprintf(options, sizeof(options), "%lluM", least);
+	ck_assert_int_eq(vdo_config_set(c, "memory", options, &error), 0);
+	ck_assert_int_eq(vdo_estimate(NULL, c, &e, sizeof(e), &error), 0);
+	vdo_config_free(c);
+}
+END_TEST
+
 /* What is set wins, the rest shares what is left. */
 START_TEST(test_shares)
 {
@@ -326,6 +405,8 @@ int main(void)
 	tcase_add_test(tc, test_estimate_without_memory);
 	tcase_add_loop_test(tc, test_memory_is_kept, 0, FIXTURE_KINDS);
 	tcase_add_test(tc, test_too_little_memory);
+	tcase_add_test(tc, test_counts_that_are_set);
+	tcase_add_loop_test(tc, test_least_with_names, 0, 4);
 	tcase_add_test(tc, test_shares);
 	return unit_run();
 }
