@@ -349,6 +349,21 @@ static void add_alone(struct device_chain *batch, struct mio *m)
 	}
 }
 
+static void redo(struct completion *c);
+
+/* Bundles have no memory before they are used. */
+static struct bundle *begin_bundle(struct storage *s, uint32_t i)
+{
+	struct bundle *b = bundle_at(s, i);
+
+	b->storage = s;
+	b->number = i;
+	b->io.iov = b->iov;
+	b->io.complete = bundle_done;
+	b->redo.fn = redo;
+	return b;
+}
+
 /* A bundle of the @n operations from @m on; the rest of the chain. */
 static struct mio *fill(struct bundle *b, struct mio *m, unsigned n)
 {
@@ -388,7 +403,7 @@ static void add_bundled(struct storage *s, struct device_chain *batch,
 			link_to(m, NULL);
 			add_alone(batch, m);
 		} else {
-			struct bundle *b = bundle_at(s, i);
+			struct bundle *b = begin_bundle(s, i);
 
 			rest = fill(b, m, n);
 			device_chain_add(batch, &b->io);
@@ -517,20 +532,9 @@ int plug_init(struct storage *s, uint64_t bytes)
 		return 0;
 	s->merge_blocks = (uint32_t)(bytes / BLOCK_SIZE);
 	r = create_pool(s);
-	if (r != 0) {
+	if (r != 0)
 		destroy_pool(s);
-		return r;
-	}
-	for (uint32_t i = 0; i < BUNDLES; i++) {
-		struct bundle *b = bundle_at(s, i);
-
-		b->storage = s;
-		b->number = i;
-		b->io.iov = b->iov;
-		b->io.complete = bundle_done;
-		b->redo.fn = redo;
-	}
-	return 0;
+	return r;
 }
 
 void plug_fini(struct storage *s)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "api/handle.h"
@@ -66,6 +67,36 @@ START_TEST(test_allocated_is_what_was_said)
 	ck_assert_uint_le(alloc_held(), before);
 }
 END_TEST
+
+/* With a sanitizer large areas come from malloc() (base/alloc.c). */
+#ifndef UNIT_SANITIZED
+/* What is called spare is no memory before it is used: bundles of operations. */
+START_TEST(test_spare_is_not_touched)
+{
+	const struct storage *s;
+	unsigned char there[64];
+	struct fixture f;
+	uintptr_t begin;
+	unsigned pages, count = 0;
+
+	fixture_init(&f, KIND_INLINE, "");
+	fixture_open(&f, "io-merge=256K");
+	s = &f.volume->volume->storage;
+	ck_assert_ptr_nonnull(s->bundles);
+	pages = 64 * s->merge_blocks * sizeof(struct iovec) / BLOCK_SIZE;
+	ck_assert_uint_ge(pages, 16);
+	ck_assert_uint_le(pages, sizeof(there));
+	begin = ((uintptr_t)s->bundles + BLOCK_SIZE - 1) / BLOCK_SIZE *
+		BLOCK_SIZE;
+	ck_assert_int_eq(mincore((void *)begin, (size_t)pages * BLOCK_SIZE,
+				 there), 0);
+	for (unsigned i = 0; i < pages; i++)
+		count += there[i] & 1;
+	ck_assert_uint_le(count, pages / 4);
+	fixture_fini(&f);
+}
+END_TEST
+#endif
 
 /* An estimate of what is there, or would be, is what the volume has then. */
 START_TEST(test_estimate)
@@ -398,6 +429,9 @@ int main(void)
 
 	tcase_add_loop_test(tc, test_allocated_is_what_was_said, 0,
 			    FIXTURE_KINDS * SHAPES);
+#ifndef UNIT_SANITIZED
+	tcase_add_test(tc, test_spare_is_not_touched);
+#endif
 	tcase_add_loop_test(tc, test_estimate, 0, 6);
 	tcase_add_test(tc, test_estimate_of_nothing);
 	tcase_add_test(tc, test_estimate_of_a_file);
