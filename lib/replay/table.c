@@ -231,6 +231,12 @@ size_t replay_table_count(const struct replay_table *t)
 	return t->sorted ? t->count - t->made : t->entries;
 }
 
+size_t replay_table_bytes(const struct replay_table *t)
+{
+	VDO_ASSERT(t->sorted && t->count <= t->size);
+	return t->count * sizeof(*t->items) + named_words(t) * sizeof(*t->named);
+}
+
 size_t replay_table_made(const struct replay_table *t)
 {
 	VDO_ASSERT(t->sorted);

@@ -52,6 +52,9 @@ void replay_table_clear(struct replay_table *t);
 /* Places, if it is sorted; else entries. */
 size_t replay_table_count(const struct replay_table *t);
 
+/* What it has of memory: what was added, not what might have been. */
+size_t replay_table_bytes(const struct replay_table *t);
+
 /* The next page that has entries or is made, in ascending order, or 0; begin
  * with
  * *@pos 0, which then goes beyond the entries of that page. */

@@ -9,8 +9,10 @@
  * Invariants
  *  (1) fixed + growth of all parts is what the volume takes at most, but for
  *      what is for a while: loading, recovery, calls beyond the depth, and
- *      counts that are in use at the same time beyond their share.
- *  (2) With option memory, that is no more than the option says.
+ *      counts that are in use at the same time beyond their share; and what
+ *      growing adds, until the components are made anew.
+ *  (2) With option memory, that is no more than the option says; but for the
+ *      mappings of the journal that opening read-only finds (overlay.c).
  *
  * Runs on: the thread that makes the components.
  */

@@ -214,6 +214,7 @@ static int overlay_show(struct flow *f)
 			    "older contents, or those of other blocks",
 			    (unsigned long long)o->skipped);
 	replay_table_sort(o->table);
+	v->memory.parts[MEMORY_MAP].fixed += replay_table_bytes(o->table);
 	map_set_overlay(v->map, o->table);
 	log_info(&v->log,
 		 "volume: not closed; shown as recovery would make it, "

@@ -62,6 +62,32 @@ START_TEST(dirty_is_shown_with_its_journal)
 }
 END_TEST
 
+/* The mappings of the journal, 16 bytes each, are told as memory of the map. */
+START_TEST(journal_is_counted)
+{
+	struct fixture f;
+	uint64_t closed, dirty;
+
+	fixture_init(&f, _i, "");
+	fixture_open(&f, "");
+	fixture_write(&f, 0, 300, V_UNIQUE(20000), 0);
+	fixture_reopen(&f, "read-only=on");
+	closed = fixture_stat(&f, "path.memoryMap");
+	fixture_reopen(&f, "");
+	fixture_write(&f, 300, 500, V_UNIQUE(30000), 0);
+	fixture_flush(&f);
+	fixture_lose_power(&f);
+	fixture_open(&f, "read-only=on");
+	dirty = fixture_stat(&f, "path.memoryMap");
+	ck_assert_uint_ge(dirty, closed + 500 * 16);
+	ck_assert_uint_lt(dirty, closed + 500 * 16 * 8);
+	ck_assert_uint_ge(fixture_stat(&f, "path.memory"), dirty);
+	ck_assert_int_eq(fixture_try_close(&f), 0);
+	f.no_check = true;
+	fixture_fini(&f);
+}
+END_TEST
+
 /* Nothing of the map was ever written: not even pages for roots to lead to. */
 START_TEST(first_session)
 {
@@ -345,6 +371,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, dirty_is_shown_with_its_journal, 0,
 			    FIXTURE_KINDS);
+	tcase_add_loop_test(tc, journal_is_counted, 0, FIXTURE_KINDS);
 	tcase_add_loop_test(tc, first_session, 0, FIXTURE_KINDS);
 	tc = unit_case("states");
 	tcase_add_loop_test(tc, each_state_is_shown, 0, FIXTURE_KINDS);
