@@ -30,7 +30,11 @@ static enum truth truth_of(struct run *r, uint64_t lbn)
 	if (only == NULL || r->writes[lbn] > 0 || r->rotten ||
 	    run_read_only(r))
 		return UNSURE;
-	return zero_test(only, BLOCK_SIZE) ? ZEROES : DATA;
+	/* Where FUA lies a block that had data may have been given back before the
+	 * entry that let go of it was durable, and read as zeroes. */
+	if (zero_test(only, BLOCK_SIZE))
+		return r->fua_lies ? UNSURE : ZEROES;
+	return DATA;
 }
 
 static int tell(void *arg, const struct vdo_extent *e)
