@@ -568,7 +568,7 @@ START_TEST(test_switches)
 
 	fixture_init(&f, _i, "");
 	fixture_open(&f, "");
-	ck_assert_int_eq(vdo_volume_set(f.volume, "depth", "20", &error),
+	ck_assert_int_eq(vdo_volume_set(f.volume, "alignment", "512", &error),
 			 -VDO_EOPTION);
 	ck_assert_int_eq(vdo_volume_set(f.volume, "nonsense", "20", NULL),
 			 -VDO_EOPTION);
