@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "api/handle.h"
-#include "api/host_config.h"
+#include "api/offline.h"
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/error.h"
@@ -191,10 +191,7 @@ int vdo_estimate_device(struct vdo_device *device,
 	if (e == NULL)
 		return error_missing(error, "estimate");
 	if (queue_running == NULL)
-		result = host_config_apply(config, &s, error);
-	if (result == 0 && device_is_claimed(device))
-		result = error_set(error, -VDO_EINUSE,
-				   "the storage is in use by an open volume");
+		result = offline_look_at(device, config, &s, error);
 	if (result == 0)
 		result = estimate(device, &s, e, size, error);
 	return error_finish(error, result);
@@ -211,16 +208,7 @@ int vdo_estimate(const char *path, const struct vdo_config *config,
 	if (e == NULL)
 		return error_missing(error, "estimate");
 	if (queue_running == NULL)
-		result = host_config_apply(config, &s, error);
-	if (result == 0 && path != NULL) {
-		result = file_open(path, VDO_OPEN_READ_ONLY, &s.device, &device,
-				   error);
-		/* The file would be made. */
-		if (result == -ENOENT && s.format.size_bytes != 0) {
-			error_clear(error);
-			result = 0;
-		}
-	}
+		result = offline_look(path, config, &s, &device, error);
 	if (result == 0)
 		result = estimate(device, &s, e, size, error);
 	vdo_device_close(device);

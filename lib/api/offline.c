@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "exec/executor.h"
+#include "io/device.h"
 #include "io/file.h"
 
 struct offline_job {
@@ -164,4 +165,34 @@ int offline_get(struct vdo_job *job, const struct offline_kind *kind, void *to,
 		return -EAGAIN;
 	memcpy(to, kind->result(j->work), MIN(size, kind->result_size));
 	return 0;
+}
+
+/* --------------------------------------------------------------------- looks */
+
+int offline_look(const char *path, const struct vdo_config *config,
+		 struct settings *s, struct vdo_device **device,
+		 struct vdo_error *error)
+{
+	int result = host_config_apply(config, s, error);
+
+	*device = NULL;
+	if (result != 0 || path == NULL)
+		return result;
+	result = file_open(path, VDO_OPEN_READ_ONLY, &s->device, device, error);
+	if (result != -ENOENT || s->format.size_bytes == 0)
+		return result;
+	error_clear(error); /* it would be made */
+	return 0;
+}
+
+int offline_look_at(struct vdo_device *device, const struct vdo_config *config,
+		    struct settings *s, struct vdo_error *error)
+{
+	int result = host_config_apply(config, s, error);
+
+	VDO_ASSERT(device != NULL);
+	if (result == 0 && device_is_claimed(device))
+		result = error_set(error, -VDO_EINUSE,
+				   "the storage is in use by an open volume");
+	return result;
 }

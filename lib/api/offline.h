@@ -91,4 +91,17 @@ int offline_start_device(const struct offline_kind *kind,
 int offline_get(struct vdo_job *job, const struct offline_kind *kind, void *to,
 		size_t size) MUST_CHECK;
 
+/*
+ * For calls that say what would be: the settings of @config, and the storage at
+ * @path; *@device becomes NULL if there is none, or no path, and formatting would
+ * make a file of option size.
+ */
+int offline_look(const char *path, const struct vdo_config *config,
+		 struct settings *s, struct vdo_device **device,
+		 struct vdo_error *error) MUST_CHECK;
+
+/* The same with a device that is lent, and may not be in use. */
+int offline_look_at(struct vdo_device *device, const struct vdo_config *config,
+		    struct settings *s, struct vdo_error *error) MUST_CHECK;
+
 #endif

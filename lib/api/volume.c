@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "api/host_config.h"
+#include "api/offline.h"
 #include "api/options.h"
 #include "api/pool.h"
 #include "base/alloc.h"
@@ -99,10 +100,7 @@ int vdo_format_plan_device(struct vdo_device *device,
 		return error_missing(error, "device");
 	if (plan == NULL)
 		return error_missing(error, "plan");
-	result = host_config_apply(config, &s, error);
-	if (result == 0 && device_is_claimed(device))
-		result = error_set(error, -VDO_EINUSE,
-				   "the storage is in use by an open volume");
+	result = offline_look_at(device, config, &s, error);
 	if (result == 0)
 		result = plan_on(device, &s, plan, size, error);
 	return error_finish(error, result);
@@ -112,23 +110,14 @@ int vdo_format_plan(const char *path, const struct vdo_config *config,
 		    struct vdo_plan *plan, size_t size,
 		    struct vdo_error *error)
 {
-	struct vdo_device *device = NULL;
+	struct vdo_device *device;
 	struct settings s;
 	int result;
 
 	error_clear(error);
 	if (plan == NULL)
 		return error_missing(error, "plan");
-	result = host_config_apply(config, &s, error);
-	if (result == 0 && path != NULL) {
-		result = file_open(path, VDO_OPEN_READ_ONLY, &s.device, &device,
-				   error);
-		/* The file would be made. */
-		if (result == -ENOENT && s.format.size_bytes != 0) {
-			error_clear(error);
-			result = 0;
-		}
-	}
+	result = offline_look(path, config, &s, &device, error);
 	if (result == 0)
 		result = plan_on(device, &s, plan, size, error);
 	vdo_device_close(device);
