@@ -45,7 +45,7 @@ static void take_over(struct vdo_volume *v, struct volume *engine)
 	pthread_mutex_lock(&v->look);
 	v->volume = engine;
 	pthread_mutex_unlock(&v->look);
-	volume_retire(old);
+	volume_destroy(old);
 }
 
 int handle_change(struct vdo_volume *v, const struct settings *s,

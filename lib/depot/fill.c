@@ -4,10 +4,10 @@
  *
  * The owner of the depot sets two bounds. A zone adds the blocks of all zones up
  * now and then, as its own count passes multiples of a power of two, which is about
- * a thousandth of the zone and 64 at most. What is not within the bounds is told by a
- * message to the owner's queue, one of each zone at a time, which comes back: so a
- * drain waits for it. The same message says that something became free, while somebody
- * waits for that.
+ * a thousandth of the zone and 64 at most, and as a slab becomes full. What is not
+ * within the bounds is told by a message to the owner's queue, one of each zone at a
+ * time, which comes back: so a drain waits for it. The same message says that
+ * something became free, while somebody waits for that.
  *
  *	zone [fill_look]  -->  owner [cross]  -->  zone [returned], looks again
  *

@@ -450,10 +450,16 @@ static void native_destroy(struct executor *base)
 	native_free(x);
 }
 
-static unsigned cores_spun(const struct native_executor *x, unsigned spin_us)
+/* What the configuration says of thread number @i. */
+static void configure_thread(const struct native_executor *x, unsigned i)
 {
+	struct native_thread *t = x->threads[i];
+
+	VDO_ASSERT(t != NULL && x->cores > 0);
+	t->core = x->config.pin ? (int)(i % x->cores) : -1;
 	/* On a single core nothing can come while we spin. */
-	return x->cores == 1 ? 0 : spin_us;
+	t->spin_max_ns = x->cores == 1 ? 0 : x->config.spin_us * NS_PER_US;
+	t->spin_ns = MIN(t->spin_ns, t->spin_max_ns);
 }
 
 static struct native_thread *make_thread(struct native_executor *x)
@@ -483,9 +489,8 @@ static int start_thread(struct native_executor *x)
 	if (t == NULL)
 		return -ENOMEM;
 	t->stop = false;
-	t->core = c->pin ? (int)(i % x->cores) : -1;
-	t->spin_max_ns = cores_spun(x, c->spin_us) * NS_PER_US;
 	t->spin_ns = 0;
+	configure_thread(x, i);
 	snprintf(name, sizeof(name), "%.7s%u",
 		 c->name_prefix != NULL ? c->name_prefix : "vdo", i);
 	r = system_thread_start(&t->thread, name, thread_main, t);
@@ -523,9 +528,7 @@ static void configure(void *arg, struct completion *done)
 
 	while (x->threads[i] != t)
 		i++;
-	t->core = x->config.pin ? (int)(i % x->cores) : -1;
-	t->spin_max_ns = cores_spun(x, x->config.spin_us) * NS_PER_US;
-	t->spin_ns = MIN(t->spin_ns, t->spin_max_ns);
+	configure_thread(x, i);
 	completion_post(done);
 }
 

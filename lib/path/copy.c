@@ -40,7 +40,7 @@
  */
 #include "build.h"
 
-#include "path/write.h"
+#include "path/copy_priv.h"
 
 #include <errno.h>
 #include <string.h>
@@ -104,64 +104,6 @@ static void copy_entered(struct flow *f, int row)
 #endif
 
 FLOW_TABLE_WATCHED(copy_table, C_WAKE, COPY_ROWS, copy_entered);
-
-/* Six steps for a leaf page. */
-#define COPY_BLOCKS 136u
-
-/* Slabs whose counts have a place in a request that is lent. */
-#define COUNTS_LENT 32u
-#define COUNTS_OWN  2u
-
-#define NO_ZONE PHYSICAL_ZONES_MAX
-
-enum copy_phase {
-	COPY_SOURCE,
-	COPY_TARGET,
-	COPY_DATA, /* of the source, too; struct copy is overwritten */
-};
-
-/* Blocks of one slab, on their way to be counted. */
-struct copy_count {
-	struct refs_op op;
-	struct completion go;
-	struct request *request;
-	uint64_t slab;
-};
-
-/* What a step knows, in the memory for its data. */
-struct copy {
-	lbn_t end;	 /* of the source, for a walk backward */
-	lbn_t target;	 /* where block 0 of those below goes */
-	unsigned want;	 /* blocks, at most */
-	unsigned first, last; /* of the blocks below, these may be locked */
-	unsigned from, to; /* and these are copied */
-	unsigned at;	 /* of these: looked at, or done */
-	unsigned part;	 /* blocks of the target that are locked */
-	unsigned count;	 /* changes among these, from "at" on */
-	unsigned made;	 /* of these, by runs that are over */
-	unsigned run;	 /* and by the one that is not */
-	unsigned zones;	 /* physical ones that are to be asked, a bit each */
-	unsigned locked; /* those with read locks */
-	struct request *lent;
-	struct copy_count counts[COUNTS_OWN];
-	uint8_t zone[COPY_BLOCKS]; /* that has the block, or NO_ZONE */
-	struct pbn_lock *locks[COPY_BLOCKS];
-	struct mapping news[COPY_BLOCKS];
-	struct journal_change changes[COPY_BLOCKS];
-};
-
-_Static_assert(sizeof(struct copy) <= 2 * BLOCK_SIZE,
-	       "a request has two blocks");
-_Static_assert(COUNTS_LENT * sizeof(struct copy_count) <= 2 * BLOCK_SIZE,
-	       "the same");
-_Static_assert(PHYSICAL_ZONES_MAX <= 32, "a bit each");
-
-static struct copy *copy_of(struct request *r)
-{
-	VDO_CHECK(r->range && r->copying != COPY_DATA);
-	VDO_CHECK(r->block == r->data + BLOCK_SIZE);
-	return (struct copy *)(void *)r->data;
-}
 
 /* ---------------------------------------------------------------- the walk */
 
@@ -646,119 +588,9 @@ static int copy_journal(struct flow *f)
 	return FLOW_WAIT;
 }
 
-static void counted(struct completion *c)
-{
-	write_counted(container_of(c, struct copy_count, op.done)->request,
-		      c->result);
-}
-
-static void count(struct completion *c)
-{
-	struct copy_count *n = container_of(c, struct copy_count, go);
-
-	if (depot_adjust(n->request->path->config.depot, &n->op))
-		write_counted(n->request, n->op.done.result);
-}
-
-/* The slabs of a run, and where the next one has its place. */
-struct slab_list {
-	struct copy_count *all[2 * COPY_BLOCKS];
-	unsigned n, last;
-	struct request *lent;
-	unsigned used; /* of this one's places */
-};
-
-static struct copy_count *new_count(struct copy *v, struct slab_list *l)
-{
-	if (l->n < COUNTS_OWN)
-		return &v->counts[l->n];
-	if (l->lent == NULL || l->used == COUNTS_LENT) {
-		l->lent = l->lent == NULL ? v->lent : l->lent->spare;
-		l->used = 0;
-	}
-	VDO_CHECK(l->lent != NULL);
-	return (struct copy_count *)(void *)l->lent->data + l->used++;
-}
-
-static struct copy_count *find_slab(struct slab_list *l, uint64_t slab)
-{
-	if (l->n > 0 && l->all[l->last]->slab == slab)
-		return l->all[l->last];
-	for (unsigned i = 0; i < l->n; i++)
-		if (l->all[i]->slab == slab) {
-			l->last = i;
-			return l->all[i];
-		}
-	return NULL;
-}
-
-/* Block @pbn is to be counted for entry @i of the run. */
-static void add_count(struct request *r, struct slab_list *l, unsigned i,
-		      enum refs_kind kind, pbn_t pbn)
-{
-	struct copy *v = copy_of(r);
-	const struct slab_geometry *g = depot_geometry(r->path->config.depot);
-	struct copy_count *n;
-
-	if (pbn == ZERO_BLOCK)
-		return;
-	VDO_CHECK(is_data_block(g, pbn));
-	n = find_slab(l, slab_of(g, pbn));
-	if (likely(n != NULL)) {
-		n->op.more_count++;
-		return;
-	}
-	n = new_count(v, l);
-	l->last = l->n;
-	l->all[l->n++] = n;
-	n->request = r;
-	n->slab = slab_of(g, pbn);
-	n->op.kind = kind;
-	n->op.pbn = pbn;
-	n->op.point = r->counts.entry.point;
-	n->op.point.entry += (uint16_t)i;
-	n->op.more = &v->changes[v->at + v->made + i];
-	n->op.news = &v->news[v->at + v->made + i];
-	n->op.more_count = 0;
-}
-
-/*
- * As with single entries, this runs in the order of entries, and the zones get
- * what they are to count in that order (I11): no other entry is within a run.
- */
 static int copy_counts(struct flow *f)
 {
-	struct request *r = request_of(f);
-	struct copy *v = copy_of(r);
-	struct depot *depot = r->path->config.depot;
-	struct slab_list l;
-
-	l.n = 0;
-	l.last = 0;
-	l.lent = NULL;
-	l.used = 0;
-	for (unsigned i = 0; i < v->run; i++) {
-		unsigned at = v->at + v->made + i;
-
-		add_count(r, &l, i, REFS_INCREMENT, v->news[at].pbn);
-		add_count(r, &l, i, REFS_DECREMENT, v->changes[at].old.pbn);
-	}
-	atomic_store_explicit(&r->counts.failed, 0, memory_order_relaxed);
-	atomic_store_explicit(&r->counts.pending, l.n, memory_order_relaxed);
-	if (l.n == 0)
-		return C_MAP;
-	flow_park(f, C_MAP);
-	/* After the last one the flow may be elsewhere. */
-	for (unsigned i = 0; i < l.n; i++) {
-		struct copy_count *n = l.all[i];
-		struct queue *q = depot_queue(
-			depot, depot_zone_of(depot, n->op.pbn));
-
-		completion_init(&n->op.done, q, counted);
-		completion_init(&n->go, q, count);
-		completion_post(&n->go);
-	}
-	return FLOW_WAIT;
+	return copy_count(f, C_MAP) ? FLOW_WAIT : C_MAP;
 }
 
 static int copy_map(struct flow *f)

@@ -94,9 +94,3 @@ int volume_renew(struct volume *v, const struct settings *s,
 				      NS_PER_MS));
 	return 0;
 }
-
-void volume_retire(struct volume *v)
-{
-	VDO_ASSERT(v->service == SERVICE_STOPPED);
-	volume_destroy(v);
-}

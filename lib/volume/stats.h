@@ -50,7 +50,6 @@ struct volume_stats {
 
 void volume_get_stats(struct volume *v, struct volume_stats *stats);
 
-
 /* Add what was counted, not what just is, of @past to *stats. */
 void volume_stats_add(struct volume_stats *stats,
 		      const struct volume_stats *past);

@@ -9,7 +9,7 @@
  *	          gone <-- volume_close            stopped -------------'
  *	                   (from on or stopped)       |
  *	                                              | volume_renew: another is on
- *	          gone <-- volume_retire <------------'
+ *	          gone <-- volume_destroy <-----------'
  *
  * Each of the first four is a flow, a table of rows that run on the volume's queues;
  * the caller waits once, for its end. While the volume is on it serves requests
@@ -61,10 +61,12 @@ int volume_inspect(struct vdo_device *device, struct vdo_info *info,
  * be opened for, is found out here. Outside of any queue.
  */
 int volume_create(struct vdo_device *device, struct executor *x,
-		  struct front *front, const struct settings *s, struct volume **volume,
-		  struct vdo_error *error) MUST_CHECK;
+		  struct front *front, const struct settings *s,
+		  struct volume **volume, struct vdo_error *error) MUST_CHECK;
 
-/* Drop a volume that is not open. Outside of any queue. */
+/* Drop a volume that is not open, or that another engine has come for. What is
+ * posted to its queues runs first; they go back to the executor. Outside of any
+ * queue. */
 void volume_destroy(struct volume *v);
 
 /*
@@ -118,15 +120,12 @@ int volume_resume(struct volume *v);
 /*
  * The same volume with another engine (renew.c): of @s, which may differ in what an
  * engine is made of. Calls wait meanwhile. Then *@engine serves them, and @v, which
- * is at rest, is for volume_retire(). After an error @v serves them as before, but
+ * is at rest, is for volume_destroy(). After an error @v serves them as before, but
  * may be in read-only mode as volume_resume() has it. Outside of any queue; it is
  * not suspended.
  */
 int volume_renew(struct volume *v, const struct settings *s,
 		 struct volume **engine, struct vdo_error *error) MUST_CHECK;
-
-/* Drop what another engine has come for. */
-void volume_retire(struct volume *v);
 
 uint64_t volume_logical_blocks(const struct volume *v);
 bool volume_is_read_only(const struct volume *v);

@@ -4,7 +4,6 @@
 #include "tests/bench/writers.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 #include "tests/bench/bench.h"
 
@@ -32,7 +31,8 @@ static void *write_on(void *arg)
 		begin = bench_now() - begin;
 		if (begin > atomic_load(&w->slowest))
 			atomic_store(&w->slowest, begin);
-		atomic_fetch_add(&w->writes, 1);
+		if (atomic_exchange(&w->asked, false))
+			sem_post(&w->written);
 	}
 	free(buf);
 	return NULL;
@@ -51,7 +51,9 @@ void writers_start(struct writers *w, const char *program,
 		one->all = w;
 		one->random = i + 1;
 		atomic_init(&one->slowest, 0);
-		atomic_init(&one->writes, 0);
+		atomic_init(&one->asked, false);
+		if (sem_init(&one->written, 0, 0) != 0)
+			abort();
 		if (pthread_create(&one->thread, NULL, write_on, one) != 0)
 			abort();
 	}
@@ -63,19 +65,35 @@ double writers_slowest(struct writers *w)
 
 	for (unsigned i = 0; i < w->count; i++) {
 		struct writer *one = &w->each[i];
-		uint64_t writes = atomic_load(&one->writes), slowest;
+		uint64_t slowest;
 
-		while (atomic_load(&one->writes) == writes)
-			nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+		atomic_store(&one->asked, true);
+		while (sem_wait(&one->written) != 0)
+			continue; /* a signal */
 		slowest = atomic_exchange(&one->slowest, 0);
 		max = slowest > max ? slowest : max;
 	}
 	return (double)max / 1e6;
 }
 
+double writers_slowest_in(struct writers *w, uint64_t ns)
+{
+	uint64_t begin = bench_now();
+	double max = 0;
+
+	do {
+		double ms = writers_slowest(w);
+
+		max = ms > max ? ms : max;
+	} while (bench_now() - begin < ns);
+	return max;
+}
+
 void writers_stop(struct writers *w)
 {
 	atomic_store(&w->stop, true);
-	for (unsigned i = 0; i < w->count; i++)
+	for (unsigned i = 0; i < w->count; i++) {
 		pthread_join(w->each[i].thread, NULL);
+		sem_destroy(&w->each[i].written);
+	}
 }

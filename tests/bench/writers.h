@@ -8,6 +8,7 @@
 #define TESTS_BENCH_WRITERS_H
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -19,7 +20,9 @@ struct writer {
 	pthread_t thread;
 	struct writers *all;
 	uint64_t random;
-	_Atomic uint64_t slowest, writes;
+	_Atomic uint64_t slowest;
+	atomic_bool asked; /* for the end of the next write */
+	sem_t written;	   /* it is */
 };
 
 struct writers {
@@ -35,6 +38,9 @@ void writers_start(struct writers *w, const char *program,
 
 /* Wait for one more write of each; the slowest one since the last time, in ms. */
 double writers_slowest(struct writers *w);
+
+/* The same after at least @ns of writing. */
+double writers_slowest_in(struct writers *w, uint64_t ns);
 
 void writers_stop(struct writers *w);
 

@@ -950,17 +950,24 @@ pool_trim()
 	succeed "$1: trim" "$vdoctl" trim "$1.img"
 }
 
-# pool_insert POOL SUB...: a disk that gives space back, with a device for each
+# pool_serve POOL: as the disk that was plugged in last
+pool_serve()
+{
+	guest "vol=$1" \
+		"vdo-start /dev/vd$letter auto $1 wait 0 era 32 minio 512 blocks $(field "$1" physical_blocks) || exit 1" \
+		"vdo-wait $1 error || exit 1"
+}
+
+# pool_insert POOL SUB...: a disk that gives space back, with a device for each. The
+# library leaves it as it is, which may be after a crash.
 pool_insert()
 {
 	pool=$1
 	shift
 	plug "$pool,trim"
-	guest "vol=$pool" \
-		"vdo-start /dev/vd$letter auto $pool wait 0 era 32 minio 512 blocks $(field "$pool" physical_blocks) || exit 1" \
-		"vdo-wait $pool error || exit 1"
+	pool_serve "$pool"
 	for sub in "$@"; do
-		"$vdoctl" sub stat "$pool.img" "$sub" \
+		"$vdoctl" sub stat "$pool.img" "$sub" -o read-only=on \
 			--table "/dev/mapper/$pool" >"share/$pool.$sub.table"
 		guest "linear $sub"
 	done
@@ -997,9 +1004,9 @@ stage_pools()
 	pool_insert pool a b c a1 a2
 	guest "linear_overwrite a third" "linear_overwrite b third" \
 		"linear_overwrite c third" \
-		"linear_stop a b c a1 a2" \
-		"vdo-start /dev/vd$letter auto pool wait 0 era 32 minio 512 blocks $(field pool physical_blocks) || exit 1" \
-		"vdo-grow pool $((81920 * m)) $((230 * 256)) || exit 1" stop
+		"linear_stop a b c a1 a2"
+	pool_serve pool
+	guest "vdo-grow pool $((81920 * m)) $((230 * 256)) || exit 1" stop
 	boot "sub-volumes"
 	for sub in a b c; do
 		played pool.$sub third
@@ -1021,20 +1028,10 @@ stage_pools()
 		--copy --lossy $((seed * 100 + number)) --writes 400 \
 		>log 2>out
 	test $? -eq 99 || fail "pool: the power did not fail"
-	for sub in a b c d a2 b1; do
-		"$vdoctl" sub stat pool.img $sub --table /dev/mapper/pool \
-			-o read-only=on >share/pool.$sub.table
-	done
 	uncertain pool.c fifth "power failed"
 	more pool.d sixth 200 "$(sub_size pool a)"
 	boot_begin
-	plug pool,trim
-	guest "vol=pool" \
-		"vdo-start /dev/vd$letter auto pool wait 0 era 32 minio 512 blocks $((230 * 256)) || exit 1" \
-		"vdo-wait pool error || exit 1"
-	for sub in a b c d a2 b1; do
-		guest "linear $sub"
-	done
+	pool_insert pool a b c d a2 b1
 	guest 'test -z "$bad" || { echo "not as expected:$bad"; exit 1; }' \
 		"linear_overwrite d sixth" crash-now
 	expect_crash=--expect-crash

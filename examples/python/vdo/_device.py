@@ -41,7 +41,8 @@ class Device:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if getattr(self, "_pointer", None) is not None:
+            self.close()
 
 
 def open_device(
