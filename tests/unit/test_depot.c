@@ -1005,6 +1005,56 @@ START_TEST(first_block_survives)
 }
 END_TEST
 
+/* Who waits for space is told of each block that becomes free; @next is a block that
+ * does so while the first message is on its way back. */
+static struct {
+	unsigned told;
+	struct completion go;
+	struct refs_op next;
+} watch;
+
+static void free_next(struct completion *c)
+{
+	ck_assert(c == &watch.go);
+	ck_assert(depot_adjust(f->d, &watch.next));
+}
+
+static bool note_freed(void *arg, bool freed)
+{
+	ck_assert(arg == &watch && freed);
+	if (++watch.told > 1)
+		return true;
+	completion_init(&watch.go, f->queues[0], free_next);
+	completion_post(&watch.go);
+	return true;
+}
+
+START_TEST(freed_is_told)
+{
+	pbn_t first, next;
+
+	open_fx((struct fx_config){9, 2, 8, 1, 0});
+	first = fx_write(f, 0);
+	next = fx_write(f, 0);
+	memset(&watch, 0, sizeof(watch));
+	watch.next.kind = REFS_DECREMENT;
+	watch.next.pbn = next;
+	watch.next.point = (struct journal_point){f->seq, (uint16_t)(f->entry + 1)};
+	completion_init(&watch.next.done, f->sync_queue, NULL);
+	f->d->fill = (struct depot_fill){f->sync_queue, note_freed, &watch};
+	ck_assert_int_eq(fx_adjust(f, first, REFS_DECREMENT), 0);
+	ck_assert_uint_eq(watch.told, 0); /* nobody waits */
+	first = fx_write(f, 0);
+	watch.next.point.entry = (uint16_t)(f->entry + 1);
+	depot_want_free(f->d, true);
+	ck_assert_int_eq(fx_adjust(f, first, REFS_DECREMENT), 0);
+	fx_run(f);
+	ck_assert_uint_eq(count_of(next), 0);
+	ck_assert_uint_eq(watch.told, 2);
+	f->entry++;
+}
+END_TEST
+
 START_TEST(crashes)
 {
 	static const unsigned sizes[] = {2, 3, 4, 5, 8, 16, 224};
@@ -1040,6 +1090,7 @@ int main(void)
 	tcase_add_test(tc, no_memory);
 	tcase_add_loop_test(tc, drain_either_order, 0, 4);
 	tcase_add_loop_test(tc, first_block_survives, 0, 3);
+	tcase_add_test(tc, freed_is_told);
 	tcase_add_test(own, nth_io_fails);
 	tcase_add_test(own, nth_io_of_load_fails);
 	tcase_add_loop_test(own, crashes, 0, 14);
